@@ -1,0 +1,223 @@
+"""Frozen, documented settings, the same in Python, on the command line and in a TOML file.
+
+A setting that is `None` is chosen from the data and written back, so a run's
+`config.toml` always holds the values that were used.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
+
+from gatecast.errors import UsageError
+
+Aggregate = Literal["sum", "mean", "last", "count", "min", "max"]
+Metric = Literal["mase", "wape", "mae", "rmse", "smape", "mape", "quantile"]
+Scaling = Literal["minmax", "standard", "robust", "window"]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|)")
+_SECONDS = {"s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _seconds(value: object) -> object:
+    """'90', '90s', '10m' and '1.5h' to seconds."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("write a duration as 90s, 10m or 1.5h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _listed(value: object) -> object:
+    """One name is a list of one."""
+    return (value,) if isinstance(value, str | int | float) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Levels = Annotated[tuple[float, ...], BeforeValidator(_listed)]
+Seasons = Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+
+
+class Settings(BaseModel):
+    """A table of settings: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SourceSettings(Settings):
+    """Where the rows are and what their columns mean."""
+
+    url: str = Field("", description="duckdb:PATH, or a path to .duckdb .parquet .csv .csv.gz .json (globs too)")
+    table: str | None = Field(None, description="table or view to read (schema.table too)")
+    sql: str | None = Field(None, description="query to read instead of a table")
+    time: str = Field("", description="timestamp column")
+    target: str = Field("", description="column to forecast; may be left out with --aggregate count")
+    series: Names = Field((), description="column that names a series; repeat for several")
+    since: str | None = Field(None, description="read rows from this date on")
+    until: str | None = Field(None, description="read rows before this date")
+
+    @model_validator(mode="after")
+    def _one_relation(self) -> Self:
+        if self.table is not None and self.sql is not None:
+            raise ValueError("give table or sql, not both")
+        return self
+
+
+class GridSettings(Settings):
+    """The regular timestamps every series is brought to."""
+
+    freq: str | None = Field(None, description="15min, h, D, B, W-MON, MS, QE, YS, HOURLY, ...; default: inferred")
+    timezone: str | None = Field(None, description="zone of the grid, as America/New_York; naive times are local to it")
+    aggregate: Aggregate = Field("mean", description="how several rows of one series and step become one value")
+
+
+class ForecastSettings(Settings):
+    """What is forecast and how it is judged."""
+
+    horizon: int = Field(0, ge=0, description="steps to forecast")
+    level: Levels = Field((80.0, 95.0), description="level of an interval in percent; repeat for several")
+    metric: Metric = Field("mase", description="what the point forecast will be judged by")
+
+    @field_validator("level")
+    @classmethod
+    def _inside(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if not levels or not all(0 < level < 100 for level in levels):
+            raise ValueError("levels are percentages between 0 and 100, at least one")
+        return tuple(sorted(set(levels)))
+
+
+class ModelSettings(Settings):
+    """The network."""
+
+    recipe: Literal["segment", "classic"] = Field("segment", description="segment, or classic: the textbook pipeline")
+    context: int | None = Field(None, ge=1, description="steps read before a forecast")
+    segment: int | None = Field(None, ge=1, description="steps the LSTM reads at once")
+    seasons: Seasons | None = Field(None, description="lengths in steps of the seasons repeated as a starting point")
+    scaling: Scaling | None = Field(None, description="what values are scaled by before the network reads them")
+    hidden: int = Field(128, ge=1, description="units of the LSTM")
+    layers: int = Field(1, ge=1, description="layers of the LSTM")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of features dropped while training")
+
+
+class TrainingSettings(Settings):
+    """The loop."""
+
+    seed: int = Field(1, ge=0, description="seed of every random number")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
+    time_limit: Seconds = Field(600.0, gt=0, description="longest training, as 90s, 10m or 1h")
+    epochs: int = Field(30, ge=1, description="most passes of training")
+    steps: int | None = Field(None, ge=1, description="batches a pass; default: one pass over the data, 100 at most")
+    batch: int = Field(64, ge=1, description="windows a batch")
+    rate: float = Field(2e-3, gt=0, description="highest learning rate of the one-cycle schedule")
+    patience: int = Field(8, ge=1, description="passes without a better validation loss before training stops")
+    test: float = Field(0.15, gt=0, lt=0.5, description="share of each series held back for the test")
+    refit: bool = Field(True, description="train the final weights on all rows after the test")
+
+
+class Config(Settings):
+    """All settings of a run.
+
+    Raises:
+        UsageError: from the constructors below, naming every setting that is wrong.
+    """
+
+    source: SourceSettings = SourceSettings()
+    grid: GridSettings = GridSettings()
+    forecast: ForecastSettings = ForecastSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    @classmethod
+    def of(cls, tables: Mapping[str, Mapping[str, Any]]) -> Self:
+        """Settings from nested mappings; unknown or wrong ones are named."""
+        try:
+            return cls.model_validate(tables)
+        except ValidationError as error:
+            raise UsageError(_explain(error)) from None
+
+    @classmethod
+    def from_options(cls, source: object, options: Mapping[str, Any]) -> Self:
+        """Settings by their bare names, which are unique over all tables; `source` is kept if it is a URL."""
+        tables = merged({}, options)
+        if isinstance(source, str | Path):
+            tables.setdefault("source", {})["url"] = str(source)
+        return cls.of(tables)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """Settings from a TOML file."""
+        return cls.of(read_toml(path))
+
+    def to_toml(self) -> str:
+        """The settings as TOML; `from_toml` gives them back. What is None is left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    def having(self, table: str, **settings: object) -> Self:
+        """A copy with some settings of one table replaced."""
+        return self.model_copy(update={table: getattr(self, table).model_copy(update=settings)})
+
+
+TABLES: dict[str, type[Settings]] = {
+    "source": SourceSettings,
+    "grid": GridSettings,
+    "forecast": ForecastSettings,
+    "model": ModelSettings,
+    "training": TrainingSettings,
+}
+
+
+def merged(tables: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Tables of settings with some put in by their bare names; None means not given.
+
+    Raises:
+        UsageError: a name belongs to no setting.
+    """
+    result = {name: dict(table) for name, table in tables.items()}
+    for name, value in options.items():
+        table = next((table for table, kind in TABLES.items() if name in kind.model_fields), None)
+        if table is None:
+            raise UsageError(f"no setting is called {name!r}; there are {', '.join(sorted(all_names()))}")
+        if value is not None:
+            result.setdefault(table, {})[name] = value
+    return result
+
+
+def all_names() -> list[str]:
+    """The names of all settings."""
+    return [name for kind in TABLES.values() for name in kind.model_fields]
+
+
+def read_toml(path: str | Path) -> dict[str, dict[str, Any]]:
+    """The tables of a TOML settings file, not yet checked.
+
+    Raises:
+        UsageError: the file is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"no settings file at {path}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as TOML: {error}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    """One line a wrong setting: where, what must hold, what was found."""
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int)) or "settings"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{where}: no such setting")
+        elif problem["type"] == "missing":
+            lines.append(f"{where}: is needed")
+        else:
+            text = problem["msg"].removeprefix("Value error, ")
+            found = "" if isinstance(problem["input"], dict) else f", got {problem['input']!r} instead"
+            lines.append(f"{where}: {text[0].lower()}{text[1:]}{found}")
+    return "\n".join(lines)

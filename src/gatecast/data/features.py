@@ -1,0 +1,78 @@
+"""Timestamps become numbers: where a step lies in its day, week, month and year.
+
+Each position is an angle, given as sine and cosine, so that 23:30 is next to 00:00.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gatecast.data.dates import DAY, Grid, Steps
+from gatecast.data.zones import Seconds
+
+Fraction = npt.NDArray[np.float64]
+
+
+def _since(wall: Seconds, unit: str) -> Fraction:
+    """Seconds since the start of the calendar unit that each time lies in."""
+    return (wall - wall.astype(f"datetime64[{unit}]").astype("datetime64[s]")).astype(np.float64)
+
+
+def _share(wall: Seconds, unit: str) -> Fraction:
+    """Share of its calendar unit (which may vary in length) that has passed."""
+    start = wall.astype(f"datetime64[{unit}]")
+    length = ((start + 1).astype("datetime64[s]") - start.astype("datetime64[s]")).astype(np.float64)
+    return _since(wall, unit) / length
+
+
+def _of_week(wall: Seconds) -> Fraction:
+    monday_first = (wall.astype("datetime64[D]").astype(np.int64) + 3) % 7
+    return (monday_first + _since(wall, "D") / DAY) / 7
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A stretch of the calendar that comes again.
+
+    Attributes:
+        length: in seconds.
+        repeats: how often a history must hold it for a network to learn from it rather than from
+            the dates themselves; the year is worth learning from the second time on.
+        passed: the share of it that has passed at a wall-clock time.
+    """
+
+    length: float
+    repeats: int
+    passed: Callable[[Seconds], Fraction]
+
+
+CYCLES: Mapping[str, Cycle] = {
+    "day": Cycle(DAY, 10, lambda wall: _since(wall, "D") / DAY),
+    "week": Cycle(7 * DAY, 10, _of_week),
+    "month": Cycle(30.44 * DAY, 10, lambda wall: _share(wall, "M")),
+    "year": Cycle(365.2425 * DAY, 2, lambda wall: _share(wall, "Y")),
+}
+
+
+def meaningful(grid: Grid, span: int) -> tuple[str, ...]:
+    """The cycles that a grid resolves (two steps or more) and that `span` steps of history repeat often enough."""
+    step = grid.frequency.seconds
+    return tuple(
+        name
+        for name, cycle in CYCLES.items()
+        if 2 * step <= cycle.length and cycle.repeats * cycle.length <= span * step
+    )
+
+
+def calendar(grid: Grid, cycles: tuple[str, ...], steps: Steps) -> npt.NDArray[np.float32]:
+    """Sine and cosine of each step's place in each cycle.
+
+    Returns:
+        (steps, 2 · cycles), within [-1, 1].
+    """
+    wall = grid.wall(steps)
+    angles = [2 * np.pi * CYCLES[name].passed(wall) for name in cycles]
+    pairs = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
+    return np.stack(pairs, -1).astype(np.float32) if pairs else np.zeros((len(steps), 0), np.float32)

@@ -1,0 +1,259 @@
+"""Many series of unequal length in flat arrays: four bytes an observation."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gatecast.data.dates import Grid, Steps, TimeKind
+from gatecast.errors import DataError, some
+
+Values = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+
+SPARSE = 50
+"""Grid steps for each row above which a grid is taken to be a mistake."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was met while rows became a panel."""
+
+    rows: int = 0
+    without_time: int = 0
+    without_value: int = 0  # grid steps whose every target was NULL or NaN
+    shared: int = 0  # grid steps that more than one row fell into
+    surplus: int = 0  # rows beyond the first on such steps
+    all_missing: tuple[str, ...] = ()  # series left out because they have no value
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Series on one grid, one after the other.
+
+    `values[offsets[i]:offsets[i + 1]]` is series i from step `starts[i]` on, NaN where a
+    value is missing; its first and last values are never missing. `keys` has a row for each
+    series and a column for each series column, sorted.
+    """
+
+    grid: Grid
+    keys: pa.Table
+    values: Values
+    offsets: Indices
+    starts: Steps
+    kind: TimeKind = "local"
+    reading: Reading = field(default_factory=Reading)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def lengths(self) -> Indices:
+        """Steps of each series from its first to its last value."""
+        return np.diff(self.offsets)
+
+    @property
+    def lasts(self) -> Steps:
+        """The step of the last value of each series."""
+        return self.starts + self.lengths - 1
+
+    @cached_property
+    def names(self) -> list[str]:
+        """A name for each series: its key, parts joined by a slash."""
+        if not self.keys.num_columns:
+            return ["the series"] * len(self)
+        columns = [column.to_pylist() for column in self.keys.columns]
+        return ["/".join(str(part) for part in parts) for parts in zip(*columns, strict=True)]
+
+    def series(self, index: int) -> Values:
+        """The values of one series (a view)."""
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    def take(self, indices: Indices) -> Self:
+        """Some of the series, in the order given."""
+        lengths = self.lengths[indices]
+        offsets = _offsets(lengths)
+        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], lengths)
+        keys = self.keys.take(pa.array(indices)) if self.keys.num_columns else self.keys
+        return replace(self, keys=keys, values=self.values[positions], offsets=offsets, starts=self.starts[indices])
+
+    @classmethod
+    def from_batches(
+        cls,
+        batches: Iterable[pa.RecordBatch],
+        grid: Grid,
+        series: Sequence[str],
+        *,
+        kind: TimeKind = "local",
+        local: bool = False,
+        combine: str = "mean",
+    ) -> Self:
+        """A panel from the rows of `store.query.series_query`, in any order.
+
+        Args:
+            batches: columns key_0, key_1, ..., step, value, row_count.
+            grid: the grid that `step` counts on.
+            series: names of the series columns, one for each key.
+                kind: what the time column of the source holds.
+            local: `step` counts on the wall clock and is placed in the grid's zone here.
+            combine: how values are combined that this puts on one step (a time that clocks skip).
+
+        Raises:
+            DataError: no usable rows, an infinite value, or a grid far too fine for the rows.
+        """
+        rows = _Rows(len(series))
+        for batch in batches:
+            rows.add(batch, grid if local else None)
+        if not rows.reading.rows:
+            raise DataError("the query gave no rows: check the table, the filter and the dates")
+        keys, values, offsets, starts, reading = rows.assemble(series, combine)
+        panel = cls(grid, keys, values, offsets, starts, kind, reading)
+        if not len(panel):
+            raise DataError(f"no usable value in {rows.reading.rows:,} rows: every target or every time is empty")
+        return panel
+
+
+class _Rows:
+    """Rows on their way into a panel: twelve bytes each."""
+
+    def __init__(self, parts: int) -> None:
+        self.parts = parts
+        self.codes: dict[tuple[object, ...], int] = {}
+        self.chunks: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Values]] = []
+        self.base: int | None = None
+        self.reading = Reading()
+
+    def add(self, batch: pa.RecordBatch, local: Grid | None) -> None:
+        """Take the rows of a batch that have a time and a value; count the others."""
+        counts = batch.column("row_count").to_numpy(zero_copy_only=False)
+        codes = self._encode([batch.column(f"key_{i}") for i in range(self.parts)], len(counts))
+        value = batch.column("value").to_numpy(zero_copy_only=False)
+        timed = batch.column("step").is_valid().to_numpy(zero_copy_only=False)
+        valued = ~np.isnan(value)
+        reading, shared = self.reading, counts > 1
+        self.reading = replace(
+            reading,
+            rows=reading.rows + int(counts.sum()),
+            without_time=reading.without_time + int(counts[~timed].sum()),
+            without_value=reading.without_value + int((timed & ~valued).sum()),
+            shared=reading.shared + int((shared & timed).sum()),
+            surplus=reading.surplus + int((counts[shared & timed] - 1).sum()),
+        )
+        used = timed & valued
+        steps = batch.column("step").fill_null(0).to_numpy(zero_copy_only=False)[used]
+        with np.errstate(over="ignore"):
+            narrow = value[used].astype(np.float32)
+        if not np.isfinite(narrow).all():
+            self._refuse(narrow, value[used], codes[used])
+        if local is not None:
+            steps = _placed(steps, local)
+        if self.base is None and steps.size:
+            self.base = int(steps[0])
+        relative = steps - (self.base or 0)
+        if relative.size and max(relative.max(), -relative.min()) > np.iinfo(np.int32).max:
+            raise DataError("the timestamps span more than two thousand million steps: is the frequency right?")
+        self.chunks.append((codes[used], relative.astype(np.int32), narrow))
+
+    def _encode(self, keys: Sequence[pa.Array], rows: int) -> npt.NDArray[np.int32]:
+        """A number for the series of each row, the same in every batch."""
+        if not keys:
+            self.codes.setdefault((), 0)
+            return np.zeros(rows, np.int32)
+        encoded = [pc.dictionary_encode(key, null_encoding="encode") for key in keys]
+        mixed = np.zeros(rows, np.int64)
+        for part in encoded:
+            mixed = mixed * max(1, len(part.dictionary)) + part.indices.to_numpy()
+        if len(keys) == 1:
+            distinct, inverse = np.arange(len(encoded[0].dictionary)), mixed
+            parts = [encoded[0].dictionary.to_pylist()]
+        else:
+            distinct, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
+            parts = [part.take(pa.array(first)).dictionary_decode().to_pylist() for part in encoded]
+        found = [self.codes.setdefault(key, len(self.codes)) for key in zip(*parts, strict=True)]
+        assert len(found) == len(distinct)
+        return np.array(found, np.int32)[inverse]
+
+    def _refuse(self, narrow: Values, value: npt.NDArray[np.float64], codes: npt.NDArray[np.int32]) -> None:
+        bad = ~np.isfinite(narrow)
+        keys = list(self.codes)
+        where = some(sorted({"/".join(map(str, keys[code])) or "the series" for code in codes[bad].tolist()}))
+        raise DataError(
+            f"{int(bad.sum()):,} target values are infinite or beyond 3.4e38, as {value[bad][0]} (in {where}): "
+            "filter or repair them in the query"
+        )
+
+    def assemble(self, series: Sequence[str], combine: str) -> tuple[pa.Table, Values, Indices, Steps, Reading]:
+        """Sort the series and put every value in its place; no row is ever sorted."""
+        order, keys = self._sorted(series)
+        count = len(self.codes)
+        low, high = np.full(count, np.iinfo(np.int32).max, np.int32), np.full(count, np.iinfo(np.int32).min, np.int32)
+        for codes, steps, _ in self.chunks:
+            np.minimum.at(low, codes, steps)
+            np.maximum.at(high, codes, steps)
+        low, high = low[order], high[order]
+        has = high >= low
+        lengths = np.where(has, high.astype(np.int64) - low + 1, 0)
+        taken = sum(len(values) for _, _, values in self.chunks)
+        if lengths.sum() > SPARSE * taken + 1_000_000:
+            raise DataError(
+                f"{taken:,} values would lie on a grid of {lengths.sum():,} steps: the frequency is too fine for these rows"
+            )
+        offsets = _offsets(lengths)
+        place = np.empty(count, np.int64)
+        place[order] = offsets[:-1] - low
+        values = self._scatter(place, int(offsets[-1]), combine)
+        empty = np.flatnonzero(~has)
+        names = tuple("/".join(str(part) for part in row.values()) or "the series" for row in keys.take(empty).to_pylist())
+        keys = keys.filter(pa.array(has)).select(range(len(series)))
+        starts = low[has].astype(np.int64) + (self.base or 0)
+        return keys, values, np.append(offsets[:-1][has], offsets[-1]), starts, replace(self.reading, all_missing=names)
+
+    def _sorted(self, series: Sequence[str]) -> tuple[Indices, pa.Table]:
+        """Codes in the order of their keys (nulls first), and the keys in that order."""
+        columns = list(zip(*self.codes, strict=True)) if series else []
+        table = pa.table({f"{i}": list(column) for i, column in enumerate(columns)} | {"code": np.arange(len(self.codes))})
+        keys = [(f"{i}", "ascending", "at_start") for i in range(len(columns))]
+        table = table.sort_by(keys) if keys else table
+        order = table.column("code").to_numpy()
+        return order, table.rename_columns([*series, "code"])
+
+    def _scatter(self, place: Indices, size: int, combine: str) -> Values:
+        values, seen = np.full(size, np.nan, np.float32), 0
+        for codes, steps, chunk in self.chunks:
+            values[place[codes] + steps] = chunk
+            seen += len(chunk)
+        if seen != size - int(np.isnan(values).sum()):
+            self._combine(values, place, combine)
+        return values
+
+    def _combine(self, values: Values, place: Indices, combine: str) -> None:
+        """Rows that only a clock change brought to one step, combined as the query would have."""
+        at = np.concatenate([place[codes] + steps for codes, steps, _ in self.chunks])
+        chunk = np.concatenate([part for _, _, part in self.chunks])
+        where, inverse = np.unique(at, return_inverse=True)
+        match combine:
+            case "min" | "max":
+                total = np.full(len(where), np.inf if combine == "min" else -np.inf)
+                (np.minimum if combine == "min" else np.maximum).at(total, inverse, chunk)
+            case "last":
+                total = values[where]
+            case _:
+                total = np.bincount(inverse, chunk)
+                total = total / np.bincount(inverse) if combine == "mean" else total
+        values[where] = total
+
+
+def _placed(steps: Steps, grid: Grid) -> Steps:
+    """Wall-clock steps of an elapsed grid as steps of the grid, each distinct one converted once."""
+    distinct, inverse = np.unique(steps, return_inverse=True)
+    seconds = distinct * grid.frequency.multiple + grid.frequency.phase
+    return grid.from_wall(seconds.astype("datetime64[s]"))[inverse]
+
+
+def _offsets(lengths: Indices) -> Indices:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])

@@ -1,0 +1,91 @@
+"""Values brought near the unit range: scaled = (value - loc) / scale.
+
+A scaling is a function from values and the mask of observed ones to (loc, scale) along the
+last axis; the state is returned, never stored. Which rows it may see is the caller's duty:
+rows before the cutoff only.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Scale = tuple[Float[Tensor, "*n 1"], Float[Tensor, "*n 1"]]
+Estimator = Callable[[Float[Tensor, "*n T"], Bool[Tensor, "*n T"]], Scale]
+
+TINY = 1e-6
+"""A spread below this share of the level is rounding noise of float32: the series counts as constant."""
+
+
+def minmax(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
+    """The textbook step: the observed values fill [0, 1]."""
+    low = values.masked_fill(~observed, torch.inf).amin(-1, keepdim=True)
+    high = values.masked_fill(~observed, -torch.inf).amax(-1, keepdim=True)
+    return _safe(low, high - low)
+
+
+def standard(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
+    """Mean 0 and (population) standard deviation 1."""
+    mean = _mean(values, observed)
+    return _safe(mean, _mean((values - mean).square(), observed).sqrt())
+
+
+def robust(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
+    """Median 0 and distance between the quartiles 1; outliers do not move it."""
+    seen = values.masked_fill(~observed, torch.nan)
+    low, median, high = (torch.nanquantile(seen, q, -1, keepdim=True) for q in (0.25, 0.5, 0.75))
+    return _safe(median, high - low)
+
+
+def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
+    """Mean 0 and mean absolute deviation 1."""
+    mean = _mean(values, observed)
+    return _safe(mean, _mean((values - mean).abs(), observed))
+
+
+SCALINGS: Mapping[str, Estimator] = {"minmax": minmax, "standard": standard, "robust": robust, "window": deviation}
+
+
+def _mean(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Float[Tensor, "*n 1"]:
+    count = observed.sum(-1, keepdim=True).clamp(min=1)
+    return values.masked_fill(~observed, 0).sum(-1, keepdim=True) / count
+
+
+def _safe(loc: Tensor, scale: Tensor) -> Scale:
+    """(0, 1) where nothing was observed, and the level itself as the scale of a constant."""
+    loc = torch.where(torch.isfinite(loc), loc, 0)
+    level = torch.where(loc == 0, 1, loc.abs())
+    return loc, torch.where(torch.isfinite(scale) & (scale > TINY * loc.abs()), scale, level)
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """One of the scalings, either read off each window or fixed for each series beforehand."""
+
+    name: str
+    fixed: tuple[Float[Tensor, "S 1"], Float[Tensor, "S 1"]] | None = None
+
+    @classmethod
+    def fit(cls, name: str, values: Sequence[Float[Tensor, "T"]]) -> Self:
+        """Fix a scaling on the values of each series that came before the cutoff.
+
+        `window` needs no fitting: it is read off each context.
+        """
+        if name == "window":
+            return cls(name)
+        scales = [SCALINGS[name](part[None], ~part.isnan()[None]) for part in values]
+        return cls(name, (torch.cat([loc for loc, _ in scales]), torch.cat([scale for _, scale in scales])))
+
+    def __call__(self, context: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], series: Int[Tensor, "B"]) -> Scale:
+        """(loc, scale) of each window."""
+        if self.fixed is None:
+            return SCALINGS[self.name](context, observed)
+        loc, scale = self.fixed
+        return loc[series], scale[series]
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        return replace(self, fixed=self.fixed and (self.fixed[0].to(device), self.fixed[1].to(device)))

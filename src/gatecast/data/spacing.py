@@ -1,0 +1,64 @@
+"""The frequency of a table, read off the gaps between its timestamps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gatecast.data.dates import DAY, Frequency
+from gatecast.errors import DataError
+
+AGREEMENT = 0.9
+"""Share of gaps that must be whole steps for a frequency to be believed."""
+
+_MONTH = 365.2425 / 12
+Gap = Mapping[str, Any]
+
+
+def infer(gaps: Sequence[Gap]) -> tuple[Frequency, float]:
+    """The frequency that fits the commonest gap, and the share of gaps that are whole steps of it.
+
+    Args:
+        gaps: rows of `store.query.spacing_query`.
+
+    Raises:
+        DataError: there are no gaps, or they fit no frequency.
+    """
+    if not gaps:
+        raise DataError("the frequency cannot be seen: no series has two different timestamps; say it with --freq")
+    total = sum(gap["gaps"] for gap in gaps)
+    commonest = max(gaps, key=lambda gap: (gap["gaps"], -gap["gap"]))
+    frequency = _of_gap(commonest, gaps)
+    share: float = sum(gap["gaps"] for gap in gaps if _whole(gap["gap"], frequency)) / total
+    if share < AGREEMENT:
+        common = sorted(gaps, key=lambda gap: -gap["gaps"])[:5]
+        seen = ", ".join(f"{gap['gap']:,} s ({gap['gaps'] / total:.0%})" for gap in common)
+        raise DataError(
+            f"the timestamps follow no frequency: the commonest gaps are {seen}; "
+            "say one with --freq, and with --aggregate how its rows are brought together"
+        )
+    return frequency, share
+
+
+def _of_gap(gap: Gap, gaps: Sequence[Gap]) -> Frequency:
+    seconds, earliest = int(gap["gap"]), int(gap["earliest"])
+    if seconds % DAY:
+        return Frequency("second", seconds, earliest % seconds)
+    days, first = seconds // DAY, earliest // DAY
+    if days < 28:
+        if days == 1 and all(gap["weekday"] for gap in gaps) and any(gap["gap"] == 3 * DAY for gap in gaps):
+            return Frequency("business day", 1)
+        return Frequency("day", days, first % days)
+    months = round(days / _MONTH)
+    end = all(gap["last_day"] for gap in gaps)
+    month = int(np.datetime64(first, "D").astype("datetime64[M]").astype(int))
+    return Frequency("month", months, (month + end) % months, end)
+
+
+def _whole(seconds: int, frequency: Frequency) -> bool:
+    """Whether a gap is a whole number of steps; months and business days vary in length."""
+    if frequency.unit == "month":
+        months = max(1, round(seconds / DAY / _MONTH / frequency.multiple)) * frequency.multiple
+        return abs(seconds / DAY - months * _MONTH) <= 3
+    step = DAY if frequency.unit == "business day" else frequency.seconds
+    return seconds % step == 0

@@ -1,0 +1,101 @@
+"""Instants to wall-clock time and back, for whole arrays, by the rules of `zoneinfo`.
+
+A wall-clock time that happens twice (clocks go back) means the first of the two; one
+that never happens (clocks go forward) means as much later as the clock was moved.
+Both are PEP 495's reading of `fold=0`.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from gatecast.errors import UsageError
+
+Seconds = npt.NDArray[np.datetime64]  # datetime64[s]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime(1850, 1, 1, tzinfo=UTC), datetime(2400, 1, 1, tzinfo=UTC)
+_WEEK = 7 * 86_400
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of that name.
+
+    Raises:
+        UsageError: there is no such zone.
+    """
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise UsageError(f"{name!r} is not a time zone: write it as in America/New_York or UTC") from None
+
+
+def to_wall(instants: Seconds, zone: str) -> Seconds:
+    """UTC to the wall clock of a zone."""
+    if not instants.size:
+        return instants
+    moments, offsets = _changes(zone, *_years(instants))
+    utc = instants.astype(np.int64)
+    return (utc + offsets[np.searchsorted(moments, utc, side="right")]).astype("datetime64[s]")
+
+
+def to_utc(wall: Seconds, zone: str) -> Seconds:
+    """The wall clock of a zone to UTC."""
+    if not wall.size:
+        return wall
+    moments, offsets = _changes(zone, *_years(wall))
+    local = wall.astype(np.int64)
+    # Up to this wall-clock time the offset before a change holds: through the whole
+    # skipped hour when clocks go forward, through the first pass when they go back.
+    until = moments + np.maximum(offsets[:-1], offsets[1:])
+    return (local - offsets[np.searchsorted(until, local, side="right")]).astype("datetime64[s]")
+
+
+def standard_offset(zone: str) -> int:
+    """Seconds a zone's standard time is ahead of UTC (of 2020, when rules were settled)."""
+    offset = zone_of(zone)
+    winter = datetime(2020, 1, 15, tzinfo=offset)
+    return round(((winter.utcoffset() or timedelta()) - (winter.dst() or timedelta())).total_seconds())
+
+
+def _years(times: Seconds) -> tuple[int, int]:
+    """Whole years around some times, so that `_changes` is asked the same again."""
+    years = np.array([times.min(), times.max()]).astype("datetime64[Y]").astype(int) + 1970
+    return int(years[0]) - 1, int(years[1]) + 2
+
+
+@lru_cache(maxsize=64)
+def _changes(name: str, first: int, last: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Moments at which a zone's offset changes, and the offsets before, between and after.
+
+    `zoneinfo` does not publish its table, so it is asked once a week and then halved
+    down to the second; no zone has ever changed twice within a week.
+    """
+    zone = zone_of(name)
+    low = max(datetime(max(first, 1), 1, 1, tzinfo=UTC), _FIRST) if first < _LAST.year else _LAST
+    high = min(datetime(min(last, 9999), 1, 1, tzinfo=UTC), _LAST) if last > _FIRST.year else _FIRST
+
+    def offset(second: int) -> int:
+        moment = _EPOCH + timedelta(seconds=second)
+        return round((moment.astimezone(zone).utcoffset() or timedelta()).total_seconds())
+
+    at, end = _since_epoch(low), _since_epoch(high)
+    moments, offsets = [], [offset(at)]
+    while at < end:
+        then = min(at + _WEEK, end)
+        if offset(then) != offsets[-1]:
+            before, after = at, then
+            while after - before > 1:
+                middle = (before + after) // 2
+                before, after = (middle, after) if offset(middle) == offsets[-1] else (before, middle)
+            moments.append(after)
+            offsets.append(offset(then))
+        at = then
+    return np.array(moments, np.int64), np.array(offsets, np.int64)
+
+
+def _since_epoch(moment: datetime) -> int:
+    return int((moment - _EPOCH).total_seconds())

@@ -1,0 +1,48 @@
+"""Everything Gatecast raises on purpose, and the exit code each gives the command line.
+
+GatecastError        1   base of all
+├── UsageError       2   an option, a setting or a date that cannot be meant
+├── DataError        1   rows that cannot be used as they are
+├── StoreError       1   the warehouse or the file system refused
+├── RunError         1   a run folder that is missing, taken or damaged
+└── TrainingError    1   training that cannot go on
+"""
+
+from collections.abc import Iterable, Sequence
+
+SHOWN = 5
+
+
+class GatecastError(Exception):
+    """Base of every error a user can cause or meet; its text is the whole message."""
+
+    exit_code = 1
+
+
+class UsageError(GatecastError):
+    """An option, a setting or a date that cannot be meant."""
+
+    exit_code = 2
+
+
+class DataError(GatecastError):
+    """Rows that cannot be used as they are."""
+
+
+class StoreError(GatecastError):
+    """The warehouse, the database or the file system refused."""
+
+
+class RunError(GatecastError):
+    """A run folder that is missing, already there, or damaged."""
+
+
+class TrainingError(GatecastError):
+    """Training that cannot go on."""
+
+
+def some(items: Iterable[object]) -> str:
+    """The first five items as text, and how many more there are."""
+    listed: Sequence[object] = list(items)
+    text = ", ".join(str(item) for item in listed[:SHOWN])
+    return text if len(listed) <= SHOWN else f"{text} and {len(listed) - SHOWN:,} more"

@@ -1,0 +1,133 @@
+"""From a panel to fitted weights: tested ones that never saw its end, then final ones that saw all of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gatecast import recipe
+from gatecast.config import Config
+from gatecast.data.dates import Steps
+from gatecast.data.panel import Panel
+from gatecast.data.scaling import Scaler
+from gatecast.data.windows import Span, Split, Windows
+from gatecast.fitted import Fitted
+from gatecast.nn.network import Network
+from gatecast.training import VALIDATION, OnEpoch, Trained, train
+
+REFIT_SHARE = 0.4
+"""Share of the time limit kept for the final weights."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Everything a stage of training needs: the panel on its device, the split, the settings."""
+
+    config: Config  # resolved
+    panel: Panel
+    split: Split
+    cycles: tuple[str, ...]
+    windows: Windows
+    on_epoch: OnEpoch
+
+    @property
+    def horizon(self) -> int:
+        """H."""
+        return self.config.forecast.horizon
+
+    @property
+    def history(self) -> int:
+        """Steps a training window must have before its horizon: a season, if most series have it."""
+        return min(max(self.config.model.seasons or (1,)), self.windows.context)
+
+    def training(self) -> Span:
+        """Windows to learn from; series without enough history give what they have."""
+        span = self.split.training(self.horizon, self.history)
+        return span if len(span) else self.split.training(self.horizon)
+
+    def everything(self) -> Span:
+        """Windows for the final weights."""
+        span = self.split.everything(self.horizon, self.history)
+        return span if len(span) else self.split.everything(self.horizon)
+
+
+def build(shop: Workshop) -> Network:
+    """The network of the settings, its weights drawn by the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(shop.config.training.seed)
+        network = Network(recipe.shape(shop.config, shop.windows.features.shape[1]))
+    return network.to(shop.windows.device)
+
+
+def learn(shop: Workshop, network: Network) -> tuple[Fitted, Trained]:
+    """Weights trained up to the validation part, chosen and calibrated on it."""
+    training = shop.config.training
+    seconds = training.time_limit * (1 - REFIT_SHARE if training.refit else 1)
+    scaler = _scaler(shop, shop.split.train)
+    trained = _train(shop, network, scaler, shop.training(), shop.split.validating(shop.horizon), training.epochs, seconds)
+    levels = recipe.probabilities(shop.config) or recipe.bounds(shop.config)
+    shifts = torch.zeros(shop.horizon, len(levels), device=shop.windows.device)
+    fitted = Fitted(network, scaler, shop.cycles, levels, shifts, shop.split.validation)
+    return fitted.calibrated(*_residuals(shop, fitted, [shop.split.validating(shop.horizon)])), trained
+
+
+def refit(shop: Workshop, tested: Fitted, trained: Trained) -> Fitted:
+    """New weights trained on all rows, for as long as validation chose.
+
+    Their intervals are calibrated by the errors that the tested weights made on rows they had
+    not been trained on, the newest ones included.
+    """
+    network, scaler = build(shop), _scaler(shop, shop.split.lasts)
+    seconds = shop.config.training.time_limit * REFIT_SHARE
+    _train(shop, network, scaler, shop.everything(), None, trained.best, seconds)
+    held = [shop.split.validating(shop.horizon), shop.split.testing(shop.horizon)]
+    shifts = tested.calibrated(*_residuals(shop, tested, held)).shifts
+    return replace(tested, network=network, scaler=scaler, shifts=shifts, seen=shop.split.lasts)
+
+
+def _train(
+    shop: Workshop, network: Network, scaler: Scaler, span: Span, validating: Span | None, epochs: int, seconds: float
+) -> Trained:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(shop.config.training.seed)
+        return train(
+            network,
+            scaler,
+            shop.windows,
+            span,
+            validating,
+            shop.config.training,
+            epochs=epochs,
+            seconds=seconds,
+            on_epoch=shop.on_epoch,
+        )
+
+
+def _scaler(shop: Workshop, until: Steps) -> Scaler:
+    """The scaling of the settings, fitted on rows up to a step of each series."""
+    name = shop.config.model.scaling
+    assert name
+    counts = np.maximum(until - shop.panel.starts + 1, 0)
+    rows = [] if name == "window" else [shop.panel.series(i)[: counts[i]] for i in range(len(shop.panel))]
+    return Scaler.fit(name, [torch.from_numpy(part.copy()) for part in rows]).to(shop.windows.device)
+
+
+def _residuals(
+    shop: Workshop, fitted: Fitted, spans: Sequence[Span]
+) -> tuple[Float[Tensor, "W H P"], Bool[Tensor, "W H"]]:
+    """Truth minus quantile, in the scaled unit and before calibration, over windows held back from training."""
+    fitted.network.eval()
+    residuals, seen = [], []
+    with torch.inference_mode():
+        for span in spans:
+            for numbers in span.spread(VALIDATION).split(256):
+                series, cutoffs = (part.to(shop.windows.device) for part in span.at(numbers))
+                inputs, truth = shop.windows.inputs(series, cutoffs), shop.windows.truth(series, cutoffs)
+                loc, scale = fitted.scaler(inputs.context, inputs.observed, series)
+                scaled = fitted.scaled(inputs, loc, scale)
+                residuals.append(((truth.values - loc) / scale)[..., None] - scaled)
+                seen.append(truth.observed)
+    return torch.cat(residuals), torch.cat(seen)

@@ -1,0 +1,234 @@
+"""Fitted weights + panel + dates → a table of forecasts.
+
+A forecast is made at a cutoff for a number of steps ahead. Dates are turned into that: those
+after a series' last value are forecast from it, those before are forecast from before them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gatecast.data.dates import Grid, Steps, TimeKind
+from gatecast.data.panel import Indices, Panel
+from gatecast.data.windows import Windows
+from gatecast.errors import UsageError, some
+from gatecast.fitted import Fitted, find
+from gatecast.store import open_store
+
+BATCH = 1_024
+VALUE, CONFIDENCE = "forecast_value", "confidence_level"
+TIMESTAMP, LOWER, UPPER = "forecast_timestamp", "prediction_interval_lower_bound", "prediction_interval_upper_bound"
+
+
+@dataclass(frozen=True)
+class ForecastTable:
+    """Forecasts in the columns of BigQuery's AI.FORECAST and ours; a row for each series, timestamp and level.
+
+    Columns: the series columns, `forecast_timestamp`, `forecast_value`, `confidence_level` (0-1),
+    `prediction_interval_lower_bound`, `prediction_interval_upper_bound`, `cutoff`, `step`, `kind`, `run_id`.
+    """
+
+    rows: pa.Table
+    series: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return int(self.rows.num_rows)
+
+    def to_arrow(self) -> pa.Table:
+        """The rows as an Arrow table."""
+        return self.rows
+
+    def to_pandas(self) -> Any:
+        """The rows as a pandas frame (pandas must be installed)."""
+        return nw.from_native(self.rows).to_pandas()
+
+    def to_polars(self) -> Any:
+        """The rows as a polars frame (polars must be installed)."""
+        return nw.from_native(self.rows).to_polars()
+
+    def write(self, url: str, into: str | None = None) -> None:
+        """Put the rows into a table of a store, or a file; rows with the same key are replaced, others kept.
+
+        Raises:
+            StoreError: it cannot be written; then nothing was.
+            DataError: the table has other columns.
+        """
+        with open_store(url, write=True) as store:
+            store.write(into, self.rows, (*self.series, TIMESTAMP, CONFIDENCE, "cutoff", "run_id"))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which dates are forecast from where: for each series and date the cutoff and the steps from it."""
+
+    cutoffs: Steps  # (S, D)
+    ahead: Indices  # (S, D), 1 or more
+
+    @property
+    def dates(self) -> Steps:
+        """The step of each date, (S, D)."""
+        return self.cutoffs + self.ahead
+
+
+def next_steps(panel: Panel, horizon: int, as_of: int | None = None) -> Asked:
+    """The steps after the last value of each series, or after a date that lies before it."""
+    lasts = panel.lasts if as_of is None else np.minimum(panel.lasts, as_of)
+    return Asked(np.repeat(lasts[:, None], horizon, 1), np.tile(np.arange(1, horizon + 1), (len(panel), 1)))
+
+
+def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None = None) -> Asked:
+    """Some dates, in any order, for every series.
+
+    A date after a series' last value is forecast from that value. A date before it is forecast
+    from the grid date before the earliest such date; dates too late to be reached from there
+    within the horizon are taken together again, from before the earliest of them.
+
+    Raises:
+        UsageError: a date is not after `as_of`, or lies before the series began.
+    """
+    dates = np.unique(np.array(steps, np.int64))
+    lasts = panel.lasts if as_of is None else np.minimum(panel.lasts, as_of)
+    if as_of is not None and dates[0] <= as_of:
+        early = [panel.grid.label(int(date)) for date in dates if date <= as_of]
+        raise UsageError(f"--as-of {panel.grid.label(as_of)} is not before {some(early)}: forecast dates come after it")
+    cutoffs = np.repeat(lasts[:, None], len(dates), 1)
+    if as_of is None:
+        group = np.full(len(panel), np.iinfo(np.int64).min // 2)
+        for column, date in enumerate(dates):
+            group = np.where(date > group + horizon, date - 1, group)
+            cutoffs[:, column] = np.where(date > lasts, lasts, group)
+    early_series = np.flatnonzero((cutoffs < panel.starts[:, None]).any(1))
+    if early_series.size:
+        names = (f"{panel.names[i]} (from {panel.grid.label(int(panel.starts[i]))})" for i in early_series.tolist())
+        raise UsageError(f"{panel.grid.label(int(dates[0]))} has no history before it in {some(names)}")
+    return Asked(cutoffs, dates - cutoffs)
+
+
+def predict(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, steps: int) -> Float[Tensor, "W K P"]:
+    """Quantiles of the `steps` steps after each cutoff.
+
+    Beyond the trained horizon the median is read as if it had been observed, and the next
+    horizon is forecast from there; its intervals are widened by the uncertainty of that.
+    """
+    fitted.network.eval()
+    out = []
+    with torch.inference_mode():
+        for at in range(0, len(series), BATCH):
+            index, cutoff = (torch.from_numpy(part[at : at + BATCH]).to(windows.device) for part in (series, cutoffs))
+            inputs = windows.inputs(index, cutoff)
+            blocks = [fitted.quantiles(inputs)]
+            while len(blocks) * windows.horizon < steps:
+                median, cutoff = blocks[-1][..., fitted.middle], cutoff + windows.horizon
+                context = torch.cat([inputs.context, median], 1)[:, -windows.context :]
+                observed = torch.cat([inputs.observed, torch.ones_like(median, dtype=torch.bool)], 1)[:, -windows.context :]
+                inputs = replace(inputs, context=context, observed=observed, calendar=windows.calendar(cutoff))
+                blocks.append(_widened(fitted.quantiles(inputs), blocks[-1], fitted.middle))
+            out.append(torch.cat(blocks, 1)[:, :steps].cpu())
+    return torch.cat(out)
+
+
+def _widened(block: Tensor, before: Tensor, middle: int) -> Tensor:
+    """Add the spread at the end of one block to the next, as independent errors add: in squares."""
+    median = block[..., middle : middle + 1]
+    spread, carried = block - median, (before - before[..., middle : middle + 1])[:, -1:]
+    return median + torch.sign(spread) * torch.hypot(spread, carried)
+
+
+def forecast(
+    tested: Fitted, final: Fitted, panel: Panel, keys: pa.Table, asked: Asked, levels: Sequence[float], run_id: str
+) -> ForecastTable:
+    """Forecast what was asked, each cutoff with weights that have not seen past it where there are such.
+
+    Args:
+        tested: weights that have not seen the held-back end.
+        final: weights trained on all rows there were.
+        keys: the series both were trained on.
+        levels: of the intervals, in percent; all of them trained.
+    """
+    known = find(panel.keys, keys, len(panel))
+    first = asked.cutoffs.min(1)
+    both = [fitted.known(known, panel, first) for fitted in (tested, final)]
+    shape = final.network.shape
+    reach = max(int((asked.dates.max(1) - panel.lasts).max()), 0) + shape.horizon
+    windows = Windows.of(panel, final.cycles, shape.context, shape.horizon, final.device, reach)
+
+    pairs = np.stack([np.repeat(np.arange(len(panel)), asked.cutoffs.shape[1]), asked.cutoffs.ravel()], 1)
+    (series, cutoffs), inverse = _distinct(pairs)
+    newest = cutoffs >= both[1].seen[series]
+    ahead = asked.ahead.ravel()
+    quantiles = np.empty((len(series), int(ahead.max()), len(final.probabilities)), np.float32)
+    seen = np.empty(len(series), np.int64)
+    for fitted, part in zip(both, (~newest, newest), strict=True):
+        if part.any():
+            quantiles[part] = predict(fitted, windows, series[part], cutoffs[part], quantiles.shape[1]).numpy()
+            seen[part] = fitted.seen[series[part]]
+    values = quantiles[inverse, ahead - 1]
+    kind = _kinds(asked.dates.ravel(), ahead, panel.lasts[pairs[:, 0]], seen[inverse], shape.horizon)
+    return _table(panel, asked, pairs, values, kind, final.probabilities, levels, run_id)
+
+
+def _distinct(pairs: Indices) -> tuple[tuple[Indices, Steps], Indices]:
+    found, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    return (np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1])), inverse.ravel()
+
+
+def _kinds(dates: Steps, ahead: Indices, lasts: Steps, seen: Steps, horizon: int) -> np.ndarray[Any, Any]:
+    """The honest label of each forecast, see `ForecastTable`."""
+    observed = np.where(dates > seen, "test", "in_sample")
+    return np.where(ahead > horizon, "extrapolated", np.where(dates > lasts, "future", observed))
+
+
+def _table(
+    panel: Panel,
+    asked: Asked,
+    pairs: Indices,
+    values: np.ndarray[Any, Any],
+    kind: np.ndarray[Any, Any],
+    probabilities: Sequence[float],
+    levels: Sequence[float],
+    run_id: str,
+) -> ForecastTable:
+    repeated = np.repeat(np.arange(len(pairs)), len(levels))
+    bounds = [[probabilities.index(round(0.5 + side * level / 200, 6)) for level in levels] for side in (-1, 1)]
+    keys = panel.keys.take(pa.array(pairs[repeated, 0])) if panel.keys.num_columns else panel.keys
+    columns: dict[str, Any] = {name: keys.column(name) for name in keys.column_names}
+    columns[TIMESTAMP] = timestamps(panel.grid, panel.kind, asked.dates.ravel()[repeated])
+    columns[VALUE] = values[repeated, probabilities.index(0.5)].astype(np.float64)
+    columns[CONFIDENCE] = np.tile(np.array(levels) / 100, len(pairs))
+    for name, side in zip((LOWER, UPPER), bounds, strict=True):
+        columns[name] = values[:, side].ravel().astype(np.float64)
+    columns["cutoff"] = timestamps(panel.grid, panel.kind, pairs[repeated, 1])
+    columns["step"] = asked.ahead.ravel()[repeated]
+    columns["kind"] = pa.array(kind[repeated].tolist(), pa.string())
+    columns["run_id"] = pa.array([run_id] * len(repeated), pa.string())
+    return ForecastTable(pa.table(columns), tuple(panel.keys.column_names))
+
+
+def timestamps(grid: Grid, kind: TimeKind, steps: Steps) -> pa.Array:
+    """Grid dates in the type of the source's time column."""
+    if kind == "instant":
+        instants = grid.instants(steps).astype("datetime64[us]")
+        return pa.array(instants, pa.timestamp("us")).cast(pa.timestamp("us", grid.timezone or "UTC"))
+    wall = grid.wall(steps)
+    if kind == "date" and grid.frequency.unit != "second":
+        return pa.array(wall.astype("datetime64[D]"), pa.date32())
+    return pa.array(wall.astype("datetime64[us]"), pa.timestamp("us"))
+
+
+def read_dates(grid: Grid, dates: Iterable[object]) -> list[int]:
+    """The steps of dates given as text, `date` or `datetime`.
+
+    Raises:
+        UsageError: there are none, or one is no date or off the grid.
+    """
+    steps = [grid.step(str(date)) for date in dates]
+    if not steps:
+        raise UsageError("no date was given: name at least one, as in 2015-01-31 14:30")
+    return steps

@@ -1,0 +1,234 @@
+"""The trained thing, as users hold it, and its run folder: safetensors, Parquet, JSON and TOML, never a pickle."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gatecast.config import Config
+from gatecast.data.dates import Frequency, Grid, TimeKind
+from gatecast.data.panel import Panel
+from gatecast.data.scaling import Scaler
+from gatecast.errors import RunError, UsageError, some
+from gatecast.fitted import Fitted
+from gatecast.forecasting import ForecastTable, at_dates, forecast, next_steps, read_dates
+from gatecast.nn.network import Network, Shape
+
+FORMAT = 1
+"""Version of the run folder; a newer one is refused."""
+
+MODEL, WEIGHTS, SERIES = "model.json", "model.safetensors", "series.parquet"
+CONFIG, MANIFEST, HISTORY, METRICS, TEST = "config.toml", "manifest.json", "history.jsonl", "metrics.json", "test.parquet"
+_SEEN = "gatecast_{}_seen"
+
+
+@dataclass(frozen=True)
+class Model:
+    """Two sets of weights of one network: `tested` never saw the held-back end, `final` saw all rows.
+
+    A forecast from before the last row seen by `final` is made with `tested`.
+
+    Attributes:
+        keys: the series trained on, a row each.
+        kind: what the time column of the source holds.
+        season: the season of the naive forecast the test compared with.
+        evidence: the manifest, the metrics and the history of training, as in the run folder.
+    """
+
+    run_id: str
+    config: Config
+    grid: Grid
+    kind: TimeKind
+    keys: pa.Table
+    season: int
+    tested: Fitted
+    final: Fitted
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    panel: Panel | None = None
+
+    def forecast(
+        self,
+        panel: Panel | None = None,
+        *,
+        horizon: int | None = None,
+        at: Iterable[object] | None = None,
+        as_of: object | None = None,
+        series: Iterable[str] = (),
+    ) -> ForecastTable:
+        """Forecasts for the next steps or for any dates.
+
+        Args:
+            panel: newest rows; by default those the model was given last.
+            horizon: steps after the last row of each series; by default the trained horizon.
+            at: dates to forecast instead, in any order, past ones too (see `forecasting.at_dates`).
+            as_of: last date that may be used.
+            series: names of series (parts joined by a slash); by default all.
+
+        Raises:
+            UsageError: a date off the grid or without history before it, or a series that is not there.
+        """
+        panel = panel if panel is not None else self.panel
+        if panel is None:
+            raise UsageError("this model has no rows at hand: give forecast a panel, as from gatecast.read")
+        if panel.grid != self.grid:
+            raise UsageError(f"the panel's grid is {panel.grid}, the model was trained on {self.grid}")
+        if horizon is not None and (horizon < 1 or at is not None):
+            raise UsageError(f"ask for a horizon of 1 or more, or for dates, not both: got {horizon} and {at}")
+        panel = _chosen(panel, tuple(series))
+        cut = None if as_of is None else self.grid.floor(str(as_of))
+        if cut is not None and (panel.starts > cut).any():
+            late = np.flatnonzero(panel.starts > cut).tolist()
+            raise UsageError(f"no history by {self.grid.label(cut)} in {some(panel.names[i] for i in late)}")
+        trained = self.config.forecast.horizon
+        if at is None:
+            asked = next_steps(panel, horizon or trained, cut)
+        else:
+            asked = at_dates(panel, read_dates(self.grid, at), trained, cut)
+        return forecast(self.tested, self.final, panel, self.keys, asked, self.config.forecast.level, self.run_id)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the run folder: the whole of it, or nothing.
+
+        Raises:
+            RunError: there is something at the path already, or it cannot be written.
+        """
+        with new_folder(Path(path), overwrite) as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the model's own files into a folder."""
+        stages = self._stages()
+        tensors: dict[str, Tensor] = {}
+        table = self.keys if self.keys.num_columns else pa.table({"gatecast_series": list(range(len(self.final.seen)))})
+        for stage, fitted in stages.items():
+            tensors |= {f"{stage}.network.{name}": part for name, part in fitted.network.state_dict().items()}
+            tensors[f"{stage}.shifts"] = fitted.shifts
+            if fitted.scaler.fixed is not None:
+                tensors |= {f"{stage}.{name}": part for name, part in zip(("loc", "scale"), fitted.scaler.fixed, strict=True)}
+            table = table.append_column(_SEEN.format(stage), pa.array(fitted.seen))
+        save_file({name: part.detach().cpu().contiguous() for name, part in tensors.items()}, folder / WEIGHTS)
+        pq.write_table(table, folder / SERIES)
+        fitted = self.final
+        about = {
+            "format": FORMAT,
+            "run_id": self.run_id,
+            "frequency": str(self.grid.frequency),
+            "timezone": self.grid.timezone,
+            "time_kind": self.kind,
+            "season": self.season,
+            "cycles": fitted.cycles,
+            "probabilities": fitted.probabilities,
+            "scaling": fitted.scaler.name,
+            "stages": list(stages),
+            "series_columns": self.keys.column_names,
+            "shape": fitted.network.shape.to_dict(),
+        }
+        write_json(folder / MODEL, about)
+        (folder / CONFIG).write_text(self.config.to_toml(), encoding="utf-8")
+
+    def _stages(self) -> dict[str, Fitted]:
+        return {"tested": self.tested} | ({} if self.final is self.tested else {"final": self.final})
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "cpu") -> Self:
+        """The model of a run folder.
+
+        Raises:
+            RunError: there is no run, it is damaged, or a newer version wrote it.
+        """
+        folder = Path(path)
+        if not (folder / MODEL).is_file():
+            raise RunError(f"no run at {folder}: `gatecast fit ... --run {folder}` makes one")
+        try:
+            about = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+            if about["format"] > FORMAT:
+                raise RunError(f"{folder} was written by a newer Gatecast (format {about['format']}, this reads {FORMAT})")
+            tensors = load_file(folder / WEIGHTS)
+            table = pq.read_table(folder / SERIES)
+            stages = {stage: _read_stage(stage, about, tensors, table, device) for stage in about["stages"]}
+            grid = Grid(Frequency.parse(about["frequency"]), about["timezone"])
+            keys = table.select(about["series_columns"])
+            config = Config.from_toml(folder / CONFIG)
+            evidence = {Path(name).stem: read_json(folder / name) for name in (MANIFEST, METRICS) if (folder / name).is_file()}
+        except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError, pa.ArrowException) as error:
+            raise RunError(f"{folder} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}): train it again") from None
+        tested = stages["tested"]
+        final = stages.get("final", tested)
+        return cls(about["run_id"], config, grid, about["time_kind"], keys, about["season"], tested, final, evidence)
+
+
+def _read_stage(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor], table: pa.Table, device: str) -> Fitted:
+    shape = about["shape"] | {"probabilities": tuple(about["shape"]["probabilities"])}
+    network = Network(Shape(**shape))
+    prefix = f"{stage}.network."
+    network.load_state_dict({name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)})
+    fixed = (tensors[f"{stage}.loc"], tensors[f"{stage}.scale"]) if f"{stage}.loc" in tensors else None
+    fitted = Fitted(
+        network=network.eval(),
+        scaler=Scaler(about["scaling"], fixed),
+        cycles=tuple(about["cycles"]),
+        probabilities=tuple(about["probabilities"]),
+        shifts=tensors[f"{stage}.shifts"],
+        seen=table.column(_SEEN.format(stage)).to_numpy(),
+    )
+    return fitted.on(torch.device(device))
+
+
+def _chosen(panel: Panel, names: tuple[str, ...]) -> Panel:
+    if not names:
+        return panel
+    index = {name: i for i, name in enumerate(panel.names)}
+    unknown = [name for name in names if name not in index]
+    if unknown:
+        raise UsageError(f"no series {some(map(repr, unknown))}; there are {some(panel.names)}")
+    return panel.take(np.array([index[name] for name in names]))
+
+
+@contextmanager
+def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A folder under a temporary name, renamed when it is whole and removed when it is not.
+
+    Raises:
+        RunError: there is something at the path already, or the file system refuses.
+    """
+    if path.exists() and not (overwrite and (path / MODEL).is_file()):
+        hint = "choose another with --run, or replace it with --overwrite" if (path / MODEL).is_file() else "choose another"
+        raise RunError(f"{path} is there already: {hint}")
+    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        if path.exists():
+            old = beside.with_name(f"{beside.name}.old")
+            os.replace(path, old)
+            os.replace(beside, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(beside, path)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} could not be written, nothing was left behind: {error}") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """JSON with a closing newline; refuses what is not a number."""
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,124 @@
+"""Context to quantiles of the horizon: an LSTM over segments of the context.
+
+The context is cut into segments of p steps; the LSTM reads a segment at a step, so a long
+context costs few recurrent steps (Lin et al., "SegRNN", 2023). Every segment of the horizon is
+decoded in parallel from the state after the newest observation, its place and its calendar. The
+network learns the difference from the last seasons repeated (a day and a week, say), whose
+mixture it learns too, and starts out at it.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gatecast.nn.lstm import LSTM
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All that is needed to build a network."""
+
+    context: int  # C, a multiple of the segment
+    horizon: int  # H
+    segment: int  # p
+    features: int  # F
+    probabilities: tuple[float, ...]  # Q increasing ones with 0.5 among them, or () for one point
+    seasons: tuple[int, ...]  # whose repetition, mixed, is the starting point; none: start from zero
+    hidden: int
+    layers: int
+    dropout: float
+    skip: bool  # a linear path from context to horizon
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self)
+
+
+class Network(nn.Module):
+    """Scaled context and calendar to scaled quantiles, non-crossing by construction."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        assert shape.context % shape.segment == 0 and max(shape.seasons, default=0) <= shape.context
+        self.shape = shape
+        self.outputs = max(1, len(shape.probabilities))
+        self.block = min(shape.segment, shape.horizon) if shape.segment > 1 else shape.horizon
+        self.blocks = -(-shape.horizon // self.block)
+        width = shape.hidden
+        self.embed = nn.Linear(shape.segment * (2 + shape.features), width)
+        self.lstm = LSTM(width, width, shape.layers, shape.dropout)
+        self.place = nn.Parameter(torch.randn(self.blocks, width) / width**0.5)
+        self.read = nn.Linear(width + self.block * shape.features, width)
+        self.write = nn.Linear(width, self.block * self.outputs)
+        self.skip = nn.Linear(shape.context, shape.horizon) if shape.skip else None
+        self.mixture = nn.Parameter(torch.zeros(len(shape.seasons)))
+        self.dropout = nn.Dropout(shape.dropout)
+        for layer in (self.write, self.skip):
+            if layer is not None:
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(
+        self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], calendar: Float[Tensor, "B T F"]
+    ) -> Float[Tensor, "B H Q"]:
+        """Quantiles of the horizon in the scaled unit; Q = 1 for a point forecast."""
+        x = x.masked_fill(~observed, 0)
+        _, state = self.lstm(self.segments(x, observed, calendar))
+        decoded = self.decode(state.h, calendar[:, self.shape.context :])
+        if self.skip is not None:
+            decoded = decoded + self.skip(x)[..., None]
+        for season, weight in zip(self.shape.seasons, self.mixture.softmax(0), strict=True):
+            decoded = decoded + weight * seasonal_repeat(x, observed, season, self.shape.horizon)[..., None]
+        return decoded
+
+    def segments(
+        self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], calendar: Float[Tensor, "B T F"]
+    ) -> Float[Tensor, "B L U"]:
+        """What the LSTM reads: values, mask and calendar of each of the L = C / p segments, embedded."""
+        size, p = len(x), self.shape.segment
+        parts = [x.reshape(size, -1, p), observed.to(x.dtype).reshape(size, -1, p)]
+        parts.append(calendar[:, : self.shape.context].reshape(size, self.shape.context // p, -1))
+        embedded: Tensor = self.dropout(functional.gelu(self.embed(torch.cat(parts, -1))))
+        return embedded
+
+    def decode(self, h: Float[Tensor, "B U"], calendar: Float[Tensor, "B H F"]) -> Float[Tensor, "B H Q"]:
+        """Every block of the horizon from the state after the newest step, its place and its calendar."""
+        size = len(h)
+        padded = functional.pad(calendar, (0, 0, 0, self.blocks * self.block - self.shape.horizon))
+        states = h[:, None] + self.place
+        read = functional.gelu(self.read(torch.cat([states, padded.reshape(size, self.blocks, -1)], -1)))
+        out = self.write(self.dropout(read)).reshape(size, -1, self.outputs)[:, : self.shape.horizon]
+        return self._spread(out)
+
+    def _spread(self, out: Float[Tensor, "B H Q"]) -> Float[Tensor, "B H Q"]:
+        """The median, and positive distances from it cumulated both ways."""
+        if not self.shape.probabilities:
+            return out
+        middle = self.shape.probabilities.index(0.5)
+        median = out[..., middle : middle + 1]
+        gaps = functional.softplus(out - 2)  # starts narrow: about 0.13 of the scale each
+        up = median + gaps[..., middle + 1 :].cumsum(-1)
+        down = median - gaps[..., :middle].flip(-1).cumsum(-1).flip(-1)
+        return torch.cat([down, median, up], -1)
+
+
+def seasonal_repeat(
+    x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], season: int, horizon: int
+) -> Float[Tensor, "B H"]:
+    """The last season repeated over the horizon; what is missing in it is taken from seasons before.
+
+    Where no season has the value, the mean of what is observed. With a season of 1 this is
+    the last value repeated (the naive forecast).
+    """
+    whole = x.shape[1] // season * season
+    seasons = x[:, -whole:].reshape(len(x), -1, season)
+    seen = observed[:, -whole:].reshape(len(x), -1, season)
+    count = torch.arange(1, seasons.shape[1] + 1, device=x.device)[:, None]
+    newest = (seen * count).argmax(1, keepdim=True)  # 0 if none was observed
+    mean = (x * observed).sum(1, keepdim=True) / observed.sum(1, keepdim=True).clamp(min=1)
+    last = torch.where(seen.any(1), seasons.gather(1, newest).squeeze(1), mean)
+    return last.repeat(1, -(-horizon // season))[:, :horizon]

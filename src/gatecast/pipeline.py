@@ -1,0 +1,344 @@
+"""One function per verb: the whole flow from rows to forecasts, top to bottom."""
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from gatecast import recipe
+from gatecast.config import Config
+from gatecast.data import features
+from gatecast.data.audit import Audit
+from gatecast.data.audit import audit as look_over
+from gatecast.data.panel import Panel
+from gatecast.data.windows import Span, Split, Windows, split
+from gatecast.errors import DataError, UsageError
+from gatecast.evaluation.backtest import Backtest, evaluate
+from gatecast.evaluation.verdict import Verdict, judge
+from gatecast.fitted import Fitted, find
+from gatecast.fitting import Workshop, build, learn, refit
+from gatecast.model import HISTORY, MANIFEST, METRICS, TEST, Model, new_folder, write_json
+from gatecast.reading import Rows, read_rows
+from gatecast.training import Epoch, Trained
+
+TESTED = 2_000
+"""Windows a test looks at, if there are so many; one a series at least."""
+PACKAGES = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
+
+
+class Listener(Protocol):
+    """Hears what happens while it happens."""
+
+    def step(self, number: int, title: str, found: str) -> None:
+        """One of the eleven steps was taken, and this came of it."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """An epoch of training ended."""
+
+
+class Silent:
+    """Hears nothing."""
+
+    def step(self, number: int, title: str, found: str) -> None:
+        """See `Listener`."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """See `Listener`."""
+
+
+SILENT = Silent()
+
+
+def read(source: object, **options: object) -> Panel:
+    """Rows as a panel: many series on one grid.
+
+    Args:
+        source: a URL or path, or a pandas, polars or Arrow frame.
+        options: settings by name, as `time`, `target`, `series`, `freq`, `timezone`.
+    """
+    return read_rows(_config(source, options), source).panel
+
+
+def audit(source: object, **options: object) -> Audit:
+    """What is in the rows, what is wrong with them, and what `fit` would do. Arguments as for `read`."""
+    rows = read_rows(_config(source, options), source)
+    return look_over(rows.panel, rows.agreement, rows.config.forecast.horizon)
+
+
+def load(run: str | Path, *, device: str = "cpu") -> Model:
+    """The model of a run folder; `newest` reads the rows to forecast from.
+
+    Raises:
+        RunError: there is none, or it is damaged.
+    """
+    return Model.load(run, device)
+
+
+def newest(model: Model) -> Panel:
+    """The rows that the run's source holds now."""
+    if not model.config.source.url:
+        raise UsageError("this model was not trained from a URL: give it a panel, as from gatecast.read")
+    return read_rows(model.config, model.config.source.url).panel
+
+
+def fit(
+    source: object,
+    *,
+    run: str | Path | None = None,
+    overwrite: bool = False,
+    listener: Listener = SILENT,
+    **options: object,
+) -> Model:
+    """Train, test, and train again on all rows.
+
+    Args:
+        source: a URL or path, a frame, a `Panel`, or a `Config` that names its source.
+        run: folder to write the model and its evidence to; without one they are only returned.
+        overwrite: replace a run that is there.
+        options: settings by name, as `time`, `target`, `series`, `horizon`.
+
+    Raises:
+        GatecastError: any of its kinds; then nothing was written.
+    """
+    config = _config(source, options)
+    device = _device(config)
+    if run is None:
+        return _fit(config, source, device, listener)[0]
+    with new_folder(Path(run), overwrite) as folder:
+        model, backtest = _fit(config, source, device, listener)
+        model.write(folder)
+        write_json(folder / MANIFEST, model.evidence["manifest"])
+        write_json(folder / METRICS, model.evidence["metrics"])
+        lines = (json.dumps(line) + "\n" for line in model.evidence["history"])
+        (folder / HISTORY).write_text("".join(lines), encoding="utf-8")
+        pq.write_table(backtest.to_arrow(), folder / TEST)
+    return model
+
+
+def _fit(config: Config, source: object, device: torch.device, listener: Listener) -> tuple[Model, Backtest]:
+    """The eleven steps but the last; forecasting is the model's."""
+    clock, history = Clock(), History(listener, [])
+    with clock("read"):
+        rows = read_rows(config, source)
+    found = look_over(rows.panel, rows.agreement, config.forecast.horizon)
+    shop, season = prepare(rows, device, history, found, split(rows.panel, config.forecast.horizon, config.training.test))
+    with clock("train"):
+        tested, trained = _learn(shop, history)
+    with clock("test"):
+        backtest = test_windows(tested, shop.panel, shop.split.testing(shop.horizon), tested.seen, season, shop.config)
+        verdict = judge(backtest)
+        metrics = backtest.metrics() | {"verdict": asdict(verdict)}
+    history.step(10, "Test", _tested(metrics, verdict))
+    final = tested
+    if config.training.refit:
+        with clock("refit"):
+            final = refit(shop, tested, trained)
+    run_id = uuid4().hex[:12]
+    evidence = {
+        "manifest": _manifest(run_id, rows, found, device, clock.seconds, trained),
+        "metrics": metrics,
+        "history": history.epochs,
+    }
+    panel = rows.panel
+    model = Model(run_id, shop.config, panel.grid, panel.kind, panel.keys, season, tested, final, evidence, panel)
+    return model, backtest
+
+
+def prepare(rows: Rows, device: torch.device, listener: Listener, found: Audit, parts: Split) -> tuple[Workshop, int]:
+    """Steps 1 to 6 of the eleven, told in the order they are taken: the split comes before the scaling.
+
+    Returns:
+        what training needs, and the season of the naive forecast to compare with.
+    """
+    panel, horizon = rows.panel, rows.config.forecast.horizon
+    config, season = recipe.resolve(rows.config, panel, parts)
+    cycles = features.meaningful(panel.grid, int(np.median(parts.train - parts.firsts + 1)))
+    windows = Windows.of(panel, cycles, config.model.context or 1, horizon, device)
+    shop = Workshop(config, panel, parts, cycles, windows, listener.epoch)
+    counts = [len(span) for span in (shop.training(), parts.validating(horizon), parts.testing(horizon))]
+    listener.step(1, "Read", f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}")
+    problems = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
+    fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
+    listener.step(2, "Dates to numbers", f"grid {panel.grid}{fits}; {problems}; calendar of {_and(cycles) or 'nothing'}")
+    shares = ", ".join(f"{name} {count:,}" for name, count in zip(("train", "validation", "test"), counts, strict=True))
+    listener.step(3, "Split in time", f"before anything is fitted; windows: {shares}")
+    where = "each window by itself" if config.model.scaling == "window" else "fitted on training rows only"
+    listener.step(4, "Scale", f"{config.model.scaling}, {where}")
+    model = config.model
+    steps = (model.context or 1) // (model.segment or 1)
+    text = f"{model.context:,} steps in, {horizon:,} out; read {model.segment} at once: {steps} recurrent steps"
+    listener.step(5, "Windows", f"{text}; batches of {config.training.batch}")
+    size = sum(part.nbytes for part in (windows.values, windows.features)) / 1e6
+    listener.step(6, "Data to the device", f"{device}, once: {size:.1f} MB, windows are gathered there by index")
+    return shop, season
+
+
+def _learn(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
+    """Steps 7 to 9: network, device, training."""
+    network = build(shop)
+    size, model = sum(part.numel() for part in network.parameters()), shop.config.model
+    starts = f", starting from the last {_and([str(n) for n in model.seasons])} steps repeated" if model.seasons else ""
+    told = f"{model.recipe}: {model.layers} layer of {model.hidden} units, {size:,} parameters{starts}"
+    listener.step(7, "Define the LSTM", told)
+    listener.step(8, "Model to the device", f"{shop.windows.device}, {torch.get_num_threads()} threads")
+    tested, trained = learn(shop, network)
+    listener.step(9, "Train", f"{trained.ended}; weights of epoch {trained.best} of {trained.run} kept")
+    return tested, trained
+
+
+def test_windows(
+    fitted: Fitted, panel: Panel, span: Span, until: np.ndarray[Any, np.dtype[np.int64]], season: int, config: Config
+) -> Backtest:
+    """Forecast from several cutoffs of each series of a span, the newest always among them."""
+    most = max(1, TESTED // max(int((span.counts > 0).sum()), 1))
+    series, cutoffs = (part.numpy() for part in span.at(span.each(most)))
+    return evaluate(fitted, panel, series, cutoffs, until, season, config.forecast.level)
+
+
+def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
+    """Test the weights that never saw the held-back end on all rows after what they saw, new ones included.
+
+    Raises:
+        DataError: no series has a whole horizon after what they saw.
+    """
+    panel = panel or newest(model)
+    known = find(panel.keys, model.keys, len(panel))
+    fitted = model.tested.known(known, panel, panel.lasts)
+    # A series that training never saw is tested on its last half.
+    from_ = np.where(known >= 0, fitted.seen, panel.starts + panel.lengths // 2)
+    horizon = model.config.forecast.horizon
+    span = Split(panel.starts, from_, from_, panel.lasts).testing(horizon)
+    if not len(span):
+        raise DataError(f"nothing to test on: no series has {horizon} steps after those the weights have seen")
+    backtest = test_windows(fitted, panel, span, from_, model.season, model.config)
+    return backtest, judge(backtest)
+
+
+def backtest(
+    source: object, *, windows: int = 10, stride: int | None = None, listener: Listener = SILENT, **options: object
+) -> Backtest:
+    """Train on what came before the earliest of some past cutoffs, then forecast from each of them.
+
+    Args:
+        source: as for `fit`.
+        windows: cutoffs of each series, the last of them a horizon before its end.
+        stride: steps between cutoffs; by default the horizon, so that forecasts do not overlap.
+        options: as for `fit`.
+
+    Raises:
+        DataError: the history is too short for so many.
+    """
+    config = _config(source, options)
+    horizon = config.forecast.horizon
+    rows = read_rows(config, source)
+    panel, stride = rows.panel, stride or horizon
+    held = horizon + (windows - 1) * stride
+    if windows < 1 or stride < 1 or int(panel.lengths.max()) < held + 2 * horizon + 1:
+        raise DataError(
+            f"{windows} cutoffs {stride} steps apart hold back {held:,} steps, and training needs {2 * horizon + 1:,} more; "
+            f"the longest series has {int(panel.lengths.max()):,}: ask for fewer windows"
+        )
+    end = panel.lasts - held
+    parts = Split(panel.starts, end - np.maximum(horizon, ((end - panel.starts) * 0.15).astype(int)), end, panel.lasts)
+    found = look_over(panel, rows.agreement, horizon)
+    shop, season = prepare(rows, _device(config), listener, found, parts)
+    tested, _ = _learn(shop, listener)
+    usable = np.flatnonzero(parts.testing(horizon).counts > 0)
+    cutoffs = end[usable][:, None] + np.arange(windows) * stride
+    series = np.repeat(usable, windows)
+    return evaluate(tested, panel, series, cutoffs.ravel(), tested.seen, season, config.forecast.level)
+
+
+def _config(source: object, options: dict[str, Any]) -> Config:
+    return source if isinstance(source, Config) else Config.from_options(source, options)
+
+
+def _device(config: Config) -> torch.device:
+    """The device of the settings; `auto` is the fastest there is."""
+    if not config.forecast.horizon:
+        raise UsageError("say how many steps to forecast: --horizon H")
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    wanted = config.training.device
+    if wanted == "auto":
+        wanted = next(name for name, is_there in there.items() if is_there)  # type: ignore[assignment]
+    if not there[wanted]:
+        raise UsageError(f"there is no {wanted} device here: use --device auto")
+    return torch.device(wanted)
+
+
+class Clock:
+    """Seconds that named stages took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time the body."""
+        began = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - began, 3)
+
+
+@dataclass(frozen=True)
+class History:
+    """Passes on what it hears, and keeps the epochs."""
+
+    listener: Listener
+    epochs: list[dict[str, Any]]
+
+    def step(self, number: int, title: str, found: str) -> None:
+        """See `Listener`."""
+        self.listener.step(number, title, found)
+
+    def epoch(self, epoch: Epoch) -> None:
+        """See `Listener`."""
+        self.epochs.append(asdict(epoch))
+        self.listener.epoch(epoch)
+
+
+def _tested(metrics: dict[str, Any], verdict: Verdict) -> str:
+    ours, naive = metrics["overall"], metrics["seasonal_naive"]
+    covered = ", ".join(f"{level} % intervals cover {share:.1f} %" for level, share in ours["coverage"].items())
+    return (
+        f"{metrics['windows']:,} windows: accuracy {ours['accuracy']:.1f} % (seasonal naive {naive['accuracy']:.1f} %), "
+        f"MAE {ours['mae']:,.4g} ({naive['mae']:,.4g}); {covered}. {verdict.sentence}"
+    )
+
+
+def _manifest(
+    run_id: str, rows: Rows, found: Audit, device: torch.device, durations: dict[str, float], trained: Trained
+) -> dict[str, Any]:
+    """All that is needed to say where a run came from, and to make it again."""
+    return {
+        "run_id": run_id,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "query": rows.sql,
+        "query_sha256": hashlib.sha256(rows.sql.encode()).hexdigest() if rows.sql else None,
+        "snapshot_time": rows.read_at,
+        "bytes_billed": None,
+        "audit": found.to_dict(),
+        "training": asdict(trained),
+        "seed": rows.config.training.seed,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "durations": durations,
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    }
+
+
+def _and(names: list[str] | tuple[str, ...]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+

@@ -1,0 +1,110 @@
+"""Rows from a store, a frame or a panel, brought to the grid of the settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import narwhals as nw
+
+from gatecast.config import Config
+from gatecast.data import spacing
+from gatecast.data.dates import Frequency, Grid
+from gatecast.data.panel import Panel
+from gatecast.errors import DataError, UsageError, some
+from gatecast.store import Kind, Store, open_store
+from gatecast.store.query import series_query, spacing_query, steps_are_local, unreadable_query
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A panel, and how it was got."""
+
+    panel: Panel
+    config: Config  # with the frequency that was used
+    agreement: float | None = None  # share of gaps that fit an inferred frequency
+    sql: str | None = None
+    read_at: str | None = None  # when, in UTC
+
+
+def read_rows(config: Config, source: object) -> Rows:
+    """Rows from a store, a frame or a panel, on the grid of the settings.
+
+    Raises:
+        UsageError: a setting that cannot be meant.
+        DataError: a column that is missing or of the wrong type, or rows that cannot be used.
+        StoreError: the store refused.
+    """
+    if isinstance(source, Config):
+        source = config.source.url
+    if isinstance(source, Panel):
+        grid = source.grid
+        return Rows(source, config.having("grid", freq=str(grid.frequency), timezone=grid.timezone))
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    with _store(source) as store:
+        kind = _time_kind(config, store.columns(config.source))
+        frequency, agreement = _frequency(config, store, kind)
+        grid = Grid(frequency, config.grid.timezone)
+        query = series_query(config.source, kind, grid, config.grid.aggregate)
+        panel = Panel.from_batches(
+            store.read(config.source, query),
+            grid,
+            config.source.series,
+            kind="local" if kind == "text" else kind,  # type: ignore[arg-type]
+            local=steps_are_local(kind, grid),
+            combine=config.grid.aggregate,
+        )
+        if kind == "text" and panel.reading.without_time:
+            rows = store.read(config.source, unreadable_query(config.source, 5)).read_all()
+            if rows.num_rows:
+                found = some(repr(text) for text in rows.column("found").to_pylist())
+                raise DataError(
+                    f"column {config.source.time!r} holds text that is no timestamp, as {found}; convert it in --sql"
+                )
+        sql = store.text(config.source, query)
+    resolved = config.having("grid", freq=str(frequency))
+    return Rows(panel, resolved, agreement, sql, began)
+
+
+def _store(source: object) -> Store:
+    if isinstance(source, str | Path):
+        if not str(source):
+            raise UsageError("say what to read: a path or URL as the first argument, or url in [source]")
+        return open_store(str(source))
+    from gatecast.store.duckdb import DuckDBStore  # noqa: PLC0415 - only for frames
+
+    try:
+        return DuckDBStore.of_frame(nw.from_native(source, eager_only=True).to_arrow())  # type: ignore[call-overload]
+    except TypeError:
+        raise UsageError(
+            f"cannot read rows from {type(source).__name__}: give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
+        ) from None
+
+
+def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
+    """What the time column holds; the columns named are there and of a fitting type."""
+    source = config.source
+    if not source.time:
+        raise UsageError(f"name the timestamp column: --time COLUMN; there are {some(columns)}")
+    wanted = [source.time, *source.series, *([source.target] if source.target else [])]
+    absent = [name for name in wanted if name not in columns]
+    if absent:
+        raise DataError(f"no column {some(map(repr, absent))}; there are {some(columns)}")
+    if not source.target and config.grid.aggregate != "count":
+        raise UsageError("name the column to forecast: --target COLUMN (or count rows with --aggregate count)")
+    if source.target and config.grid.aggregate != "count" and columns[source.target] not in ("number", "boolean"):
+        raise DataError(f"column {source.target!r} holds no numbers ({columns[source.target]}): cast it in --sql")
+    kind = columns[source.time]
+    if kind not in ("instant", "local", "date", "text"):
+        raise DataError(
+            f"column {source.time!r} holds no timestamps ({kind}): convert it in --sql, as with to_timestamp({source.time})"
+        )
+    return kind
+
+
+def _frequency(config: Config, store: Store, kind: Kind) -> tuple[Frequency, float | None]:
+    if config.grid.freq:
+        return Frequency.parse(config.grid.freq), None
+    Grid(Frequency("day", 1), config.grid.timezone)  # refuses a zone that is none
+    query = spacing_query(config.source, kind, config.grid.timezone)
+    return spacing.infer(store.read(config.source, query).read_all().to_pylist())

@@ -1,0 +1,203 @@
+"""DuckDB databases, and the files DuckDB reads: the embedded default."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from glob import glob
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+import duckdb
+import pyarrow as pa
+from sqlglot import exp
+
+from gatecast.config import SourceSettings
+from gatecast.errors import DataError, StoreError, UsageError, some
+from gatecast.store import Kind
+from gatecast.store.query import SOURCE, column, relation, render
+
+BATCH_ROWS = 500_000
+READERS = {
+    ".parquet": "read_parquet",
+    ".csv": "read_csv",
+    ".csv.gz": "read_csv",
+    ".tsv": "read_csv",
+    ".json": "read_json",
+    ".jsonl": "read_json",
+}
+DATABASES = (".duckdb", ".db", ".ddb")
+FRAME = "frame"
+
+_KINDS: dict[str, Kind] = {
+    "TIMESTAMP WITH TIME ZONE": "instant",
+    "TIMESTAMP": "local",
+    "TIMESTAMP_S": "local",
+    "TIMESTAMP_MS": "local",
+    "TIMESTAMP_NS": "local",
+    "DATE": "date",
+    "BOOLEAN": "boolean",
+    "VARCHAR": "text",
+} | dict.fromkeys(
+    ["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"]
+    + ["FLOAT", "DOUBLE", "DECIMAL"],
+    "number",
+)
+
+
+class DuckDBStore:
+    """A DuckDB database, or files seen as a table named like the file (and `data`).
+
+    Args:
+        path: the database or a path or glob of files.
+        write: open for writing; a database that is not there is made.
+
+    Raises:
+        UsageError: the ending of the path is not known.
+        StoreError: there is nothing to read, or it cannot be opened.
+    """
+
+    dialect = "duckdb"
+
+    def __init__(self, path: str, *, write: bool = False) -> None:
+        self.url = f"duckdb:{path}"
+        self.path = path
+        self.default: str | None = None
+        self.reader = next((READERS[ending] for ending in READERS if path.lower().endswith(ending)), None)
+        if self.reader is None and not path.lower().endswith(DATABASES):
+            raise UsageError(f"cannot tell what {path!r} holds: its name must end in {some([*DATABASES, *READERS])}")
+        if not write and not glob(path):
+            raise StoreError(f"nothing to read at {path!r}: no such file")
+        with _translated(path):
+            self.connection = duckdb.connect(":memory:" if self.reader else path, read_only=not (write or self.reader))
+            self.connection.execute("SET TimeZone = 'UTC'")
+            if self.reader and not write:
+                self.default = Path(path).name.partition(".")[0] if len(glob(path)) == 1 and glob(path)[0] == path else "data"
+                rows: duckdb.DuckDBPyRelation = getattr(self.connection, self.reader)(path)
+                for name in {self.default, "data"}:
+                    rows.create_view(name)
+
+    @classmethod
+    def of_frame(cls, frame: pa.Table) -> Self:
+        """A frame in memory as a table named `frame`."""
+        store = cls.__new__(cls)
+        store.url, store.path, store.default, store.reader = "", "the frame", FRAME, None
+        store.connection = duckdb.connect(":memory:")
+        store.connection.execute("SET TimeZone = 'UTC'")
+        store.connection.register(FRAME, frame)
+        return store
+
+    def columns(self, source: SourceSettings) -> dict[str, Kind]:
+        """See `Store.columns`."""
+        with _translated(self.path, self._tables):
+            rows = self._run(self.text(source, exp.select("*").from_(SOURCE).limit(0)))
+            return {name: _kind(str(type_)) for name, type_ in zip(rows.columns, rows.types, strict=True)}
+
+    def read(self, source: SourceSettings, query: exp.Select) -> pa.RecordBatchReader:
+        """See `Store.read`."""
+        with _translated(self.path, self._tables):
+            reader: pa.RecordBatchReader = self._run(self.text(source, query)).to_arrow_reader(BATCH_ROWS)
+            return pa.RecordBatchReader.from_batches(reader.schema, self._batches(reader))
+
+    def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        with _translated(self.path):
+            yield from reader
+
+    def _run(self, sql: str) -> Any:
+        return self.connection.sql(sql)
+
+    def text(self, source: SourceSettings, query: exp.Select) -> str:
+        """See `Store.text`."""
+        if source.sql is not None:
+            with _translated("the query"):
+                statements = duckdb.extract_statements(source.sql)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT_STATEMENT:
+                raise UsageError(f"the query must be one SELECT, got {len(statements)} statements: {source.sql!r}")
+        elif source.table is None and self.default is None:
+            raise UsageError(f"say which table of {self.path}: --table {' or --table '.join(self._tables()) or 'NAME'}")
+        return render(query, source, self.default, "duckdb")
+
+    def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
+        """See `Store.write`."""
+        with _translated(self.path):
+            if self.reader:
+                self._write_file(rows)
+                return
+            if table is None:
+                raise UsageError(f"say which table of {self.path} to write: --into NAME")
+            self._merge(relation(table).sql("duckdb"), rows, key)
+
+    def _merge(self, table: str, rows: pa.Table, key: Sequence[str]) -> None:
+        """Replace rows by key in one transaction, making the table if there is none."""
+        connection = self.connection
+        connection.register("gatecast_rows", rows)
+        connection.execute("BEGIN")
+        try:
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM gatecast_rows LIMIT 0")
+            have = {str(name): str(type_) for name, type_, *_ in connection.execute(f"DESCRIBE {table}").fetchall()}
+            want = {str(name): str(type_) for name, type_, *_ in connection.execute("DESCRIBE gatecast_rows").fetchall()}
+            if have != want:
+                odd = sorted(set(have.items()) ^ set(want.items()))
+                raise DataError(
+                    f"table {table} has other columns than the rows to write: {some(f'{n} {t}' for n, t in odd)}; "
+                    "write into another table"
+                )
+            names = [column(name).sql("duckdb") for name in key]
+            same = " AND ".join(f"old.{name} IS NOT DISTINCT FROM new.{name}" for name in names)
+            connection.execute(f"DELETE FROM {table} AS old USING gatecast_rows AS new WHERE {same}")
+            connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM gatecast_rows")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        finally:
+            connection.unregister("gatecast_rows")
+
+    def _write_file(self, rows: pa.Table) -> None:
+        """Write beside the file, then rename: a reader sees the old file or the new one."""
+        final = Path(self.path)
+        beside = final.with_name(f".{uuid4().hex}.{final.name}")
+        relation_ = self.connection.from_arrow(rows)
+        try:
+            if self.reader == "read_parquet":
+                relation_.write_parquet(str(beside))
+            elif self.reader == "read_csv":
+                relation_.write_csv(str(beside), sep="\t" if final.suffix == ".tsv" else ",")
+            else:
+                self.connection.execute(f"COPY (SELECT * FROM relation_) TO {exp.Literal.string(str(beside))} (FORMAT json)")
+            os.replace(beside, final)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _tables(self) -> list[str]:
+        return [name for (name,) in self.connection.execute("SELECT table_name FROM information_schema.tables").fetchall()]
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _kind(type_: str) -> Kind:
+    return _KINDS.get(type_.partition("(")[0], "other")
+
+
+@contextmanager
+def _translated(path: str, tables: Any = None) -> Iterator[None]:
+    """DuckDB's errors, and the file system's, as StoreError with their own reason."""
+    try:
+        yield
+    except duckdb.CatalogException as error:
+        known = f"; there are: {some(tables())}" if tables else ""
+        raise StoreError(f"{path}: {_reason(error)}{known}") from None
+    except (duckdb.Error, OSError) as error:
+        raise StoreError(f"{path}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return str(error).split("\n\n")[0].replace("\n", " ").strip()

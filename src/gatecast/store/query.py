@@ -1,0 +1,155 @@
+"""The work pushed down into the warehouse: SQL for any dialect, built as a tree and never by pasting text.
+
+Expressions are written once in plain GoogleSQL and translated by sqlglot. Nothing is
+ordered: ORDER BY would force a warehouse into a single stream, and the panel sorts.
+"""
+
+from typing import Literal
+
+import sqlglot
+from sqlglot import exp
+
+from gatecast.config import Aggregate, SourceSettings
+from gatecast.data.dates import Frequency, Grid
+from gatecast.store import Kind
+
+SOURCE = "gatecast_source"
+"""The name under which queries here see the user's table or query."""
+
+AGGREGATES: dict[Aggregate, str] = {
+    "sum": "SUM(y)",
+    "mean": "AVG(y)",
+    "last": "MAX_BY(y, t)",
+    "count": "COUNT(*)",
+    "min": "MIN(y)",
+    "max": "MAX(y)",
+}
+
+
+def series_query(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggregate) -> exp.Select:
+    """One row for each series and grid step.
+
+    Columns: `key_0`, `key_1`, ... (the series), `step` (see `steps_are_local`), `value`
+    (float64, NULL where every target was), `row_count` (how many rows made it).
+    """
+    time, target = column(source.time), column(source.target) if source.target else exp.null()
+    value = _sql(AGGREGATES[aggregate], t=time, y=exp.cast(target, "DOUBLE"))
+    keys = [exp.alias_(column(name), f"key_{i}") for i, name in enumerate(source.series)]
+    selected = exp.select(*keys, _sql(f"{_step(kind, grid)} AS step", t=_time(time, kind)))
+    selected = selected.select(exp.alias_(exp.cast(value, "DOUBLE"), "value"), exp.alias_(exp.Count(this=exp.Star()), "row_count"))
+    bounds = [(exp.GTE, source.since), (exp.LT, source.until)]
+    conditions = [compare(this=_time(time, kind), expression=_moment(text, kind, grid)) for compare, text in bounds if text]
+    groups = [exp.Literal.number(i + 1) for i in range(len(keys) + 1)]
+    return selected.from_(SOURCE).where(*conditions).group_by(*groups)
+
+
+def steps_are_local(kind: Kind, grid: Grid) -> bool:
+    """Whether `step` numbers wall-clock steps that still have to be placed in the grid's zone.
+
+    Warehouses disagree about wall-clock times that happen twice, so the rule is applied
+    after the query, by `Grid.from_wall`.
+    """
+    return grid.frequency.elapsed and grid.timezone is not None and kind != "instant"
+
+
+def spacing_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
+    """How far apart the timestamps of each series are, and what they have in common.
+
+    Columns: `gap` (seconds on the wall clock), `gaps` (how many), `earliest` (seconds
+    since 1970), and over the rows that end such a gap: `midnight`, `first_day`,
+    `last_day`, `weekday` (each true if it holds for all of them).
+    """
+    wall = _sql(_wall(kind, timezone), t=_time(column(source.time), kind))
+    keys: list[exp.Expression] = [column(name) for name in source.series]
+    times = exp.select(exp.alias_(wall, "t"), *[exp.alias_(key, f"key_{i}") for i, key in enumerate(keys)]).from_(SOURCE)
+    partition = ", ".join(f"key_{i}" for i in range(len(keys)))
+    window = f"OVER ({f'PARTITION BY {partition} ' if keys else ''}ORDER BY t)"
+    seconds = "DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)"
+    marked = exp.select("t", _sql(f"{seconds} - LAG({seconds}) {window} AS gap")).from_(times.subquery("times"))
+    day = "EXTRACT(DAY FROM {})"
+    return exp.select(
+        "gap",
+        _sql("COUNT(*) AS gaps"),
+        _sql(f"MIN({seconds}) - gap AS earliest"),
+        _sql(f"LOGICAL_AND(MOD({seconds}, 86400) = 0) AS midnight"),
+        _sql(f"LOGICAL_AND({day.format('t')} = 1) AS first_day"),
+        _sql(f"LOGICAL_AND({day.format('DATE_ADD(DATE(t), INTERVAL 1 DAY)')} = 1) AS last_day"),
+        # By arithmetic, because dialects number weekdays differently (the large number keeps MOD's operand positive).
+        _sql("LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7) < 5) AS weekday"),
+    ).from_(marked.subquery("marked")).where("gap > 0").group_by("gap")
+
+
+def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
+    """Some texts in the time column that are no timestamps (column `found`)."""
+    time = column(source.time)
+    found = exp.alias_(exp.cast(time, "TEXT"), "found")
+    return exp.select(found).from_(SOURCE).where(_sql("t IS NOT NULL AND SAFE_CAST(t AS DATETIME) IS NULL", t=time)).limit(count)
+
+
+def column(name: str) -> exp.Column:
+    """A column by name, always quoted."""
+    return exp.column(name, quoted=True)
+
+
+def relation(name: str) -> exp.Table:
+    """A table by name, `schema.table` too, each part quoted."""
+    return exp.table_(*reversed(name.split(".")[-3:]), quoted=True) if name.count(".") < 3 else exp.table_(name, quoted=True)
+
+
+def render(query: exp.Select, source: SourceSettings, default: str | None, dialect: Literal["duckdb", "bigquery"]) -> str:
+    """The query as SQL, with the user's table or query in the place of `SOURCE`.
+
+    The user's own SQL is the only text that is taken as it is.
+    """
+    user = source.sql or exp.select("*").from_(relation(source.table or default or "")).sql(dialect)
+    # On lines of its own, so that a closing comment in it ends before our parenthesis.
+    return f"WITH {SOURCE} AS (\n{user.rstrip().rstrip(';')}\n)\n{query.sql(dialect, pretty=True)}"
+
+
+def _sql(template: str, **names: exp.Expression) -> exp.Expression:
+    """GoogleSQL with the columns named put in."""
+    tree = sqlglot.parse_one(template, dialect="bigquery")
+    return tree.transform(lambda node: names[node.name].copy() if isinstance(node, exp.Column) and node.name in names else node)
+
+
+def _time(time: exp.Column, kind: Kind) -> exp.Expression:
+    """The time column as a timestamp; text that is none becomes NULL."""
+    return _sql("SAFE_CAST(t AS DATETIME)", t=time) if kind == "text" else time
+
+
+def _wall(kind: Kind, timezone: str | None) -> str:
+    """The wall-clock time of `t` in the zone, as GoogleSQL."""
+    return f"DATETIME(t, '{timezone or 'UTC'}')" if kind == "instant" else "CAST(t AS DATETIME)"
+
+
+def _step(kind: Kind, grid: Grid) -> str:
+    """The number of the grid step that `t` falls in, as GoogleSQL over whole numbers."""
+    frequency = grid.frequency
+    if frequency.elapsed and kind == "instant":
+        return _floor(f"UNIX_MICROS(t) + {(grid.lead - frequency.phase) * 1_000_000}", frequency.multiple * 1_000_000)
+    wall = _wall(kind, grid.timezone)
+    if frequency.unit == "second":
+        return _floor(f"UNIX_MICROS(TIMESTAMP({wall})) - {frequency.phase * 1_000_000}", frequency.multiple * 1_000_000)
+    return _floor(f"{_units(frequency, wall)} - {frequency.phase}", frequency.multiple)
+
+
+def _units(frequency: Frequency, wall: str) -> str:
+    if frequency.unit == "month":
+        return f"(EXTRACT(YEAR FROM {wall}) - 1970) * 12 + EXTRACT(MONTH FROM {wall}) - 1"
+    days = f"UNIX_DATE(DATE({wall}))"
+    if frequency.unit == "day":
+        return days
+    return f"({_floor(f'{days} + 3', 7)}) * 5 + LEAST({days} + 3 - 7 * ({_floor(f'{days} + 3', 7)}), 4)"
+
+
+def _floor(number: str, divisor: int) -> str:
+    """Whole quotient, rounded down (DIV and integer casts round towards zero)."""
+    return f"CAST(FLOOR(({number}) / {divisor}) AS INT64)"
+
+
+def _moment(text: str, kind: Kind, grid: Grid) -> exp.Expression:
+    """A date of the user as a literal of the time column's own type."""
+    moment = grid.moment(text, instant=kind == "instant").item().isoformat(" ")
+    if kind == "instant":
+        return exp.cast(exp.Literal.string(f"{moment}+00:00"), "TIMESTAMPTZ")
+    return exp.cast(exp.Literal.string(moment), "TIMESTAMP")

@@ -1,0 +1,186 @@
+"""The training loop: one epoch function for training and validation, one schedule, the best weights kept."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gatecast.config import TrainingSettings
+from gatecast.data.scaling import Scaler
+from gatecast.data.windows import Inputs, Span, Windows
+from gatecast.errors import TrainingError
+from gatecast.nn.losses import pinball, squared
+from gatecast.nn.network import Network
+
+WARM_UP = 0.15
+"""Share of training in which the learning rate rises (Smith & Topin 2018, one cycle)."""
+FLOOR = 0.01
+"""Last learning rate, as a share of the highest."""
+CLIP = 1.0
+WEIGHT_DECAY = 0.01
+STEPS = 100
+"""Most batches an epoch, so that progress is seen and validated on large panels too."""
+VALIDATION = 2_048
+"""Most windows a validation."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch gave; a line of `history.jsonl`. Accuracy is 1 - WAPE in percent."""
+
+    stage: str  # "test" (weights that never see the test rows) or "final"
+    epoch: int
+    epochs: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    learning_rate: float
+    windows_per_second: float
+    seconds: float
+
+
+OnEpoch = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The epoch whose weights were kept, how many were run, and why they ended."""
+
+    best: int
+    run: int
+    ended: str
+
+
+def train(
+    network: Network,
+    scaler: Scaler,
+    windows: Windows,
+    training: Span,
+    validating: Span | None,
+    settings: TrainingSettings,
+    *,
+    epochs: int,
+    seconds: float,
+    on_epoch: OnEpoch,
+) -> Trained:
+    """Train a network in place; it ends with the weights that validated best.
+
+    Args:
+        training: windows to learn from.
+        validating: windows to choose the best epoch by; None keeps the last.
+        epochs: length of the schedule.
+        seconds: time at which the schedule has run through, whatever the epoch.
+
+    Raises:
+        TrainingError: the loss is no longer a number.
+    """
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=WEIGHT_DECAY)
+    chance = torch.Generator().manual_seed(settings.seed)
+    steps = settings.steps or min(STEPS, math.ceil(len(training) / settings.batch))
+    start, best, best_loss, kept = time.monotonic(), 0, math.inf, None
+    ended = "all epochs run"
+    for epoch in range(1, epochs + 1):
+        began = time.monotonic()
+
+        def rate(step: int, epoch: int = epoch) -> None:
+            share = max((epoch - 1 + step / steps) / epochs, (time.monotonic() - start) / seconds)
+            for group in optimizer.param_groups:
+                group["lr"] = settings.rate * one_cycle(share)
+
+        drawn = (torch.randint(len(training), (settings.batch,), generator=chance) for _ in range(steps))
+        loss, accuracy = run_epoch(network, scaler, windows, training, drawn, optimizer, rate)
+        lasted = time.monotonic() - began
+        held: tuple[float | None, float | None] = (None, None)
+        if validating is not None:
+            held = run_epoch(network, scaler, windows, validating, validating.spread(VALIDATION).split(256))
+        if not math.isfinite(loss + (held[0] or 0)):
+            raise TrainingError(
+                f"the loss is no longer a number in epoch {epoch}: lower the learning rate (it was {settings.rate}) "
+                "or look for values of very different size with `gatecast audit`"
+            )
+        learning_rate = optimizer.param_groups[0]["lr"]
+        speed = steps * settings.batch / max(lasted, 1e-9)
+        stage = "final" if validating is None else "test"
+        on_epoch(Epoch(stage, epoch, epochs, loss, accuracy, *held, learning_rate, speed, time.monotonic() - start))
+        if held[0] is None or held[0] < best_loss:
+            best, best_loss = epoch, math.inf if held[0] is None else held[0]
+            kept = copy.deepcopy(network.state_dict()) if validating is not None else None
+        if epoch - best >= settings.patience:
+            ended = f"no better validation loss for {settings.patience} epochs"
+            break
+        if time.monotonic() - start >= seconds:
+            ended = f"the time limit of {seconds:.0f} s was reached"
+            break
+    if kept is not None:
+        network.load_state_dict(kept)
+    return Trained(best, epoch, ended)
+
+
+def run_epoch(
+    network: Network,
+    scaler: Scaler,
+    windows: Windows,
+    span: Span,
+    batches: Iterator[Int[Tensor, "B"]] | tuple[Int[Tensor, "B"], ...],
+    optimizer: torch.optim.Optimizer | None = None,
+    rate: Callable[[int], None] = lambda step: None,
+) -> tuple[float, float]:
+    """Loss and accuracy in percent over some batches of window numbers; weights move only with an optimizer."""
+    network.train(optimizer is not None)
+    sums = torch.zeros(4, dtype=torch.float64, device=windows.device)  # loss · windows, windows, Σ|y - ŷ|, Σ|y|
+    with torch.set_grad_enabled(optimizer is not None):
+        for step, numbers in enumerate(batches):
+            series, cutoffs = (part.to(windows.device) for part in span.at(numbers))
+            inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
+            scaled, loc, scale = network_outputs(network, scaler, inputs)
+            target = (truth.values - loc) / scale
+            loss = loss_of(network, scaled, target, truth.observed)
+            if optimizer is not None:
+                rate(step)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+                optimizer.step()
+            with torch.no_grad():
+                error = (point(network, scaled) * scale + loc - truth.values).abs()
+                wrong, size = (part.masked_fill(~truth.observed, 0).sum() for part in (error, truth.values.abs()))
+                sums += torch.stack([loss * len(series), loss.new_tensor(len(series)), wrong, size])
+    loss_sum, count, wrong_sum, size_sum = sums.tolist()
+    return loss_sum / max(count, 1), 100 * (1 - wrong_sum / size_sum) if size_sum else math.nan
+
+
+def network_outputs(
+    network: Network, scaler: Scaler, inputs: Inputs
+) -> tuple[Float[Tensor, "B H Q"], Float[Tensor, "B 1"], Float[Tensor, "B 1"]]:
+    """What the network says of some windows, in the scaled unit, and the scale."""
+    loc, scale = scaler(inputs.context, inputs.observed, inputs.series)
+    return network((inputs.context - loc) / scale, inputs.observed, inputs.calendar), loc, scale
+
+
+def loss_of(
+    network: Network, scaled: Float[Tensor, "B H Q"], target: Float[Tensor, "B H"], observed: Tensor
+) -> Float[Tensor, ""]:
+    """Quantile loss, or squared error for a network that gives one point."""
+    if not network.shape.probabilities:
+        return squared(scaled[..., 0], target, observed)
+    return pinball(scaled, target, observed, scaled.new_tensor(network.shape.probabilities))
+
+
+def point(network: Network, scaled: Float[Tensor, "B H Q"]) -> Float[Tensor, "B H"]:
+    """The median, or the only output."""
+    middle = network.shape.probabilities.index(0.5) if network.shape.probabilities else 0
+    return scaled[..., middle]
+
+
+def one_cycle(share: float) -> float:
+    """Learning rate at a share of training, relative to the highest: a cosine up, a cosine down."""
+    share = min(share, 1.0)
+    if share < WARM_UP:
+        return FLOOR + (1 - FLOOR) * (1 - math.cos(math.pi * share / WARM_UP)) / 2
+    return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
