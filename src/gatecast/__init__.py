@@ -11,15 +11,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if TYPE_CHECKING:
     from gatecast.config import Config
     from gatecast.data.panel import Panel
+    from gatecast.data.table import ForecastTable
     from gatecast.errors import GatecastError
-    from gatecast.forecasting import ForecastTable
     from gatecast.model import Model
     from gatecast.pipeline import audit, backtest, fit, load, read
     from gatecast.store import open_store
 
 _HOME = {
     "Config": "config",
-    "ForecastTable": "forecasting",
+    "ForecastTable": "data.table",
     "GatecastError": "errors",
     "Model": "model",
     "Panel": "data.panel",

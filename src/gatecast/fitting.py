@@ -67,7 +67,9 @@ def learn(shop: Workshop, network: Network) -> tuple[Fitted, Trained]:
     training = shop.config.training
     seconds = training.time_limit * (1 - REFIT_SHARE if training.refit else 1)
     scaler = _scaler(shop, shop.split.train)
-    trained = _train(shop, network, scaler, shop.training(), shop.split.validating(shop.horizon), training.epochs, seconds)
+    trained = _train(
+        shop, network, scaler, shop.training(), shop.split.validating(shop.horizon), training.epochs, seconds
+    )
     levels = recipe.probabilities(shop.config) or recipe.bounds(shop.config)
     shifts = torch.zeros(shop.horizon, len(levels), device=shop.windows.device)
     fitted = Fitted(network, scaler, shop.cycles, levels, shifts, shop.split.validation)
@@ -123,7 +125,7 @@ def _residuals(
     residuals, seen = [], []
     with torch.inference_mode():
         for span in spans:
-            for numbers in span.spread(VALIDATION).split(256):
+            for numbers in torch.split(span.spread(VALIDATION), 256):
                 series, cutoffs = (part.to(shop.windows.device) for part in span.at(numbers))
                 inputs, truth = shop.windows.inputs(series, cutoffs), shop.windows.truth(series, cutoffs)
                 loc, scale = fitted.scaler(inputs.context, inputs.observed, series)

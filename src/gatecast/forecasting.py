@@ -8,60 +8,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pyarrow as pa
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gatecast.data.dates import Grid, Steps, TimeKind
-from gatecast.data.panel import Indices, Panel
+from gatecast.config import ForecastSettings
+from gatecast.data.dates import Grid, Steps
+from gatecast.data.panel import Indices, Panel, Values
+from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable, timestamps
 from gatecast.data.windows import Windows
 from gatecast.errors import UsageError, some
 from gatecast.fitted import Fitted, find
-from gatecast.store import open_store
+from gatecast.points import bounds, points
 
 BATCH = 1_024
-VALUE, CONFIDENCE = "forecast_value", "confidence_level"
-TIMESTAMP, LOWER, UPPER = "forecast_timestamp", "prediction_interval_lower_bound", "prediction_interval_upper_bound"
-
-
-@dataclass(frozen=True)
-class ForecastTable:
-    """Forecasts in the columns of BigQuery's AI.FORECAST and ours; a row for each series, timestamp and level.
-
-    Columns: the series columns, `forecast_timestamp`, `forecast_value`, `confidence_level` (0-1),
-    `prediction_interval_lower_bound`, `prediction_interval_upper_bound`, `cutoff`, `step`, `kind`, `run_id`.
-    """
-
-    rows: pa.Table
-    series: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return int(self.rows.num_rows)
-
-    def to_arrow(self) -> pa.Table:
-        """The rows as an Arrow table."""
-        return self.rows
-
-    def to_pandas(self) -> Any:
-        """The rows as a pandas frame (pandas must be installed)."""
-        return nw.from_native(self.rows).to_pandas()
-
-    def to_polars(self) -> Any:
-        """The rows as a polars frame (polars must be installed)."""
-        return nw.from_native(self.rows).to_polars()
-
-    def write(self, url: str, into: str | None = None) -> None:
-        """Put the rows into a table of a store, or a file; rows with the same key are replaced, others kept.
-
-        Raises:
-            StoreError: it cannot be written; then nothing was.
-            DataError: the table has other columns.
-        """
-        with open_store(url, write=True) as store:
-            store.write(into, self.rows, (*self.series, TIMESTAMP, CONFIDENCE, "cutoff", "run_id"))
 
 
 @dataclass(frozen=True)
@@ -127,7 +89,9 @@ def predict(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, s
             while len(blocks) * windows.horizon < steps:
                 median, cutoff = blocks[-1][..., fitted.middle], cutoff + windows.horizon
                 context = torch.cat([inputs.context, median], 1)[:, -windows.context :]
-                observed = torch.cat([inputs.observed, torch.ones_like(median, dtype=torch.bool)], 1)[:, -windows.context :]
+                observed = torch.cat([inputs.observed, torch.ones_like(median, dtype=torch.bool)], 1)[
+                    :, -windows.context :
+                ]
                 inputs = replace(inputs, context=context, observed=observed, calendar=windows.calendar(cutoff))
                 blocks.append(_widened(fitted.quantiles(inputs), blocks[-1], fitted.middle))
             out.append(torch.cat(blocks, 1)[:, :steps].cpu())
@@ -142,7 +106,7 @@ def _widened(block: Tensor, before: Tensor, middle: int) -> Tensor:
 
 
 def forecast(
-    tested: Fitted, final: Fitted, panel: Panel, keys: pa.Table, asked: Asked, levels: Sequence[float], run_id: str
+    tested: Fitted, final: Fitted, panel: Panel, keys: pa.Table, asked: Asked, settings: ForecastSettings, run_id: str
 ) -> ForecastTable:
     """Forecast what was asked, each cutoff with weights that have not seen past it where there are such.
 
@@ -150,7 +114,7 @@ def forecast(
         tested: weights that have not seen the held-back end.
         final: weights trained on all rows there were.
         keys: the series both were trained on.
-        levels: of the intervals, in percent; all of them trained.
+        settings: the levels of the intervals, all of them trained, and the metric the point is for.
     """
     known = find(panel.keys, keys, len(panel))
     first = asked.cutoffs.min(1)
@@ -171,7 +135,8 @@ def forecast(
             seen[part] = fitted.seen[series[part]]
     values = quantiles[inverse, ahead - 1]
     kind = _kinds(asked.dates.ravel(), ahead, panel.lasts[pairs[:, 0]], seen[inverse], shape.horizon)
-    return _table(panel, asked, pairs, values, kind, final.probabilities, levels, run_id)
+    columns = _columns(values, final.probabilities, settings) | {"kind": pa.array(kind.tolist(), pa.string())}
+    return _table(panel, asked, pairs[:, 0], columns, settings.level, run_id)
 
 
 def _distinct(pairs: Indices) -> tuple[tuple[Indices, Steps], Indices]:
@@ -185,41 +150,32 @@ def _kinds(dates: Steps, ahead: Indices, lasts: Steps, seen: Steps, horizon: int
     return np.where(ahead > horizon, "extrapolated", np.where(dates > lasts, "future", observed))
 
 
+def _columns(values: Values, probabilities: Sequence[float], settings: ForecastSettings) -> dict[str, Any]:
+    """Point and bounds; a bound has a column for each level."""
+    sides = zip(*(map(probabilities.index, bounds(level)) for level in settings.level), strict=True)
+    point = points(values, probabilities, settings.metric)
+    return {VALUE: point} | {name: values[:, list(side)] for name, side in zip((LOWER, UPPER), sides, strict=True)}
+
+
 def _table(
-    panel: Panel,
-    asked: Asked,
-    pairs: Indices,
-    values: np.ndarray[Any, Any],
-    kind: np.ndarray[Any, Any],
-    probabilities: Sequence[float],
-    levels: Sequence[float],
-    run_id: str,
+    panel: Panel, asked: Asked, series: Indices, columns: dict[str, Any], levels: Sequence[float], run_id: str
 ) -> ForecastTable:
-    repeated = np.repeat(np.arange(len(pairs)), len(levels))
-    bounds = [[probabilities.index(round(0.5 + side * level / 200, 6)) for level in levels] for side in (-1, 1)]
-    keys = panel.keys.take(pa.array(pairs[repeated, 0])) if panel.keys.num_columns else panel.keys
-    columns: dict[str, Any] = {name: keys.column(name) for name in keys.column_names}
-    columns[TIMESTAMP] = timestamps(panel.grid, panel.kind, asked.dates.ravel()[repeated])
-    columns[VALUE] = values[repeated, probabilities.index(0.5)].astype(np.float64)
-    columns[CONFIDENCE] = np.tile(np.array(levels) / 100, len(pairs))
-    for name, side in zip((LOWER, UPPER), bounds, strict=True):
-        columns[name] = values[:, side].ravel().astype(np.float64)
-    columns["cutoff"] = timestamps(panel.grid, panel.kind, pairs[repeated, 1])
-    columns["step"] = asked.ahead.ravel()[repeated]
-    columns["kind"] = pa.array(kind[repeated].tolist(), pa.string())
-    columns["run_id"] = pa.array([run_id] * len(repeated), pa.string())
-    return ForecastTable(pa.table(columns), tuple(panel.keys.column_names))
-
-
-def timestamps(grid: Grid, kind: TimeKind, steps: Steps) -> pa.Array:
-    """Grid dates in the type of the source's time column."""
-    if kind == "instant":
-        instants = grid.instants(steps).astype("datetime64[us]")
-        return pa.array(instants, pa.timestamp("us")).cast(pa.timestamp("us", grid.timezone or "UTC"))
-    wall = grid.wall(steps)
-    if kind == "date" and grid.frequency.unit != "second":
-        return pa.array(wall.astype("datetime64[D]"), pa.date32())
-    return pa.array(wall.astype("datetime64[us]"), pa.timestamp("us"))
+    """A row for each series, date and level, in the order of the contract."""
+    count = len(levels)
+    keys = panel.keys.take(pa.array(np.repeat(series, count))) if panel.keys.num_columns else panel.keys
+    dates, cutoffs, steps = (np.repeat(part.ravel(), count) for part in (asked.dates, asked.cutoffs, asked.ahead))
+    rows = {name: keys.column(name) for name in keys.column_names} | {
+        TIMESTAMP: timestamps(panel.grid, panel.kind, dates),
+        VALUE: np.repeat(columns[VALUE], count).astype(np.float64),
+        CONFIDENCE: np.tile(np.array(levels) / 100, len(series)),
+        LOWER: columns[LOWER].ravel().astype(np.float64),
+        UPPER: columns[UPPER].ravel().astype(np.float64),
+        "cutoff": timestamps(panel.grid, panel.kind, cutoffs),
+        "step": steps,
+        "kind": columns["kind"].take(pa.array(np.repeat(np.arange(len(series)), count))),
+        "run_id": pa.array([run_id] * len(steps), pa.string()),
+    }
+    return ForecastTable(pa.table(rows), tuple(panel.keys.column_names))
 
 
 def read_dates(grid: Grid, dates: Iterable[object]) -> list[int]:

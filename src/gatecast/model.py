@@ -22,16 +22,23 @@ from gatecast.config import Config
 from gatecast.data.dates import Frequency, Grid, TimeKind
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Scaler
+from gatecast.data.table import ForecastTable
 from gatecast.errors import RunError, UsageError, some
 from gatecast.fitted import Fitted
-from gatecast.forecasting import ForecastTable, at_dates, forecast, next_steps, read_dates
+from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
 from gatecast.nn.network import Network, Shape
 
 FORMAT = 1
 """Version of the run folder; a newer one is refused."""
 
 MODEL, WEIGHTS, SERIES = "model.json", "model.safetensors", "series.parquet"
-CONFIG, MANIFEST, HISTORY, METRICS, TEST = "config.toml", "manifest.json", "history.jsonl", "metrics.json", "test.parquet"
+CONFIG, MANIFEST, HISTORY, METRICS, TEST = (
+    "config.toml",
+    "manifest.json",
+    "history.jsonl",
+    "metrics.json",
+    "test.parquet",
+)
 _SEEN = "gatecast_{}_seen"
 
 
@@ -97,7 +104,7 @@ class Model:
             asked = next_steps(panel, horizon or trained, cut)
         else:
             asked = at_dates(panel, read_dates(self.grid, at), trained, cut)
-        return forecast(self.tested, self.final, panel, self.keys, asked, self.config.forecast.level, self.run_id)
+        return forecast(self.tested, self.final, panel, self.keys, asked, self.config.forecast, self.run_id)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the run folder: the whole of it, or nothing.
@@ -117,7 +124,9 @@ class Model:
             tensors |= {f"{stage}.network.{name}": part for name, part in fitted.network.state_dict().items()}
             tensors[f"{stage}.shifts"] = fitted.shifts
             if fitted.scaler.fixed is not None:
-                tensors |= {f"{stage}.{name}": part for name, part in zip(("loc", "scale"), fitted.scaler.fixed, strict=True)}
+                tensors |= {
+                    f"{stage}.{name}": part for name, part in zip(("loc", "scale"), fitted.scaler.fixed, strict=True)
+                }
             table = table.append_column(_SEEN.format(stage), pa.array(fitted.seen))
         save_file({name: part.detach().cpu().contiguous() for name, part in tensors.items()}, folder / WEIGHTS)
         pq.write_table(table, folder / SERIES)
@@ -155,26 +164,36 @@ class Model:
         try:
             about = json.loads((folder / MODEL).read_text(encoding="utf-8"))
             if about["format"] > FORMAT:
-                raise RunError(f"{folder} was written by a newer Gatecast (format {about['format']}, this reads {FORMAT})")
+                raise RunError(
+                    f"{folder} was written by a newer Gatecast (format {about['format']}, this reads {FORMAT})"
+                )
             tensors = load_file(folder / WEIGHTS)
             table = pq.read_table(folder / SERIES)
             stages = {stage: _read_stage(stage, about, tensors, table, device) for stage in about["stages"]}
             grid = Grid(Frequency.parse(about["frequency"]), about["timezone"])
             keys = table.select(about["series_columns"])
             config = Config.from_toml(folder / CONFIG)
-            evidence = {Path(name).stem: read_json(folder / name) for name in (MANIFEST, METRICS) if (folder / name).is_file()}
+            evidence = {
+                Path(name).stem: read_json(folder / name) for name in (MANIFEST, METRICS) if (folder / name).is_file()
+            }
         except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError, pa.ArrowException) as error:
-            raise RunError(f"{folder} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}): train it again") from None
+            raise RunError(
+                f"{folder} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}): train it again"
+            ) from None
         tested = stages["tested"]
         final = stages.get("final", tested)
         return cls(about["run_id"], config, grid, about["time_kind"], keys, about["season"], tested, final, evidence)
 
 
-def _read_stage(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor], table: pa.Table, device: str) -> Fitted:
+def _read_stage(
+    stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor], table: pa.Table, device: str
+) -> Fitted:
     shape = about["shape"] | {"probabilities": tuple(about["shape"]["probabilities"])}
     network = Network(Shape(**shape))
     prefix = f"{stage}.network."
-    network.load_state_dict({name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)})
+    network.load_state_dict(
+        {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
+    )
     fixed = (tensors[f"{stage}.loc"], tensors[f"{stage}.scale"]) if f"{stage}.loc" in tensors else None
     fitted = Fitted(
         network=network.eval(),
@@ -205,7 +224,11 @@ def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
         RunError: there is something at the path already, or the file system refuses.
     """
     if path.exists() and not (overwrite and (path / MODEL).is_file()):
-        hint = "choose another with --run, or replace it with --overwrite" if (path / MODEL).is_file() else "choose another"
+        hint = (
+            "choose another with --run, or replace it with --overwrite"
+            if (path / MODEL).is_file()
+            else "choose another"
+        )
         raise RunError(f"{path} is there already: {hint}")
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:

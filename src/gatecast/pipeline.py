@@ -133,11 +133,13 @@ def _fit(config: Config, source: object, device: torch.device, listener: Listene
     with clock("read"):
         rows = read_rows(config, source)
     found = look_over(rows.panel, rows.agreement, config.forecast.horizon)
-    shop, season = prepare(rows, device, history, found, split(rows.panel, config.forecast.horizon, config.training.test))
+    shop, season = prepare(
+        rows, device, history, found, split(rows.panel, config.forecast.horizon, config.training.test)
+    )
     with clock("train"):
         tested, trained = _learn(shop, history)
     with clock("test"):
-        backtest = test_windows(tested, shop.panel, shop.split.testing(shop.horizon), tested.seen, season, shop.config)
+        backtest = _evaluate(tested, shop.panel, shop.split.testing(shop.horizon), tested.seen, season, shop.config)
         verdict = judge(backtest)
         metrics = backtest.metrics() | {"verdict": asdict(verdict)}
     history.step(10, "Test", _tested(metrics, verdict))
@@ -171,7 +173,9 @@ def prepare(rows: Rows, device: torch.device, listener: Listener, found: Audit, 
     listener.step(1, "Read", f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}")
     problems = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
     fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
-    listener.step(2, "Dates to numbers", f"grid {panel.grid}{fits}; {problems}; calendar of {_and(cycles) or 'nothing'}")
+    listener.step(
+        2, "Dates to numbers", f"grid {panel.grid}{fits}; {problems}; calendar of {_and(cycles) or 'nothing'}"
+    )
     shares = ", ".join(f"{name} {count:,}" for name, count in zip(("train", "validation", "test"), counts, strict=True))
     listener.step(3, "Split in time", f"before anything is fitted; windows: {shares}")
     where = "each window by itself" if config.model.scaling == "window" else "fitted on training rows only"
@@ -198,13 +202,13 @@ def _learn(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     return tested, trained
 
 
-def test_windows(
+def _evaluate(
     fitted: Fitted, panel: Panel, span: Span, until: np.ndarray[Any, np.dtype[np.int64]], season: int, config: Config
 ) -> Backtest:
     """Forecast from several cutoffs of each series of a span, the newest always among them."""
     most = max(1, TESTED // max(int((span.counts > 0).sum()), 1))
     series, cutoffs = (part.numpy() for part in span.at(span.each(most)))
-    return evaluate(fitted, panel, series, cutoffs, until, season, config.forecast.level)
+    return evaluate(fitted, panel, series, cutoffs, until, season, config.forecast)
 
 
 def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
@@ -222,7 +226,7 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     span = Split(panel.starts, from_, from_, panel.lasts).testing(horizon)
     if not len(span):
         raise DataError(f"nothing to test on: no series has {horizon} steps after those the weights have seen")
-    backtest = test_windows(fitted, panel, span, from_, model.season, model.config)
+    backtest = _evaluate(fitted, panel, span, from_, model.season, model.config)
     return backtest, judge(backtest)
 
 
@@ -247,8 +251,9 @@ def backtest(
     held = horizon + (windows - 1) * stride
     if windows < 1 or stride < 1 or int(panel.lengths.max()) < held + 2 * horizon + 1:
         raise DataError(
-            f"{windows} cutoffs {stride} steps apart hold back {held:,} steps, and training needs {2 * horizon + 1:,} more; "
-            f"the longest series has {int(panel.lengths.max()):,}: ask for fewer windows"
+            f"{windows} cutoffs {stride} steps apart hold back {held:,} steps, "
+            f"and training needs {2 * horizon + 1:,} more; the longest series has {int(panel.lengths.max()):,}: "
+            "ask for fewer windows"
         )
     end = panel.lasts - held
     parts = Split(panel.starts, end - np.maximum(horizon, ((end - panel.starts) * 0.15).astype(int)), end, panel.lasts)
@@ -258,7 +263,7 @@ def backtest(
     usable = np.flatnonzero(parts.testing(horizon).counts > 0)
     cutoffs = end[usable][:, None] + np.arange(windows) * stride
     series = np.repeat(usable, windows)
-    return evaluate(tested, panel, series, cutoffs.ravel(), tested.seen, season, config.forecast.level)
+    return evaluate(tested, panel, series, cutoffs.ravel(), tested.seen, season, config.forecast)
 
 
 def _config(source: object, options: dict[str, Any]) -> Config:
@@ -270,9 +275,9 @@ def _device(config: Config) -> torch.device:
     if not config.forecast.horizon:
         raise UsageError("say how many steps to forecast: --horizon H")
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    wanted = config.training.device
+    wanted: str = config.training.device
     if wanted == "auto":
-        wanted = next(name for name, is_there in there.items() if is_there)  # type: ignore[assignment]
+        wanted = next(name for name, is_there in there.items() if is_there)
     if not there[wanted]:
         raise UsageError(f"there is no {wanted} device here: use --device auto")
     return torch.device(wanted)
@@ -313,9 +318,14 @@ def _tested(metrics: dict[str, Any], verdict: Verdict) -> str:
     ours, naive = metrics["overall"], metrics["seasonal_naive"]
     covered = ", ".join(f"{level} % intervals cover {share:.1f} %" for level, share in ours["coverage"].items())
     return (
-        f"{metrics['windows']:,} windows: accuracy {ours['accuracy']:.1f} % (seasonal naive {naive['accuracy']:.1f} %), "
+        f"{metrics['windows']:,} windows: accuracy {_percent(ours)} (seasonal naive {_percent(naive)}), "
         f"MAE {ours['mae']:,.4g} ({naive['mae']:,.4g}); {covered}. {verdict.sentence}"
     )
+
+
+def _percent(metrics: dict[str, float | None]) -> str:
+    accuracy = metrics["accuracy"]
+    return "undefined, all truth is zero" if accuracy is None else f"{accuracy:.1f} %"
 
 
 def _manifest(
@@ -341,4 +351,3 @@ def _manifest(
 
 def _and(names: list[str] | tuple[str, ...]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
-

@@ -77,7 +77,8 @@ def _store(source: object) -> Store:
         return DuckDBStore.of_frame(nw.from_native(source, eager_only=True).to_arrow())  # type: ignore[call-overload]
     except TypeError:
         raise UsageError(
-            f"cannot read rows from {type(source).__name__}: give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
+            f"cannot read rows from {type(source).__name__}: "
+            "give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
         ) from None
 
 
@@ -97,7 +98,8 @@ def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
     kind = columns[source.time]
     if kind not in ("instant", "local", "date", "text"):
         raise DataError(
-            f"column {source.time!r} holds no timestamps ({kind}): convert it in --sql, as with to_timestamp({source.time})"
+            f"column {source.time!r} holds no timestamps ({kind}): "
+            f"convert it in --sql, as with to_timestamp({source.time})"
         )
     return kind
 

@@ -1,8 +1,11 @@
 """Settings that were left open, chosen from the data's own facts. The rules are explained in docs/recipe.md."""
 
+from itertools import chain
+
 import numpy as np
 import torch
 
+from gatecast import points
 from gatecast.config import Config, ModelSettings
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import deviation
@@ -20,8 +23,7 @@ SAMPLED = 1_024
 
 def bounds(config: Config) -> tuple[float, ...]:
     """The probabilities of the bounds of every level, and the median."""
-    sides = {round(0.5 + side * level / 200, 6) for level in config.forecast.level for side in (-1, 1)}
-    return tuple(sorted(sides | {0.5}))
+    return tuple(sorted({0.5, *chain.from_iterable(map(points.bounds, config.forecast.level))}))
 
 
 def probabilities(config: Config) -> tuple[float, ...]:
@@ -40,9 +42,9 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     if not usable.any():
         longest = int(panel.lengths.max())
         raise DataError(
-            f"too little history: training, validating and testing {horizon} steps ahead needs {3 * horizon + 1:,} steps, "
-            f"and the longest series has {longest:,} (of {some(panel.names)}); ask for a horizon of "
-            f"{max((longest - 1) // 3, 1):,} or less, or bring more rows"
+            f"too little history: training, validating and testing {horizon} steps ahead "
+            f"needs {3 * horizon + 1:,} steps, and the longest series has {longest:,} (of {some(panel.names)}); "
+            f"ask for a horizon of {max((longest - 1) // 3, 1):,} or less, or bring more rows"
         )
     trained = (split.train - split.firsts + 1)[usable]
     room = max(1, int(np.median(trained)) - horizon)
@@ -60,7 +62,9 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
 def shape(config: Config, features: int) -> Shape:
     """The network of resolved settings."""
     model: ModelSettings = config.model
-    assert model.context and model.segment and model.seasons is not None
+    assert model.context
+    assert model.segment
+    assert model.seasons is not None
     return Shape(
         context=model.context,
         horizon=config.forecast.horizon,

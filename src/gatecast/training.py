@@ -98,7 +98,7 @@ def train(
         lasted = time.monotonic() - began
         held: tuple[float | None, float | None] = (None, None)
         if validating is not None:
-            held = run_epoch(network, scaler, windows, validating, validating.spread(VALIDATION).split(256))
+            held = run_epoch(network, scaler, windows, validating, torch.split(validating.spread(VALIDATION), 256))
         if not math.isfinite(loss + (held[0] or 0)):
             raise TrainingError(
                 f"the loss is no longer a number in epoch {epoch}: lower the learning rate (it was {settings.rate}) "

@@ -272,4 +272,6 @@ def parse_date(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text.strip())
     except ValueError:
-        raise UsageError(f"{text!r} is not a date: write 2015-01-31, 2015-01-31 14:30 or 2015-01-31T14:30+01:00") from None
+        raise UsageError(
+            f"{text!r} is not a date: write 2015-01-31, 2015-01-31 14:30 or 2015-01-31T14:30+01:00"
+        ) from None

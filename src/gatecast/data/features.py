@@ -17,14 +17,15 @@ Fraction = npt.NDArray[np.float64]
 
 def _since(wall: Seconds, unit: str) -> Fraction:
     """Seconds since the start of the calendar unit that each time lies in."""
-    return (wall - wall.astype(f"datetime64[{unit}]").astype("datetime64[s]")).astype(np.float64)
+    passed = wall - wall.astype(f"datetime64[{unit}]").astype("datetime64[s]")
+    return np.asarray(passed, np.float64)
 
 
 def _share(wall: Seconds, unit: str) -> Fraction:
     """Share of its calendar unit (which may vary in length) that has passed."""
     start = wall.astype(f"datetime64[{unit}]")
-    length = ((start + 1).astype("datetime64[s]") - start.astype("datetime64[s]")).astype(np.float64)
-    return _since(wall, unit) / length
+    length = (start + 1).astype("datetime64[s]") - start.astype("datetime64[s]")
+    return _since(wall, unit) / np.asarray(length, np.float64)
 
 
 def _of_week(wall: Seconds) -> Fraction:

@@ -201,14 +201,17 @@ class _Rows:
         taken = sum(len(values) for _, _, values in self.chunks)
         if lengths.sum() > SPARSE * taken + 1_000_000:
             raise DataError(
-                f"{taken:,} values would lie on a grid of {lengths.sum():,} steps: the frequency is too fine for these rows"
+                f"{taken:,} values would lie on a grid of {lengths.sum():,} steps: "
+                "the frequency is too fine for these rows"
             )
         offsets = _offsets(lengths)
         place = np.empty(count, np.int64)
         place[order] = offsets[:-1] - low
         values = self._scatter(place, int(offsets[-1]), combine)
         empty = np.flatnonzero(~has)
-        names = tuple("/".join(str(part) for part in row.values()) or "the series" for row in keys.take(empty).to_pylist())
+        names = tuple(
+            "/".join(str(part) for part in row.values()) or "the series" for row in keys.take(empty).to_pylist()
+        )
         keys = keys.filter(pa.array(has)).select(range(len(series)))
         starts = low[has].astype(np.int64) + (self.base or 0)
         return keys, values, np.append(offsets[:-1][has], offsets[-1]), starts, replace(self.reading, all_missing=names)
@@ -216,7 +219,9 @@ class _Rows:
     def _sorted(self, series: Sequence[str]) -> tuple[Indices, pa.Table]:
         """Codes in the order of their keys (nulls first), and the keys in that order."""
         columns = list(zip(*self.codes, strict=True)) if series else []
-        table = pa.table({f"{i}": list(column) for i, column in enumerate(columns)} | {"code": np.arange(len(self.codes))})
+        table = pa.table(
+            {f"{i}": list(column) for i, column in enumerate(columns)} | {"code": np.arange(len(self.codes))}
+        )
         keys = [(f"{i}", "ascending", "at_start") for i in range(len(columns))]
         table = table.sort_by(keys) if keys else table
         order = table.column("code").to_numpy()

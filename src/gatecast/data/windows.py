@@ -58,7 +58,13 @@ class Windows:
 
     @classmethod
     def of(
-        cls, panel: Panel, cycles: tuple[str, ...], context: int, horizon: int, device: torch.device, ahead: int | None = None
+        cls,
+        panel: Panel,
+        cycles: tuple[str, ...],
+        context: int,
+        horizon: int,
+        device: torch.device,
+        ahead: int | None = None,
     ) -> Self:
         """Move a panel to a device, once.
 
@@ -95,7 +101,9 @@ class Windows:
         """
         return Inputs(*self.past(series, cutoffs), self.calendar(cutoffs), series)
 
-    def past(self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]) -> tuple[Float[Tensor, "B C"], Bool[Tensor, "B C"]]:
+    def past(
+        self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]
+    ) -> tuple[Float[Tensor, "B C"], Bool[Tensor, "B C"]]:
         """The C values up to each cutoff, and which were observed."""
         return self._gather(series, cutoffs[:, None] + torch.arange(1 - self.context, 1, device=self.device))
 
@@ -108,7 +116,9 @@ class Windows:
         """What came after the cutoffs, for the loss and the test."""
         return Truth(*self._gather(series, cutoffs[:, None] + torch.arange(1, self.horizon + 1, device=self.device)))
 
-    def _gather(self, series: Int[Tensor, "B"], steps: Int[Tensor, "B K"]) -> tuple[Float[Tensor, "B K"], Bool[Tensor, "B K"]]:
+    def _gather(
+        self, series: Int[Tensor, "B"], steps: Int[Tensor, "B K"]
+    ) -> tuple[Float[Tensor, "B K"], Bool[Tensor, "B K"]]:
         """Values at some steps of each series, and which were observed; outside the series none is."""
         position = steps + (self.offsets - self.starts)[series][:, None]
         inside = (position >= self.offsets[series][:, None]) & (position < self.ends[series][:, None])

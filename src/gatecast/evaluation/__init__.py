@@ -1,0 +1,1 @@
+"""Evidence: forecasts from past cutoffs, beside the truth and what a naive forecast gives."""

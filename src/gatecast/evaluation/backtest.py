@@ -1,21 +1,24 @@
 """A backtest is the ordinary forecast at past cutoffs, kept beside the truth and the naive forecast."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
+from gatecast.config import ForecastSettings
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Indices, Panel, Values
+from gatecast.data.table import TIMESTAMP, VALUE, timestamps
 from gatecast.data.windows import Windows
 from gatecast.evaluation import metrics
 from gatecast.evaluation.baselines import naive_error, seasonal_naive
 from gatecast.evaluation.metrics import Array
 from gatecast.fitted import Fitted
-from gatecast.forecasting import TIMESTAMP, VALUE, predict, timestamps
+from gatecast.forecasting import predict
+from gatecast.points import bounds, points
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,23 +38,23 @@ class Backtest:
     naive: Values  # (W, H)
     scale: Array  # (W,)
     probabilities: tuple[float, ...]
-    levels: tuple[float, ...]
+    settings: ForecastSettings
     season: int
 
-    @property
-    def points(self) -> Values:
+    @cached_property
+    def points(self) -> Array:
         """The point forecasts, (W, H)."""
-        points: Values = self.quantiles[..., self.probabilities.index(0.5)]
-        return points
+        return points(self.quantiles, self.probabilities, self.settings.metric)
 
     def metrics(self) -> dict[str, Any]:
         """All metrics: `overall` for the model and for `seasonal_naive`, and a row for each series."""
-        everything = np.ones(len(self.series), bool)
+        everything = np.arange(len(self.series))
+        order = np.argsort(self.series, kind="stable")
+        parts = np.split(order, np.flatnonzero(np.diff(self.series[order])) + 1)
         rows = [
-            {"series": self.panel.names[index], "windows": int(part.sum()), **self._of(self.points, part)}
+            {"series": self.panel.names[self.series[part[0]]], "windows": len(part), **self._of(self.points, part)}
             | {"seasonal_naive": self._of(self.naive, part)}
-            for index in np.unique(self.series).tolist()
-            if (part := self.series == index).any()
+            for part in parts
         ]
         return {
             "windows": len(self.series),
@@ -62,22 +65,21 @@ class Backtest:
             "series": rows,
         }
 
-    def _of(self, points: Values, part: np.ndarray[Any, Any]) -> dict[str, float | None]:
+    def _of(self, points: Array, part: Indices) -> dict[str, float | None]:
         truth, points = self.truth[part], points[part]
         found = {
-            name: getattr(metrics, name)(truth, points)
-            for name in ("mae", "rmse", "bias", "wape", "accuracy", "smape")
+            name: getattr(metrics, name)(truth, points) for name in ("mae", "rmse", "bias", "wape", "accuracy", "smape")
         } | {"mase": metrics.mase(truth, points, self.scale[part])}
         return {name: None if np.isnan(value) else value for name, value in found.items()}
 
     def _of_intervals(self) -> dict[str, Any]:
         loss = metrics.quantile_loss(self.truth, self.quantiles, np.array(self.probabilities))
-        covered = {f"{level:g}": metrics.coverage(self.truth, *self.bounds(level)) for level in self.levels}
+        covered = {f"{level:g}": metrics.coverage(self.truth, *self.bounds(level)) for level in self.settings.level}
         return {"quantile_loss": None if np.isnan(loss) else loss, "coverage": covered}
 
     def bounds(self, level: float) -> tuple[Values, Values]:
         """Lower and upper bound of a level, (W, H) each."""
-        low, high = (self.probabilities.index(round(0.5 + side * level / 200, 6)) for side in (-1, 1))
+        low, high = map(self.probabilities.index, bounds(level))
         return self.quantiles[..., low], self.quantiles[..., high]
 
     def to_arrow(self) -> pa.Table:
@@ -98,7 +100,7 @@ class Backtest:
 
 
 def evaluate(
-    fitted: Fitted, panel: Panel, series: Indices, cutoffs: Steps, until: Steps, season: int, levels: Sequence[float]
+    fitted: Fitted, panel: Panel, series: Indices, cutoffs: Steps, until: Steps, season: int, settings: ForecastSettings
 ) -> Backtest:
     """Forecast from past cutoffs with weights that have not seen beyond them.
 
@@ -115,6 +117,4 @@ def evaluate(
     values = truth.values.masked_fill(~truth.observed, torch.nan).cpu().numpy()
     naive = seasonal_naive(panel, series, cutoffs, season, shape.horizon)
     scale = naive_error(panel, until, season)[series]
-    return Backtest(
-        panel, series, cutoffs, values, quantiles, naive, scale, fitted.probabilities, tuple(levels), season
-    )
+    return Backtest(panel, series, cutoffs, values, quantiles, naive, scale, fitted.probabilities, settings, season)

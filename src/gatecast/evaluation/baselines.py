@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from gatecast.data.panel import Indices, Panel, Values
 from gatecast.data.dates import Steps
+from gatecast.data.panel import Indices, Panel, Values
 from gatecast.data.windows import Windows
 from gatecast.evaluation.metrics import Array
 from gatecast.nn.network import seasonal_repeat

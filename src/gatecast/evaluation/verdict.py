@@ -50,7 +50,9 @@ def judge(backtest: Backtest) -> Verdict:
         return Verdict(True, f"Use it: {told}.", skill, margin)
     if skill < -margin:
         return Verdict(False, f"Use the seasonal naive forecast instead: {told}.", skill, margin)
-    return Verdict(False, f"No better than the seasonal naive forecast, as far as this test can tell: {told}.", skill, margin)
+    return Verdict(
+        False, f"No better than the seasonal naive forecast, as far as this test can tell: {told}.", skill, margin
+    )
 
 
 def _apart(backtest: Backtest) -> int:

@@ -1,0 +1,1 @@
+"""The network, which never sees a table."""

@@ -6,14 +6,19 @@ from torch import Tensor
 
 
 def pinball(
-    quantiles: Float[Tensor, "B H Q"], truth: Float[Tensor, "B H"], observed: Bool[Tensor, "B H"], probabilities: Float[Tensor, "Q"]
+    quantiles: Float[Tensor, "B H Q"],
+    truth: Float[Tensor, "B H"],
+    observed: Bool[Tensor, "B H"],
+    probabilities: Float[Tensor, "Q"],
 ) -> Float[Tensor, ""]:
     """Mean quantile loss (Koenker & Bassett 1978), times two: at the median it is the absolute error."""
     error = truth[..., None] - quantiles
     return _mean(2 * torch.maximum(probabilities * error, (probabilities - 1) * error).mean(-1), observed)
 
 
-def squared(points: Float[Tensor, "B H"], truth: Float[Tensor, "B H"], observed: Bool[Tensor, "B H"]) -> Float[Tensor, ""]:
+def squared(
+    points: Float[Tensor, "B H"], truth: Float[Tensor, "B H"], observed: Bool[Tensor, "B H"]
+) -> Float[Tensor, ""]:
     """Mean squared error."""
     return _mean((truth - points).square(), observed)
 

@@ -43,7 +43,8 @@ class Network(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        assert shape.context % shape.segment == 0 and max(shape.seasons, default=0) <= shape.context
+        assert shape.context % shape.segment == 0
+        assert max(shape.seasons, default=0) <= shape.context
         self.shape = shape
         self.outputs = max(1, len(shape.probabilities))
         self.block = min(shape.segment, shape.horizon) if shape.segment > 1 else shape.horizon

@@ -62,7 +62,9 @@ def open_store(url: str, *, write: bool = False) -> Store:
     if not separator or len(scheme) == 1:  # C:\data.csv is a path
         scheme, rest = "duckdb", url
     if scheme not in STORES:
-        raise UsageError(f"no store for {url!r}: write {', '.join(f'{name}:...' for name in STORES)} or a path to a file")
+        raise UsageError(
+            f"no store for {url!r}: write {', '.join(f'{name}:...' for name in STORES)} or a path to a file"
+        )
     module, name = STORES[scheme]
     store: Any = getattr(import_module(module), name)
     opened: Store = store(rest, write=write)

@@ -29,6 +29,10 @@ READERS = {
 DATABASES = (".duckdb", ".db", ".ddb")
 FRAME = "frame"
 
+_NUMBERS = (
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"),
+    *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),
+)
 _KINDS: dict[str, Kind] = {
     "TIMESTAMP WITH TIME ZONE": "instant",
     "TIMESTAMP": "local",
@@ -38,11 +42,8 @@ _KINDS: dict[str, Kind] = {
     "DATE": "date",
     "BOOLEAN": "boolean",
     "VARCHAR": "text",
-} | dict.fromkeys(
-    ["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"]
-    + ["FLOAT", "DOUBLE", "DECIMAL"],
-    "number",
-)
+    **dict.fromkeys(_NUMBERS, "number"),
+}
 
 
 class DuckDBStore:
@@ -72,7 +73,9 @@ class DuckDBStore:
             self.connection = duckdb.connect(":memory:" if self.reader else path, read_only=not (write or self.reader))
             self.connection.execute("SET TimeZone = 'UTC'")
             if self.reader and not write:
-                self.default = Path(path).name.partition(".")[0] if len(glob(path)) == 1 and glob(path)[0] == path else "data"
+                self.default = (
+                    Path(path).name.partition(".")[0] if len(glob(path)) == 1 and glob(path)[0] == path else "data"
+                )
                 rows: duckdb.DuckDBPyRelation = getattr(self.connection, self.reader)(path)
                 for name in {self.default, "data"}:
                     rows.create_view(name)
@@ -111,7 +114,7 @@ class DuckDBStore:
         if source.sql is not None:
             with _translated("the query"):
                 statements = duckdb.extract_statements(source.sql)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT_STATEMENT:
+            if len(statements) != 1 or statements[0].type.name != "SELECT":
                 raise UsageError(f"the query must be one SELECT, got {len(statements)} statements: {source.sql!r}")
         elif source.table is None and self.default is None:
             raise UsageError(f"say which table of {self.path}: --table {' or --table '.join(self._tables()) or 'NAME'}")
@@ -135,7 +138,9 @@ class DuckDBStore:
         try:
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM gatecast_rows LIMIT 0")
             have = {str(name): str(type_) for name, type_, *_ in connection.execute(f"DESCRIBE {table}").fetchall()}
-            want = {str(name): str(type_) for name, type_, *_ in connection.execute("DESCRIBE gatecast_rows").fetchall()}
+            want = {
+                str(name): str(type_) for name, type_, *_ in connection.execute("DESCRIBE gatecast_rows").fetchall()
+            }
             if have != want:
                 odd = sorted(set(have.items()) ^ set(want.items()))
                 raise DataError(
@@ -164,13 +169,17 @@ class DuckDBStore:
             elif self.reader == "read_csv":
                 relation_.write_csv(str(beside), sep="\t" if final.suffix == ".tsv" else ",")
             else:
-                self.connection.execute(f"COPY (SELECT * FROM relation_) TO {exp.Literal.string(str(beside))} (FORMAT json)")
+                self.connection.execute(
+                    f"COPY (SELECT * FROM relation_) TO {exp.Literal.string(str(beside))} (FORMAT json)"
+                )
             os.replace(beside, final)
         finally:
             beside.unlink(missing_ok=True)
 
     def _tables(self) -> list[str]:
-        return [name for (name,) in self.connection.execute("SELECT table_name FROM information_schema.tables").fetchall()]
+        return [
+            name for (name,) in self.connection.execute("SELECT table_name FROM information_schema.tables").fetchall()
+        ]
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -36,9 +36,13 @@ def series_query(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggr
     value = _sql(AGGREGATES[aggregate], t=time, y=exp.cast(target, "DOUBLE"))
     keys = [exp.alias_(column(name), f"key_{i}") for i, name in enumerate(source.series)]
     selected = exp.select(*keys, _sql(f"{_step(kind, grid)} AS step", t=_time(time, kind)))
-    selected = selected.select(exp.alias_(exp.cast(value, "DOUBLE"), "value"), exp.alias_(exp.Count(this=exp.Star()), "row_count"))
+    selected = selected.select(
+        exp.alias_(exp.cast(value, "DOUBLE"), "value"), exp.alias_(exp.Count(this=exp.Star()), "row_count")
+    )
     bounds = [(exp.GTE, source.since), (exp.LT, source.until)]
-    conditions = [compare(this=_time(time, kind), expression=_moment(text, kind, grid)) for compare, text in bounds if text]
+    conditions = [
+        compare(this=_time(time, kind), expression=_moment(text, kind, grid)) for compare, text in bounds if text
+    ]
     groups = [exp.Literal.number(i + 1) for i in range(len(keys) + 1)]
     return selected.from_(SOURCE).where(*conditions).group_by(*groups)
 
@@ -61,29 +65,41 @@ def spacing_query(source: SourceSettings, kind: Kind, timezone: str | None) -> e
     """
     wall = _sql(_wall(kind, timezone), t=_time(column(source.time), kind))
     keys: list[exp.Expression] = [column(name) for name in source.series]
-    times = exp.select(exp.alias_(wall, "t"), *[exp.alias_(key, f"key_{i}") for i, key in enumerate(keys)]).from_(SOURCE)
+    times = exp.select(exp.alias_(wall, "t"), *[exp.alias_(key, f"key_{i}") for i, key in enumerate(keys)]).from_(
+        SOURCE
+    )
     partition = ", ".join(f"key_{i}" for i in range(len(keys)))
     window = f"OVER ({f'PARTITION BY {partition} ' if keys else ''}ORDER BY t)"
     seconds = "DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)"
     marked = exp.select("t", _sql(f"{seconds} - LAG({seconds}) {window} AS gap")).from_(times.subquery("times"))
     day = "EXTRACT(DAY FROM {})"
-    return exp.select(
-        "gap",
-        _sql("COUNT(*) AS gaps"),
-        _sql(f"MIN({seconds}) - gap AS earliest"),
-        _sql(f"LOGICAL_AND(MOD({seconds}, 86400) = 0) AS midnight"),
-        _sql(f"LOGICAL_AND({day.format('t')} = 1) AS first_day"),
-        _sql(f"LOGICAL_AND({day.format('DATE_ADD(DATE(t), INTERVAL 1 DAY)')} = 1) AS last_day"),
-        # By arithmetic, because dialects number weekdays differently (the large number keeps MOD's operand positive).
-        _sql("LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7) < 5) AS weekday"),
-    ).from_(marked.subquery("marked")).where("gap > 0").group_by("gap")
+    return (
+        exp.select(
+            "gap",
+            _sql("COUNT(*) AS gaps"),
+            _sql(f"MIN({seconds}) - gap AS earliest"),
+            _sql(f"LOGICAL_AND(MOD({seconds}, 86400) = 0) AS midnight"),
+            _sql(f"LOGICAL_AND({day.format('t')} = 1) AS first_day"),
+            _sql(f"LOGICAL_AND({day.format('DATE_ADD(DATE(t), INTERVAL 1 DAY)')} = 1) AS last_day"),
+            # By arithmetic, because dialects number weekdays differently (7000003 keeps MOD's operand positive).
+            _sql("LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7) < 5) AS weekday"),
+        )
+        .from_(marked.subquery("marked"))
+        .where("gap > 0")
+        .group_by("gap")
+    )
 
 
 def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
     """Some texts in the time column that are no timestamps (column `found`)."""
     time = column(source.time)
     found = exp.alias_(exp.cast(time, "TEXT"), "found")
-    return exp.select(found).from_(SOURCE).where(_sql("t IS NOT NULL AND SAFE_CAST(t AS DATETIME) IS NULL", t=time)).limit(count)
+    return (
+        exp.select(found)
+        .from_(SOURCE)
+        .where(_sql("t IS NOT NULL AND SAFE_CAST(t AS DATETIME) IS NULL", t=time))
+        .limit(count)
+    )
 
 
 def column(name: str) -> exp.Column:
@@ -92,11 +108,15 @@ def column(name: str) -> exp.Column:
 
 
 def relation(name: str) -> exp.Table:
-    """A table by name, `schema.table` too, each part quoted."""
-    return exp.table_(*reversed(name.split(".")[-3:]), quoted=True) if name.count(".") < 3 else exp.table_(name, quoted=True)
+    """A table by name, `schema.table` and `database.schema.table` too, each part quoted."""
+    *path, table = (exp.to_identifier(part, quoted=True) for part in name.split("."))
+    schema, catalog = ([None, None, *path])[:-3:-1]
+    return exp.Table(this=table, db=schema, catalog=catalog)
 
 
-def render(query: exp.Select, source: SourceSettings, default: str | None, dialect: Literal["duckdb", "bigquery"]) -> str:
+def render(
+    query: exp.Select, source: SourceSettings, default: str | None, dialect: Literal["duckdb", "bigquery"]
+) -> str:
     """The query as SQL, with the user's table or query in the place of `SOURCE`.
 
     The user's own SQL is the only text that is taken as it is.
@@ -109,7 +129,9 @@ def render(query: exp.Select, source: SourceSettings, default: str | None, diale
 def _sql(template: str, **names: exp.Expression) -> exp.Expression:
     """GoogleSQL with the columns named put in."""
     tree = sqlglot.parse_one(template, dialect="bigquery")
-    return tree.transform(lambda node: names[node.name].copy() if isinstance(node, exp.Column) and node.name in names else node)
+    return tree.transform(
+        lambda node: names[node.name].copy() if isinstance(node, exp.Column) and node.name in names else node
+    )
 
 
 def _time(time: exp.Column, kind: Kind) -> exp.Expression:
@@ -149,7 +171,7 @@ def _floor(number: str, divisor: int) -> str:
 
 def _moment(text: str, kind: Kind, grid: Grid) -> exp.Expression:
     """A date of the user as a literal of the time column's own type."""
-    moment = grid.moment(text, instant=kind == "instant").item().isoformat(" ")
+    moment = str(grid.moment(text, instant=kind == "instant")).replace("T", " ")
     if kind == "instant":
         return exp.cast(exp.Literal.string(f"{moment}+00:00"), "TIMESTAMPTZ")
     return exp.cast(exp.Literal.string(moment), "TIMESTAMP")

@@ -1,0 +1,271 @@
+"""The command line: parse, call, print, exit code. Nothing heavy is imported before a command runs."""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, get_args
+
+import typer
+
+from gatecast.config import TABLES, Config, merged, read_toml
+from gatecast.errors import GatecastError, UsageError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="SQL in, a tested LSTM, forecasts for the dates you name out, back to SQL.",
+    epilog="Start with `gatecast demo`. Data goes to stdout, everything else to stderr.",
+)
+
+Run = Annotated[Path, typer.Argument(help="run folder, as made by gatecast fit", show_default=False)]
+Source = Annotated[str, typer.Argument(help="database, file, glob or URL, or a .toml file of settings")]
+NewRun = Annotated[Path, typer.Option("--run", help="folder to write the run to", show_default=False)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace a run that is there")]
+Form = Annotated[Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="how data is printed")]
+ShortForm = Annotated[Literal["table", "json"], typer.Option("--format", help="how data is printed")]
+
+
+def settings(*tables: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for every setting of some tables; it gets those given as `**options`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command)
+        parameters = [part for part in signature.parameters.values() if part.kind is not part.VAR_KEYWORD]
+        for table in tables:
+            parameters += [
+                _option(table, name, field) for name, field in TABLES[table].model_fields.items() if name != "url"
+            ]
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {part.name: part.annotation for part in parameters}
+        return command
+
+    return decorate
+
+
+def _option(table: str, name: str, field: Any) -> inspect.Parameter:
+    """The option of a setting. None means not given: what a file says, or the default, then holds."""
+    kind = next((part for part in get_args(field.annotation) if part is not type(None)), field.annotation)
+    flag, shown = "--" + name.replace("_", "-"), _shown(field.default)
+    if field.annotation is bool:
+        kind, flag = bool, f"{flag}/--no-{name}"
+    elif isinstance(field.default, tuple) or "tuple" in str(field.annotation):
+        kind = list[str]
+    elif "Literal" in str(field.annotation):
+        choices = get_args(field.annotation)
+        kind = field.annotation if all(isinstance(part, str) for part in choices) else choices[0]
+    elif kind not in (int, float) or name == "time_limit":
+        kind = str
+    option = typer.Option(
+        flag, help=f"{field.description}{shown}", rich_help_panel=table.capitalize(), show_default=False
+    )
+    annotation = Annotated[kind | None, option]  # type: ignore[valid-type]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _shown(default: object) -> str:
+    if default in (None, (), "", 0):
+        return ""
+    return f" (default: {' '.join(f'{part:g}' for part in default) if isinstance(default, tuple) else default})"
+
+
+def _config(source: str, options: dict[str, Any]) -> Config:
+    """Settings from a file, if the source is one, with the options given put over them."""
+    given = {name: value for name, value in options.items() if value not in (None, [], ())}
+    if source.endswith(".toml"):
+        return Config.of(merged(read_toml(source), given))
+    return Config.from_options(source, given)
+
+
+@app.command()
+@settings("source", "grid", "forecast")
+def audit(source: Source, form: ShortForm = "table", **options: Any) -> None:
+    """Say what is in the rows, what is wrong with them, and what fit would do about it."""
+    from gatecast import console, pipeline
+
+    found = pipeline.audit(_config(source, options))
+    if form == "json":
+        console.show_json(found.to_dict())
+    else:
+        console.show_audit(found)
+
+
+@app.command()
+@settings("source", "grid", "forecast", "model", "training")
+def fit(source: Source, run: NewRun, overwrite: Overwrite = False, form: ShortForm = "table", **options: Any) -> None:
+    """Train an LSTM on a table, test it, train it again on all rows, and keep it in a run folder."""
+    from gatecast import console, pipeline
+
+    model = pipeline.fit(_config(source, options), run=run, overwrite=overwrite, listener=console.Teller())
+    if form == "json":
+        console.show_json({"run": str(run), "run_id": model.run_id, "metrics": model.evidence["metrics"]})
+    else:
+        console.show_metrics(model.evidence["metrics"])
+    console.say(f"run {model.run_id} is in {run}; next: gatecast forecast {run}")
+
+
+@app.command()
+def test(run: Run, form: ShortForm = "table") -> None:
+    """Test a run on the rows its tested weights never saw, new ones included, beside the seasonal naive."""
+    from dataclasses import asdict
+
+    from gatecast import console, pipeline
+
+    backtest, verdict = pipeline.test(pipeline.load(run))
+    metrics = backtest.metrics() | {"verdict": asdict(verdict)}
+    if form == "json":
+        console.show_json(metrics)
+    else:
+        console.show_metrics(metrics)
+
+
+@app.command()
+def forecast(
+    run: Run,
+    at: Annotated[list[str] | None, typer.Option(help="date to forecast; repeat it; - or a file: one a line")] = None,
+    horizon: Annotated[int | None, typer.Option(help="steps to forecast instead [default: as trained]")] = None,
+    as_of: Annotated[str | None, typer.Option(help="last date that may be used")] = None,
+    series: Annotated[
+        list[str] | None, typer.Option(help="only this series (key parts joined by /); repeat it")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="write into this store or file instead of printing")] = None,
+    into: Annotated[str | None, typer.Option(help="the table to write to")] = None,
+    form: Form = "table",
+) -> None:
+    """Forecast the next steps, or any dates, from the newest rows of the run's source."""
+    from gatecast import console, pipeline
+
+    if into and not to:
+        raise UsageError("--into names a table of the store that --to names: give --to too")
+    model = pipeline.load(run)
+    dates = None if at is None else [date for given in at for date in _dates(given)]
+    table = model.forecast(pipeline.newest(model), horizon=horizon, at=dates, as_of=as_of, series=series or ())
+    if to:
+        table.write(to, into)
+        console.say(f"wrote {len(table):,} rows to {' '.join(filter(None, [to, into]))}")
+    else:
+        console.show_rows(table.to_arrow(), form)
+
+
+def _dates(given: str) -> list[str]:
+    """A date itself, or the lines of stdin (-) or of a file."""
+    if given == "-":
+        lines = sys.stdin.read().splitlines()
+    elif Path(given).is_file():
+        lines = Path(given).read_text(encoding="utf-8").splitlines()
+    else:
+        return [given]
+    return [line.strip() for line in lines if line.strip()]
+
+
+@app.command()
+@settings("source", "grid", "forecast", "model", "training")
+def backtest(
+    source: Source,
+    windows: Annotated[int, typer.Option(help="past cutoffs to forecast from")] = 10,
+    stride: Annotated[int | None, typer.Option(help="steps between them [default: the horizon]")] = None,
+    form: Form = "table",
+    **options: Any,
+) -> None:
+    """Train on what came before the earliest of some past cutoffs, and forecast from each of them.
+
+    Prints the metrics, or with --format csv, json or parquet every forecast beside the truth.
+    """
+    from gatecast import console, pipeline
+
+    config = _config(source, options)
+    found = pipeline.backtest(config, windows=windows, stride=stride, listener=console.Teller())
+    if form == "table":
+        console.show_metrics(found.metrics())
+    else:
+        console.show_rows(found.to_arrow(), form)
+
+
+@app.command("inspect")
+def inspect_(
+    run: Run,
+    series: Annotated[str | None, typer.Option(help="which series [default: the first]")] = None,
+    at: Annotated[str | None, typer.Option(help="the cutoff to look at [default: the last row]")] = None,
+    figure: Annotated[Path | None, typer.Option(help="PNG or SVG file to draw the gates in")] = None,
+    form: Form = "table",
+) -> None:
+    """Show what the LSTM keeps and forgets: the memory of every unit, and its gates over the context."""
+    from gatecast import console, figures, insight, pipeline
+
+    model = pipeline.load(run)
+    seen = insight.inspect(model, pipeline.newest(model), series, at)
+    if figure:
+        figures.save(seen.figure(), figure)
+        console.say(f"drew the gates in {figure}")
+    console.show_rows(seen.to_arrow(), form)
+    console.say(seen.sentence)
+
+
+@app.command()
+def report(run: Run, open_: Annotated[bool, typer.Option("--open", help="open it in the browser")] = False) -> None:
+    """Write report.html into a run folder: verdict, figures, audit and settings in one file."""
+    from gatecast import console
+    from gatecast.report import write
+
+    path = write(run)
+    console.say(f"wrote {path}")
+    if open_:
+        typer.launch(str(path))
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="folder to make")] = Path("gatecast-demo"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="make it again if it is there")] = False,
+) -> None:
+    """Run the eleven steps on bundled data: half-hourly taxi demand of New York."""
+    from gatecast.demo import run
+
+    run(folder, overwrite)
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,
+    version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"gatecast {installed('gatecast')}")
+        raise typer.Exit
+    if debug:
+        os.environ["GATECAST_DEBUG"] = "1"
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
+    try:
+        app(standalone_mode=False)
+        code = 0
+    except BaseException as error:  # every way out is a message and a code
+        if os.environ.get("GATECAST_DEBUG") and not isinstance(error, SystemExit):
+            raise
+        code = _explain(error)
+    sys.exit(code)
+
+
+def _explain(error: BaseException) -> int:
+    """Print what went wrong; the exit code of it."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, GatecastError):
+        text, code = str(error), error.exit_code
+    elif isinstance(error, KeyboardInterrupt | typer.Abort):
+        text, code = "stopped; nothing was left half-done", 1
+    elif hasattr(error, "format_message"):  # click's own: unknown option, missing argument
+        text, code = error.format_message(), 2
+    elif isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    else:
+        text, code = f"{type(error).__name__}: {error} (run gatecast --debug ... to see where)", 1
+    sys.stderr.write(f"gatecast: {text}\n")
+    return code

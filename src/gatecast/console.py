@@ -1,0 +1,142 @@
+"""What people see: data on stdout, everything else on stderr."""
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from gatecast.data.audit import Audit
+from gatecast.training import Epoch
+
+Format = Literal["table", "csv", "json", "parquet"]
+SHOWN_ROWS = 60
+EVERY = 5
+"""Epochs between lines where no progress bar can be drawn."""
+
+out, err = Console(soft_wrap=True), Console(stderr=True, highlight=False)
+
+
+class Teller:
+    """Tells each step as it is taken, and draws the training."""
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None
+        self.task: Any = None
+
+    def step(self, number: int, title: str, found: str) -> None:
+        """See `pipeline.Listener`."""
+        self.stop()
+        err.print(f"[bold cyan]{number:>2}[/]/11 [bold]{title}[/]: ", end="")
+        err.print(found, markup=False)
+
+    def epoch(self, epoch: Epoch) -> None:
+        """See `pipeline.Listener`."""
+        text = f"loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.1f} %"
+        if epoch.validation_loss is not None:
+            text += f"; validation loss {epoch.validation_loss:.4f}, accuracy {epoch.validation_accuracy:.1f} %"
+        name = "training" if epoch.stage == "test" else "final weights"
+        if not err.is_terminal:
+            if epoch.epoch % EVERY == 0 or epoch.epoch in (1, epoch.epochs):
+                err.print(f"      {name}, epoch {epoch.epoch} of {epoch.epochs}: {text}")
+            return
+        if self.progress is None:
+            columns = (TextColumn("      {task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
+            self.progress = Progress(*columns, TextColumn("{task.fields[text]}"), console=err, transient=False)
+            self.progress.start()
+            self.task = self.progress.add_task(name, total=epoch.epochs, text=text)
+        self.progress.update(self.task, completed=epoch.epoch, description=name, text=text)
+        if epoch.epoch == epoch.epochs:
+            self.stop()
+
+    def stop(self) -> None:
+        """Take the bar down."""
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+
+
+def say(text: str) -> None:
+    """A line to people."""
+    err.print(text, markup=False)
+
+
+def show_rows(rows: pa.Table, form: Format) -> None:
+    """A table of data in the form asked for."""
+    if form == "csv":
+        # Arrow's writer quotes and escapes; stdout's text layer would change its line ends.
+        pyarrow.csv.write_csv(rows, _bytes_out())
+    elif form == "parquet":
+        pyarrow.parquet.write_table(rows, _bytes_out())
+    elif form == "json":
+        show_json(rows.to_pylist())
+    else:
+        table = Table(*rows.column_names, box=None, header_style="bold")
+        for row in rows.slice(0, SHOWN_ROWS).to_pylist():
+            table.add_row(*(_text(value) for value in row.values()))
+        out.print(table)
+        if rows.num_rows > SHOWN_ROWS:
+            say(f"the first {SHOWN_ROWS} of {rows.num_rows:,} rows; --format csv gives all")
+
+
+def show_json(content: Any) -> None:
+    """Any content as JSON, dates in ISO 8601."""
+    sys.stdout.write(json.dumps(content, indent=2, default=_iso) + "\n")
+
+
+def show_metrics(metrics: dict[str, Any]) -> None:
+    """The test: the model beside the seasonal naive, and the verdict."""
+    ours, naive = metrics["overall"], metrics["seasonal_naive"]
+    names = [name for name in naive if ours[name] is not None]
+    table = Table("", "model", "seasonal naive", box=None, header_style="bold")
+    for name in names:
+        table.add_row(name, _text(ours[name]), _text(naive[name]))
+    out.print(table)
+    for level, share in ours["coverage"].items():
+        out.print(f"the {level} % intervals cover {share:.1f} %")
+    if "verdict" in metrics:
+        out.print(metrics["verdict"]["sentence"], style="bold")
+
+
+def show_audit(audit: Audit) -> None:
+    """One screen of facts and findings."""
+    fits = "" if audit.agreement is None else f" (inferred: fits {audit.agreement:.1%} of the gaps)"
+    out.print(f"{audit.rows:,} rows, {audit.series:,} series, {audit.first} to {audit.last}", markup=False)
+    out.print(f"frequency {audit.frequency}{fits}, zone {audit.timezone or 'none'}", markup=False)
+    out.print(f"{audit.steps:,} steps; the shortest series has {audit.shortest:,}, the longest {audit.longest:,}")
+    if not audit.findings:
+        out.print("no faults found")
+        return
+    table = Table("found", "count", "where", "what fit does", box=None, header_style="bold")
+    for finding in audit.findings:
+        table.add_row(finding.name, f"{finding.count:,}", "\n".join(finding.places), finding.done)
+    out.print(table)
+
+
+def _bytes_out() -> Any:
+    sys.stdout.flush()
+    return sys.stdout.buffer
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return value.isoformat(" ") if hasattr(value, "hour") else str(value)  # type: ignore[attr-defined]
+
+
+def _iso(value: object) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def columns_of(records: Sequence[dict[str, Any]]) -> pa.Table:
+    """Records as a table."""
+    return pa.Table.from_pylist(list(records))

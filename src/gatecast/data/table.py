@@ -1,0 +1,61 @@
+"""Forecasts as a table: the columns of BigQuery's AI.FORECAST, then ours."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import pyarrow as pa
+
+from gatecast.data.dates import Grid, Steps, TimeKind
+from gatecast.store import open_store
+
+VALUE, CONFIDENCE = "forecast_value", "confidence_level"
+TIMESTAMP, LOWER, UPPER = "forecast_timestamp", "prediction_interval_lower_bound", "prediction_interval_upper_bound"
+
+
+@dataclass(frozen=True)
+class ForecastTable:
+    """Forecasts in the columns of BigQuery's AI.FORECAST and ours; a row for each series, timestamp and level.
+
+    Columns: the series columns, `forecast_timestamp`, `forecast_value`, `confidence_level` (0-1),
+    `prediction_interval_lower_bound`, `prediction_interval_upper_bound`, `cutoff`, `step`, `kind`, `run_id`.
+    """
+
+    rows: pa.Table
+    series: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return int(self.rows.num_rows)
+
+    def to_arrow(self) -> pa.Table:
+        """The rows as an Arrow table."""
+        return self.rows
+
+    def to_pandas(self) -> Any:
+        """The rows as a pandas frame (pandas must be installed)."""
+        return nw.from_native(self.rows).to_pandas()
+
+    def to_polars(self) -> Any:
+        """The rows as a polars frame (polars must be installed)."""
+        return nw.from_native(self.rows).to_polars()
+
+    def write(self, url: str, into: str | None = None) -> None:
+        """Put the rows into a table of a store, or a file; rows with the same key are replaced, others kept.
+
+        Raises:
+            StoreError: it cannot be written; then nothing was.
+            DataError: the table has other columns.
+        """
+        with open_store(url, write=True) as store:
+            store.write(into, self.rows, (*self.series, TIMESTAMP, CONFIDENCE, "cutoff", "run_id"))
+
+
+def timestamps(grid: Grid, kind: TimeKind, steps: Steps) -> pa.Array:
+    """Grid dates in the type of the source's time column."""
+    if kind == "instant":
+        instants = grid.instants(steps).astype("datetime64[us]")
+        return pa.array(instants, pa.timestamp("us")).cast(pa.timestamp("us", grid.timezone or "UTC"))
+    wall = grid.wall(steps)
+    if kind == "date" and grid.frequency.unit != "second":
+        return pa.array(wall.astype("datetime64[D]"), pa.date32())
+    return pa.array(wall.astype("datetime64[us]"), pa.timestamp("us"))

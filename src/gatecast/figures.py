@@ -1,0 +1,179 @@
+"""Figures: history and forecast, training curves, gates. Functions of plain records, returning matplotlib figures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+
+from gatecast.data.dates import Steps
+from gatecast.data.panel import Panel
+from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable
+from gatecast.points import bounds
+
+INK, MODEL, OTHER, QUIET = "#22303c", "#0b6e8f", "#d1603d", "#8a97a3"
+SHOWN_HORIZONS = 7
+"""How many horizons of history stand before a forecast."""
+
+
+def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
+    """The end of one series, its forecast and its intervals.
+
+    Args:
+        index: which series of the panel.
+        table: forecasts of it (rows of other series are left out).
+    """
+    rows = table.rows
+    for name in table.series:
+        rows = rows.filter(pc.equal(rows[name], panel.keys[name][index]))
+    levels = sorted(set(rows[CONFIDENCE].to_pylist()), reverse=True)
+    ahead = max(rows["step"].to_pylist(), default=1)
+    shown = min(SHOWN_HORIZONS * ahead, int(panel.lengths[index]))
+    steps = np.arange(panel.lasts[index] - shown + 1, panel.lasts[index] + 1)
+
+    figure, axes = _new(9, 3.8)
+    axes.plot(_times(panel, steps), panel.series(index)[-shown:], color=INK, lw=1.1, label="observed")
+    for shade, level in zip(np.linspace(0.15, 0.35, len(levels)), levels, strict=True):
+        part = rows.filter(pc.equal(rows[CONFIDENCE], level))
+        low, high = (part[name].to_numpy() for name in (LOWER, UPPER))
+        label = f"{level:.0%} interval"
+        axes.fill_between(_wall(part[TIMESTAMP]), low, high, color=MODEL, alpha=shade, lw=0, label=label)
+    part = rows.filter(pc.equal(rows[CONFIDENCE], levels[0]))
+    axes.plot(_wall(part[TIMESTAMP]), part[VALUE].to_numpy(), color=MODEL, lw=1.6, label="forecast")
+    axes.set_title(panel.names[index] if table.series else "History and forecast", loc="left", color=INK)
+    _dated(axes)
+    axes.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.1))
+    return figure
+
+
+def history_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """Loss and accuracy by epoch, for training and validation on one scale; the kept epoch is marked."""
+    lines = [line for line in history if line["stage"] == "test"]
+    epochs = [line["epoch"] for line in lines]
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(1, 2))
+    best = min(lines, key=lambda line: line["validation_loss"])["epoch"]
+    for axes, name, title in zip(panels, ("loss", "accuracy"), ("Loss", "Accuracy = 1 − WAPE, in %"), strict=True):
+        axes.plot(epochs, [line[f"train_{name}"] for line in lines], color=QUIET, lw=1.5, label="train")
+        axes.plot(epochs, [line[f"validation_{name}"] for line in lines], color=MODEL, lw=1.8, label="validation")
+        axes.axvline(best, color=OTHER, lw=1, ls=":", label=f"epoch {best} kept")
+        axes.set_title(title, loc="left", color=INK)
+        axes.set_xlabel("epoch")
+        _clean(axes)
+    panels[0].legend(frameon=False)
+    return figure
+
+
+def gates_figure(panel: Panel, index: int, steps: Steps, gates: Mapping[str, np.ndarray[Any, Any]]) -> Figure:
+    """A series above the gates that read it, on one time axis.
+
+    Args:
+        steps: the grid steps of the context.
+        gates: name of a gate → (L, U) values between 0 and 1; L divides the number of steps.
+    """
+    figure = Figure(figsize=(9, 1.8 + 1.7 * len(gates)), layout="constrained")
+    axes: list[Axes] = list(figure.subplots(1 + len(gates), 1, sharex=True, height_ratios=[1.2] + [1] * len(gates)))
+    times = _times(panel, steps)
+    inside = steps - panel.starts[index]
+    values = np.where(inside >= 0, panel.series(index)[np.maximum(inside, 0)], np.nan)
+    axes[0].plot(times, values, color=INK, lw=1)
+    axes[0].set_title(panel.names[index], loc="left", color=INK)
+    _clean(axes[0])
+    from_, to = times[0].astype(float), times[-1].astype(float)
+    days = 86_400.0 if times.dtype == np.dtype("datetime64[s]") else 1.0
+    for part, (name, gate) in zip(axes[1:], gates.items(), strict=True):
+        extent = (from_ / days, to / days, 0.0, float(gate.shape[1]))
+        image = part.imshow(
+            gate.T, aspect="auto", extent=extent, cmap="cividis", vmin=0, vmax=1, interpolation="nearest"
+        )
+        part.set_ylabel("units")
+        part.set_yticks([])
+        part.set_title(name, loc="left", fontsize=10, color=INK)
+    figure.colorbar(image, ax=axes[1:], label="0 closed … 1 open", shrink=0.8)
+    _dated(axes[-1])
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG or SVG by the ending of its name."""
+    figure.savefig(path, dpi=130, facecolor="white")
+
+
+def _new(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _times(panel: Panel, steps: Steps) -> np.ndarray[Any, Any]:
+    return panel.grid.wall(steps)
+
+
+def _wall(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+    """Timestamps as the wall clock of their own zone shows them."""
+    if pa.types.is_timestamp(column.type) and column.type.tz:
+        column = pc.local_timestamp(column)
+    return np.asarray(column.to_numpy())
+
+
+def _dated(axes: Axes) -> None:
+    locator = AutoDateLocator(maxticks=9)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    _clean(axes)
+
+
+def _clean(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(QUIET)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.grid(axis="y", color="#e6eaed", lw=0.6)
+    axes.set_axisbelow(True)
+
+
+def steps_figure(tests: pa.Table) -> Figure:
+    """Mean absolute error at each step ahead, of the model and of the seasonal naive forecast."""
+    truth, steps = _column(tests, "actual"), _column(tests, "step").astype(np.int64)
+    figure, axes = _new(9, 3)
+    for name, color, label in ((VALUE, MODEL, "model"), ("seasonal_naive", QUIET, "seasonal naive")):
+        error = np.abs(_column(tests, name) - truth)
+        seen = ~np.isnan(error)
+        size = np.maximum(np.bincount(steps[seen]), 1)
+        axes.plot(np.arange(1, len(size)), (np.bincount(steps[seen], error[seen]) / size)[1:], color=color, label=label)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("step ahead")
+    axes.set_title("Mean absolute error", loc="left", color=INK)
+    axes.legend(frameon=False)
+    _clean(axes)
+    return figure
+
+
+def test_figure(tests: pa.Table, series: Sequence[str], levels: Sequence[float]) -> Figure:
+    """The newest test window of the first series: truth, forecast, interval, seasonal naive.
+
+    Args:
+        tests: the rows of `test.parquet`.
+        series: the series columns.
+        levels: of the intervals, in percent; the lowest is drawn.
+    """
+    for name in series:
+        tests = tests.filter(pc.equal(tests[name], tests[name][0]))
+    last = tests.filter(pc.equal(tests["cutoff"], pc.max(tests["cutoff"])))
+    times, low, high = _wall(last[TIMESTAMP]), *(f"quantile_{side:g}" for side in bounds(levels[0]))
+    figure, axes = _new(9, 3.2)
+    label = f"{levels[0]:g} % interval"
+    axes.fill_between(times, _column(last, low), _column(last, high), color=MODEL, alpha=0.2, lw=0, label=label)
+    axes.plot(times, _column(last, "seasonal_naive"), color=QUIET, lw=1.2, label="seasonal naive")
+    axes.plot(times, _column(last, VALUE), color=MODEL, lw=1.8, label="forecast")
+    axes.plot(times, _column(last, "actual"), color=INK, lw=1.3, label="truth")
+    axes.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.12))
+    _dated(axes)
+    return figure
+
+
+def _column(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
+    return np.asarray(table[name].to_numpy(), np.float64)

@@ -1,0 +1,58 @@
+"""Settings that have to stand before torch and gatecast load, and data that tests share."""
+
+# ruff: noqa: E402 - the imports come after those settings
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import jaxtyping
+
+# Tensor shapes in signatures are checked wherever a test runs the network; not in gatecast.nn.lstm,
+# as long as it writes a size as "4U", which jaxtyping cannot read.
+jaxtyping.install_import_hook(["gatecast.nn.network", "gatecast.nn.losses"], "beartype.beartype")
+
+import hypothesis
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from gatecast.data.dates import Frequency, Grid
+from gatecast.data.panel import Panel
+
+torch.set_num_threads(1)
+hypothesis.settings.register_profile("gatecast", deadline=None)
+hypothesis.settings.load_profile("gatecast")
+
+
+@pytest.fixture
+def make_panel():
+    """A function that makes a panel of some series of values (NaN where missing), each from a step on."""
+
+    def make(*series, starts=None, freq="h"):
+        lengths = [len(values) for values in series]
+        return Panel(
+            grid=Grid(Frequency.parse(freq)),
+            keys=pa.table({"name": [f"s{i}" for i in range(len(series))]}),
+            values=np.concatenate(series).astype(np.float32),
+            offsets=np.cumsum([0, *lengths]),
+            starts=np.array(starts if starts is not None else [0] * len(series), np.int64),
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_frame():
+    """A function that makes a seeded frame of hourly rows: one daily wave with noise for each series."""
+
+    def make(series=2, hours=240, seed=0):
+        rng = np.random.default_rng(seed)
+        steps = np.tile(np.arange(hours), series)
+        name = np.repeat(np.arange(series), hours)
+        wave = 10 * (name + 1) + 3 * np.sin(2 * np.pi * steps / 24) + rng.normal(0, 0.3, steps.size)
+        at = np.datetime64("2024-01-01T00:00:00", "us") + steps * np.timedelta64(1, "h")
+        return pa.table({"at": at, "name": [f"s{i}" for i in name], "y": wave})
+
+    return make

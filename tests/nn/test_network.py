@@ -1,0 +1,174 @@
+"""What the network is by construction: where it starts, what it reads, and that its quantiles never cross."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+from torch.testing import assert_close
+
+from gatecast.nn.network import Network, Shape, seasonal_repeat
+
+SHAPE = Shape(
+    context=12,
+    horizon=7,
+    segment=3,
+    features=2,
+    probabilities=(0.1, 0.25, 0.5, 0.9),
+    seasons=(4, 6),
+    hidden=8,
+    layers=1,
+    dropout=0.2,
+    skip=True,
+)
+BARE = replace(SHAPE, seasons=(), skip=False, dropout=0.0)
+
+
+def read(shape, batch=3, seed=0):
+    """Something for a network to read, a third of it missing."""
+    chance = torch.Generator().manual_seed(seed)
+    x = torch.randn(batch, shape.context, generator=chance)
+    observed = torch.rand(batch, shape.context, generator=chance) > 0.3
+    return x, observed, torch.randn(batch, shape.context + shape.horizon, shape.features, generator=chance)
+
+
+def with_random_weights(shape, spread=1.0, seed=0):
+    torch.manual_seed(seed)
+    network = Network(shape).eval()
+    for weights in network.parameters():
+        nn.init.normal_(weights, std=spread)
+    return network
+
+
+def repeat_by_loop(x, observed, season, horizon):
+    """`seasonal_repeat` of one window, as a person would do it."""
+    seen = [value for value, there in zip(x, observed, strict=True) if there]
+    mean = sum(seen) / len(seen) if seen else 0.0
+    result = []
+    for step in range(horizon):
+        place, value = len(x) - season + step % season, mean
+        while place >= len(x) % season:  # whole seasons only
+            if observed[place]:
+                value = x[place]
+                break
+            place -= season
+        result.append(value)
+    return result
+
+
+@given(st.data(), st.integers(1, 14), st.integers(1, 20))
+def test_seasonal_repeat_is_the_loop(data, context, horizon):
+    season = data.draw(st.integers(1, context))
+    x = data.draw(st.lists(st.integers(-99, 99), min_size=context, max_size=context))
+    observed = data.draw(st.lists(st.booleans(), min_size=context, max_size=context))
+    x = [float(value) if there else 0.0 for value, there in zip(x, observed, strict=True)]
+    found = seasonal_repeat(torch.tensor([x]), torch.tensor([observed]), season, horizon)
+    assert found[0].tolist() == pytest.approx(repeat_by_loop(x, observed, season, horizon), rel=1e-5, abs=1e-5)
+
+
+def test_seasonal_repeat_keeps_windows_apart():
+    x, observed, _ = read(SHAPE, batch=5)
+    alone = [seasonal_repeat(x[b : b + 1], observed[b : b + 1], 4, 9) for b in range(5)]
+    assert torch.equal(seasonal_repeat(x, observed, 4, 9), torch.cat(alone))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("spread", [0.1, 1.0, 5.0])
+def test_quantiles_never_cross(seed, spread):
+    network = with_random_weights(SHAPE, spread, seed)
+    out = network(*read(SHAPE, batch=20, seed=seed))
+    gaps = out.diff(dim=-1)
+    assert out.shape == (20, 7, 4)
+    assert gaps.min() >= 0
+    assert gaps.max() > 0
+
+
+@pytest.mark.parametrize("segment", [1, 3])
+def test_training_starts_at_the_mixture_of_repeated_seasons(segment):
+    network = Network(replace(SHAPE, segment=segment)).eval()
+    x, observed, calendar = read(SHAPE)
+    out = network(x, observed, calendar)
+    short, long = (
+        torch.tensor([repeat_by_loop(*row, season, 7) for row in zip(x.tolist(), observed.tolist(), strict=True)])
+        for season in SHAPE.seasons
+    )
+    assert_close(out[..., 2], (short + long) / 2)
+    gap = functional.softplus(torch.tensor(-2.0))
+    assert_close(out - out[..., 2:3], gap * torch.tensor([-2.0, -1.0, 0.0, 1.0]).expand_as(out))
+    network.mixture.data = torch.tensor([4.0, 1.0]).log()
+    assert_close(network(x, observed, calendar)[..., 2], 0.8 * short + 0.2 * long)
+
+
+def test_without_seasons_training_starts_at_zero():
+    assert Network(replace(BARE, probabilities=()))(*read(BARE)).eq(0).all()
+
+
+@pytest.mark.parametrize("segment", [1, 3, 12])
+@pytest.mark.parametrize(("layers", "horizon"), [(1, 7), (2, 7), (1, 1)])
+def test_the_first_step_depends_on_every_context_step_through_the_lstm(segment, layers, horizon):
+    shape = replace(BARE, segment=segment, layers=layers, horizon=horizon)
+    network = with_random_weights(shape, spread=0.4)
+    x, _, calendar = read(shape)
+    x.requires_grad_()
+    network(x, torch.ones_like(x, dtype=torch.bool), calendar)[:, 0, 2].sum().backward()
+    assert x.grad[:, -1].abs().min() > 1e-4  # the newest value
+    assert x.grad.ne(0).all()
+
+
+@pytest.mark.parametrize("segment", [1, 3])
+def test_every_weight_takes_part(segment):
+    shape = replace(SHAPE, segment=segment, dropout=0.0)
+    network = with_random_weights(shape, spread=0.4)
+    network(*read(shape)).square().sum().backward()
+    assert {name for name, part in network.named_parameters() if not part.grad.any()} == set()
+
+
+def test_masked_values_do_not_matter_but_the_mask_does():
+    network = with_random_weights(SHAPE)
+    x, observed, calendar = read(SHAPE)
+    out = network(x, observed, calendar)
+    for hidden in (1e6, torch.nan):
+        assert torch.equal(network(x.masked_fill(~observed, hidden), observed, calendar), out)
+    all_seen = network(x.masked_fill(~observed, 0), torch.ones_like(observed), calendar)
+    assert (all_seen - out).abs().amin((1, 2)).gt(0).all()
+
+
+@pytest.mark.parametrize("horizon", [4, 7, 8])
+def test_a_horizon_that_ends_within_a_segment_is_the_start_of_a_longer_one(horizon):
+    long = with_random_weights(replace(BARE, horizon=9 if horizon > 6 else 6))
+    short = Network(replace(BARE, horizon=horizon)).eval()
+    short.load_state_dict(long.state_dict())
+    x, observed, calendar = read(long.shape)
+    calendar[:, 12 + horizon :] = 0
+    assert_close(short(x, observed, calendar[:, : 12 + horizon]), long(x, observed, calendar)[:, :horizon])
+
+
+def test_each_block_reads_the_calendar_of_its_own_steps_only():
+    network = with_random_weights(BARE, spread=0.4)
+    x, observed, calendar = read(BARE)
+    calendar.requires_grad_()
+    network(x, observed, calendar)[:, 3:6].sum().backward()  # the second block of three steps
+    touched = calendar.grad[:, 12:].ne(0).all(-1).all(0)
+    untouched = calendar.grad[:, 12:].eq(0).all(-1).all(0)
+    assert touched.tolist() == [False] * 3 + [True] * 3 + [False]
+    assert untouched.tolist() == [True] * 3 + [False] * 3 + [True]
+    assert calendar.grad[:, :12].ne(0).all()
+
+
+def test_the_skip_is_a_linear_path_to_every_quantile():
+    with_skip = with_random_weights(replace(BARE, skip=True))
+    without = Network(BARE).eval()
+    without.load_state_dict({name: part for name, part in with_skip.state_dict().items() if "skip" not in name})
+    x, observed, calendar = read(BARE)
+    path = x.masked_fill(~observed, 0) @ with_skip.skip.weight.T + with_skip.skip.bias
+    assert_close(with_skip(x, observed, calendar), without(x, observed, calendar) + path[..., None])
+
+
+def test_a_window_says_the_same_alone_and_in_a_batch():
+    network = with_random_weights(SHAPE)
+    x, observed, calendar = read(SHAPE, batch=4)
+    alone = [network(x[b : b + 1], observed[b : b + 1], calendar[b : b + 1]) for b in range(4)]
+    assert_close(network(x, observed, calendar), torch.cat(alone), rtol=1e-4, atol=1e-5)
