@@ -3,6 +3,7 @@
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -10,10 +11,10 @@ from gatecast import console, figures, pipeline, report
 from gatecast.errors import RunError
 
 DATA = files("gatecast") / "demo_data" / "nyc_taxi.csv.gz"
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
+    "table": "taxi",
     "time": "timestamp",
     "target": "value",
-    "table": "taxi",
     "timezone": "America/New_York",
     "horizon": 48,
     "time_limit": 150,
@@ -21,17 +22,21 @@ SETTINGS = {
 SUPER_BOWL = ("2015-02-01 18:30", "2015-02-01 20:00", "2015-02-01 22:30")
 """Kick-off, half-time and the way home: half-hours after the last row, with holes between them."""
 BLIZZARD = ("2015-01-27 03:00", "2015-01-27 09:00")
-"""Half-hours within the test span, when taxis were banned from the streets."""
+"""Half-hours within the test span, when a storm kept taxis off the streets."""
+NEXT = """Next, on your own table:
+  gatecast audit your.duckdb --table sales --time sold_at --target amount --series shop
+  gatecast fit your.duckdb --table sales --time sold_at --target amount --series shop --horizon 28 --run my-run
+  gatecast forecast my-run --at 2027-01-01 --to your.duckdb --into forecasts"""
 
 
 def run(folder: Path, overwrite: bool = False) -> None:
     """Make a folder with a database, a run, two figures and a page; everything is told as it happens.
 
     Raises:
-        RunError: the folder is there already.
+        RunError: there is something at the folder that is not to be overwritten.
     """
-    if folder.exists() and not overwrite:
-        raise RunError(f"{folder} is there already: remove it, choose another with --folder, or add --overwrite")
+    if folder.exists() and not (overwrite and (folder / "taxi.duckdb").exists()):
+        raise RunError(f"{folder} is there already: choose another with --folder, or add --overwrite to a demo's")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     database, trained = folder / "taxi.duckdb", folder / "run"
@@ -39,29 +44,20 @@ def run(folder: Path, overwrite: bool = False) -> None:
     console.say(f"Taxi passengers of New York by the half hour, July 2014 to January 2015, in {database}\n")
 
     teller = console.Teller()
-    model = pipeline.fit(str(database), run=trained, listener=teller, **SETTINGS)
-    table = model.forecast(at=[*SUPER_BOWL, *BLIZZARD])
-    coming = model.forecast()
-    coming.write(str(database), "forecasts")
-    table.write(str(database), "forecasts")
-    teller.step(
-        11,
-        "Forecast the dates you name",
-        f"{len(SUPER_BOWL)} half-hours of the Super Bowl evening, after the last row; ",
-    )
-    console.show_rows(table.to_arrow().drop_columns(["run_id"]), "table")
+    model = pipeline.fit(database, run=trained, listener=teller, **SETTINGS)
+    named, coming = model.forecast(at=[*SUPER_BOWL, *BLIZZARD]), model.forecast()
+    told = f"{len(SUPER_BOWL)} half-hours of an evening to come, and {len(BLIZZARD)} of a blizzard, from before it"
+    teller.step(11, "Forecast the dates you name", told)
+    console.show_rows(named.to_arrow().drop_columns(["run_id"]), "table")
+    for table in (coming, named):
+        table.write(str(database), "forecasts")
 
     assert model.panel is not None
     figures.save(figures.forecast_figure(model.panel, 0, coming), folder / "forecast.png")
     figures.save(figures.history_figure(model.evidence["history"]), folder / "training.png")
     page = report.write(trained)
-    console.say(
-        f"\nIn {folder}: the run ({trained.name}/), the table `forecasts` in {database.name}, forecast.png, "
-        f"training.png, and the report {page.relative_to(folder)}.\n\nNext, on your own table:\n"
-        "  gatecast audit    your.duckdb --table sales --time sold_at --target amount --series shop\n"
-        "  gatecast fit      your.duckdb --table sales --time sold_at --target amount --series shop --horizon 28 --run run\n"
-        "  gatecast forecast run --at 2027-01-01 --to your.duckdb --into forecasts"
-    )
+    made = (f"{trained.name}/", "forecast.png", "training.png", str(page.relative_to(folder)))
+    console.say(f"\nIn {folder}: {', '.join(made)}, and the table `forecasts` in {database.name}\n\n{NEXT}")
 
 
 def load_taxi(database: Path) -> None:

@@ -1,5 +1,3 @@
-from itertools import pairwise
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,57 +8,47 @@ from gatecast.data.dates import DAY, HOUR, Frequency, Grid
 from gatecast.errors import UsageError
 
 PROPERTY = settings(deadline=None, max_examples=100)
-ZONES = [
-    None,
-    "UTC",
-    "America/New_York",
-    "Europe/Berlin",
-    "Australia/Lord_Howe",
-    "Asia/Kolkata",
-    "Africa/Casablanca",
-    "America/Sao_Paulo",
-]
+CITIES = ["America/New_York", "Europe/Berlin", "Asia/Kolkata", "Africa/Casablanca"]
+ZONES = [None, "UTC", *CITIES, "Australia/Lord_Howe", "America/Sao_Paulo"]
+CLOCK_CHANGES = "2024-03-10 2024-11-03 2024-03-31 2024-10-27 2018-11-04 2024-04-07 2024-10-06 1893-04-01".split()
+ROUND = [1, 30, 60, 900, 1_800, HOUR, 5_400, 2 * HOUR, 4 * HOUR, 12 * HOUR]
 
 
 def any_phase(unit, multiples, end=False):
-    return multiples.flatmap(
-        lambda multiple: st.integers(0, multiple - 1).map(lambda phase: Frequency(unit, multiple, phase, end))
-    )
+    return multiples.flatmap(lambda n: st.integers(0, n - 1).map(lambda phase: Frequency(unit, n, phase, end)))
 
 
-round_seconds = st.sampled_from([1, 30, 60, 300, 900, 1_800, HOUR, 5_400, 2 * HOUR, 4 * HOUR, 6 * HOUR, 12 * HOUR])
-starts = (
-    any_phase("second", round_seconds | st.integers(1, 200_000).filter(lambda seconds: seconds % DAY))
-    | any_phase("day", st.integers(1, 60))
-    | any_phase("business day", st.integers(1, 20))
-    | any_phase("month", st.integers(1, 40))
-)
-ends = any_phase("month", st.integers(1, 40), end=True)
-frequencies = starts | ends
-grids = st.builds(Grid, frequencies, st.sampled_from(ZONES))
-# Years 1200 to 2390, and often a week around a change of clocks.
-seconds = st.integers(-24_299_000_000, 13_254_000_000) | st.sampled_from(
-    ["2024-03-10", "2024-11-03", "2024-03-31", "2024-10-27", "2018-11-04", "2024-04-07", "2024-10-06", "1893-04-01"]
-).flatmap(lambda day: st.integers(-DAY, 2 * DAY).map(lambda more: int(np.datetime64(day, "s").astype(int)) + more))
+FREQUENCIES = {
+    "seconds": any_phase("second", st.sampled_from(ROUND) | st.integers(1, 200_000).filter(lambda n: n % DAY)),
+    "days": any_phase("day", st.integers(1, 60)),
+    "business days": any_phase("business day", st.integers(1, 20)),
+    "months": any_phase("month", st.integers(1, 40)),
+    "months by their end": any_phase("month", st.integers(1, 40), end=True),
+}
+ends = FREQUENCIES["months by their end"]
+starts = st.one_of(*FREQUENCIES.values()).filter(lambda frequency: not frequency.end)
+grids = st.builds(Grid, starts | ends, st.sampled_from(ZONES))
+# From year 1200 to 2390, and often within a day of a change of clocks.
+near = st.builds(lambda day, more: int(np.datetime64(day, "s").astype(int)) + more, st.sampled_from(CLOCK_CHANGES),
+                 st.integers(-DAY, 2 * DAY))  # fmt: skip
+seconds = st.integers(-24_299_000_000, 13_254_000_000) | near
 times = st.lists(seconds, min_size=1, max_size=20).map(lambda drawn: np.array(drawn).astype("datetime64[s]"))
-
-
-def at(*texts):
-    return np.array(texts, "datetime64[s]")
 
 
 def grid_of(alias, zone=None):
     return Grid(Frequency.parse(alias), zone)
 
 
-def labels(grid, first, last):
-    """The wall-clock labels from one date to another."""
-    return grid.wall(np.arange(grid.floor(first), grid.floor(last) + 1))
+def hours_between(grid, first, count):
+    """Hours from the label of one step to the next."""
+    return (np.diff(grid.instants(grid.step(first) + np.arange(count + 1))).astype(int) / HOUR).tolist()
 
 
+@pytest.mark.parametrize("unit", FREQUENCIES)
 @PROPERTY
-@given(frequencies)
-def test_a_frequency_is_read_back_from_its_text(frequency):
+@given(data=st.data())
+def test_a_frequency_is_read_back_from_its_text(unit, data):
+    frequency = data.draw(FREQUENCIES[unit])
     assert Frequency.parse(str(frequency)) == frequency
 
 
@@ -76,8 +64,7 @@ def test_a_frequency_is_read_back_from_its_text(frequency):
         ("B", Frequency("business day", 1)),
         ("W W-SUN WEEKLY W-sun", Frequency("day", 7, 3)),  # 1970-01-04 was a Sunday
         ("W-MON", Frequency("day", 7, 4)),
-        ("W-THU", Frequency("day", 7, 0)),
-        ("2W-MON", Frequency("day", 14, 4)),
+        ("2W-THU", Frequency("day", 14, 0)),
         ("MS MONTHLY", Frequency("month", 1)),
         ("ME M", Frequency("month", 1, 0, end=True)),
         ("QS QUARTERLY QS-JAN QS-OCT", Frequency("month", 3)),
@@ -97,50 +84,47 @@ def test_aliases_of_pandas_and_bigquery(aliases, frequency):
     assert {Frequency.parse(alias) for alias in aliases.split()} == {frequency}
 
 
-@pytest.mark.parametrize(
-    "text",
-    "fortnightly;0h;0D;0W;0MS;-1h;h5;1.5h;2 h;ms;us;BMS;MS-JAN;D-MON;h-MON;W-JAN;QS-MON;W-;h+900;h+1D;W+1MS;+1s;".split(
-        ";"
-    ),
-)
+NOT_A_FREQUENCY = "fortnightly 0h 0D 0W 0MS -1h h5 1.5h ms us BMS MS-JAN D-MON h-MON W-JAN QS-MON W- h+900 h+1D W+1MS +1s"
+
+
+@pytest.mark.parametrize("text", ["", "2 h", *NOT_A_FREQUENCY.split()])
 def test_no_frequency(text):
     with pytest.raises(UsageError, match="frequency"):
         Frequency.parse(text)
 
 
-@pytest.mark.parametrize(
-    ("alias", "seasons"),
-    [
-        ("s", (86_400, 604_800, 31_556_952)),
-        ("15min", (96, 672, 35_063)),
-        ("h", (24, 168, 8_766)),
-        ("4h", (6, 42, 2_191)),
-        ("7min", (1_440, 75_136)),  # divides a week but no day
-        ("D", (7, 365)),
-        ("B", (5, 261)),
-        ("2B", ()),
-        ("W-MON", (52,)),
-        ("MS", (12,)),
-        ("QE", (4,)),
-        ("YS", ()),
-    ],
-)
-def test_seasons(alias, seasons):
-    assert Frequency.parse(alias).seasons == seasons
+def test_seasons():
+    expected = {
+        "s": (86_400, 604_800, 31_556_952),
+        "15min": (96, 672, 35_063),
+        "h": (24, 168, 8_766),
+        "7min": (1_440, 75_136),  # divides a week but no day
+        "4h": (6, 42, 2_191),
+        "D": (7, 365),
+        "B": (5, 261),
+        "2B": (),
+        "W-MON": (52,),
+        "MS": (12,),
+        "QE": (4,),
+        "YS": (),
+    }
+    assert {alias: Frequency.parse(alias).seasons for alias in expected} == expected
 
 
 @PROPERTY
 @given(grids, times)
-def test_steps_and_instants_there_and_back(grid, drawn):
+def test_steps_and_dates_there_and_back(grid, drawn):
     steps = grid.from_instants(drawn)
     assert (grid.from_instants(grid.instants(steps)) == steps).all()
+    steps = grid.from_wall(drawn)
+    assert (grid.from_wall(grid.wall(steps)) == steps).all()
 
 
 @PROPERTY
 @given(grids, times)
-def test_steps_and_wall_times_there_and_back(grid, drawn):
-    steps = grid.from_wall(drawn)
-    assert (grid.from_wall(grid.wall(steps)) == steps).all()
+def test_every_label_is_read_back(grid, drawn):
+    steps = grid.from_instants(drawn).tolist()
+    assert [grid.step(grid.label(step)) for step in steps] == steps
 
 
 @PROPERTY
@@ -154,20 +138,13 @@ def test_a_step_lasts_from_its_label_to_the_next(grid, drawn):
 @PROPERTY
 @given(st.builds(Grid, ends), times)
 def test_a_step_labelled_by_its_end_lasts_through_that_day(grid, drawn):
-    steps = grid.from_wall(drawn)
-    assert (grid.wall(steps - 1) < drawn.astype("datetime64[D]")).all()
-    assert (drawn.astype("datetime64[D]") <= grid.wall(steps)).all()
-
-
-@PROPERTY
-@given(grids, times)
-def test_every_label_is_read_back(grid, drawn):
-    for step in grid.from_instants(drawn).tolist():
-        assert grid.step(grid.label(step)) == step
+    steps, days = grid.from_wall(drawn), drawn.astype("datetime64[D]")
+    assert (grid.wall(steps - 1) < days).all()
+    assert (days <= grid.wall(steps)).all()
 
 
 @pytest.mark.parametrize(
-    ("alias", "zone", "day", "steps"),
+    ("alias", "zone", "day", "count"),
     [
         ("h", "America/New_York", "2024-03-10", 23),
         ("h", "America/New_York", "2024-11-03", 25),
@@ -177,15 +154,13 @@ def test_every_label_is_read_back(grid, drawn):
         ("30min", "Australia/Lord_Howe", "2024-10-06", 47),
         ("h", "America/Sao_Paulo", "2018-11-04", 23),
         ("h", "Africa/Casablanca", "2024-03-10", 25),
-        ("h", "Asia/Kolkata", "2024-03-10", 24),
-        ("4h", "America/New_York", "2024-03-10", 6),
         ("4h", "America/New_York", "2024-11-03", 6),
     ],
 )
-def test_steps_of_a_day(alias, zone, day, steps):
-    grid, date = grid_of(alias, zone), np.datetime64(day)
-    around = np.arange(grid.floor(f"{day}T12:00") - 200, grid.floor(f"{day}T12:00") + 200)
-    assert (grid.wall(around).astype("datetime64[D]") == date).sum() == steps
+def test_steps_of_a_day(alias, zone, day, count):
+    grid = grid_of(alias, zone)
+    around = grid.floor(f"{day}T12:00") + np.arange(-99, 99)
+    assert (grid.wall(around).astype("datetime64[D]") == np.datetime64(day)).sum() == count
 
 
 @pytest.mark.parametrize("alias", ["h", "30min"])
@@ -199,33 +174,20 @@ def test_elapsed_steps_have_neither_hole_nor_double_all_year(alias, zone):
 
 def test_the_hour_shown_twice_and_the_hour_never_shown():
     grid = grid_of("h", "America/New_York")
-    twice = grid.step("2024-11-03 01:00")
-    assert [grid.label(twice + more) for more in (-1, 0, 1, 2)] == [
-        "2024-11-03 00:00",
-        "2024-11-03 01:00",
-        "2024-11-03 01:00-0500",
-        "2024-11-03 02:00",
-    ]
+    twice, never = grid.step("2024-11-03 01:00"), grid.step("2024-03-10 02:00")
+    around = [grid.label(twice + more) for more in range(-1, 3)]
+    assert around == ["2024-11-03 00:00", "2024-11-03 01:00", "2024-11-03 01:00-0500", "2024-11-03 02:00"]
     assert grid.step("2024-11-03T01:00-05:00") == grid.step("2024-11-03 06:00Z") == twice + 1
-    never = grid.step("2024-03-10 01:00")
-    assert grid.label(never + 1) == "2024-03-10 03:00"
-    assert grid.step("2024-03-10 02:00") == never + 1
+    assert [grid.label(never + more) for more in (-1, 0)] == ["2024-03-10 01:00", "2024-03-10 03:00"]
 
 
-@pytest.mark.parametrize(("first", "hours"), [("2024-03-09", [24, 23, 24]), ("2024-11-02", [24, 25, 24])])
-def test_days_last_as_long_as_the_clock_says(first, hours):
-    grid = grid_of("D", "America/New_York")
-    instants = grid.instants(grid.step(first) + np.arange(4))
-    assert (np.diff(instants).astype(int) / HOUR).tolist() == hours
-
-
-def test_steps_of_four_hours_keep_to_the_wall_clock():
-    grid = grid_of("4h", "America/New_York")
-    steps = grid.step("2024-11-03") + np.arange(4)
-    assert [grid.label(step) for step in steps.tolist()] == [f"2024-11-03 {hour:02}:00" for hour in (0, 4, 8, 12)]
-    assert (np.diff(grid.instants(steps)).astype(int) / HOUR).tolist() == [5, 4, 4]
-    spring = grid.step("2024-03-10") + np.arange(3)
-    assert (np.diff(grid.instants(spring)).astype(int) / HOUR).tolist() == [3, 4]
+def test_longer_steps_follow_the_wall_clock():
+    days, four_hours = grid_of("D", "America/New_York"), grid_of("4h", "America/New_York")
+    assert hours_between(days, "2024-03-09", 3) == [24, 23, 24]
+    assert hours_between(days, "2024-11-02", 3) == [24, 25, 24]
+    assert hours_between(four_hours, "2024-03-09 20:00", 3) == [4, 3, 4]
+    assert hours_between(four_hours, "2024-11-02 20:00", 3) == [4, 5, 4]
+    assert four_hours.label(four_hours.step("2024-11-03") + 1) == "2024-11-03 04:00"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +195,6 @@ def test_steps_of_four_hours_keep_to_the_wall_clock():
     [
         ("ME", "2024-02-10", "2024-02-29"),
         ("ME", "2023-02-28 23:59:59", "2023-02-28"),
-        ("MS", "2024-02-29", "2024-02-01"),
         ("QE", "2024-01-01", "2024-03-31"),
         ("QE-JAN", "2024-02-01", "2024-04-30"),
         ("QS-FEB", "2024-01-31", "2023-11-01"),
@@ -241,17 +202,13 @@ def test_steps_of_four_hours_keep_to_the_wall_clock():
         ("YS-APR", "2024-03-31", "2023-04-01"),
         ("W-MON", "2024-03-10", "2024-03-04"),
         ("W", "2024-03-10", "2024-03-10"),
-        ("W-WED", "2024-03-12", "2024-03-06"),
-        ("B", "2024-03-08", "2024-03-08"),
         ("B", "2024-03-09", "2024-03-08"),  # a Saturday counts to the Friday
         ("B", "2024-03-10 23:00", "2024-03-08"),
         ("B", "2024-03-11", "2024-03-11"),
         ("B", "1969-12-28", "1969-12-26"),
         ("h+900s", "2024-03-10 12:10", "2024-03-10 11:15"),
-        ("7s", "1970-01-01 00:00:06", "1970-01-01 00:00"),
         ("D", "1200-02-29", "1200-02-29"),
         ("ME", "1200-02-01", "1200-02-29"),
-        ("D", "2300-02-28", "2300-02-28"),
         ("YE", "2300-02-28", "2300-12-31"),
     ],
 )
@@ -260,11 +217,10 @@ def test_the_step_a_date_falls_in(alias, date, label):
     assert grid.label(grid.floor(date)) == label
 
 
-@pytest.mark.parametrize(
-    "alias",
-    "s 30s min 5min 15min 90min h 4h 6h D 3D B W W-MON W-SAT 2W-MON MS 2MS QS QS-FEB 2QS YS YS-APR 2YS "
-    "ME QE QE-JAN YE YE-JUN".split(),
-)
+PANDAS = "s 30s min 15min 90min h 4h D 3D B W W-SAT 2W-MON MS 2MS QS QS-FEB 2QS YS YS-APR 2YS ME QE QE-JAN YE YE-JUN"
+
+
+@pytest.mark.parametrize("alias", PANDAS.split())
 def test_labels_agree_with_pandas(alias):
     """From 1970 on, where pandas starts counting multiples too."""
     last = "1970-01-01 03:00" if alias in ("s", "30s", "min") else "1990-01-01" if "Y" in alias else "1976-03-01"
@@ -275,12 +231,12 @@ def test_labels_agree_with_pandas(alias):
     assert (grid.wall(steps) == expected).all()
 
 
-@pytest.mark.parametrize("alias", ["30min", "h", "D", "W-SUN", "MS", "ME"])
-@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin", "Asia/Kolkata", "Africa/Casablanca"])
+@pytest.mark.parametrize("alias", ["30min", "h", "D", "B", "W-SUN", "MS", "ME"])
+@pytest.mark.parametrize("zone", CITIES)
 def test_instants_agree_with_pandas(alias, zone):
     expected = pd.date_range("2023-12-31", "2025-01-01", freq=alias, tz=zone)
-    grid = grid_of(alias, zone)
     instants = expected.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[s]")
+    grid = grid_of(alias, zone)
     steps = grid.from_instants(instants)
     assert (np.diff(steps) == 1).all()
     assert (grid.instants(steps) == instants).all()
@@ -290,9 +246,7 @@ def test_centuries_away():
     days, hours = grid_of("D", "America/New_York"), grid_of("h", "America/New_York")
     assert days.step("2300-03-01") - days.step("2300-02-28") == 1
     assert days.step("1200-03-01") - days.step("1200-02-28") == 2
-    assert days.instants(np.array([days.step("2300-07-01")])) == at("2300-07-01T04:00")
-    assert days.instants(np.array([days.step("1200-07-01")])) == at("1200-07-01T04:56:02")
-    assert hours.step("2300-07-02") - hours.step("2300-07-01") == 24
+    assert days.instants(np.array([days.step("1200-07-01")])) == np.datetime64("1200-07-01T04:56:02")
     assert hours.label(hours.step("2300-07-01 05:00Z")) == "2300-07-01 01:00"
 
 
@@ -300,8 +254,7 @@ def test_centuries_away():
     ("alias", "text", "same"),
     [
         ("h", "2024-07-01T20:00+02:00", "2024-07-01 14:00"),
-        ("h", "2024-07-01T18:00Z", " 2024-07-01T14:00:00 "),
-        ("h", "20240701T14", "2024-07-01 14:00"),
+        ("h", "20240701T14", " 2024-07-01T14:00:00 "),
         ("h", "2024-07-01", "2024-07-01 00:00"),
         ("D", "2024-07-01T04:00Z", "2024-07-01"),
         ("ME", "2024-07-31T04:00Z", "2024-07-31"),
@@ -322,21 +275,17 @@ def test_texts_of_the_same_step(alias, text, same):
         ("h", "2024-11-03T01:30-05:00", "2024-11-03 01:00-0500", "2024-11-03 02:00"),
         ("h", "2024-11-03 01:30", "2024-11-03 01:00", "2024-11-03 01:00-0500"),
         ("D", "2024-07-01T00:00Z", "2024-06-30", "2024-07-01"),
-        ("D", "2024-07-01 00:00:01", "2024-07-01", "2024-07-02"),
         ("B", "2024-03-09", "2024-03-08", "2024-03-11"),
         ("W-MON", "2024-03-06", "2024-03-04", "2024-03-11"),
         ("MS", "2024-02-10", "2024-02-01", "2024-03-01"),
         ("ME", "2024-02-10", "2024-01-31", "2024-02-29"),
         ("ME", "2024-02-29 12:00", "2024-02-29", "2024-03-31"),
         ("QE", "2024-05-01", "2024-03-31", "2024-06-30"),
-        ("YE", "2024-05-01", "2023-12-31", "2024-12-31"),
     ],
 )
 def test_a_date_off_the_grid_is_answered_with_its_neighbours(alias, text, before, after):
-    grid = grid_of(alias, "America/New_York")
-    with pytest.raises(UsageError, match="not on the grid") as caught:
-        grid.step(text)
-    assert str(caught.value).endswith(f"are {before!r} and {after!r}")
+    with pytest.raises(UsageError, match=f"not on the grid .* are '{before}' and '{after}'$"):
+        grid_of(alias, "America/New_York").step(text)
 
 
 @pytest.mark.parametrize("text", ["", "tomorrow", "2024-02-30", "2024-01-01 25:00", "01/02/2024"])
@@ -345,18 +294,7 @@ def test_no_date(text):
         grid_of("D").step(text)
 
 
-def test_a_grid_refuses_a_zone_that_is_none():
+def test_a_grid_refuses_a_zone_that_is_none_and_names_itself():
     with pytest.raises(UsageError, match="is not a time zone"):
         grid_of("h", "Europe/Atlantis")
-
-
-def test_the_text_of_a_grid():
     assert str(grid_of("15T", "Asia/Kolkata")) == "15min, Asia/Kolkata"
-    assert str(grid_of("W")) == "W-SUN"
-
-
-@pytest.mark.parametrize("alias", ["h", "D", "ME", "B"])
-def test_labels_ascend(alias):
-    grid = grid_of(alias)
-    found = labels(grid, "2023-12-01", "2024-03-31")
-    assert all(earlier < later for earlier, later in pairwise(found.tolist()))

@@ -1,0 +1,145 @@
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from gatecast.config import SourceSettings
+from gatecast.data.dates import Frequency
+from gatecast.data.spacing import infer
+from gatecast.errors import DataError
+from gatecast.store.duckdb import DuckDBStore
+from gatecast.store.query import spacing_query
+
+
+def gaps_of(*series, zone=None):
+    """The gap rows of some series of timestamps; with a zone they are instants in UTC."""
+    times = np.concatenate([np.asarray(times, "datetime64[us]") for times in series])
+    names = np.repeat([f"s{i}" for i in range(len(series))], [len(times) for times in series])
+    frame = pa.table({"t": pa.array(times, pa.timestamp("us", tz="UTC" if zone else None)), "name": names})
+    source = SourceSettings(time="t", target="y", series=("name",))
+    with DuckDBStore.of_frame(frame) as store:
+        query = spacing_query(source, "instant" if zone else "local", zone)
+        return store.read(source, query).read_all().to_pylist()
+
+
+def dates(alias, first="2015-01-01", periods=200, **more):
+    return pd.date_range(first, periods=periods, freq=alias, **more).to_numpy("datetime64[us]")
+
+
+def without(times, share, seed=1):
+    """The times with some missing, never the first."""
+    kept = np.random.default_rng(seed).random(len(times)) >= share
+    kept[0] = True
+    return times[kept]
+
+
+REGULAR = [
+    ("s", "s"),
+    ("7s", "7s+4s"),
+    ("5min", "5min"),
+    ("30min", "30min"),
+    ("h", "h"),
+    ("4h", "4h"),
+    ("D", "D"),
+    ("B", "B"),
+    ("W-SUN", "W-SUN"),
+    ("W-MON", "W-MON"),
+    ("2W-THU", "2W-THU"),
+    ("MS", "MS"),
+    ("ME", "ME"),
+    ("QS", "QS-JAN"),
+    ("QS-FEB", "QS-FEB"),
+    ("QE", "QE-DEC"),
+    ("QE-JAN", "QE-JAN"),
+    ("YS", "YS-JAN"),
+    ("YE", "YE-DEC"),
+    ("YE-JUN", "YE-JUN"),
+]
+
+
+@pytest.mark.parametrize(("alias", "found"), REGULAR)
+def test_regular_times(alias, found):
+    frequency, share = infer(gaps_of(dates(alias, periods=60)))
+    assert (str(frequency), share) == (found, 1.0)
+
+
+@pytest.mark.parametrize(("alias", "found"), REGULAR)
+def test_the_steps_of_what_is_inferred_follow_each_other(alias, found):
+    from gatecast.data.dates import Grid
+
+    times = dates(alias, periods=60).astype("datetime64[s]")
+    grid = Grid(infer(gaps_of(times))[0])
+    steps = grid.from_wall(times)
+    assert (np.diff(steps) == 1).all()
+    assert (grid.wall(steps) == times).all(), found
+
+
+@pytest.mark.parametrize(("alias", "found"), [pair for pair in REGULAR if pair[0] != "s"])
+def test_missing_rows_duplicates_and_several_series(alias, found):
+    whole = dates(alias, periods=120)
+    series = [without(whole, 0.2), np.repeat(without(whole, 0.1, seed=2), 2), whole[40:90]]
+    frequency, share = infer(gaps_of(*series))
+    assert (str(frequency), share) == (found, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("alias", "first", "found"),
+    [
+        ("h", "2024-01-01 00:15", "h+900s"),
+        ("30min", "2024-01-01 00:10", "30min+600s"),
+        ("4h", "2024-01-01 02:00", "4h+7200s"),
+        ("D", "2024-01-01 06:00", "D"),  # days are the same wherever in them the rows lie
+        ("3D", "2024-01-01", "3D+1D"),
+        ("2W-MON", "2024-01-01", "2W-MON+7D"),
+        ("2MS", "2024-02-01", "2MS+1MS"),
+    ],
+)
+def test_phases(alias, first, found):
+    assert str(infer(gaps_of(dates(alias, first)))[0]) == found
+
+
+def test_hours_in_a_zone_through_its_clock_changes():
+    instants = dates("h", "2024-01-01", periods=24 * 366)
+    assert infer(gaps_of(instants, zone="America/New_York")) == (Frequency("second", 3_600), 1.0)
+    assert infer(gaps_of(instants, zone="Asia/Kolkata")) == (Frequency("second", 3_600, 1_800), 1.0)
+
+
+def test_days_in_a_zone_are_days_of_its_wall_clock():
+    midnights = pd.date_range("2024-01-01", "2024-12-31", tz="America/New_York").tz_convert("UTC").tz_localize(None)
+    assert infer(gaps_of(midnights, zone="America/New_York")) == (Frequency("day", 1), 1.0)
+
+
+def test_months_counted_on_any_day_of_theirs():
+    fifteenths = dates("MS", periods=48) + np.timedelta64(14, "D")
+    assert infer(gaps_of(fifteenths)) == (Frequency("month", 1), 1.0)
+
+
+@pytest.mark.parametrize("weeks", [4, 5, 13, 52])
+def test_many_weeks_are_no_months(weeks):
+    """Four-week periods of a retail calendar: two of them may begin in one month."""
+    assert infer(gaps_of(dates(f"{weeks}W-MON", periods=40)))[0].unit == "day"
+
+
+def test_one_row_on_a_weekend_makes_business_days_into_days():
+    saturday = np.array(["2015-03-07"], "datetime64[us]")
+    times = np.sort(np.concatenate([dates("B"), saturday]))
+    assert str(infer(gaps_of(times))[0]) == "D"
+
+
+def test_a_few_odd_rows_lower_the_share():
+    odd = np.array(["2015-01-02 00:20", "2015-01-03 00:40"], "datetime64[us]")
+    frequency, share = infer(gaps_of(np.sort(np.concatenate([dates("h", periods=100), odd]))))
+    assert str(frequency) == "h"
+    assert share == 97 / 101
+
+
+def test_irregular_times_are_refused_with_the_gaps_seen():
+    minutes = np.random.default_rng(1).integers(1, 10_000, 300).cumsum()
+    with pytest.raises(DataError, match=r"follow no frequency.* s \(\d+%\).*--freq"):
+        infer(gaps_of(np.datetime64("2024-01-01", "m") + minutes))
+
+
+@pytest.mark.parametrize("series", [(["2024-01-01"],), (["2024-01-01"], ["2024-01-02"]), (["2024-01-01"] * 3,)])
+def test_a_single_time_a_series_shows_no_frequency(series):
+    with pytest.raises(DataError, match="no series has two different timestamps"):
+        infer(gaps_of(*series))
