@@ -21,7 +21,11 @@ SHOWN_ROWS = 60
 EVERY = 5
 """Epochs between lines where no progress bar can be drawn."""
 
-out, err = Console(soft_wrap=True), Console(stderr=True, highlight=False)
+PIPED = 240
+"""Width where there is no terminal to fit into."""
+
+out = Console(width=None if sys.stdout.isatty() else PIPED)
+err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED)
 
 
 class Teller:

@@ -1,5 +1,6 @@
 """What training gives: weights, and all that is needed to use them on any panel."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
@@ -27,6 +28,7 @@ class Fitted:
     Attributes:
         probabilities: P, those of the quantiles that `quantiles` gives.
         shifts: what calibration adds to each quantile, in the scaled unit.
+        least: no forecast lies below it; 0 where there never was a negative value.
         seen: the last step of each series that training, or the choice of its length, looked at.
     """
 
@@ -36,6 +38,7 @@ class Fitted:
     probabilities: tuple[float, ...]
     shifts: Float[Tensor, "H P"]
     seen: Steps
+    least: float = -math.inf
 
     @property
     def device(self) -> torch.device:
@@ -50,7 +53,8 @@ class Fitted:
     def quantiles(self, inputs: Inputs) -> Float[Tensor, "B H P"]:
         """Calibrated quantiles in the target's unit."""
         loc, scale = self.scaler(inputs.context, inputs.observed, inputs.series)
-        return self.scaled(inputs, loc, scale).add(self.shifts).sort(-1).values * scale[..., None] + loc[..., None]
+        scaled = self.scaled(inputs, loc, scale).add(self.shifts).sort(-1).values
+        return (scaled * scale[..., None] + loc[..., None]).clamp(min=self.least)
 
     def scaled(self, inputs: Inputs, loc: Float[Tensor, "B 1"], scale: Float[Tensor, "B 1"]) -> Float[Tensor, "B H P"]:
         """Quantiles in the scaled unit, not calibrated; a point network gives its point for each."""

@@ -1,5 +1,6 @@
 """From a panel to fitted weights: tested ones that never saw its end, then final ones that saw all of it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -72,7 +73,7 @@ def learn(shop: Workshop, network: Network) -> tuple[Fitted, Trained]:
     )
     levels = recipe.probabilities(shop.config) or recipe.bounds(shop.config)
     shifts = torch.zeros(shop.horizon, len(levels), device=shop.windows.device)
-    fitted = Fitted(network, scaler, shop.cycles, levels, shifts, shop.split.validation)
+    fitted = Fitted(network, scaler, shop.cycles, levels, shifts, shop.split.validation, _least(shop))
     return fitted.calibrated(*_residuals(shop, fitted, [shop.split.validating(shop.horizon)])), trained
 
 
@@ -115,6 +116,13 @@ def _scaler(shop: Workshop, until: Steps) -> Scaler:
     counts = np.maximum(until - shop.panel.starts + 1, 0)
     rows = [] if name == "window" else [shop.panel.series(i)[: counts[i]] for i in range(len(shop.panel))]
     return Scaler.fit(name, [torch.from_numpy(part.copy()) for part in rows]).to(shop.windows.device)
+
+
+def _least(shop: Workshop) -> float:
+    """0 if the rows up to the test part hold no negative value, else no bound."""
+    counts = shop.split.validation - shop.panel.starts + 1
+    lowest = (np.nanmin(shop.panel.series(i)[: counts[i]]) for i in np.flatnonzero(counts > 0).tolist())
+    return 0.0 if min(lowest, default=-1) >= 0 else -math.inf
 
 
 def _residuals(

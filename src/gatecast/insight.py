@@ -73,12 +73,8 @@ class Insight:
     def figure(self) -> Figure:
         """The series above the forget, input and output gates of the last layer, units sorted by memory."""
         order = self.half_lives[-1].argsort(descending=True)
-        named = {
-            "forget gate (what is kept)": "f",
-            "input gate (what is written)": "i",
-            "output gate (what is shown)": "o",
-        }
-        gates = {title: getattr(self.trace, name)[-1, 0][:, order].numpy() for title, name in named.items()}
+        named = zip(("forget gate: kept", "input gate: written", "output gate: shown"), "fio", strict=True)
+        gates = {title: getattr(self.trace, name)[-1, 0][:, order].numpy() for title, name in named}
         return figures.gates_figure(self.panel, self.series, self.steps, gates)
 
 

@@ -1,6 +1,7 @@
 """The trained thing, as users hold it, and its run folder: safetensors, Parquet, JSON and TOML, never a pickle."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -141,6 +142,7 @@ class Model:
             "cycles": fitted.cycles,
             "probabilities": fitted.probabilities,
             "scaling": fitted.scaler.name,
+            "non_negative": fitted.least == 0,
             "stages": list(stages),
             "series_columns": self.keys.column_names,
             "shape": fitted.network.shape.to_dict(),
@@ -202,6 +204,7 @@ def _read_stage(
         probabilities=tuple(about["probabilities"]),
         shifts=tensors[f"{stage}.shifts"],
         seen=table.column(_SEEN.format(stage)).to_numpy(),
+        least=0.0 if about["non_negative"] else -math.inf,
     )
     return fitted.on(torch.device(device))
 

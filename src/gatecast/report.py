@@ -14,7 +14,7 @@ from gatecast import figures
 from gatecast.config import Config
 from gatecast.errors import RunError
 
-FILES = {"metrics": "metrics.json", "manifest": "manifest.json"}
+EVIDENCE = ("metrics", "manifest")
 REPORT = "report.html"
 MOST_SERIES = 200
 """Rows of the table of series, the worst first."""
@@ -28,9 +28,7 @@ def write(run: str | Path) -> Path:
     """
     folder = Path(run)
     try:
-        evidence: dict[str, Any] = {
-            name: json.loads((folder / file).read_text("utf-8")) for name, file in FILES.items()
-        }
+        evidence: dict[str, Any] = {name: json.loads((folder / f"{name}.json").read_text("utf-8")) for name in EVIDENCE}
         history = [json.loads(line) for line in (folder / "history.jsonl").read_text("utf-8").splitlines()]
         tests = pq.read_table(folder / "test.parquet")
         config = Config.from_toml(folder / "config.toml")

@@ -81,7 +81,7 @@ def _findings(panel: Panel, horizon: int) -> Iterable[Finding]:
         f"{names[i]} from {panel.grid.label(int(position - panel.offsets[i] + panel.starts[i]))}"
         for i, position in zip(owners[starts][:SHOWN].tolist(), missing[starts][:SHOWN].tolist(), strict=True)
     )
-    yield Finding(f"missing steps in {int(starts.sum()):,} gaps", len(missing), places, "masked, never filled in")
+    yield Finding("missing steps", len(missing), places, f"masked, never filled in ({int(starts.sum()):,} gaps)")
     with np.errstate(invalid="ignore"):
         low, high = (reduce.reduceat(panel.values, panel.offsets[:-1]) for reduce in (np.fmin, np.fmax))
     constant = np.flatnonzero((low == high) & (panel.lengths > 1))

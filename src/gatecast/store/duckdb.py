@@ -79,6 +79,8 @@ class DuckDBStore:
                 rows: duckdb.DuckDBPyRelation = getattr(self.connection, self.reader)(path)
                 for name in {self.default, "data"}:
                     rows.create_view(name)
+            elif len(tables := self._tables()) == 1:
+                self.default = tables[0]
 
     @classmethod
     def of_frame(cls, frame: pa.Table) -> Self:

@@ -121,7 +121,8 @@ def render(
 
     The user's own SQL is the only text that is taken as it is.
     """
-    user = source.sql or exp.select("*").from_(relation(source.table or default or "")).sql(dialect)
+    table = relation(source.table) if source.table else exp.table_(default or "", quoted=True)
+    user = source.sql or exp.select("*").from_(table).sql(dialect)
     # On lines of its own, so that a closing comment in it ends before our parenthesis.
     return f"WITH {SOURCE} AS (\n{user.rstrip().rstrip(';')}\n)\n{query.sql(dialect, pretty=True)}"
 

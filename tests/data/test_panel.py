@@ -1,0 +1,216 @@
+import random
+import tracemalloc
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gatecast.data.dates import Frequency, Grid
+from gatecast.data.panel import Panel, Reading
+from gatecast.errors import DataError
+
+PROPERTY = settings(deadline=None, max_examples=80)
+DAYS = Grid(Frequency("day", 1))
+NAN = float("nan")
+
+
+def batch(rows, parts=1):
+    """Rows of (key parts, step, value, row count) as a record batch."""
+    keys, steps, values, counts = list(zip(*rows, strict=True)) if rows else ((), (), (), ())
+    types = [pa.string(), pa.int64()][:parts]
+    columns = {f"key_{i}": pa.array([key[i] for key in keys], type_) for i, type_ in enumerate(types)}
+    columns |= {"step": pa.array(steps, pa.int64()), "value": pa.array(values, pa.float64(), from_pandas=False)}
+    return pa.record_batch(columns | {"row_count": pa.array(counts, pa.int64())})
+
+
+def panel_of(*rows, parts=1, **more):
+    return Panel.from_batches([batch(rows, parts)], DAYS, ["shop", "item"][:parts], **more)
+
+
+def lists(panel):
+    """Each series as (key, start, values with None for missing)."""
+    keys = [tuple(row.values()) for row in panel.keys.to_pylist()] or [()]
+    values = [[None if np.isnan(v) else v for v in panel.series(i).tolist()] for i in range(len(panel))]
+    return list(zip(keys, panel.starts.tolist(), values, strict=True))
+
+
+def expected(table):
+    """The panel of {(key, step): value}, as `lists` gives it."""
+    series = {}
+    for (key, step), value in table.items():
+        if value is not None and value == value:
+            series.setdefault(key, {})[step] = value
+    ordered = sorted(series.items(), key=lambda item: [(part is not None, part or type(part)()) for part in item[0]])
+    return [
+        (key, min(steps), [steps.get(step) for step in range(min(steps), max(steps) + 1)]) for key, steps in ordered
+    ]
+
+
+keys = st.tuples(st.sampled_from([None, "", "a", "b", "ä", "B"]), st.none() | st.integers(-2, 2))
+values = st.none() | st.just(NAN) | st.floats(-(2.0**99), 2.0**99, width=32)
+tables = st.dictionaries(st.tuples(keys, st.integers(-40, 40)), values, min_size=1, max_size=60).filter(expected)
+
+
+@PROPERTY
+@given(tables, st.randoms(use_true_random=False), st.integers(1, 7))
+def test_rows_and_batches_in_any_order_give_the_same_panel(table, shuffler, size):
+    rows = [(key, step, value, 1) for (key, step), value in table.items()]
+    shuffler.shuffle(rows)
+    batches = [batch(rows[i : i + size], 2) for i in range(0, len(rows), size)]
+    panel = Panel.from_batches([batch([], 2), *batches], DAYS, ["shop", "item"])
+    assert lists(panel) == expected(table)
+    assert panel.reading.rows == len(rows)
+    assert panel.reading.without_value == sum(value is None or value != value for value in table.values())
+
+
+@PROPERTY
+@given(tables, st.data())
+def test_take_gives_the_series_in_the_order_asked(table, data):
+    panel = panel_of(*[(key, step, value, 1) for (key, step), value in table.items()], parts=2)
+    wanted = data.draw(st.lists(st.integers(0, len(panel) - 1), max_size=5))
+    taken = panel.take(np.array(wanted, np.int64))
+    assert len(taken) == len(wanted)
+    assert [(taken.names[i], *lists(taken)[i]) for i in range(len(wanted))] == [
+        (panel.names[i], *lists(panel)[i]) for i in wanted
+    ]
+
+
+def test_one_series_without_a_name():
+    panel = panel_of(((), 7, 1.5, 1), ((), 4, -2.0, 1), parts=0)
+    assert lists(panel) == [((), 4, [-2.0, None, None, 1.5])]
+    assert (panel.names, len(panel)) == (["the series"], 1)
+    assert lists(panel.take(np.array([0]))) == lists(panel)
+
+
+def test_lengths_lasts_and_names():
+    panel = panel_of((("b", 2), 5, 1.0, 1), (("b", 2), 8, 1.0, 1), (("a", None), -3, 1.0, 1), parts=2)
+    assert panel.names == ["a/None", "b/2"]
+    assert panel.lengths.tolist() == [1, 4]
+    assert panel.lasts.tolist() == [-3, 8]
+    assert panel.offsets.tolist() == [0, 1, 5]
+
+
+def test_a_series_column_that_is_all_null():
+    rows = pa.record_batch({"key_0": pa.nulls(2), "step": [1, 2], "value": [1.0, 2.0], "row_count": [1, 1]})
+    assert lists(Panel.from_batches([rows], DAYS, ["shop"])) == [((None,), 1, [1.0, 2.0])]
+
+
+def test_series_encoded_with_nulls_and_another_dictionary_in_every_batch():
+    """As DuckDB gives an ENUM column, and pandas a categorical one."""
+    pages = [(["b", "a"], [0, None, 1]), (["a", "b"], [0, None, 1])]
+    batches = [
+        pa.record_batch(
+            {
+                "key_0": pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), names),
+                "step": [step, step, step],
+                "value": [1.0, 2.0, 3.0],
+                "row_count": [1, 1, 1],
+            }
+        )
+        for step, (names, indices) in enumerate(pages)
+    ]
+    panel = Panel.from_batches(batches, DAYS, ["name"])
+    assert lists(panel) == [((None,), 0, [2.0, 2.0]), (("a",), 0, [3.0, 1.0]), (("b",), 0, [1.0, 3.0])]
+
+
+def test_what_was_met_is_counted():
+    panel = panel_of(
+        (("a",), 1, 1.0, 3),  # three rows on one step
+        (("a",), 2, None, 2),  # two on one step, without a value
+        (("a",), 3, NAN, 1),
+        (("a",), 4, 2.0, 1),
+        (("a",), None, 9.0, 4),  # rows without a time
+        (("empty",), 1, None, 1),
+        (("timeless",), None, 1.0, 1),
+    )
+    assert panel.reading == Reading(
+        rows=13, without_time=5, without_value=3, shared=2, surplus=3, all_missing=("empty", "timeless")
+    )
+    assert lists(panel) == [(("a",), 1, [1.0, None, None, 2.0])]
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("-inf"), 1e39])
+def test_infinite_values_are_refused_and_their_series_named(bad):
+    with pytest.raises(DataError, match=r"2 target values are infinite.*\(in b/1, c/1\)"):
+        panel_of(
+            (("a", 1), 1, 3.4e38, 1),
+            (("b", 1), 1, bad, 1),
+            (("c", 1), 1, bad, 1),
+            (("d", 1), 1, NAN, 1),
+            parts=2,
+        )
+
+
+def test_an_infinite_value_without_a_time_is_left_out():
+    panel = panel_of((("a",), None, float("inf"), 1), (("a",), 1, 1.0, 1))
+    assert lists(panel) == [(("a",), 1, [1.0])]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "gave no rows"),
+        ([(("a",), 1, None, 2), (("b",), 1, NAN, 1)], "no usable value in 3 rows"),
+        ([(("a",), None, 1.0, 1)], "no usable value in 1 rows"),
+    ],
+)
+def test_nothing_to_use(rows, message):
+    with pytest.raises(DataError, match=message):
+        panel_of(*rows)
+
+
+def test_a_grid_far_too_fine_for_the_rows_is_refused():
+    limit = 1_000_000 + 2 * 50
+    assert len(panel_of((("a",), 0, 1.0, 1), (("a",), limit - 1, 2.0, 1)).values) == limit
+    with pytest.raises(DataError, match="the frequency is too fine"):
+        panel_of((("a",), 0, 1.0, 1), (("a",), limit, 2.0, 1))
+    with pytest.raises(DataError, match="is the frequency right"):
+        panel_of((("a",), -(2**40), 1.0, 1), (("b",), 2**40, 2.0, 1))
+
+
+def test_steps_far_from_1970_are_kept_exactly():
+    far = 10**15
+    assert lists(panel_of((("a",), far, 1.0, 1), (("a",), far + 2, 2.0, 1))) == [(("a",), far, [1.0, None, 2.0])]
+
+
+def test_memory_is_four_bytes_a_value_and_little_a_series():
+    series, length = 200, 2_000
+    steps = np.tile(np.arange(length), series)
+    names = pa.DictionaryArray.from_arrays(np.repeat(np.arange(series), length), [f"s{i}" for i in range(series)])
+    rows = pa.record_batch(
+        {"key_0": names, "step": steps, "value": steps.astype(float), "row_count": np.ones_like(steps)}
+    )
+    parts = [rows.slice(i, 20_000) for i in range(0, len(steps), 20_000)]
+    tracemalloc.start()
+    panel = Panel.from_batches(parts, DAYS, ["name"])
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert panel.values.nbytes == 4 * series * length
+    assert panel.offsets.nbytes + panel.starts.nbytes <= 16 * series + 8
+    assert kept <= 4 * len(steps) + 300 * series + 100_000
+    assert peak <= 20 * len(steps) + 3_000_000
+
+
+NEW_YORK = Grid(Frequency("second", 3_600), "America/New_York")
+SKIPPED = int(np.datetime64("2024-03-10T02", "h").astype(int))  # clocks went from 02:00 to 03:00
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("combine", "value"), [("sum", 11.0), ("count", 11.0), ("mean", 5.5), ("min", 4.0), ("max", 7.0), ("last", 4.0)]
+)
+def test_the_skipped_hour_is_combined_with_the_one_after_it(combine, value, seed):
+    rows = [(("a",), SKIPPED + more, at, 1) for more, at in [(-1, 1.0), (0, 7.0), (1, 4.0), (2, 2.0)]]
+    random.Random(seed).shuffle(rows)
+    batches = [batch(rows[:2]), batch(rows[2:])]
+    panel = Panel.from_batches(batches, NEW_YORK, ["name"], local=True, combine=combine)
+    assert lists(panel) == [(("a",), NEW_YORK.step("2024-03-10 01:00"), [1.0, value, 2.0])]
+
+
+def test_local_steps_are_placed_in_the_zone_and_an_hour_shown_twice_is_read_as_the_first():
+    hours = int(np.datetime64("2024-11-03T00", "h").astype(int)) + np.arange(4)
+    rows = [(("a",), step, float(value), 1) for value, step in enumerate(hours.tolist())]
+    panel = Panel.from_batches([batch(rows)], NEW_YORK, ["name"], local=True)
+    assert lists(panel) == [(("a",), NEW_YORK.step("2024-11-03 00:00"), [0.0, 1.0, None, 2.0, 3.0])]

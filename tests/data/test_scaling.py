@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gatecast.data.scaling import SCALINGS, Scaler
+
+PROPERTY = settings(deadline=None, max_examples=60)
+NAMES = list(SCALINGS)
+NAN, INFINITY = float("nan"), float("inf")
+
+numbers = st.floats(-1e6, 1e6).map(lambda number: round(number, 3))
+rows = st.lists(st.tuples(numbers, st.booleans()), min_size=1, max_size=40)
+
+
+def tensors(row):
+    """Values and mask of one window."""
+    values, observed = zip(*row, strict=True)
+    return torch.tensor([values], dtype=torch.float64), torch.tensor([observed])
+
+
+def all_seen(*values, dtype=torch.float64):
+    return torch.tensor([values], dtype=dtype), torch.ones(1, len(values), dtype=torch.bool)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@PROPERTY
+@given(rows)
+def test_scaling_is_undone_exactly(name, row):
+    values, observed = tensors(row)
+    loc, scale = SCALINGS[name](values, observed)
+    assert scale.isfinite().all()
+    assert (scale > 0).all()
+    torch.testing.assert_close((values - loc) / scale * scale + loc, values, rtol=1e-12, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@PROPERTY
+@given(rows, st.sampled_from([NAN, INFINITY, -INFINITY, 1e300, -1e300, 0.0]))
+def test_what_is_not_observed_changes_nothing(name, row, hidden):
+    values, observed = tensors(row)
+    scaled = SCALINGS[name](values, observed)
+    assert all(map(torch.equal, scaled, SCALINGS[name](values.masked_fill(~observed, hidden), observed)))
+
+
+@PROPERTY
+@given(rows.filter(lambda row: np.ptp([value for value, seen in row if seen] or [0]) > 1))
+def test_values_agree_with_numpy(row):
+    values, observed = tensors(row)
+    seen = values[observed].numpy()
+    low, median, high = np.percentile(seen, [25, 50, 75])
+    expected = {
+        "minmax": (seen.min(), np.ptp(seen)),
+        "standard": (seen.mean(), seen.std()),
+        "robust": (median, high - low if high > low else abs(median) or 1),
+        "window": (seen.mean(), np.abs(seen - seen.mean()).mean()),
+    }
+    for name, estimate in SCALINGS.items():
+        if expected[name][1] > 2e-6 * abs(expected[name][0]):
+            found = [part.item() for part in estimate(values, observed)]
+            assert found == pytest.approx(expected[name], rel=1e-9, abs=1e-9)
+
+
+@PROPERTY
+@given(rows.filter(lambda row: np.ptp([value for value, seen in row if seen] or [0]) > 1))
+def test_minmax_fills_zero_to_one(row):
+    values, observed = tensors(row)
+    loc, scale = SCALINGS["minmax"](values, observed)
+    scaled = ((values - loc) / scale)[observed]
+    assert (scaled.min().item(), scaled.max().item()) == (0, pytest.approx(1, abs=1e-12))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("level", [0.0, 5.0, -5.0, 0.1, 1e6, 1e-9])
+def test_a_constant_is_scaled_by_its_level(name, level):
+    values, observed = all_seen(level, level, level, dtype=torch.float32)
+    loc, scale = SCALINGS[name](values, observed)
+    assert loc.item() == pytest.approx(level, rel=1e-6)
+    assert scale.item() == pytest.approx(abs(level) or 1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rounding_noise_of_float32_is_no_spread(name):
+    values, observed = all_seen(1e6, 1e6 + 0.0625, 1e6, 1e6 + 0.125, dtype=torch.float32)
+    loc, scale = SCALINGS[name](values, observed)
+    assert scale.item() == pytest.approx(1e6)
+    assert ((values - loc) / scale).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("hidden", [NAN, 7.0])
+def test_nothing_observed_is_left_as_it_is(name, hidden):
+    values, observed = torch.full((2, 3), hidden), torch.zeros(2, 3, dtype=torch.bool)
+    loc, scale = SCALINGS[name](values, observed)
+    assert (loc.tolist(), scale.tolist()) == ([[0], [0]], [[1], [1]])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [1e-30, 1e-6, 1.0, 1e6, 1e30])
+def test_values_of_any_size_come_near_the_unit_range(name, size):
+    values, observed = all_seen(-size, size, -size / 2, size / 2, 0.0, dtype=torch.float32)
+    loc, scale = SCALINGS[name](values, observed)
+    assert 0.5 <= ((values - loc) / scale).abs().max() <= 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_are_scaled_apart(name):
+    values = torch.tensor([[1.0, 2.0, 4.0], [10.0, 30.0, NAN]])
+    both = SCALINGS[name](values, ~values.isnan())
+    alone = [SCALINGS[name](row, ~row.isnan()) for row in values.split(1)]
+    assert [part.flatten().tolist() for part in both] == [[row[i].item() for row in alone] for i in (0, 1)]
+
+
+def test_an_outlier_does_not_move_robust():
+    calm, wild = (SCALINGS["robust"](*all_seen(1.0, 2.0, 3.0, 4.0, last)) for last in (5.0, 1e9))
+    assert calm == wild == (torch.tensor([[3.0]]), torch.tensor([[2.0]]))
+
+
+@pytest.mark.parametrize("name", ["minmax", "standard", "robust"])
+def test_a_scaler_fixed_on_each_series_does_not_read_the_window(name):
+    history = [torch.tensor([1.0, NAN, 2.0, 5.0]), torch.tensor([10.0, 40.0]), torch.tensor([NAN, NAN])]
+    scaler = Scaler.fit(name, history)
+    context, observed = torch.randn(4, 6), torch.ones(4, 6, dtype=torch.bool)
+    loc, scale = scaler.to(torch.device("cpu"))(context, observed, torch.tensor([2, 0, 1, 0]))
+    expected = [SCALINGS[name](history[i][None], ~history[i].isnan()[None]) for i in (2, 0, 1, 0)]
+    assert torch.equal(loc, torch.cat([part[0] for part in expected]))
+    assert torch.equal(scale, torch.cat([part[1] for part in expected]))
+    assert (loc[0].item(), scale[0].item()) == (0, 1)
+
+
+def test_a_scaler_of_windows_reads_each_window():
+    scaler = Scaler.fit("window", [torch.tensor([1e6, 2e6])])
+    context, observed = torch.tensor([[1.0, 3.0, 100.0], [5.0, 5.0, 5.0]]), torch.tensor([[True, True, False]] * 2)
+    loc, scale = scaler.to(torch.device("cpu"))(context, observed, torch.tensor([0, 0]))
+    assert (loc.tolist(), scale.tolist()) == ([[2], [5]], [[1], [5]])
