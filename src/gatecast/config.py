@@ -56,7 +56,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]
 class Settings(BaseModel):
     """A table of settings: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class SourceSettings(Settings):
@@ -124,7 +124,7 @@ class TrainingSettings(Settings):
     steps: int | None = Field(None, ge=1, description="batches a pass; default: one pass over the data, 100 at most")
     batch: int = Field(64, ge=1, description="windows a batch")
     rate: float = Field(2e-3, gt=0, description="highest learning rate of the one-cycle schedule")
-    patience: int = Field(8, ge=1, description="passes without a better validation loss before training stops")
+    patience: int = Field(12, ge=1, description="passes without a better validation loss before training stops")
     test: float = Field(0.15, gt=0, lt=0.5, description="share of each series held back for the test")
     refit: bool = Field(True, description="train the final weights on all rows after the test")
 

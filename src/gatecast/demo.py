@@ -21,8 +21,8 @@ SETTINGS: dict[str, Any] = {
 }
 SUPER_BOWL = ("2015-02-01 18:30", "2015-02-01 20:00", "2015-02-01 22:30")
 """Kick-off, half-time and the way home: half-hours after the last row, with holes between them."""
-BLIZZARD = ("2015-01-27 03:00", "2015-01-27 09:00")
-"""Half-hours within the test span, when a storm kept taxis off the streets."""
+PAST = "2015-01-15 18:00"
+"""A half-hour within the test span: it is forecast from before it, by weights that never saw it."""
 NEXT = """Next, on your own table:
   gatecast audit your.duckdb --table sales --time sold_at --target amount --series shop
   gatecast fit your.duckdb --table sales --time sold_at --target amount --series shop --horizon 28 --run my-run
@@ -45,14 +45,15 @@ def run(folder: Path, overwrite: bool = False) -> None:
 
     teller = console.Teller()
     model = pipeline.fit(database, run=trained, listener=teller, **SETTINGS)
-    named, coming = model.forecast(at=[*SUPER_BOWL, *BLIZZARD]), model.forecast()
-    told = f"{len(SUPER_BOWL)} half-hours of an evening to come, and {len(BLIZZARD)} of a blizzard, from before it"
-    teller.step(11, "Forecast the dates you name", told)
+    assert model.panel is not None
+    named, coming = model.forecast(at=[*SUPER_BOWL, PAST]), model.forecast()
+    observed = model.panel.series(0)[model.grid.step(PAST) - model.panel.starts[0]]
+    told = f"{len(SUPER_BOWL)} half-hours of an evening to come, and one of the past as if it were to come"
+    teller.step(11, "Forecast the dates you name", f"{told} ({observed:,.0f} were observed)")
     console.show_rows(named.to_arrow().drop_columns(["run_id"]), "table")
     for table in (coming, named):
         table.write(str(database), "forecasts")
 
-    assert model.panel is not None
     figures.save(figures.forecast_figure(model.panel, 0, coming), folder / "forecast.png")
     figures.save(figures.history_figure(model.evidence["history"]), folder / "training.png")
     page = report.write(trained)

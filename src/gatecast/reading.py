@@ -62,7 +62,7 @@ def read_rows(config: Config, source: object) -> Rows:
                     f"column {config.source.time!r} holds text that is no timestamp, as {found}; convert it in --sql"
                 )
         sql = store.text(config.source, query)
-    resolved = config.having("grid", freq=str(frequency))
+        resolved = config.having("grid", freq=str(frequency)).having("source", url=store.url)
     return Rows(panel, resolved, agreement, sql, began)
 
 

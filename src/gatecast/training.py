@@ -21,6 +21,8 @@ WARM_UP = 0.15
 """Share of training in which the learning rate rises (Smith & Topin 2018, one cycle)."""
 FLOOR = 0.01
 """Last learning rate, as a share of the highest."""
+LATE = 0.2
+"""Share of the time after which a schedule that is behind is completed by the clock."""
 CLIP = 1.0
 WEIGHT_DECAY = 0.01
 STEPS = 100
@@ -50,11 +52,12 @@ OnEpoch = Callable[[Epoch], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """The epoch whose weights were kept, how many were run, and why they ended."""
+    """The epoch whose weights were kept, how many were run, why they ended, and whether time was short."""
 
     best: int
     run: int
     ended: str
+    hurried: bool
 
 
 def train(
@@ -83,18 +86,12 @@ def train(
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=WEIGHT_DECAY)
     chance = torch.Generator().manual_seed(settings.seed)
     steps = settings.steps or min(STEPS, math.ceil(len(training) / settings.batch))
-    start, best, best_loss, kept = time.monotonic(), 0, math.inf, None
-    ended = "all epochs run"
+    schedule = Schedule(settings.rate, steps * epochs, seconds)
+    best, best_loss, kept, ended = 0, math.inf, None, "all epochs run"
     for epoch in range(1, epochs + 1):
         began = time.monotonic()
-
-        def rate(step: int, epoch: int = epoch) -> None:
-            share = max((epoch - 1 + step / steps) / epochs, (time.monotonic() - start) / seconds)
-            for group in optimizer.param_groups:
-                group["lr"] = settings.rate * one_cycle(share)
-
         drawn = (torch.randint(len(training), (settings.batch,), generator=chance) for _ in range(steps))
-        loss, accuracy = run_epoch(network, scaler, windows, training, drawn, optimizer, rate)
+        loss, accuracy = run_epoch(network, scaler, windows, training, drawn, optimizer, schedule)
         lasted = time.monotonic() - began
         held: tuple[float | None, float | None] = (None, None)
         if validating is not None:
@@ -104,22 +101,50 @@ def train(
                 f"the loss is no longer a number in epoch {epoch}: lower the learning rate (it was {settings.rate}) "
                 "or look for values of very different size with `gatecast audit`"
             )
-        learning_rate = optimizer.param_groups[0]["lr"]
         speed = steps * settings.batch / max(lasted, 1e-9)
         stage = "final" if validating is None else "test"
-        on_epoch(Epoch(stage, epoch, epochs, loss, accuracy, *held, learning_rate, speed, time.monotonic() - start))
+        told = Epoch(stage, epoch, epochs, loss, accuracy, *held, schedule.now, speed, schedule.elapsed)
+        on_epoch(told)
         if held[0] is None or held[0] < best_loss:
             best, best_loss = epoch, math.inf if held[0] is None else held[0]
             kept = copy.deepcopy(network.state_dict()) if validating is not None else None
         if epoch - best >= settings.patience:
             ended = f"no better validation loss for {settings.patience} epochs"
             break
-        if time.monotonic() - start >= seconds:
-            ended = f"the time limit of {seconds:.0f} s was reached"
+        if schedule.elapsed >= seconds:
+            ended = "the time limit was reached"
             break
     if kept is not None:
         network.load_state_dict(kept)
-    return Trained(best, epoch, ended)
+    return Trained(best, epoch, ended, schedule.hurried)
+
+
+class Schedule:
+    """The learning rate of every step: one cycle over all steps.
+
+    Steps alone decide, so that the same seed gives the same weights, until it is clear that they
+    will not all be taken within the time; from then on time decides, and the cycle is completed.
+    """
+
+    def __init__(self, rate: float, steps: int, seconds: float) -> None:
+        self.rate, self.steps, self.seconds = rate, steps, seconds
+        self.taken, self.now, self.hurried = 0, rate * FLOOR, False
+        self.began = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since training began."""
+        return time.monotonic() - self.began
+
+    def __call__(self, optimizer: torch.optim.Optimizer) -> None:
+        """Set the rate for the next step."""
+        share, spent = self.taken / self.steps, self.elapsed / self.seconds
+        if spent > LATE and spent > share:
+            self.hurried = True
+        self.now = self.rate * one_cycle(max(share, spent) if self.hurried else share)
+        self.taken += 1
+        for group in optimizer.param_groups:
+            group["lr"] = self.now
 
 
 def run_epoch(
@@ -129,20 +154,20 @@ def run_epoch(
     span: Span,
     batches: Iterator[Int[Tensor, "B"]] | tuple[Int[Tensor, "B"], ...],
     optimizer: torch.optim.Optimizer | None = None,
-    rate: Callable[[int], None] = lambda step: None,
+    schedule: Schedule | None = None,
 ) -> tuple[float, float]:
     """Loss and accuracy in percent over some batches of window numbers; weights move only with an optimizer."""
     network.train(optimizer is not None)
     sums = torch.zeros(4, dtype=torch.float64, device=windows.device)  # loss · windows, windows, Σ|y - ŷ|, Σ|y|
     with torch.set_grad_enabled(optimizer is not None):
-        for step, numbers in enumerate(batches):
+        for numbers in batches:
             series, cutoffs = (part.to(windows.device) for part in span.at(numbers))
             inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
             scaled, loc, scale = network_outputs(network, scaler, inputs)
             target = (truth.values - loc) / scale
             loss = loss_of(network, scaled, target, truth.observed)
-            if optimizer is not None:
-                rate(step)
+            if optimizer is not None and schedule is not None:
+                schedule(optimizer)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(network.parameters(), CLIP)

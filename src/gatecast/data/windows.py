@@ -5,6 +5,7 @@ inputs of a forecast are gathered apart from its truth: `inputs` cannot reach pa
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -135,20 +136,23 @@ class Span:
     counts: Indices  # cutoffs of each series, 0 or more
 
     def __len__(self) -> int:
-        return int(self.counts.sum())
+        return int(self.ends[-1])
+
+    @cached_property
+    def ends(self) -> Indices:
+        """For each series, the number after that of its last window."""
+        return np.cumsum(self.counts)
 
     def at(self, numbers: Int[Tensor, "B"]) -> tuple[Int[Tensor, "B"], Int[Tensor, "B"]]:
         """Series and cutoff of the windows with these numbers (0 up to the length)."""
-        ends = torch.from_numpy(np.cumsum(self.counts))
-        series = torch.searchsorted(ends, numbers, right=True)
-        cutoffs = torch.from_numpy(self.lows)[series] + numbers - (ends - torch.from_numpy(self.counts))[series]
-        return series, cutoffs
+        series = np.searchsorted(self.ends, numbers.numpy(), side="right")
+        cutoffs = self.lows[series] + numbers.numpy() - (self.ends[series] - self.counts[series])
+        return torch.from_numpy(series), torch.from_numpy(cutoffs)
 
     def each(self, most: int) -> Int[Tensor, "B"]:
         """Numbers of at most that many windows of each series, evenly in time, its last one among them."""
         share = np.arange(most) / most
-        ends = np.cumsum(self.counts)[:, None]
-        numbers = ends - 1 - np.floor(share * self.counts[:, None]).astype(np.int64)
+        numbers = self.ends[:, None] - 1 - np.floor(share * self.counts[:, None]).astype(np.int64)
         return torch.from_numpy(np.unique(numbers[self.counts > 0]))
 
     def spread(self, most: int) -> Int[Tensor, "B"]:

@@ -61,7 +61,7 @@ class DuckDBStore:
     dialect = "duckdb"
 
     def __init__(self, path: str, *, write: bool = False) -> None:
-        self.url = f"duckdb:{path}"
+        self.url = f"duckdb:{os.path.abspath(path)}"
         self.path = path
         self.default: str | None = None
         self.reader = next((READERS[ending] for ending in READERS if path.lower().endswith(ending)), None)

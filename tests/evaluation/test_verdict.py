@@ -1,0 +1,143 @@
+"""The verdict on backtests whose outcome is known."""
+
+import numpy as np
+import pytest
+
+from gatecast.config import ForecastSettings
+from gatecast.evaluation.backtest import Backtest
+from gatecast.evaluation.verdict import LEAST, LUCK, judge
+
+HORIZON = 4
+
+
+@pytest.fixture
+def make_backtest(make_panel):
+    """A function that makes a backtest from the errors (W, H) of the model and of the naive forecast."""
+    panel = make_panel([1.0, 2.0], [3.0, 4.0])
+
+    def make(ours, naive, cutoffs=None, series=None, missing=None):
+        size = len(ours)
+        truth = np.full((size, HORIZON), 50.0, np.float32)
+        forecasts = [(truth + errors).astype(np.float32) for errors in (ours, naive)]
+        if missing is not None:
+            truth[missing] = np.nan
+        return Backtest(
+            panel=panel,
+            series=np.zeros(size, np.int64) if series is None else series,
+            cutoffs=np.arange(size) * HORIZON if cutoffs is None else cutoffs,
+            truth=truth,
+            quantiles=forecasts[0][..., None] + np.array([-1, 0, 1], np.float32),
+            naive=forecasts[1],
+            scale=np.ones(size),
+            probabilities=(0.1, 0.5, 0.9),
+            settings=ForecastSettings(horizon=HORIZON, level=(80.0,), metric="mae"),
+            season=1,
+        )
+
+    return make
+
+
+def errors(size, spread, seed):
+    return np.random.default_rng(seed).normal(0, spread, (size, HORIZON))
+
+
+def test_a_clear_win(make_backtest):
+    ours, naive = errors(40, 1, 1), errors(40, 2, 2)
+    verdict = judge(make_backtest(ours, naive))
+    gain, base = np.abs(naive).sum(1) - np.abs(ours).sum(1), np.abs(naive).sum()
+    error_of_mean = np.std(gain, ddof=1) / np.sqrt(40)
+    assert verdict.use
+    assert verdict.skill == pytest.approx(100 * gain.sum() / base, rel=1e-4)
+    assert verdict.margin == pytest.approx(100 * LUCK * error_of_mean * 40 / base, rel=1e-4)
+    assert verdict.sentence == (
+        f"Use it: its error is {verdict.skill:.1f} % below the seasonal naive's (± {verdict.margin:.1f})."
+    )
+
+
+def test_a_clear_loss(make_backtest):
+    verdict = judge(make_backtest(errors(40, 2, 1), errors(40, 1, 2)))
+    assert not verdict.use
+    assert verdict.skill < -verdict.margin < 0
+    assert verdict.sentence.startswith("Use the seasonal naive forecast instead")
+    assert f"{-verdict.skill:.1f} % above" in verdict.sentence
+
+
+def test_no_difference(make_backtest):
+    verdict = judge(make_backtest(errors(40, 1, 1), errors(40, 1, 2)))
+    assert not verdict.use
+    assert abs(verdict.skill) < verdict.margin
+    assert verdict.sentence.startswith("No better than the seasonal naive forecast")
+
+
+def test_luck_is_seldom_taken_for_skill(make_backtest):
+    used = [judge(make_backtest(errors(20, 1, seed), errors(20, 1, 1000 + seed))).use for seed in range(400)]
+    assert 0 < np.mean(used) < 0.06  # one side of two standard errors: 2.5 %, some more with few windows
+
+
+def test_the_same_forecast_is_no_better(make_backtest):
+    same = errors(40, 1, 1)
+    verdict = judge(make_backtest(same, same))
+    assert (verdict.use, verdict.skill, verdict.margin) == (False, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("size", [1, LEAST - 1])
+def test_too_few_windows(make_backtest, size):
+    verdict = judge(make_backtest(errors(size, 1, 1), errors(size, 9, 2)))
+    assert not verdict.use
+    assert verdict.sentence == f"Not enough evidence: only {size} windows do not overlap."
+
+
+def test_windows_that_overlap_are_too_few(make_backtest):
+    ours, naive = errors(16, 1, 1), errors(16, 9, 2)
+    verdict = judge(make_backtest(ours, naive, cutoffs=np.arange(16)))
+    assert verdict.sentence == "Not enough evidence: only 4 windows do not overlap."
+    assert judge(make_backtest(ours, naive, cutoffs=np.arange(16) * HORIZON)).use
+
+
+def test_overlap_widens_the_margin(make_backtest):
+    ours, naive = errors(37, 1, 1), errors(37, 1, 2)
+    apart = judge(make_backtest(ours, naive))
+    near = judge(make_backtest(ours, naive, cutoffs=np.arange(37)))  # 10 of them do not overlap
+    assert near.skill == apart.skill
+    assert near.margin == pytest.approx(apart.margin * np.sqrt(37 / 10))
+
+
+def test_windows_of_different_series_are_counted_apart(make_backtest):
+    series = np.repeat([0, 1], 3)
+    cutoffs = np.tile(np.arange(3) * HORIZON, 2)
+    assert judge(make_backtest(errors(6, 1, 1), errors(6, 9, 2), cutoffs, series)).use
+    one = judge(make_backtest(errors(6, 1, 1), errors(6, 9, 2), cutoffs, np.zeros(6, np.int64)))
+    assert not one.use
+
+
+def test_a_perfect_naive_forecast_cannot_be_beaten(make_backtest):
+    verdict = judge(make_backtest(errors(40, 1, 1), np.zeros((40, HORIZON))))
+    assert not verdict.use
+    assert verdict.sentence == "Not enough evidence: the seasonal naive makes no error."
+
+
+def test_what_was_not_observed_does_not_count(make_backtest):
+    ours, naive = errors(40, 1, 1), errors(40, 2, 2)
+    missing = np.random.default_rng(3).random((40, HORIZON)) < 0.3
+    missing[0] = True
+    found = judge(make_backtest(np.where(missing, 1e6, ours), naive, missing=missing))
+    gain = np.where(missing, 0, np.abs(naive) - np.abs(ours)).sum()
+    assert found.skill == pytest.approx(100 * gain / np.where(missing, 0, np.abs(naive)).sum(), rel=1e-4)
+    assert found.use
+
+
+@pytest.mark.parametrize("seen", [1, 2, LEAST - 1])
+def test_windows_without_truth_are_no_evidence(make_backtest, seen):
+    missing = np.ones((20, HORIZON), bool)
+    missing[:: 20 // seen][:seen] = False
+    verdict = judge(make_backtest(errors(20, 1, 1), errors(20, 9, 2), missing=missing))
+    assert not verdict.use
+    assert verdict.sentence.startswith("Not enough evidence")
+    assert not np.isnan(verdict.margin)
+
+
+def test_nothing_observed_is_not_called_a_perfect_naive_forecast(make_backtest):
+    verdict = judge(make_backtest(errors(20, 1, 1), errors(20, 9, 2), missing=np.ones((20, HORIZON), bool)))
+    assert not verdict.use
+    assert verdict.sentence.startswith("Not enough evidence")
+    assert "no error" not in verdict.sentence

@@ -1,0 +1,230 @@
+"""Writing: rows are replaced by key, and nothing is half written."""
+
+import datetime as dt
+import os
+import shutil
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from gatecast.config import SourceSettings
+from gatecast.errors import DataError, StoreError, UsageError
+from gatecast.store import open_store
+
+KEY = ("shop", "at")
+
+
+def forecasts(values, shop="north", run="r1"):
+    """One forecast a day from 1 May on."""
+    return pa.table(
+        {
+            "shop": pa.array([shop] * len(values), pa.string()),
+            "at": pa.array([dt.datetime(2024, 5, 1 + day) for day in range(len(values))], pa.timestamp("us")),
+            "value": pa.array(values, pa.float64()),
+            "run": pa.array([run] * len(values)),
+        }
+    )
+
+
+def write(path, rows, into="out", key=KEY):
+    with open_store(str(path), write=True) as store:
+        store.write(into, rows, key)
+
+
+def content(path, table='"out"'):
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return sorted(connection.execute(f'SELECT shop, day("at"), value, run FROM {table}').fetchall(), key=str)
+
+
+@pytest.fixture
+def database(tmp_path):
+    return tmp_path / "new.duckdb"
+
+
+def test_a_table_is_made_with_the_rows_and_their_types(database):
+    write(database, forecasts([1.5, None]))
+    assert content(database) == [("north", 1, 1.5, "r1"), ("north", 2, None, "r1")]
+    with open_store(str(database)) as store:
+        kinds = store.columns(SourceSettings(table="out"))
+    assert kinds == {"shop": "text", "at": "local", "value": "number", "run": "text"}
+
+
+def test_written_twice_there_are_no_doubles(database):
+    write(database, forecasts([1.0, 2.0, 3.0]))
+    write(database, forecasts([1.0, 2.0, 3.0]))
+    assert content(database) == [("north", day, float(day), "r1") for day in (1, 2, 3)]
+
+
+def test_rows_of_the_same_key_are_replaced_and_others_kept(database):
+    write(database, forecasts([1.0, 2.0, 3.0]))
+    write(database, forecasts([7.0], shop="south"))
+    write(database, forecasts([10.0, 20.0], run="r2"))
+    assert content(database) == [
+        ("north", 1, 10.0, "r2"),
+        ("north", 2, 20.0, "r2"),
+        ("north", 3, 3.0, "r1"),
+        ("south", 1, 7.0, "r1"),
+    ]
+
+
+def test_a_null_in_the_key_is_a_key(database):
+    write(database, forecasts([1.0], shop=None))
+    write(database, forecasts([2.0], shop=None))
+    write(database, forecasts([3.0]))
+    assert content(database) == [("north", 1, 3.0, "r1"), (None, 1, 2.0, "r1")]
+
+
+def test_columns_may_come_in_another_order(database):
+    write(database, forecasts([1.0]))
+    write(database, forecasts([2.0]).select(["value", "run", "at", "shop"]))
+    assert content(database) == [("north", 1, 2.0, "r1")]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda rows: rows.append_column("more", pa.array([1, 2])), "more"),
+        (lambda rows: rows.drop_columns("run"), "run"),
+        (lambda rows: rows.rename_columns(["shop", "at", "amount", "run"]), "amount"),
+        (lambda rows: rows.set_column(2, "value", pa.array(["1", "2"])), "value"),
+        (lambda rows: rows.set_column(1, "at", rows.column("at").cast(pa.date32())), "at"),
+    ],
+    ids=["more", "fewer", "renamed", "another type", "date for time"],
+)
+def test_other_columns_are_refused_before_anything_is_written(database, change, told):
+    write(database, forecasts([1.0, 2.0]))
+    with pytest.raises(DataError, match=f"other columns.*{told} "):
+        write(database, change(forecasts([8.0, 9.0])))
+    assert content(database) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1")]
+
+
+def test_a_failure_midway_leaves_the_table_as_it_was(database):
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            'CREATE TABLE out (shop VARCHAR, "at" TIMESTAMP, value DOUBLE CHECK (value < 100), run VARCHAR)'
+        )
+    write(database, forecasts([1.0, 2.0]))
+    with open_store(str(database), write=True) as store:
+        with pytest.raises(StoreError, match="CHECK"):  # after the old rows were deleted
+            store.write("out", forecasts([5.0, 500.0]), KEY)
+        store.write("out", forecasts([3.0], shop="south"), KEY)  # and the store goes on
+    assert content(database) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1"), ("south", 1, 3.0, "r1")]
+
+
+def test_a_failure_midway_leaves_no_new_table(database):
+    with open_store(str(database), write=True) as store:
+        with pytest.raises(StoreError, match="no_such"):
+            store.write("out", forecasts([1.0]), ["no_such"])
+        assert store.connection.execute("SELECT table_name FROM information_schema.tables").fetchall() == []
+
+
+def test_interrupted_writing_leaves_the_table_as_it_was(database):
+    write(database, forecasts([1.0]))
+    with open_store(str(database), write=True) as store:
+        store.connection = Interrupted(store.connection)
+        with pytest.raises(KeyboardInterrupt):
+            store.write("out", forecasts([2.0]), KEY)
+    assert content(database) == [("north", 1, 1.0, "r1")]
+
+
+class Interrupted:
+    """A connection at which the user presses Ctrl-C before the new rows go in."""
+
+    def __init__(self, connection):
+        self.connection = connection
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def execute(self, sql):
+        if sql.startswith("INSERT"):
+            raise KeyboardInterrupt
+        return self.connection.execute(sql)
+
+
+@pytest.mark.parametrize("into", ['a "quoted; one', "select", "🦆 it's -- so", "main.rows of May"])
+def test_any_table_and_column_names(database, into):
+    rows = forecasts([1.0, 2.0]).rename_columns(['the "shop"', "order", "va;lue", "a.b"])
+    for _ in range(2):
+        write(database, rows, into, key=['the "shop"', "order"])
+    with open_store(str(database)) as store:
+        assert list(store.columns(SourceSettings(table=into))) == rows.column_names
+        name = into.removeprefix("main.").replace('"', '""')
+        assert store.connection.execute(f'SELECT "va;lue" FROM "{name}" ORDER BY 1').fetchall() == [(1.0,), (2.0,)]
+
+
+def test_without_a_table_a_database_is_not_written(database):
+    with pytest.raises(UsageError, match="--into"):
+        write(database, forecasts([1.0]), into=None)
+
+
+def test_a_database_opened_to_read_refuses_to_write(database):
+    write(database, forecasts([1.0]))
+    with open_store(str(database)) as store, pytest.raises(StoreError, match="read-only"):
+        store.write("out", forecasts([2.0]), KEY)
+    assert content(database) == [("north", 1, 1.0, "r1")]
+
+
+FILES = ["out.csv", "out.csv.gz", "out.tsv", "out.parquet", "out.json", "out.jsonl"]
+
+
+def read_back(path):
+    """The rows of a file, by the store's own reader."""
+    with open_store(str(path)) as store:
+        return sorted(store.connection.execute('SELECT shop, day("at"), value, run FROM data').fetchall(), key=str)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_written_and_replaced_whole(name, tmp_path):
+    write(tmp_path / name, forecasts([1.0, None, 3.5]), into=None)
+    assert read_back(tmp_path / name) == [("north", 1, 1.0, "r1"), ("north", 2, None, "r1"), ("north", 3, 3.5, "r1")]
+    write(tmp_path / name, forecasts([9.0], shop="söuth\t,'\""), into=None)
+    assert read_back(tmp_path / name) == [("söuth\t,'\"", 1, 9.0, "r1")]
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_files_are_what_their_ending_says(tmp_path):
+    for name in FILES:
+        write(tmp_path / name, forecasts([1.0]), into=None)
+    text = {name: (tmp_path / name).read_bytes() for name in FILES}
+    assert text["out.csv"].decode().splitlines() == ["shop,at,value,run", "north,2024-05-01 00:00:00,1.0,r1"]
+    assert text["out.tsv"].decode().splitlines()[0] == "shop\tat\tvalue\trun"
+    assert text["out.csv.gz"].startswith(b"\x1f\x8b")
+    assert text["out.parquet"].startswith(b"PAR1")
+    assert text["out.json"] == text["out.jsonl"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_reader_sees_the_old_file_or_the_new_one(name, tmp_path, monkeypatch):
+    seen, replace = [], os.replace
+
+    def look_then_replace(beside, final):
+        shutil.copy(beside, whole := tmp_path / f"whole.{name}")
+        seen.extend([read_back(whole), read_back(final)])
+        replace(beside, final)
+
+    write(tmp_path / name, forecasts([1.0]), into=None)
+    monkeypatch.setattr(os, "replace", look_then_replace)
+    write(tmp_path / name, forecasts([2.0]), into=None)
+    assert seen == [[("north", 1, 2.0, "r1")], [("north", 1, 1.0, "r1")]]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_cannot_be_replaced_stays(name, tmp_path, monkeypatch):
+    def refuse(beside, final):
+        raise PermissionError(13, "Permission denied", str(final))
+
+    write(tmp_path / name, forecasts([1.0]), into=None)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(StoreError, match="Permission denied"):
+        write(tmp_path / name, forecasts([2.0]), into=None)
+    assert read_back(tmp_path / name) == [("north", 1, 1.0, "r1")]
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", [*FILES, "out.duckdb"])
+def test_a_folder_that_is_not_there_is_an_error(name, tmp_path):
+    with pytest.raises(StoreError):
+        write(tmp_path / "nowhere" / name, forecasts([1.0]))
+    assert os.listdir(tmp_path) == []

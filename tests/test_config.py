@@ -1,0 +1,189 @@
+"""Settings: the same in Python, as options and as TOML; frozen, documented, and strict."""
+
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from gatecast.config import TABLES, Config, all_names, merged, read_toml
+from gatecast.errors import UsageError
+
+TEXT = st.text(max_size=12)
+COUNT = st.integers(1, 10**6)
+SETTINGS = {
+    "source": {"url": TEXT, "sql": TEXT, "time": TEXT, "target": TEXT, "since": TEXT, "series": st.lists(TEXT)},
+    "grid": {
+        "freq": st.none() | st.sampled_from(["30min", "W-MON"]),
+        "timezone": st.none() | TEXT,
+        "aggregate": st.sampled_from(["sum", "mean", "last", "count", "min", "max"]),
+    },
+    "forecast": {
+        "horizon": st.integers(0, 10**6),
+        "level": st.lists(st.floats(0, 100, exclude_min=True, exclude_max=True), min_size=1),
+        "metric": st.sampled_from(["mase", "rmse", "quantile"]),
+    },
+    "model": {
+        "recipe": st.sampled_from(["segment", "classic"]),
+        "context": st.none() | COUNT,
+        "seasons": st.none() | st.lists(COUNT),
+        "hidden": COUNT,
+        "dropout": st.floats(0, 1, exclude_max=True),
+    },
+    "training": {
+        "seed": st.integers(0, 2**62),
+        "time_limit": st.floats(1e-3, 1e9),
+        "rate": st.floats(1e-9, 1),
+        "refit": st.booleans(),
+    },
+}
+TABLE = {name: st.fixed_dictionaries({}, optional=keys) for name, keys in SETTINGS.items()}
+
+
+@given(st.fixed_dictionaries({}, optional=TABLE))
+def test_toml_gives_the_settings_back(tables):
+    config = Config.of(tables)
+    assert Config.of(tomllib.loads(config.to_toml())) == config
+
+
+def test_a_file_gives_the_settings_back(tmp_path):
+    config = Config.of(
+        {
+            "source": {"sql": 'SELECT *\nFROM "söld"\r\n-- it\'s\ttabbed 🦆', "time": "at", "series": ["shop", "item"]},
+            "forecast": {"horizon": 48, "level": [50, 99.5]},
+            "model": {"seasons": []},
+            "training": {"time_limit": "1.5h", "refit": False},
+        }
+    )
+    (tmp_path / "settings.toml").write_bytes(config.to_toml().encode())
+    again = Config.from_toml(tmp_path / "settings.toml")
+    assert again == config
+    assert again.model.seasons == ()
+    assert again.grid.freq is None
+    assert (again.source.series, again.training.time_limit) == (("shop", "item"), 5400.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "no settings file"),
+        (b"[source\n", "cannot be read as TOML"),
+        (b"url = '\xff'", "cannot be read as TOML"),
+        (b"[model]\nhiden = 3\n", "model.hiden: no such setting"),
+        (b"[modle]\n", "modle: no such setting"),
+        (b"model = 3\n", "model: "),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path, text, told):
+    if text is not None:
+        (tmp_path / "settings.toml").write_bytes(text)
+    with pytest.raises(UsageError, match=told):
+        Config.from_toml(tmp_path / "settings.toml")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_toml(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "wrong", "told"),
+    [
+        ("forecast", "horizon", -1, "got -1 instead"),
+        ("forecast", "horizon", 2.5, "got 2.5 instead"),
+        ("forecast", "metric", "best", "got 'best' instead"),
+        ("forecast", "level", [80, 100], "percentages between 0 and 100"),
+        ("forecast", "level", 0, "percentages between 0 and 100"),
+        ("forecast", "level", [], "at least one"),
+        ("model", "context", 0, "got 0 instead"),
+        ("model", "seasons", [24, 0], "got 0 instead"),
+        ("model", "dropout", 1.0, "got 1.0 instead"),
+        ("training", "rate", float("nan"), "got nan instead"),
+        ("training", "test", 0.5, "got 0.5 instead"),
+        ("training", "time_limit", "10 days", "write a duration as 90s, 10m or 1.5h, got '10 days' instead"),
+        ("training", "time_limit", "0m", "greater than 0"),
+        ("source", "series", [1], "got 1 instead"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_was_found(table, key, wrong, told):
+    with pytest.raises(UsageError) as error:
+        Config.of({table: {key: wrong}})
+    assert str(error.value).startswith(f"{table}.{key}: ")
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_all_wrong_settings_are_named_at_once():
+    with pytest.raises(UsageError) as error:
+        Config.of({"model": {"hidden": 0, "depth": 2}, "training": {"sead": 1}})
+    lines = sorted(line.partition(":")[0] for line in str(error.value).splitlines())
+    assert lines == ["model.depth", "model.hidden", "training.sead"]
+
+
+def test_a_table_or_a_query_not_both():
+    with pytest.raises(UsageError, match="table or sql, not both"):
+        Config.of({"source": {"table": "sales", "sql": "SELECT 1"}})
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("90", 90), ("90s", 90), (" 10m ", 600), ("1.5h", 5400), ("2 m", 120), (45, 45), (0.5, 0.5)],
+)
+def test_durations(written, seconds):
+    assert Config.of({"training": {"time_limit": written}}).training.time_limit == seconds
+
+
+@pytest.mark.parametrize("written", ["", "m", "ten", "1d", "-5m", "1h30m", "1e3", "10M"])
+def test_what_is_no_duration(written):
+    with pytest.raises(UsageError, match="duration"):
+        Config.of({"training": {"time_limit": written}})
+
+
+@pytest.mark.parametrize(
+    ("written", "levels"), [(80, (80,)), ("90", (90,)), ([95, 80, 95], (80, 95)), ((99.9, 50), (50, 99.9))]
+)
+def test_levels_are_sorted_and_single(written, levels):
+    assert Config.of({"forecast": {"level": written}}).forecast.level == levels
+
+
+def test_options_by_their_bare_names():
+    config = Config.from_options("shop.csv", {"time": "at", "series": "shop", "horizon": 7, "seed": None, "hidden": 9})
+    assert (config.source.url, config.source.time, config.source.series) == ("shop.csv", "at", ("shop",))
+    assert (config.forecast.horizon, config.model.hidden) == (7, 9)
+    assert config.training == Config().training
+    assert Config.from_options([1, 2], {}).source.url == ""  # a frame has no URL
+
+
+def test_an_unknown_option_is_named_beside_those_there_are():
+    with pytest.raises(UsageError, match=r"'horizn'.*horizon"):
+        Config.from_options("shop.csv", {"horizn": 7})
+
+
+def test_options_win_over_a_file_and_change_nothing_else():
+    tables = {"forecast": {"horizon": 7, "metric": "mae"}}
+    found = merged(tables, {"horizon": 9, "metric": None, "seed": 5})
+    assert found == {"forecast": {"horizon": 9, "metric": "mae"}, "training": {"seed": 5}}
+    assert tables == {"forecast": {"horizon": 7, "metric": "mae"}}
+
+
+def test_bare_names_are_unique_and_cover_all_tables():
+    names = all_names()
+    assert len(names) == len(set(names)) > 20
+    assert list(TABLES) == list(Config.model_fields)
+    assert {name: Config.model_fields[name].annotation for name in TABLES} == TABLES
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_setting_is_described(table):
+    for name, field in TABLES[table].model_fields.items():
+        assert field.description, name
+        assert not field.description.endswith("."), name
+
+
+def test_settings_are_frozen():
+    config = Config()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.grid = config.grid
+    with pytest.raises(ValidationError, match="frozen"):
+        config.model.hidden = 3
+    changed = config.having("model", hidden=3)
+    assert (changed.model.hidden, config.model.hidden) == (3, Config().model.hidden)
+    assert changed.training == config.training

@@ -1,0 +1,251 @@
+"""Cutoffs, honest labels, the columns of the contract, and the proof that nothing leaks past a cutoff."""
+
+from dataclasses import replace
+from datetime import date, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatecast import fit
+from gatecast.data.dates import Frequency, Grid
+from gatecast.data.panel import Panel
+from gatecast.errors import UsageError
+from gatecast.forecasting import at_dates, next_steps
+
+HORIZON = 6
+TINY = {"horizon": HORIZON, "epochs": 2, "steps": 5, "hidden": 8}
+HOURLY = Grid(Frequency.parse("h"))
+COLUMNS = ["forecast_timestamp", "forecast_value", "confidence_level", "prediction_interval_lower_bound"]
+COLUMNS += ["prediction_interval_upper_bound", "cutoff", "step", "kind", "run_id"]
+
+
+def waves(lengths=(240, 240), starts=(0, 0), prefix="s"):
+    """Hourly series with a daily wave and noise, each on its own level."""
+    rng, time = np.random.default_rng(0), np.concatenate([np.arange(length) for length in lengths])
+    values = np.repeat(10 * np.arange(len(lengths)) + 10, lengths) + 3 * np.sin(time * np.pi / 12)
+    keys = pa.table({"name": [f"{prefix}{i}" for i in range(len(lengths))]})
+    values = (values + rng.normal(0, 0.3, len(values))).astype(np.float32)
+    return Panel(HOURLY, keys, values, np.cumsum([0, *lengths]), np.array(starts[: len(lengths)], np.int64))
+
+
+def labels(*steps):
+    return [HOURLY.label(step) for step in steps]
+
+
+def column(table, name):
+    return table.rows[name].to_pylist()
+
+
+def numbers(table):
+    """Point and bounds of every row."""
+    return np.array([table.rows[name].to_numpy() for name in (COLUMNS[1], COLUMNS[3], COLUMNS[4])])
+
+
+@pytest.fixture(scope="module", params=["segment", "classic"])
+def model(request):
+    return fit(waves(), recipe=request.param, **TINY)
+
+
+@pytest.fixture(scope="module")
+def kept():
+    """The tested weights kept as the final ones."""
+    return fit(waves(), refit=False, **TINY)
+
+
+@pytest.mark.parametrize(
+    ("dates", "as_of", "cutoffs"),
+    [
+        ([100, 105], None, [[99, 99], [79, 79]]),  # future, for each from its own last value
+        ([50, 53], None, [[49, 49], [49, 49]]),  # past: from before the earliest
+        ([90, 100], None, [[89, 99], [79, 79]]),  # past for one, future for both
+        ([53, 50, 53], None, [[49, 49], [49, 49]]),  # any order, and twice
+        ([30, 35, 36, 60], None, [[29, 29, 35, 59], [29, 29, 35, 59]]),  # too far apart to share a cutoff
+        ([50, 60], 40, [[40, 40], [40, 40]]),
+        ([95, 110], 90, [[90, 90], [79, 79]]),
+        ([200], 150, [[99], [79]]),  # there are no rows up to the date named
+    ],
+)
+def test_cutoffs_of_dates(dates, as_of, cutoffs):
+    asked = at_dates(waves((100, 60), (0, 20)), dates, HORIZON, as_of)
+    assert asked.cutoffs.tolist() == cutoffs
+    assert asked.dates.tolist() == [sorted(set(dates))] * 2
+    assert asked.ahead.tolist() == (np.array([sorted(set(dates))] * 2) - cutoffs).tolist()
+
+
+def test_cutoffs_of_the_next_steps():
+    panel = waves((100, 60), (0, 20))
+    assert next_steps(panel, 2).dates.tolist() == [[100, 101], [80, 81]]
+    assert next_steps(panel, 2, 85).cutoffs.tolist() == [[85, 85], [79, 79]]
+    assert next_steps(panel, 3, 85).ahead.tolist() == [[1, 2, 3]] * 2
+
+
+@given(st.lists(st.integers(21, 140), min_size=1, max_size=8), st.integers(1, 12))
+def test_past_dates_are_forecast_from_before_them_within_the_horizon(dates, horizon):
+    panel = waves((100, 60), (0, 20))
+    asked = at_dates(panel, dates, horizon)
+    lasts = panel.lasts[:, None]
+    assert (asked.ahead >= 1).all()
+    assert (asked.cutoffs <= lasts).all()
+    assert ((asked.ahead <= horizon) | (asked.dates > lasts)).all()
+    assert (asked.cutoffs[asked.dates > lasts] == np.broadcast_to(lasts, asked.dates.shape)[asked.dates > lasts]).all()
+
+
+def test_dates_without_history_are_refused():
+    panel = waves((100, 60), (0, 20))
+    assert at_dates(panel, [21], HORIZON).cutoffs.tolist() == [[20], [20]]
+    with pytest.raises(UsageError, match=r"1970-01-01 20:00 has no history before it in s1 \(from 1970-01-01 20:00\)"):
+        at_dates(panel, [20, 30], HORIZON)
+    with pytest.raises(UsageError, match="1970-01-02 00:00 is not before 1970-01-01 23:00, 1970-01-02 00:00"):
+        at_dates(panel, [23, 24, 25], HORIZON, 24)
+
+
+def test_kinds_are_honest(model, kept):
+    # Of 240 steps the last 36 are the test part: step 203 is the last that training looked at.
+    asked = {100: "in_sample", 203: "in_sample", 210: "test", 239: "test", 240: "future", 245: "future"}
+    asked |= {246: "extrapolated", 300: "extrapolated"}
+    for one in (model, kept):
+        table = one.forecast(at=labels(*asked), series=["s0"])
+        assert column(table, "kind")[::2] == list(asked.values())
+    assert column(kept.forecast(at=labels(203, 204), as_of=labels(200)[0]), "kind")[:4:2] == ["in_sample", "test"]
+
+
+def test_rows_newer_than_training_are_a_test_of_the_final_weights(model):
+    newer = waves((300, 300))
+    table = model.forecast(newer, at=labels(250, 299, 300))
+    assert column(table, "kind")[:6:2] == ["test", "test", "future"]
+    final_only = replace(model, tested=model.final).forecast(newer, at=labels(250, 299, 300))
+    assert (numbers(table) == numbers(final_only)).all()
+
+
+def test_dates_that_the_final_weights_saw_are_forecast_with_the_tested_ones(model):
+    past = labels(150, 220, 239)
+    tested_only = replace(model, final=model.tested)
+    assert (numbers(model.forecast(at=past)) == numbers(tested_only.forecast(at=past))).all()
+    assert (numbers(model.forecast()) != numbers(tested_only.forecast())).any()
+
+
+def test_one_answer_whatever_else_is_asked(model):
+    for step, place in ((100, 0), (180, 1), (241, 2), (242, 3), (300, 4)):
+        alone = model.forecast(model.panel.take(np.array([1])), at=labels(step))
+        among = model.forecast(at=labels(300, 242, 100, 241, 180))
+        rows = slice(10 + 2 * place, 12 + 2 * place)  # two levels, and five dates of the first series before
+        assert column(among, "cutoff")[rows] == column(alone, "cutoff")
+        assert numbers(among)[:, rows] == pytest.approx(numbers(alone), rel=1e-5)
+
+
+def test_one_answer_for_a_new_series_too(model):
+    new = waves((240,), prefix="new")
+    new = replace(new, values=(new.values + np.arange(240) / 20).astype(np.float32))  # its scale changes with time
+    alone, among = (model.forecast(new, at=labels(*steps)) for steps in ([242], [60, 242]))
+    assert numbers(among)[:, 2:] == pytest.approx(numbers(alone), rel=1e-5)
+
+
+def test_extrapolation_reads_its_own_medians(model):
+    whole = model.forecast(horizon=3 * HORIZON)
+    panel, found = model.panel, []
+    for _ in range(3):
+        found.append(model.forecast(panel))
+        medians = found[-1].rows["forecast_value"].to_numpy()[::2].reshape(2, HORIZON)
+        values = np.concatenate([np.append(panel.series(i), medians[i]) for i in range(2)]).astype(np.float32)
+        panel = replace(panel, values=values, offsets=panel.offsets + HORIZON * np.arange(3))
+    fed = np.concatenate([numbers(table).reshape(3, 2, HORIZON, 2) for table in found], 2)
+    ours = numbers(whole).reshape(3, 2, 3 * HORIZON, 2)
+    assert ours[0] == pytest.approx(fed[0], rel=1e-5)
+    # The interval of a step is that of its block and the one at the end of the block before, as errors add.
+    spread = np.abs(fed[1:] - fed[0])
+    for step in range(HORIZON, 3 * HORIZON):
+        before = np.abs(ours[1:] - ours[0])[:, :, step // HORIZON * HORIZON - 1]
+        assert np.abs(ours[1:] - ours[0])[:, :, step] == pytest.approx(np.hypot(spread[:, :, step], before), rel=1e-3)
+        assert (np.abs(ours[1:] - ours[0])[:, :, step] > spread[:, :, step]).all()
+    assert set(column(whole, "kind")) == {"future", "extrapolated"}
+
+
+def test_extrapolation_stays_above_zero_where_the_series_does():
+    panel = waves((240,))
+    panel = replace(panel, values=np.abs(np.random.default_rng(2).normal(0, 1, 240)).astype(np.float32))
+    table = fit(panel, **TINY).forecast(horizon=5 * HORIZON)
+    assert numbers(table).min() >= 0
+
+
+@pytest.mark.parametrize("cutoff", [60, 170, 210, 238])
+def test_nothing_after_a_cutoff_moves_a_bit(model, cutoff):
+    panel, rng = model.panel, np.random.default_rng(cutoff)
+    steps = np.tile(np.arange(240), 2)
+    changed = np.where(steps > cutoff, rng.normal(0, 1e30, 480), panel.values).astype(np.float32)
+    for old, new in ((panel, replace(panel, values=changed)), _both_new(panel, changed)):
+        for ask in ({"as_of": labels(cutoff)[0], "horizon": 10}, {"at": labels(cutoff + 1)}):
+            before, after = (model.forecast(part, **ask) for part in (old, new))
+            assert set(column(before, "cutoff")) == set(column(before, "cutoff")[:1])
+            assert before.rows.equals(after.rows)
+            assert np.isfinite(numbers(before)).all()
+
+
+def _both_new(panel, changed):
+    """The same under names that training never saw, so that any scale is read off the rows given."""
+    old = replace(panel, keys=pa.table({"name": ["x", "y"]}))
+    return old, replace(old, values=changed)
+
+
+def test_a_value_at_the_cutoff_moves_the_forecast(model):
+    panel = model.panel
+    changed = replace(panel, values=np.where(np.arange(480) == 200, panel.values + 5, panel.values).astype(np.float32))
+    before, after = (model.forecast(part, as_of=labels(200)[0], series=["s0"]) for part in (panel, changed))
+    assert (numbers(before) != numbers(after)).any()
+
+
+def test_a_series_never_seen_is_forecast_on_its_own_level(model):
+    new = waves((100,), (140,), prefix="new")
+    new = replace(new, values=new.values + np.float32(500))
+    table = model.forecast(new)
+    assert column(table, "name") == ["new0"] * 12
+    assert column(table, "kind") == ["future"] * 12
+    assert numbers(table)[0] == pytest.approx(510, abs=15)
+
+
+def test_columns_and_rows_are_those_of_the_contract(model):
+    table = model.forecast(horizon=2)
+    assert table.rows.column_names == ["name", *COLUMNS]
+    assert len(table) == 8
+    assert column(table, "name") == ["s0"] * 4 + ["s1"] * 4
+    assert column(table, "forecast_timestamp")[:4:2] == [datetime(1970, 1, 11, hour) for hour in (0, 1)]
+    assert column(table, "confidence_level") == [0.8, 0.95] * 4
+    assert column(table, "step") == [1, 1, 2, 2] * 2
+    assert set(column(table, "cutoff")) == {datetime(1970, 1, 10, 23)}
+    assert set(column(table, "run_id")) == {model.run_id}
+    point, low, high = numbers(table)
+    assert (low[1::2] <= low[::2]).all()  # the 95 % interval holds the 80 % one
+    assert (high[1::2] >= high[::2]).all()
+    assert ((low <= point) & (point <= high)).all()
+
+
+def source(times):
+    return pa.table({"at": times, "y": np.sin(np.arange(len(times))) + 5})
+
+
+def test_naive_times_stay_naive_on_the_wall_clock_of_the_zone():
+    until = np.datetime64("2024-03-31T01", "us")  # the hour before Berlin's clocks go forward
+    table = source(np.arange(until - 71 * np.timedelta64(1, "h"), until + 1, np.timedelta64(1, "h")))
+    found = fit(table, time="at", target="y", timezone="Europe/Berlin", **TINY).forecast(horizon=2)
+    assert found.rows.column_names == COLUMNS
+    assert found.rows["forecast_timestamp"].type == pa.timestamp("us")
+    assert column(found, "forecast_timestamp")[::2] == [datetime(2024, 3, 31, hour) for hour in (3, 4)]
+
+
+def test_instants_come_back_in_the_zone():
+    times = pa.array(np.datetime64("2024-03-28T01", "us") + np.arange(72) * np.timedelta64(1, "h"))
+    table = source(times.cast(pa.timestamp("us", "UTC")))
+    for zone, first in (("Europe/Berlin", "2024-03-31 03:00:00+02:00"), (None, "2024-03-31 01:00:00+00:00")):
+        found = fit(table, time="at", target="y", timezone=zone, **TINY).forecast(horizon=1)
+        assert found.rows["forecast_timestamp"].type == found.rows["cutoff"].type == pa.timestamp("us", zone or "UTC")
+        assert str(column(found, "forecast_timestamp")[0]) == first
+
+
+def test_days_come_back_as_dates():
+    table = source(pa.array(np.datetime64("2024-02-01", "D") + np.arange(29)))
+    found = fit(table, time="at", target="y", **TINY | {"horizon": 3}).forecast(horizon=1)
+    assert found.rows["forecast_timestamp"].type == pa.date32()
+    assert column(found, "forecast_timestamp") == [date(2024, 3, 1)] * 2
+    assert column(found, "cutoff") == [date(2024, 2, 29)] * 2

@@ -1,0 +1,207 @@
+"""The training loop: its schedule, its one epoch function, what it keeps and when it stops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from gatecast import training
+from gatecast.config import TrainingSettings
+from gatecast.data.scaling import Scaler
+from gatecast.data.windows import Windows, split
+from gatecast.errors import TrainingError
+from gatecast.nn.network import Network, Shape
+from gatecast.training import FLOOR, WARM_UP, Schedule, network_outputs, one_cycle, run_epoch, train
+
+HORIZON, LONG = 6, 1e9  # steps, and seconds that never run out
+SHAPE = {"context": 24, "horizon": HORIZON, "segment": 6, "features": 2, "seasons": (), "hidden": 16, "layers": 1}
+SCALER = Scaler("window")
+
+
+class Bench:
+    """A panel, ready to train a small network on."""
+
+    def __init__(self, panel, probabilities=(0.1, 0.5, 0.9), dropout=0.1):
+        torch.manual_seed(1)
+        self.network = Network(Shape(**SHAPE, probabilities=probabilities, dropout=dropout, skip=True))
+        self.windows = Windows.of(panel, ("day",), 24, HORIZON, torch.device("cpu"))
+        parts = split(panel, HORIZON, 0.15)
+        self.training, self.validating = parts.training(HORIZON), parts.validating(HORIZON)
+        self.history, self.snapshots = [], []
+
+    def train(self, epochs=4, seconds=LONG, validate=True, **settings):
+        settings = TrainingSettings(**{"steps": 15, "batch": 16, "rate": 0.01, "patience": 99} | settings)
+        torch.manual_seed(settings.seed)
+        held = self.validating if validate else None
+        return train(
+            self.network, SCALER, self.windows, self.training, held, settings,
+            epochs=epochs, seconds=seconds, on_epoch=self.note,
+        )  # fmt: skip
+
+    def note(self, line):
+        self.history.append(line)
+        self.snapshots.append(self.weights())
+
+    def loss(self, span):
+        """Loss and accuracy of the network as it is, over all windows of a span."""
+        return run_epoch(self.network, SCALER, self.windows, span, torch.arange(len(span)).split(64))
+
+    def weights(self):
+        return {name: part.clone() for name, part in self.network.state_dict().items()}
+
+
+@pytest.fixture
+def waves(make_panel):
+    """Two daily waves with a little noise and some values missing."""
+    rng, steps = np.random.default_rng(0), np.arange(400)
+    series = [level + 3 * np.sin(2 * np.pi * steps / 24) + rng.normal(0, 0.2, 400) for level in (10, 50)]
+    series[1][rng.choice(np.arange(1, 399), 20)] = np.nan
+    return make_panel(*series)
+
+
+@pytest.fixture
+def noise(make_panel):
+    """Nothing that can be learned."""
+    return make_panel(np.random.default_rng(0).normal(0, 1, 120))
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_one_cycle_rises_then_falls_within_its_bounds():
+    assert one_cycle(0) == pytest.approx(FLOOR)
+    assert one_cycle(WARM_UP) == pytest.approx(1)
+    assert one_cycle(WARM_UP / 2) == pytest.approx((1 + FLOOR) / 2)
+    assert one_cycle((1 + WARM_UP) / 2) == pytest.approx((1 + FLOOR) / 2)
+    assert one_cycle(1) == one_cycle(1.7) == pytest.approx(FLOOR)
+    up = [one_cycle(share) for share in np.linspace(0, WARM_UP, 50)]
+    down = [one_cycle(share) for share in np.linspace(WARM_UP, 1, 50)]
+    assert up == sorted(up)
+    assert down == sorted(down, reverse=True)
+    assert all(FLOOR <= rate <= 1 for rate in up + down)
+    assert abs(one_cycle(WARM_UP - 1e-9) - one_cycle(WARM_UP)) < 1e-6  # no jump
+
+
+def test_every_step_of_training_follows_the_cycle(waves):
+    bench = Bench(waves)
+    trained = bench.train(epochs=5, steps=4, rate=0.02)
+    assert [line.learning_rate for line in bench.history] == pytest.approx(
+        [0.02 * one_cycle((4 * epoch - 1) / 20) for epoch in range(1, 6)]
+    )
+    assert not trained.hurried
+
+
+def test_a_schedule_that_is_late_is_completed_by_the_clock(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
+    schedule, rates = Schedule(0.5, 100, 10.0), []
+    for _ in range(11):  # one step a second, of a hundred in ten seconds
+        schedule(optimizer)
+        rates.append(optimizer.param_groups[0]["lr"])
+        now[0] += 1
+    assert rates[:2] == pytest.approx([0.5 * one_cycle(0), 0.5 * one_cycle(0.01)])
+    assert rates[3:] == pytest.approx([0.5 * one_cycle(second / 10) for second in range(3, 11)])
+    assert schedule.hurried
+
+
+def test_an_epoch_without_an_optimizer_moves_no_weight(waves):
+    bench = Bench(waves)
+    before = bench.weights()
+    first = bench.loss(bench.training)
+    assert bench.loss(bench.training) == first  # no dropout either
+    assert same(before, bench.weights())
+    assert not bench.network.training
+    assert all(part.grad is None for part in bench.network.parameters())
+
+
+def test_an_epochs_loss_and_accuracy_are_those_of_its_windows(waves):
+    bench = Bench(waves, probabilities=(0.5,))
+    bench.train(epochs=1)
+    losses, wrong, size = [], 0.0, 0.0
+    for number in range(len(bench.validating)):
+        series, cutoffs = bench.validating.at(torch.tensor([number]))
+        inputs, truth = bench.windows.inputs(series, cutoffs), bench.windows.truth(series, cutoffs)
+        with torch.no_grad():
+            out, loc, scale = network_outputs(bench.network.eval(), SCALER, inputs)
+        seen = truth.observed[0]
+        error = ((out[..., 0] * scale + loc) - truth.values).abs()[0, seen]
+        losses.append((error / scale[0]).mean().item())  # the quantile loss of the median alone
+        wrong, size = wrong + error.sum().item(), size + truth.values[0, seen].abs().sum().item()
+    alone = run_epoch(
+        bench.network, SCALER, bench.windows, bench.validating, torch.arange(len(bench.validating)).split(1)
+    )
+    assert alone[0] == pytest.approx(np.mean(losses), rel=1e-4)
+    assert alone[1] == pytest.approx(100 * (1 - wrong / size), rel=1e-4)
+
+
+@pytest.mark.parametrize("probabilities", [(0.1, 0.5, 0.9), ()])
+def test_training_learns_a_wave(waves, probabilities):
+    bench = Bench(waves, probabilities)
+    untrained, _ = bench.loss(bench.validating)
+    trained = bench.train(epochs=8, steps=30)
+    loss, accuracy = bench.loss(bench.validating)
+    assert loss < untrained / 3
+    assert accuracy > 95
+    assert bench.history[-1].train_loss < bench.history[0].train_loss / 2
+    assert (trained.run, trained.ended) == (8, "all epochs run")
+    assert [line.epoch for line in bench.history] == list(range(1, 9))
+
+
+def test_the_same_seed_gives_the_same_weights(waves):
+    first, again, other = Bench(waves), Bench(waves), Bench(waves)
+    assert same(first.weights(), other.weights())
+    for bench, seed in ((first, 3), (again, 3), (other, 4)):
+        bench.train(epochs=2, seed=seed)
+    assert same(first.weights(), again.weights())
+    assert not same(first.weights(), other.weights())
+    assert [line.train_loss for line in first.history] == [line.train_loss for line in again.history]
+
+
+def test_the_time_limit_ends_training(waves):
+    bench = Bench(waves)
+    trained = bench.train(epochs=50, seconds=1e-6)
+    assert (trained.run, len(bench.history), trained.hurried) == (1, 1, True)
+    assert "time limit" in trained.ended
+
+
+def test_the_best_weights_are_kept(noise):
+    bench = Bench(noise, dropout=0.0)
+    trained = bench.train(epochs=12, rate=0.02)
+    losses = [line.validation_loss for line in bench.history]
+    assert trained.best == 1 + int(np.argmin(losses)) < trained.run  # noise is soon learned by heart
+    numbers = bench.validating.spread(training.VALIDATION)
+    kept, _ = run_epoch(bench.network, SCALER, bench.windows, bench.validating, numbers.split(256))
+    assert kept == pytest.approx(min(losses), rel=1e-6)
+    assert same(bench.weights(), bench.snapshots[trained.best - 1])
+    assert {line.stage for line in bench.history} == {"test"}
+
+
+def test_patience_ends_training(noise):
+    bench = Bench(noise, dropout=0.0)
+    trained = bench.train(epochs=60, rate=0.02, patience=3)
+    assert trained.run == trained.best + 3 < 60
+    assert "3 epochs" in trained.ended
+
+
+def test_without_validation_the_last_weights_are_kept(noise):
+    bench = Bench(noise)
+    trained = bench.train(epochs=3, validate=False, patience=1)
+    assert (trained.best, trained.run) == (3, 3)
+    assert {(line.stage, line.validation_loss) for line in bench.history} == {("final", None)}
+    assert same(bench.weights(), bench.snapshots[-1])
+    assert not same(bench.weights(), bench.snapshots[0])
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_ends_training(waves, monkeypatch, broken):
+    monkeypatch.setattr(training, "pinball", lambda quantiles, *rest: quantiles.sum() * broken)
+    with pytest.raises(TrainingError, match=r"no longer a number in epoch 1: .*it was 0.01\)"):
+        Bench(waves).train()
+
+
+def test_far_too_high_a_learning_rate_is_told(waves):
+    with pytest.raises(TrainingError, match="lower the learning rate"):
+        Bench(waves).train(epochs=5, rate=1e30)
