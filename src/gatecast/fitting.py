@@ -77,18 +77,18 @@ def learn(shop: Workshop, network: Network) -> tuple[Fitted, Trained]:
     return fitted.calibrated(*_residuals(shop, fitted, [shop.split.validating(shop.horizon)])), trained
 
 
-def refit(shop: Workshop, tested: Fitted, trained: Trained) -> Fitted:
-    """New weights trained on all rows, for as long as validation chose.
+def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]:
+    """New weights trained on all rows, for as many epochs as validation chose.
 
     Their intervals are calibrated by the errors that the tested weights made on rows they had
     not been trained on, the newest ones included.
     """
     network, scaler = build(shop), _scaler(shop, shop.split.lasts)
     seconds = shop.config.training.time_limit * REFIT_SHARE
-    _train(shop, network, scaler, shop.everything(), None, trained.best, seconds)
+    trained = _train(shop, network, scaler, shop.everything(), None, epochs, seconds)
     held = [shop.split.validating(shop.horizon), shop.split.testing(shop.horizon)]
     shifts = tested.calibrated(*_residuals(shop, tested, held)).shifts
-    return replace(tested, network=network, scaler=scaler, shifts=shifts, seen=shop.split.lasts)
+    return replace(tested, network=network, scaler=scaler, shifts=shifts, seen=shop.split.lasts), trained
 
 
 def _train(

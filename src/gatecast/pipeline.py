@@ -4,9 +4,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -129,64 +127,65 @@ def fit(
 
 def _fit(config: Config, source: object, device: torch.device, listener: Listener) -> tuple[Model, Backtest]:
     """The eleven steps but the last; forecasting is the model's."""
-    clock, history = Clock(), History(listener, [])
-    with clock("read"):
-        rows = read_rows(config, source)
-    found = look_over(rows.panel, rows.agreement, config.forecast.horizon)
-    shop, season = prepare(
-        rows, device, history, found, split(rows.panel, config.forecast.horizon, config.training.test)
-    )
-    with clock("train"):
-        tested, trained = _learn(shop, history)
-    with clock("test"):
-        backtest = _evaluate(tested, shop.panel, shop.split.testing(shop.horizon), tested.seen, season, shop.config)
-        verdict = judge(backtest)
-        metrics = backtest.metrics() | {"verdict": asdict(verdict)}
-    history.step(10, "Test", _tested(metrics, verdict))
-    final = tested
+    times = [time.monotonic()]
+    rows = read_rows(config, source)
+    times.append(time.monotonic())
+    parts = split(rows.panel, config.forecast.horizon, config.training.test)
+    found, shop, season = prepare(rows, parts, device, listener)
+    tested, trained = _learn(shop, listener)
+    times.append(time.monotonic())
+    backtest = _evaluate(tested, shop.panel, parts.testing(shop.horizon), tested.seen, season, shop.config)
+    verdict = judge(backtest)
+    metrics = backtest.metrics() | {"verdict": asdict(verdict)}
+    listener.step(10, "Test", _tested(metrics, verdict))
+    times.append(time.monotonic())
+    final, history = tested, list(trained.epochs)
     if config.training.refit:
-        with clock("refit"):
-            final = refit(shop, tested, trained)
-    run_id = uuid4().hex[:12]
+        final, again = refit(shop, tested, trained.best)
+        history += again.epochs
+    times.append(time.monotonic())
+    durations = dict(zip(("read", "train", "test", "refit"), np.diff(times).round(3).tolist(), strict=True))
+    run_id, panel = uuid4().hex[:12], rows.panel
     evidence = {
-        "manifest": _manifest(run_id, rows, found, device, clock.seconds, trained),
+        "manifest": _manifest(run_id, rows, found, device, durations, trained),
         "metrics": metrics,
-        "history": history.epochs,
+        "history": [asdict(epoch) for epoch in history],
     }
-    panel = rows.panel
     model = Model(run_id, shop.config, panel.grid, panel.kind, panel.keys, season, tested, final, evidence, panel)
     return model, backtest
 
 
-def prepare(rows: Rows, device: torch.device, listener: Listener, found: Audit, parts: Split) -> tuple[Workshop, int]:
-    """Steps 1 to 6 of the eleven, told in the order they are taken: the split comes before the scaling.
+def prepare(rows: Rows, parts: Split, device: torch.device, listener: Listener) -> tuple[Audit, Workshop, int]:
+    """Steps 1 to 6 of the eleven; the split comes before the scaling.
 
     Returns:
-        what training needs, and the season of the naive forecast to compare with.
+        what is wrong with the rows, what training needs, and the season of the naive forecast to compare with.
     """
     panel, horizon = rows.panel, rows.config.forecast.horizon
-    config, season = recipe.resolve(rows.config, panel, parts)
+    found = look_over(panel, rows.agreement, horizon)
+    listener.step(1, "Read", f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}")
     cycles = features.meaningful(panel.grid, int(np.median(parts.train - parts.firsts + 1)))
-    windows = Windows.of(panel, cycles, config.model.context or 1, horizon, device)
+    fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
+    faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
+    told = f"grid {panel.grid}{fits}; {faults}; calendar of {_and(cycles) or 'nothing'}"
+    listener.step(2, "Dates to numbers", told)
+    config, season = recipe.resolve(rows.config, panel, parts)
+    model = config.model
+    assert model.context
+    assert model.segment
+    windows = Windows.of(panel, cycles, model.context, horizon, device)
     shop = Workshop(config, panel, parts, cycles, windows, listener.epoch)
     counts = [len(span) for span in (shop.training(), parts.validating(horizon), parts.testing(horizon))]
-    listener.step(1, "Read", f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}")
-    problems = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
-    fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
-    listener.step(
-        2, "Dates to numbers", f"grid {panel.grid}{fits}; {problems}; calendar of {_and(cycles) or 'nothing'}"
-    )
     shares = ", ".join(f"{name} {count:,}" for name, count in zip(("train", "validation", "test"), counts, strict=True))
     listener.step(3, "Split in time", f"before anything is fitted; windows: {shares}")
-    where = "each window by itself" if config.model.scaling == "window" else "fitted on training rows only"
-    listener.step(4, "Scale", f"{config.model.scaling}, {where}")
-    model = config.model
-    steps = (model.context or 1) // (model.segment or 1)
-    text = f"{model.context:,} steps in, {horizon:,} out; read {model.segment} at once: {steps} recurrent steps"
-    listener.step(5, "Windows", f"{text}; batches of {config.training.batch}")
+    where = "each window by itself" if model.scaling == "window" else "fitted on training rows only"
+    listener.step(4, "Scale", f"{model.scaling}, {where}")
+    text = f"{model.context:,} steps in, {horizon:,} out; read {model.segment} at once: "
+    told = f"{text}{model.context // model.segment} recurrent steps; batches of {config.training.batch}"
+    listener.step(5, "Windows", told)
     size = sum(part.nbytes for part in (windows.values, windows.features)) / 1e6
     listener.step(6, "Data to the device", f"{device}, once: {size:.1f} MB, windows are gathered there by index")
-    return shop, season
+    return found, shop, season
 
 
 def _learn(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
@@ -198,7 +197,7 @@ def _learn(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     listener.step(7, "Define the LSTM", told)
     listener.step(8, "Model to the device", f"{shop.windows.device}, {torch.get_num_threads()} threads")
     tested, trained = learn(shop, network)
-    listener.step(9, "Train", f"{trained.ended}; weights of epoch {trained.best} of {trained.run} kept")
+    listener.step(9, "Train", f"{trained.ended}; weights of epoch {trained.best} of {len(trained.epochs)} kept")
     return tested, trained
 
 
@@ -257,8 +256,7 @@ def backtest(
         )
     end = panel.lasts - held
     parts = Split(panel.starts, end - np.maximum(horizon, ((end - panel.starts) * 0.15).astype(int)), end, panel.lasts)
-    found = look_over(panel, rows.agreement, horizon)
-    shop, season = prepare(rows, _device(config), listener, found, parts)
+    _, shop, season = prepare(rows, parts, _device(config), listener)
     tested, _ = _learn(shop, listener)
     usable = np.flatnonzero(parts.testing(horizon).counts > 0)
     cutoffs = end[usable][:, None] + np.arange(windows) * stride
@@ -281,37 +279,6 @@ def _device(config: Config) -> torch.device:
     if not there[wanted]:
         raise UsageError(f"there is no {wanted} device here: use --device auto")
     return torch.device(wanted)
-
-
-class Clock:
-    """Seconds that named stages took."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Time the body."""
-        began = time.monotonic()
-        yield
-        self.seconds[name] = round(time.monotonic() - began, 3)
-
-
-@dataclass(frozen=True)
-class History:
-    """Passes on what it hears, and keeps the epochs."""
-
-    listener: Listener
-    epochs: list[dict[str, Any]]
-
-    def step(self, number: int, title: str, found: str) -> None:
-        """See `Listener`."""
-        self.listener.step(number, title, found)
-
-    def epoch(self, epoch: Epoch) -> None:
-        """See `Listener`."""
-        self.epochs.append(asdict(epoch))
-        self.listener.epoch(epoch)
 
 
 def _tested(metrics: dict[str, Any], verdict: Verdict) -> str:
@@ -340,7 +307,7 @@ def _manifest(
         "snapshot_time": rows.read_at,
         "bytes_billed": None,
         "audit": found.to_dict(),
-        "training": asdict(trained),
+        "training": {"best": trained.best, "ended": trained.ended, "hurried": trained.hurried},
         "seed": rows.config.training.seed,
         "device": str(device),
         "threads": torch.get_num_threads(),

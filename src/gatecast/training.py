@@ -52,12 +52,17 @@ OnEpoch = Callable[[Epoch], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """The epoch whose weights were kept, how many were run, why they ended, and whether time was short."""
+    """How training went.
+
+    Attributes:
+        best: the epoch whose weights were kept.
+        hurried: whether time was short, so that the schedule followed the clock.
+    """
 
     best: int
-    run: int
     ended: str
     hurried: bool
+    epochs: tuple[Epoch, ...]
 
 
 def train(
@@ -87,7 +92,7 @@ def train(
     chance = torch.Generator().manual_seed(settings.seed)
     steps = settings.steps or min(STEPS, math.ceil(len(training) / settings.batch))
     schedule = Schedule(settings.rate, steps * epochs, seconds)
-    best, best_loss, kept, ended = 0, math.inf, None, "all epochs run"
+    best, best_loss, kept, ended, told = 0, math.inf, None, "all epochs run", []
     for epoch in range(1, epochs + 1):
         began = time.monotonic()
         drawn = (torch.randint(len(training), (settings.batch,), generator=chance) for _ in range(steps))
@@ -103,8 +108,8 @@ def train(
             )
         speed = steps * settings.batch / max(lasted, 1e-9)
         stage = "final" if validating is None else "test"
-        told = Epoch(stage, epoch, epochs, loss, accuracy, *held, schedule.now, speed, schedule.elapsed)
-        on_epoch(told)
+        told.append(Epoch(stage, epoch, epochs, loss, accuracy, *held, schedule.now, speed, schedule.elapsed))
+        on_epoch(told[-1])
         if held[0] is None or held[0] < best_loss:
             best, best_loss = epoch, math.inf if held[0] is None else held[0]
             kept = copy.deepcopy(network.state_dict()) if validating is not None else None
@@ -116,7 +121,7 @@ def train(
             break
     if kept is not None:
         network.load_state_dict(kept)
-    return Trained(best, epoch, ended, schedule.hurried)
+    return Trained(best, ended, schedule.hurried, tuple(told))
 
 
 class Schedule:

@@ -124,9 +124,10 @@ def test_what_was_met_is_counted():
         (("a",), None, 9.0, 4),  # rows without a time
         (("empty",), 1, None, 1),
         (("timeless",), None, 1.0, 1),
+        (("timeless",), None, None, 1),
     )
     assert panel.reading == Reading(
-        rows=13, without_time=5, without_value=3, shared=2, surplus=3, all_missing=("empty", "timeless")
+        rows=14, without_time=6, without_value=3, shared=2, surplus=3, all_missing=("empty", "timeless")
     )
     assert lists(panel) == [(("a",), 1, [1.0, None, None, 2.0])]
 

@@ -71,10 +71,16 @@ def test_minmax_fills_zero_to_one(row):
     assert (scaled.min().item(), scaled.max().item()) == (0, pytest.approx(1, abs=1e-12))
 
 
+def test_minmax_of_negative_values_beside_a_masked_one():
+    values, observed = torch.tensor([[-5.0, 7.0, -3.0]]), torch.tensor([[True, False, True]])
+    assert [part.item() for part in SCALINGS["minmax"](values, observed)] == [-5, 2]
+
+
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("length", [1, 3])
 @pytest.mark.parametrize("level", [0.0, 5.0, -5.0, 0.1, 1e6, 1e-9])
-def test_a_constant_is_scaled_by_its_level(name, level):
-    values, observed = all_seen(level, level, level, dtype=torch.float32)
+def test_a_constant_is_scaled_by_its_level(name, level, length):
+    values, observed = all_seen(*[level] * length, dtype=torch.float32)
     loc, scale = SCALINGS[name](values, observed)
     assert loc.item() == pytest.approx(level, rel=1e-6)
     assert scale.item() == pytest.approx(abs(level) or 1.0, rel=1e-6)

@@ -119,11 +119,26 @@ def test_one_row_on_a_weekend_makes_business_days_into_days():
     assert str(infer(gaps_of(times))[0]) == "D"
 
 
-def test_a_few_odd_rows_lower_the_share():
-    odd = np.array(["2015-01-02 00:20", "2015-01-03 00:40"], "datetime64[us]")
-    frequency, share = infer(gaps_of(np.sort(np.concatenate([dates("h", periods=100), odd]))))
-    assert str(frequency) == "h"
-    assert share == 97 / 101
+def test_weekdays_of_a_single_week_are_days():
+    assert str(infer(gaps_of(dates("D", "2015-01-05", periods=5)))[0]) == "D"
+
+
+def test_months_are_labelled_by_their_end_only_if_every_row_is_one():
+    times = dates("ME", periods=36)
+    times[12] -= np.timedelta64(1, "D")
+    assert str(infer(gaps_of(times))[0]) == "MS"
+
+
+def hours_with_odd_rows(count):
+    """A hundred hours, and some rows at twenty past."""
+    hours = dates("h", periods=100)
+    return np.sort(np.concatenate([hours, hours[10 : 10 + count] + np.timedelta64(20, "m")]))
+
+
+def test_odd_rows_lower_the_share_down_to_nine_in_ten():
+    assert infer(gaps_of(hours_with_odd_rows(2))) == (Frequency("second", 3_600), 97 / 101)
+    with pytest.raises(DataError, match="follow no frequency"):
+        infer(gaps_of(hours_with_odd_rows(6)))  # 93 of 105
 
 
 def test_irregular_times_are_refused_with_the_gaps_seen():

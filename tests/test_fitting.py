@@ -1,0 +1,175 @@
+"""Tested weights that never saw the test rows, and final weights that saw all."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from gatecast import fitting, recipe
+from gatecast.config import Config
+from gatecast.data.dates import Frequency, Grid
+from gatecast.data.panel import Panel
+from gatecast.data.windows import Windows, split
+from gatecast.fitting import Workshop, build, learn, refit
+from gatecast.training import Trained
+
+HORIZON = 6
+TINY = {"horizon": HORIZON, "epochs": 3, "steps": 4, "hidden": 8}
+
+
+def waves(lengths=(240, 200)):
+    rng, time = np.random.default_rng(0), np.concatenate([np.arange(length) for length in lengths])
+    values = (20 + 3 * np.sin(time * np.pi / 12) + rng.normal(0, 0.3, len(time))).astype(np.float32)
+    keys = pa.table({"name": [f"s{i}" for i in range(len(lengths))]})
+    return Panel(Grid(Frequency.parse("h")), keys, values, np.cumsum([0, *lengths]), np.zeros(len(lengths), np.int64))
+
+
+def workshop(panel, **options):
+    """As `pipeline.prepare` sets it up; the epochs are kept in a list."""
+    parts = split(panel, HORIZON, 0.15)
+    config, _ = recipe.resolve(Config.from_options(None, TINY | options), panel, parts)
+    windows = Windows.of(panel, ("day",), config.model.context, HORIZON, torch.device("cpu"))
+    epochs = []
+    return Workshop(config, panel, parts, ("day",), windows, epochs.append), epochs
+
+
+def state(fitted):
+    """Every number that a forecast depends on."""
+    return {
+        **fitted.network.state_dict(),
+        "shifts": fitted.shifts,
+        "scale": torch.cat(fitted.scaler.fixed or (torch.zeros(1),)),
+        "least": torch.tensor(fitted.least),
+        "seen": torch.from_numpy(fitted.seen),
+    }
+
+
+def same(one, other):
+    return all(torch.equal(part, state(other)[name]) for name, part in state(one).items())
+
+
+def changed(panel, part):
+    """The panel with every value after the end of a part made something else, some of it missing."""
+    owner = np.repeat(np.arange(len(panel)), panel.lengths)
+    step = np.arange(len(panel.values)) - panel.offsets[owner]
+    values = np.where(step % 5 == 1, np.nan, -1e4 * np.cos(step))
+    return replace(panel, values=np.where(step > part[owner], values, panel.values).astype(np.float32))
+
+
+@pytest.fixture
+def panel():
+    return waves()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"recipe": "classic"}, {"scaling": "standard"}, {"scaling": "robust"}],
+    ids=["segment", "classic", "standard", "robust"],
+)
+def test_tested_weights_do_not_depend_on_the_test_rows(panel, options):
+    parts = split(panel, HORIZON, 0.15)
+    shops = [workshop(one, **options)[0] for one in (panel, changed(panel, parts.validation))]
+    assert shops[0].config == shops[1].config
+    found = [learn(shop, build(shop)) for shop in shops]
+    assert same(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+    final = [refit(shop, *part) for shop, part in zip(shops, found, strict=True)]
+    assert not torch.equal(*(one.network.state_dict()["embed.weight"] for one in final))
+
+
+def test_the_validation_part_chooses_and_calibrates_but_does_not_train(panel):
+    shops = [workshop(one, epochs=1)[0] for one in (panel, changed(panel, split(panel, HORIZON, 0.15).train))]
+    (one, _), (other, _) = (learn(shop, build(shop)) for shop in shops)
+    assert all(torch.equal(part, other.network.state_dict()[name]) for name, part in one.network.state_dict().items())
+    assert not torch.equal(one.shifts, other.shifts)
+
+
+def test_scaling_is_fitted_before_the_cutoff_only(panel):
+    shop, _ = workshop(panel, recipe="classic")
+    tested, trained = learn(shop, build(shop))
+    final = refit(shop, tested, trained)
+    for fitted, counts in ((tested, [168, 140]), (final, [240, 200])):  # 15 % of each in test and validation
+        rows = [panel.series(i)[:count] for i, count in enumerate(counts)]
+        loc, scale = (part[:, 0].tolist() for part in fitted.scaler.fixed)
+        assert loc == [part.min() for part in rows]
+        assert scale == [part.max() - part.min() for part in rows]
+
+
+def test_each_says_what_it_has_seen(panel):
+    shop, _ = workshop(panel)
+    tested, trained = learn(shop, build(shop))
+    assert tested.seen.tolist() == [203, 169]
+    assert refit(shop, tested, trained).seen.tolist() == [239, 199]
+
+
+@pytest.mark.parametrize("best", [1, 2, 5])
+def test_final_weights_train_as_long_as_validation_chose(panel, best):
+    shop, epochs = workshop(panel)
+    tested, _ = learn(shop, build(shop))
+    epochs.clear()
+    refit(shop, tested, Trained(best, 9, "all epochs run"))
+    assert [(line.stage, line.epoch, line.epochs) for line in epochs] == [
+        ("final", number, best) for number in range(1, best + 1)
+    ]
+    assert {(line.validation_loss, line.validation_accuracy) for line in epochs} == {(None, None)}
+
+
+def test_the_epoch_kept_is_the_one_that_validated_best(panel):
+    shop, epochs = workshop(panel, epochs=6, rate=0.1)
+    _, trained = learn(shop, build(shop))
+    losses = [line.validation_loss for line in epochs]
+    assert len(losses) == trained.run == 6
+    assert trained.best == 1 + losses.index(min(losses))
+
+
+def test_final_intervals_are_calibrated_on_the_test_part_too(panel):
+    shop, _ = workshop(panel)
+    tested, trained = learn(shop, build(shop))
+    noisy = workshop(changed(panel, shop.split.validation))[0]
+    calm, wild = (refit(one, tested, trained).shifts for one in (shop, noisy))
+    assert (wild[:, -1] - wild[:, 0] > 10 * (calm[:, -1] - calm[:, 0])).all()
+
+
+def test_the_time_limit_is_shared_by_both_trainings(panel, monkeypatch):
+    given = []
+
+    def train(*args, seconds, **kwargs):
+        given.append(seconds)
+        return Trained(1, 1, "at once")
+
+    monkeypatch.setattr(fitting, "train", train)
+    for keep in (True, False):
+        shop, _ = workshop(panel, refit=keep, time_limit="100s")
+        tested, trained = learn(shop, build(shop))
+        if keep:
+            refit(shop, tested, trained)
+    assert given == pytest.approx([60, 40, 100])
+
+
+def test_nothing_below_zero_is_forecast_where_nothing_was(panel):
+    below = replace(panel, values=np.where(np.arange(440) == 5, -1, panel.values).astype(np.float32))
+    assert [learn(shop, build(shop))[0].least for shop, _ in map(workshop, (panel, below))] == [0, -math.inf]
+
+
+def test_the_first_weights_come_from_the_seed_alone(panel):
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    one = build(workshop(panel)[0]).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(8)
+    assert all(torch.equal(part, one[name]) for name, part in build(workshop(panel)[0]).state_dict().items())
+    assert not torch.equal(build(workshop(panel, seed=2)[0]).state_dict()["embed.weight"], one["embed.weight"])
+
+
+def test_windows_to_learn_from_have_a_season_before_them_if_there_is_one(panel):
+    shop, _ = workshop(panel)
+    assert shop.config.model.seasons == (24,)
+    assert shop.training().lows.tolist() == [23, 23]
+    assert shop.training().counts.tolist() == [168 - 24 - 5, 140 - 24 - 5]
+    assert shop.everything().counts.tolist() == [240 - 24 - 5, 200 - 24 - 5]
+    short, _ = workshop(waves((25, 25)), seasons=24)  # 13 steps are left to train on
+    assert short.training().lows.tolist() == [0, 0]
+    assert short.training().counts.tolist() == [8, 8]

@@ -1,0 +1,125 @@
+"""Settings left open, chosen from the data; and the two recipes as one network."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from gatecast import fit, recipe
+from gatecast.config import Config
+from gatecast.data.dates import Frequency, Grid
+from gatecast.data.panel import Panel
+from gatecast.data.windows import split
+from gatecast.errors import DataError
+from gatecast.nn.network import Network
+
+
+def panel_of(freq, *lengths, season=None):
+    """Noise, or a season and a little noise."""
+    rng, time = np.random.default_rng(0), np.concatenate([np.arange(length) for length in lengths])
+    wave = np.sin(2 * np.pi * time / season) if season else 0
+    values = (wave + rng.normal(0, 0.1 if season else 1, len(time))).astype(np.float32)
+    keys = pa.table({"name": [f"s{i}" for i in range(len(lengths))]})
+    return Panel(Grid(Frequency.parse(freq)), keys, values, np.cumsum([0, *lengths]), np.zeros(len(lengths), np.int64))
+
+
+def resolved(panel, horizon, **options):
+    config = Config.from_options(None, {"horizon": horizon} | options)
+    found, season = recipe.resolve(config, panel, split(panel, horizon, config.training.test))
+    return found.model, season
+
+
+@pytest.mark.parametrize(
+    ("freq", "length", "horizon", "seasons", "context", "segment"),
+    [
+        ("h", 1_000, 24, (24, 168), 168, 24),  # a day at once, over a week
+        ("30min", 3_000, 48, (48, 336), 336, 48),
+        ("15min", 5_000, 96, (96,), 192, 48),  # a week of quarters is too long; a day is read in two halves
+        ("h", 200, 12, (24,), 24, 24),  # too short to learn a week from
+        ("D", 2_000, 14, (7, 365), 371, 7),  # a year, in whole weeks
+        ("D", 300, 14, (7,), 28, 7),
+        ("B", 1_000, 10, (5, 261), 265, 5),
+        ("W-MON", 300, 8, (52,), 96, 48),
+        ("MS", 120, 12, (12,), 24, 12),
+        ("QE", 60, 4, (4,), 16, 4),
+        ("YS", 60, 6, (1,), 16, 1),
+    ],
+)
+def test_choices_by_frequency(freq, length, horizon, seasons, context, segment):
+    model, _ = resolved(panel_of(freq, length), horizon)
+    assert (model.seasons, model.context, model.segment) == (seasons, context, segment)
+    assert model.scaling == "window"
+
+
+def test_a_long_horizon_is_read_twice_over_as_far_as_the_history_allows():
+    assert resolved(panel_of("h", 5_000), 200)[0].context == 408  # 2 · 200 in whole days
+    assert resolved(panel_of("MS", 60), 14)[0].context == 24  # of 32 months to train on, 18 lie before a horizon
+
+
+def test_what_is_given_is_kept():
+    given = {"context": 50, "segment": 10, "seasons": (8,), "scaling": "robust"}
+    model, _ = resolved(panel_of("h", 1_000), 24, **given)
+    assert {name: getattr(model, name) for name in given} == given
+    assert resolved(panel_of("h", 1_000), 24, context=50)[0].context == 168  # the seasons must be in it
+    assert resolved(panel_of("h", 1_000), 24, context=50, segment=7, seasons=())[0].context == 56
+
+
+@pytest.mark.parametrize(("freq", "season", "found"), [("h", 24, 24), ("h", 168, 168), ("h", 1_000, 1), ("D", 7, 7)])
+def test_the_naive_forecast_repeats_the_season_that_was_there(freq, season, found):
+    assert resolved(panel_of(freq, 1_500, season=season), 12)[1] == found
+
+
+def test_the_season_is_judged_before_the_held_back_end():
+    panel = panel_of("h", 1_000, season=24)
+    panel.values[700:] = np.random.default_rng(1).normal(size=300)
+    assert resolved(panel, 12)[1] == 24
+
+
+def test_too_short_a_history_says_what_would_do():
+    panel = panel_of("h", 30, 20)
+    text = (
+        r"too little history: training, validating and testing 12 steps ahead needs 37 steps, "
+        r"and the longest series has 30 \(of s0, s1\); ask for a horizon of 9 or less, or bring more rows"
+    )
+    with pytest.raises(DataError, match=text):
+        resolved(panel, 12)
+    assert resolved(panel, 9)[0].context  # what it says does
+
+
+def test_a_history_that_no_horizon_fits_asks_for_rows_only():
+    with pytest.raises(DataError) as caught:
+        resolved(panel_of("h", 3), 1)
+    assert "needs 4 steps" in str(caught.value)
+    assert "horizon of 1 or less" not in str(caught.value)
+
+
+def test_probabilities_are_the_bounds_of_the_levels_and_the_quartiles():
+    config = Config.from_options(None, {"level": [80, 95]})
+    assert recipe.bounds(config) == (0.025, 0.1, 0.5, 0.9, 0.975)
+    assert recipe.probabilities(config) == (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+    assert recipe.probabilities(config.having("model", recipe="classic")) == ()
+
+
+def test_classic_is_one_value_a_step_scaled_to_its_range_and_one_point():
+    model, _ = resolved(panel_of("h", 1_000), 24, recipe="classic")
+    assert (model.segment, model.scaling, model.context, model.seasons) == (1, "minmax", 48, ())
+    assert resolved(panel_of("h", 5_000), 200, recipe="classic")[0].context == 168  # a recurrent step for each value
+    config = Config.from_options(None, {"horizon": 24}).model_copy(update={"model": model})
+    shape = recipe.shape(config, features=4)
+    assert (shape.probabilities, shape.skip) == ((), False)
+    network = Network(shape)
+    read = network.segments(torch.zeros(2, 48), torch.ones(2, 48, dtype=torch.bool), torch.zeros(2, 72, 4))
+    assert read.shape[1] == 48
+
+
+def test_classic_is_the_same_code_with_other_settings():
+    tiny = {"horizon": 6, "epochs": 1, "steps": 2, "hidden": 4}
+    models = [fit(panel_of("h", 200, season=24), recipe=name, **tiny) for name in ("classic", "segment")]
+    classic, segment = (model.final for model in models)
+    assert type(classic.network) is type(segment.network) is Network
+    assert classic.network.outputs == 1
+    assert segment.network.outputs == 7
+    assert classic.scaler.name == "minmax"
+    names = set(classic.network.state_dict())
+    assert set(segment.network.state_dict()) - names == {"skip.weight", "skip.bias"}
+    assert names <= set(segment.network.state_dict())
