@@ -10,7 +10,7 @@ import jaxtyping
 
 # Tensor shapes in signatures are checked wherever a test runs the network; not in gatecast.nn.lstm,
 # as long as it writes a size as "4U", which jaxtyping cannot read.
-jaxtyping.install_import_hook(["gatecast.nn.network", "gatecast.nn.losses"], "beartype.beartype")
+jaxtyping.install_import_hook(["gatecast.nn"], "beartype.beartype")
 
 import hypothesis
 import numpy as np

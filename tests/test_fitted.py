@@ -130,20 +130,20 @@ def test_find_looks_keys_up_by_value():
     assert find(pa.table({"shop": ["1"]}), pa.table({"shop": [1]}), 1).tolist() == [-1]
 
 
-def test_known_takes_each_series_own_scale_and_newest_step(make_panel):
-    values = [np.array(part, np.float32) for part in ([2, 4, 6, 8], [10, 30, 20, 50])]
-    scaler = Scaler.fit("minmax", [torch.from_numpy(part) for part in values])
+def test_known_takes_each_series_own_scale_and_newest_step():
+    scaler = Scaler.fit("minmax", [torch.tensor(part) for part in ([2.0, 4, 6, 8], [10.0, 30, 20, 50])])
     fitted = fitted_of(scaler=scaler, seen=(3, 5))
-    other = make_panel(values[1], values[0] + 100, values[0], starts=[0, 7, 0])
-    found = fitted.known(np.array([1, -1, 0]), other, np.array([3, 8, 3]))
+    found = fitted.known(np.array([1, -1, 0]))
     assert found.seen.tolist() == [5, NEVER, 3]
-    loc, scale = found.scaler.fixed
-    assert loc[:, 0].tolist() == [10, 102, 2]
-    assert scale[:, 0].tolist() == [40, 2, 6]  # a new series: by its rows up to the cutoff only
+    context = torch.tensor([[7.0, 9, 99]]).expand(3, 3)
+    observed = torch.tensor([[True, True, False]]).expand(3, 3)
+    loc, scale = found.scaler(context, observed, torch.arange(3))
+    assert loc[:, 0].tolist() == [10, 7, 2]  # a new series is scaled by what the window holds of it
+    assert scale[:, 0].tolist() == [40, 2, 6]
     assert fitted.scaler.fixed[0][:, 0].tolist() == [2, 10]  # the fitted one is as it was
 
 
-def test_known_needs_no_scale_where_each_window_has_its_own(make_panel):
-    found = fitted_of().known(np.array([-1, 1]), make_panel([1.0, 2], [3.0, 4]), np.array([1, 1]))
+def test_known_needs_no_scale_where_each_window_has_its_own():
+    found = fitted_of().known(np.array([-1, 1]))
     assert found.scaler == Scaler("window")
     assert found.seen.tolist() == [NEVER, 9]

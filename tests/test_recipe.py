@@ -15,10 +15,10 @@ from gatecast.nn.network import Network
 
 
 def panel_of(freq, *lengths, season=None):
-    """Noise, or a season and a little noise."""
+    """Noise, or a pattern of that many steps that comes again and a little noise."""
     rng, time = np.random.default_rng(0), np.concatenate([np.arange(length) for length in lengths])
-    wave = np.sin(2 * np.pi * time / season) if season else 0
-    values = (wave + rng.normal(0, 0.1 if season else 1, len(time))).astype(np.float32)
+    pattern = rng.normal(size=season)[time % season] if season else 0
+    values = (pattern + rng.normal(0, 0.1 if season else 1, len(time))).astype(np.float32)
     keys = pa.table({"name": [f"s{i}" for i in range(len(lengths))]})
     return Panel(Grid(Frequency.parse(freq)), keys, values, np.cumsum([0, *lengths]), np.zeros(len(lengths), np.int64))
 
@@ -53,7 +53,8 @@ def test_choices_by_frequency(freq, length, horizon, seasons, context, segment):
 
 def test_a_long_horizon_is_read_twice_over_as_far_as_the_history_allows():
     assert resolved(panel_of("h", 5_000), 200)[0].context == 408  # 2 · 200 in whole days
-    assert resolved(panel_of("MS", 60), 14)[0].context == 24  # of 32 months to train on, 18 lie before a horizon
+    model, _ = resolved(panel_of("MS", 60), 14)  # of 32 months to train on, 18 lie before a horizon
+    assert (model.context, model.seasons) == (18, (1,))  # and no year has passed twice
 
 
 def test_what_is_given_is_kept():
@@ -64,7 +65,7 @@ def test_what_is_given_is_kept():
     assert resolved(panel_of("h", 1_000), 24, context=50, segment=7, seasons=())[0].context == 56
 
 
-@pytest.mark.parametrize(("freq", "season", "found"), [("h", 24, 24), ("h", 168, 168), ("h", 1_000, 1), ("D", 7, 7)])
+@pytest.mark.parametrize(("freq", "season", "found"), [("h", 24, 24), ("h", 168, 168), ("D", 7, 7), ("MS", 12, 12)])
 def test_the_naive_forecast_repeats_the_season_that_was_there(freq, season, found):
     assert resolved(panel_of(freq, 1_500, season=season), 12)[1] == found
 

@@ -43,9 +43,9 @@ class Bench:
         self.history.append(line)
         self.snapshots.append(self.weights())
 
-    def loss(self, span):
+    def loss(self, span, batch=64):
         """Loss and accuracy of the network as it is, over all windows of a span."""
-        return run_epoch(self.network, SCALER, self.windows, span, torch.arange(len(span)).split(64))
+        return run_epoch(self.network, SCALER, self.windows, span, torch.arange(len(span)).split(batch))
 
     def weights(self):
         return {name: part.clone() for name, part in self.network.state_dict().items()}
@@ -117,10 +117,11 @@ def test_an_epoch_without_an_optimizer_moves_no_weight(waves):
     assert all(part.grad is None for part in bench.network.parameters())
 
 
-def test_an_epochs_loss_and_accuracy_are_those_of_its_windows(waves):
-    bench = Bench(waves, probabilities=(0.5,))
+@pytest.mark.parametrize(("rows", "batch"), [("waves", 1), ("noise", 5)])  # missing values; batches of unequal size
+def test_an_epochs_loss_and_accuracy_are_those_of_its_windows(rows, batch, request):
+    bench = Bench(request.getfixturevalue(rows), probabilities=(0.5,))
     bench.train(epochs=1)
-    losses, wrong, size = [], 0.0, 0.0
+    losses, wrong, size = [], 0.0, 0.0  # every observed value counts the same
     for number in range(len(bench.validating)):
         series, cutoffs = bench.validating.at(torch.tensor([number]))
         inputs, truth = bench.windows.inputs(series, cutoffs), bench.windows.truth(series, cutoffs)
@@ -128,13 +129,12 @@ def test_an_epochs_loss_and_accuracy_are_those_of_its_windows(waves):
             out, loc, scale = network_outputs(bench.network.eval(), SCALER, inputs)
         seen = truth.observed[0]
         error = ((out[..., 0] * scale + loc) - truth.values).abs()[0, seen]
-        losses.append((error / scale[0]).mean().item())  # the quantile loss of the median alone
+        losses += (error / scale[0]).tolist()  # the quantile loss of the median alone
         wrong, size = wrong + error.sum().item(), size + truth.values[0, seen].abs().sum().item()
-    alone = run_epoch(
-        bench.network, SCALER, bench.windows, bench.validating, torch.arange(len(bench.validating)).split(1)
-    )
-    assert alone[0] == pytest.approx(np.mean(losses), rel=1e-4)
-    assert alone[1] == pytest.approx(100 * (1 - wrong / size), rel=1e-4)
+    assert batch == 1 or len(bench.validating) % batch
+    loss, accuracy = bench.loss(bench.validating, batch)
+    assert loss == pytest.approx(np.mean(losses), rel=1e-4)
+    assert accuracy == pytest.approx(100 * (1 - wrong / size), rel=1e-4)
 
 
 @pytest.mark.parametrize("probabilities", [(0.1, 0.5, 0.9), ()])
@@ -146,7 +146,8 @@ def test_training_learns_a_wave(waves, probabilities):
     assert loss < untrained / 3
     assert accuracy > 95
     assert bench.history[-1].train_loss < bench.history[0].train_loss / 2
-    assert (trained.run, trained.ended) == (8, "all epochs run")
+    assert trained.ended == "all epochs run"
+    assert trained.epochs == tuple(bench.history)
     assert [line.epoch for line in bench.history] == list(range(1, 9))
 
 
@@ -163,7 +164,7 @@ def test_the_same_seed_gives_the_same_weights(waves):
 def test_the_time_limit_ends_training(waves):
     bench = Bench(waves)
     trained = bench.train(epochs=50, seconds=1e-6)
-    assert (trained.run, len(bench.history), trained.hurried) == (1, 1, True)
+    assert (len(trained.epochs), len(bench.history), trained.hurried) == (1, 1, True)
     assert "time limit" in trained.ended
 
 
@@ -171,7 +172,7 @@ def test_the_best_weights_are_kept(noise):
     bench = Bench(noise, dropout=0.0)
     trained = bench.train(epochs=12, rate=0.02)
     losses = [line.validation_loss for line in bench.history]
-    assert trained.best == 1 + int(np.argmin(losses)) < trained.run  # noise is soon learned by heart
+    assert trained.best == 1 + int(np.argmin(losses)) < len(losses)  # noise is soon learned by heart
     numbers = bench.validating.spread(training.VALIDATION)
     kept, _ = run_epoch(bench.network, SCALER, bench.windows, bench.validating, numbers.split(256))
     assert kept == pytest.approx(min(losses), rel=1e-6)
@@ -182,14 +183,14 @@ def test_the_best_weights_are_kept(noise):
 def test_patience_ends_training(noise):
     bench = Bench(noise, dropout=0.0)
     trained = bench.train(epochs=60, rate=0.02, patience=3)
-    assert trained.run == trained.best + 3 < 60
+    assert len(trained.epochs) == trained.best + 3 < 60
     assert "3 epochs" in trained.ended
 
 
 def test_without_validation_the_last_weights_are_kept(noise):
     bench = Bench(noise)
     trained = bench.train(epochs=3, validate=False, patience=1)
-    assert (trained.best, trained.run) == (3, 3)
+    assert (trained.best, len(trained.epochs)) == (3, 3)
     assert {(line.stage, line.validation_loss) for line in bench.history} == {("final", None)}
     assert same(bench.weights(), bench.snapshots[-1])
     assert not same(bench.weights(), bench.snapshots[0])

@@ -43,9 +43,9 @@ class Teller:
 
     def epoch(self, epoch: Epoch) -> None:
         """See `pipeline.Listener`."""
-        text = f"loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.1f} %"
+        text = f"loss {epoch.train_loss:.4f}, accuracy {_percent(epoch.train_accuracy)}"
         if epoch.validation_loss is not None:
-            text += f"; validation loss {epoch.validation_loss:.4f}, accuracy {epoch.validation_accuracy:.1f} %"
+            text += f"; validation loss {epoch.validation_loss:.4f}, accuracy {_percent(epoch.validation_accuracy)}"
         name = "training" if epoch.stage == "test" else "final weights"
         if not err.is_terminal:
             if epoch.epoch % EVERY == 0 or epoch.epoch in (1, epoch.epochs):
@@ -104,7 +104,7 @@ def show_metrics(metrics: dict[str, Any]) -> None:
         table.add_row(name, _text(ours[name]), _text(naive[name]))
     out.print(table)
     for level, share in ours["coverage"].items():
-        out.print(f"the {level} % intervals cover {share:.1f} %")
+        out.print(f"the {level} % intervals cover {_percent(share)}")
     if "verdict" in metrics:
         out.print(metrics["verdict"]["sentence"], style="bold")
 
@@ -127,6 +127,10 @@ def show_audit(audit: Audit) -> None:
 def _bytes_out() -> Any:
     sys.stdout.flush()
     return sys.stdout.buffer
+
+
+def _percent(share: float | None) -> str:
+    return "undefined" if share is None else f"{share:.1f} %"
 
 
 def _text(value: object) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatecast.data.dates import Steps
-from gatecast.data.panel import Indices, Panel
+from gatecast.data.panel import Indices
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs
 from gatecast.nn.network import Network
@@ -67,6 +67,8 @@ class Fitted:
         Args:
             residuals: truth minus quantile in the scaled unit.
         """
+        if not observed.any():
+            return self
         residuals = residuals.masked_fill(~observed[..., None], torch.nan)
         count = observed.sum(0)
         if int(count.min()) < FEW:  # too few for each step on its own: all steps together
@@ -89,24 +91,18 @@ class Fitted:
             self, network=self.network.to(device), scaler=self.scaler.to(device), shifts=self.shifts.to(device)
         )
 
-    def known(self, known: Indices, panel: Panel, cutoffs: Steps) -> Self:
+    def known(self, known: Indices) -> Self:
         """The same for the series of another panel.
 
         Args:
-            known: index of each of its series among those trained on, -1 for a new one.
-            cutoffs: for each series, the last step that the scale of a new one may be read from.
+            known: index of each of its series among those trained on, -1 for a new one, whose scale
+                is then read off each context.
         """
         seen = np.where(known >= 0, self.seen[known], NEVER)
         if self.scaler.fixed is None:
             return replace(self, seen=seen)
-        index = torch.from_numpy(known).to(self.device)
-        loc, scale = (part[index].clone() for part in self.scaler.fixed)
-        new = np.flatnonzero(known < 0)
-        if new.size:
-            rows = [panel.series(i)[: max(int(cutoffs[i] - panel.starts[i]) + 1, 0)] for i in new.tolist()]
-            fresh = Scaler.fit(self.scaler.name, [torch.from_numpy(part.copy()) for part in rows]).to(self.device)
-            assert fresh.fixed is not None
-            loc[torch.from_numpy(new)], scale[torch.from_numpy(new)] = fresh.fixed
+        index, new = (torch.from_numpy(part).to(self.device) for part in (known, known < 0))
+        loc, scale = (part[index].masked_fill(new[:, None], torch.nan) for part in self.scaler.fixed)
         return replace(self, seen=seen, scaler=replace(self.scaler, fixed=(loc, scale)))
 
 

@@ -93,7 +93,8 @@ def predict(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, s
                     :, -windows.context :
                 ]
                 inputs = replace(inputs, context=context, observed=observed, calendar=windows.calendar(cutoff))
-                blocks.append(_widened(fitted.quantiles(inputs), blocks[-1], fitted.middle))
+                widened = _widened(fitted.quantiles(inputs), blocks[-1], fitted.middle)
+                blocks.append(widened.clamp(min=fitted.least))
             out.append(torch.cat(blocks, 1)[:, :steps].cpu())
     return torch.cat(out)
 
@@ -117,8 +118,7 @@ def forecast(
         settings: the levels of the intervals, all of them trained, and the metric the point is for.
     """
     known = find(panel.keys, keys, len(panel))
-    first = asked.cutoffs.min(1)
-    both = [fitted.known(known, panel, first) for fitted in (tested, final)]
+    both = [fitted.known(known) for fitted in (tested, final)]
     shape = final.network.shape
     reach = max(int((asked.dates.max(1) - panel.lasts).max()), 0) + shape.horizon
     windows = Windows.of(panel, final.cycles, shape.context, shape.horizon, final.device, reach)

@@ -91,9 +91,9 @@ def inspect(model: Model, panel: Panel, series: str | None = None, at: str | Non
     if cutoff < panel.starts[index]:
         raise UsageError(f"{panel.names[index]} begins {panel.grid.label(int(panel.starts[index]))}, after {at}")
     known = find(panel.keys, model.keys, len(panel))
-    stage = model.final.known(known, panel, panel.lasts)
+    stage = model.final.known(known)
     if cutoff < stage.seen[index]:
-        stage = model.tested.known(known, panel, panel.lasts)
+        stage = model.tested.known(known)
     network, shape = stage.network.eval(), stage.network.shape
     windows = Windows.of(panel, stage.cycles, shape.context, shape.horizon, stage.device)
     with torch.inference_mode():

@@ -24,7 +24,7 @@ from gatecast.data.dates import Frequency, Grid, TimeKind
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Scaler
 from gatecast.data.table import ForecastTable
-from gatecast.errors import RunError, UsageError, some
+from gatecast.errors import GatecastError, RunError, UsageError, some
 from gatecast.fitted import Fitted
 from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
 from gatecast.nn.network import Network, Shape
@@ -40,6 +40,11 @@ CONFIG, MANIFEST, HISTORY, METRICS, TEST = (
     "metrics.json",
     "test.parquet",
 )
+DAMAGE = (
+    *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError),
+    *(SafetensorError, pa.ArrowException, GatecastError),
+)
+"""What reading a folder that is not as it was written may raise."""
 _SEEN = "gatecast_{}_seen"
 
 
@@ -178,19 +183,26 @@ class Model:
             evidence = {
                 Path(name).stem: read_json(folder / name) for name in (MANIFEST, METRICS) if (folder / name).is_file()
             }
-        except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError, pa.ArrowException) as error:
+        except RunError:
+            raise
+        except DAMAGE as error:
             raise RunError(
-                f"{folder} is damaged ({type(error).__name__}: {str(error).splitlines()[0]}): train it again"
+                f"{folder} is damaged ({type(error).__name__}: {_first_line(error)}): train it again"
             ) from None
         tested = stages["tested"]
         final = stages.get("final", tested)
         return cls(about["run_id"], config, grid, about["time_kind"], keys, about["season"], tested, final, evidence)
 
 
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
 def _read_stage(
     stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor], table: pa.Table, device: str
 ) -> Fitted:
-    shape = about["shape"] | {"probabilities": tuple(about["shape"]["probabilities"])}
+    items = about["shape"].items()
+    shape: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in items}
     network = Network(Shape(**shape))
     prefix = f"{stage}.network."
     network.load_state_dict(

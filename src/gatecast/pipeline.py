@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import torch
 
 from gatecast import recipe
-from gatecast.config import Config
+from gatecast.config import Config, merged
 from gatecast.data import features
 from gatecast.data.audit import Audit
 from gatecast.data.audit import audit as look_over
@@ -218,7 +218,7 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     """
     panel = panel or newest(model)
     known = find(panel.keys, model.keys, len(panel))
-    fitted = model.tested.known(known, panel, panel.lasts)
+    fitted = model.tested.known(known)
     # A series that training never saw is tested on its last half.
     from_ = np.where(known >= 0, fitted.seen, panel.starts + panel.lengths // 2)
     horizon = model.config.forecast.horizon
@@ -244,11 +244,13 @@ def backtest(
         DataError: the history is too short for so many.
     """
     config = _config(source, options)
-    horizon = config.forecast.horizon
+    device, horizon = _device(config), config.forecast.horizon
+    stride = horizon if stride is None else stride
+    if windows < 1 or stride < 1:
+        raise UsageError(f"windows and stride must be 1 or more, got {windows} and {stride}")
     rows = read_rows(config, source)
-    panel, stride = rows.panel, stride or horizon
-    held = horizon + (windows - 1) * stride
-    if windows < 1 or stride < 1 or int(panel.lengths.max()) < held + 2 * horizon + 1:
+    panel, held = rows.panel, horizon + (windows - 1) * stride
+    if int(panel.lengths.max()) < held + 2 * horizon + 1:
         raise DataError(
             f"{windows} cutoffs {stride} steps apart hold back {held:,} steps, "
             f"and training needs {2 * horizon + 1:,} more; the longest series has {int(panel.lengths.max()):,}: "
@@ -256,16 +258,18 @@ def backtest(
         )
     end = panel.lasts - held
     parts = Split(panel.starts, end - np.maximum(horizon, ((end - panel.starts) * 0.15).astype(int)), end, panel.lasts)
-    _, shop, season = prepare(rows, parts, _device(config), listener)
+    _, shop, season = prepare(rows, parts, device, listener)
     tested, _ = _learn(shop, listener)
-    usable = np.flatnonzero(parts.testing(horizon).counts > 0)
-    cutoffs = end[usable][:, None] + np.arange(windows) * stride
-    series = np.repeat(usable, windows)
-    return evaluate(tested, panel, series, cutoffs.ravel(), tested.seen, season, config.forecast)
+    series, cutoffs = np.repeat(np.arange(len(panel)), windows), (end[:, None] + np.arange(windows) * stride).ravel()
+    begun = cutoffs >= panel.starts[series]
+    return evaluate(tested, panel, series[begun], cutoffs[begun], tested.seen, season, config.forecast)
 
 
 def _config(source: object, options: dict[str, Any]) -> Config:
-    return source if isinstance(source, Config) else Config.from_options(source, options)
+    """Settings of a source: its own, if it is settings, with the options put over them."""
+    if isinstance(source, Config):
+        return Config.of(merged(source.model_dump(exclude_none=True), options))
+    return Config.from_options(source, options)
 
 
 def _device(config: Config) -> torch.device:
@@ -283,7 +287,7 @@ def _device(config: Config) -> torch.device:
 
 def _tested(metrics: dict[str, Any], verdict: Verdict) -> str:
     ours, naive = metrics["overall"], metrics["seasonal_naive"]
-    covered = ", ".join(f"{level} % intervals cover {share:.1f} %" for level, share in ours["coverage"].items())
+    covered = ", ".join(f"{level} % intervals cover {share or 0:.1f} %" for level, share in ours["coverage"].items())
     return (
         f"{metrics['windows']:,} windows: accuracy {_percent(ours)} (seasonal naive {_percent(naive)}), "
         f"MAE {ours['mae']:,.4g} ({naive['mae']:,.4g}); {covered}. {verdict.sentence}"
@@ -292,7 +296,7 @@ def _tested(metrics: dict[str, Any], verdict: Verdict) -> str:
 
 def _percent(metrics: dict[str, float | None]) -> str:
     accuracy = metrics["accuracy"]
-    return "undefined, all truth is zero" if accuracy is None else f"{accuracy:.1f} %"
+    return "undefined" if accuracy is None else f"{accuracy:.1f} %"
 
 
 def _manifest(

@@ -10,6 +10,7 @@ from gatecast.config import Metric
 Array = npt.NDArray[np.floating]
 GRID = 99
 """Quantiles that stand for a distribution, evenly spaced."""
+TINY = 1e-9
 
 
 def bounds(level: float) -> tuple[float, float]:
@@ -20,8 +21,8 @@ def bounds(level: float) -> tuple[float, float]:
 def points(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> Array:
     """The best point for a metric (Gneiting, "Making and evaluating point forecasts", JASA 2011).
 
-    The median for absolute errors, the mean for squared ones, and for percentage errors the
-    median of the distribution weighted by one over the size they divide by.
+    The median for absolute errors, the mean for squared ones, and for percentage errors, which
+    divide by the size, a value below the median.
 
     Args:
         quantiles: (..., P), increasing.
@@ -30,24 +31,22 @@ def points(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> 
     Returns:
         (...).
     """
-    median = quantiles[..., probabilities.index(0.5)]
-    weigh = _WEIGHTS.get(metric)
-    if weigh is None:
-        return median
+    if metric not in _BY_SIZE and metric != "rmse":
+        return quantiles[..., probabilities.index(0.5)]
     values = _even(quantiles, np.array(probabilities))
     if metric == "rmse":
-        mean: Array = values.mean(-1).astype(median.dtype)
+        mean: Array = values.mean(-1).astype(quantiles.dtype)
         return mean
-    share = weigh(np.abs(values), np.abs(median)[..., None]).cumsum(-1)
-    half = (share < share[..., -1:] / 2).sum(-1)
-    found: Array = np.take_along_axis(values, half[..., None], -1)[..., 0]
-    return found.astype(median.dtype)
+    # The expected loss is not convex; the best of the quantiles themselves is found by trying them all.
+    loss = _BY_SIZE[metric]
+    expected = np.stack([loss(values[..., at : at + 1], values).mean(-1) for at in range(GRID)], -1)
+    best: Array = np.take_along_axis(values, expected.argmin(-1)[..., None], -1)[..., 0]
+    return best.astype(quantiles.dtype)
 
 
-_WEIGHTS: Mapping[Metric, Callable[[Array, Array], Array]] = {
-    "rmse": lambda size, middle: np.ones_like(size),
-    "mape": lambda size, middle: 1 / np.maximum(size, 1e-6 * np.maximum(middle, 1e-6)),
-    "smape": lambda size, middle: 1 / np.maximum(size + middle, 1e-12),
+_BY_SIZE: Mapping[Metric, Callable[[Array, Array], Array]] = {
+    "mape": lambda point, truth: np.abs(point - truth) / np.maximum(np.abs(truth), TINY),
+    "smape": lambda point, truth: np.abs(point - truth) / np.maximum(np.abs(point) + np.abs(truth), TINY),
 }
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import narwhals as nw
+from sqlglot import exp
 
 from gatecast.config import Config
 from gatecast.data import spacing
@@ -13,7 +14,7 @@ from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Panel
 from gatecast.errors import DataError, UsageError, some
 from gatecast.store import Kind, Store, open_store
-from gatecast.store.query import series_query, spacing_query, steps_are_local, unreadable_query
+from gatecast.store.query import SOURCE, series_query, spacing_query, steps_are_local, unreadable_query
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def read_rows(config: Config, source: object) -> Rows:
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with _store(source) as store:
         kind = _time_kind(config, store.columns(config.source))
+        _refuse_unreadable(config, store, kind)
         frequency, agreement = _frequency(config, store, kind)
         grid = Grid(frequency, config.grid.timezone)
         query = series_query(config.source, kind, grid, config.grid.aggregate)
@@ -54,13 +56,6 @@ def read_rows(config: Config, source: object) -> Rows:
             local=steps_are_local(kind, grid),
             combine=config.grid.aggregate,
         )
-        if kind == "text" and panel.reading.without_time:
-            rows = store.read(config.source, unreadable_query(config.source, 5)).read_all()
-            if rows.num_rows:
-                found = some(repr(text) for text in rows.column("found").to_pylist())
-                raise DataError(
-                    f"column {config.source.time!r} holds text that is no timestamp, as {found}; convert it in --sql"
-                )
         sql = store.text(config.source, query)
         resolved = config.having("grid", freq=str(frequency)).having("source", url=store.url)
     return Rows(panel, resolved, agreement, sql, began)
@@ -102,6 +97,19 @@ def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
             f"convert it in --sql, as with to_timestamp({source.time})"
         )
     return kind
+
+
+def _refuse_unreadable(config: Config, store: Store, kind: Kind) -> None:
+    """Say so if there are no rows, or texts in the time column that are no timestamps."""
+    if not store.read(config.source, exp.select("1").from_(SOURCE).limit(1)).read_all().num_rows:
+        raise DataError("the query gave no rows: check the table, the filter and the dates")
+    if kind == "text":
+        rows = store.read(config.source, unreadable_query(config.source, 5)).read_all()
+        if rows.num_rows:
+            found = some(repr(text) for text in rows.column("found").to_pylist())
+            raise DataError(
+                f"column {config.source.time!r} holds text that is no timestamp, as {found}; convert it in --sql"
+            )
 
 
 def _frequency(config: Config, store: Store, kind: Kind) -> tuple[Frequency, float | None]:

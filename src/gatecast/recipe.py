@@ -41,10 +41,12 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     usable = split.usable(horizon)
     if not usable.any():
         longest = int(panel.lengths.max())
+        most = (longest - 1) // 3
         raise DataError(
             f"too little history: training, validating and testing {horizon} steps ahead "
             f"needs {3 * horizon + 1:,} steps, and the longest series has {longest:,} (of {some(panel.names)}); "
-            f"ask for a horizon of {max((longest - 1) // 3, 1):,} or less, or bring more rows"
+            + (f"ask for a horizon of {most:,} or less, or " if most else "")
+            + "bring more rows"
         )
     trained = (split.train - split.firsts + 1)[usable]
     room = max(1, int(np.median(trained)) - horizon)

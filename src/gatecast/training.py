@@ -39,7 +39,7 @@ class Epoch:
     epoch: int
     epochs: int
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float | None  # None where all truth is zero
     validation_loss: float | None
     validation_accuracy: float | None
     learning_rate: float
@@ -160,10 +160,14 @@ def run_epoch(
     batches: Iterator[Int[Tensor, "B"]] | tuple[Int[Tensor, "B"], ...],
     optimizer: torch.optim.Optimizer | None = None,
     schedule: Schedule | None = None,
-) -> tuple[float, float]:
-    """Loss and accuracy in percent over some batches of window numbers; weights move only with an optimizer."""
+) -> tuple[float, float | None]:
+    """Loss and accuracy in percent over some batches of window numbers; weights move only with an optimizer.
+
+    Returns:
+        the mean loss of the observed values, and the accuracy, None where all truth is zero.
+    """
     network.train(optimizer is not None)
-    sums = torch.zeros(4, dtype=torch.float64, device=windows.device)  # loss · windows, windows, Σ|y - ŷ|, Σ|y|
+    sums = torch.zeros(4, dtype=torch.float64, device=windows.device)  # loss · values, values, Σ|y - ŷ|, Σ|y|
     with torch.set_grad_enabled(optimizer is not None):
         for numbers in batches:
             series, cutoffs = (part.to(windows.device) for part in span.at(numbers))
@@ -180,9 +184,10 @@ def run_epoch(
             with torch.no_grad():
                 error = (point(network, scaled) * scale + loc - truth.values).abs()
                 wrong, size = (part.masked_fill(~truth.observed, 0).sum() for part in (error, truth.values.abs()))
-                sums += torch.stack([loss * len(series), loss.new_tensor(len(series)), wrong, size])
+                count = truth.observed.sum()
+                sums += torch.stack([loss * count, count, wrong, size])
     loss_sum, count, wrong_sum, size_sum = sums.tolist()
-    return loss_sum / max(count, 1), 100 * (1 - wrong_sum / size_sum) if size_sum else math.nan
+    return loss_sum / max(count, 1), 100 * (1 - wrong_sum / size_sum) if size_sum else None
 
 
 def network_outputs(

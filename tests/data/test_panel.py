@@ -92,6 +92,14 @@ def test_lengths_lasts_and_names():
     assert panel.offsets.tolist() == [0, 1, 5]
 
 
+@pytest.mark.parametrize("column", ["code", "step", "value", "key_0", "0"])
+def test_a_series_column_may_have_any_name(column):
+    rows = [(("b",), 1, 1.0, 1), (("a",), 1, 2.0, 1), (("empty",), 1, None, 1)]
+    panel = Panel.from_batches([batch(rows)], DAYS, [column])
+    assert panel.keys.to_pylist() == [{column: "a"}, {column: "b"}]
+    assert panel.reading.all_missing == ("empty",)
+
+
 def test_a_series_column_that_is_all_null():
     rows = pa.record_batch({"key_0": pa.nulls(2), "step": [1, 2], "value": [1.0, 2.0], "row_count": [1, 1]})
     assert lists(Panel.from_batches([rows], DAYS, ["shop"])) == [((None,), 1, [1.0, 2.0])]

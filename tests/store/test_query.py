@@ -20,6 +20,7 @@ from gatecast.store.query import (
     spacing_query,
     steps_are_local,
     unreadable_query,
+    user_sql,
 )
 
 NEW_YORK = "America/New_York"
@@ -150,7 +151,7 @@ def test_names_stay_names(dialect, name):
     source = SourceSettings(table=f"{name}.{name}", time=name, target=name + "1", series=(name + "2",))
     few = [series_query(source, kind, grid("h"), "last") for kind in ("instant", "text")]
     for query in [*few, spacing_query(source, "local", None), unreadable_query(source, 5)]:
-        (tree,) = sqlglot.parse(render(query, source, None, dialect), dialect=dialect)
+        (tree,) = sqlglot.parse(render(query, user_sql(source, None, dialect), dialect), dialect=dialect)
         assert {table.name for table in tree.find_all(exp.Table)} == {SOURCE, name}
         assert {table.db for table in tree.find_all(exp.Table)} == {"", name}
         columns = {each.name for each in tree.find_all(exp.Column) if each.this.quoted}
@@ -166,13 +167,13 @@ def test_a_table_may_name_its_schema_and_database():
 
 def test_the_users_query_is_taken_as_it_is():
     own = SourceSettings(sql="SELECT  *\nFROM t -- all of it", time="at", target="y")
-    text = render(unreadable_query(own, 3), own, None, "bigquery")
+    text = render(unreadable_query(own, 3), user_sql(own, None, "bigquery"), "bigquery")
     assert text.startswith("WITH gatecast_source AS (\nSELECT  *\nFROM t -- all of it\n)\nSELECT\n")
-    assert render(QUERIES["spacing"], PLAIN, "other", "duckdb").startswith(
+    assert render(QUERIES["spacing"], user_sql(PLAIN, relation("other"), "duckdb"), "duckdb").startswith(
         'WITH gatecast_source AS (\nSELECT * FROM "sales"\n)\n'
     )
     unnamed = SourceSettings(time="at", target="y")
-    assert 'FROM "rows"' in render(QUERIES["spacing"], unnamed, "rows", "duckdb")
+    assert 'FROM "rows"' in render(QUERIES["spacing"], user_sql(unnamed, relation("rows"), "duckdb"), "duckdb")
 
 
 @pytest.mark.parametrize("text", ["2024-01-01' OR 1=1 --", "now()", "2024-01-01; DROP TABLE sales", ""])

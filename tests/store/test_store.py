@@ -269,7 +269,7 @@ def test_any_column_names(put, time, target, series):
 def test_the_users_query_is_read_instead_of_a_table(put, ending):
     rows = sample("local", "2024-03-01")
     store, source = put(rows)
-    table = source.table or store.default
+    table = source.table or store.default.name
     sql = f"WITH few AS (SELECT *, 2 * y AS double FROM \"{table}\" WHERE shop = 'north') SELECT * FROM few{ending}"
     source = source.model_copy(update={"table": None, "sql": sql, "target": "double"})
     assert list(store.columns(source)) == ["at", "shop", "item", "y", "double"]
@@ -301,7 +301,7 @@ def test_an_error_while_reading_is_the_stores_own(put):
 
 def test_a_table_that_is_not_there_is_an_error_that_lists_those_that_are(put):
     store, source = put(sample("local", "2024-03-01"))
-    with pytest.raises(StoreError, match=f"there are: .*{source.table or store.default}"):
+    with pytest.raises(StoreError, match=f"there are: .*{source.table or store.default.name}"):
         store.columns(source.model_copy(update={"table": "sales"}))
 
 

@@ -81,7 +81,8 @@ def _findings(panel: Panel, horizon: int) -> Iterable[Finding]:
         f"{names[i]} from {panel.grid.label(int(position - panel.offsets[i] + panel.starts[i]))}"
         for i, position in zip(owners[starts][:SHOWN].tolist(), missing[starts][:SHOWN].tolist(), strict=True)
     )
-    yield Finding("missing steps", len(missing), places, f"masked, never filled in ({int(starts.sum()):,} gaps)")
+    gaps = f"{int(starts.sum()):,} gap{'s' if starts.sum() > 1 else ''}"
+    yield Finding("missing steps", len(missing), places, f"masked, never filled in ({gaps})")
     with np.errstate(invalid="ignore"):
         low, high = (reduce.reduceat(panel.values, panel.offsets[:-1]) for reduce in (np.fmin, np.fmax))
     constant = np.flatnonzero((low == high) & (panel.lengths > 1))

@@ -64,8 +64,8 @@ class Frequency:
                 f"{text!r} is not a frequency: write 15min, h, 4h, D, B, W-MON, MS, ME, QS, YE, HOURLY or MONTHLY"
             )
         if match[4]:
-            unit = {"s": "second", "D": "day", "MS": "month"}[match[5]]
-            if unit != found.unit:
+            units = {"s": ("second",), "D": ("day", "business day"), "MS": ("month",)}[match[5]]
+            if found.unit not in units:
                 raise UsageError(f"{text!r}: the offset must be in the unit of the frequency")
             found = replace(found, phase=(found.phase + int(match[4])) % found.multiple)
         return found
@@ -194,9 +194,10 @@ class Grid:
         Raises:
             UsageError: it is no date, or lies between two grid dates, which are named.
         """
-        step, exact = self._locate(text)
-        if not exact:
-            before, after = self.label(step), self.label(step + 1)
+        step, apart = self._locate(text)
+        if apart:
+            first = step if apart > 0 else step - 1  # months may be labelled by their last day
+            before, after = self.label(first), self.label(first + 1)
             raise UsageError(
                 f"{text!r} is not on the grid ({self}): the grid dates around it are {before!r} and {after!r}"
             )
@@ -210,14 +211,15 @@ class Grid:
         """
         return self._locate(text)[0]
 
-    def _locate(self, text: str) -> tuple[int, bool]:
+    def _locate(self, text: str) -> tuple[int, int]:
+        """The step a date falls in, and by how many microseconds it is after the label of that step."""
         # A time that clocks skip or show twice is told apart only as an instant.
         instant = self.frequency.elapsed or parse_date(text).tzinfo is not None
         time = np.array([self.moment(text, instant=instant)])
         whole = time.astype("datetime64[s]")
         step = self.from_instants(whole) if instant else self.from_wall(whole)
         label = self.instants(step) if instant else self.wall(step)
-        return int(step[0]), bool(label[0] == time[0])
+        return int(step[0]), int((time - label)[0].astype(np.int64))
 
     def moment(self, text: str, *, instant: bool) -> np.datetime64:
         """A date in ISO 8601 in UTC (instant) or on the wall clock of the grid's zone, to the microsecond.
@@ -270,8 +272,10 @@ def parse_date(text: str) -> datetime:
         UsageError: it is not one.
     """
     try:
-        return datetime.fromisoformat(text.strip())
-    except ValueError:
+        moment = datetime.fromisoformat(text.strip())
+        moment.astimezone(UTC)
+        return moment
+    except (ValueError, OverflowError):
         raise UsageError(
             f"{text!r} is not a date: write 2015-01-31, 2015-01-31 14:30 or 2015-01-31T14:30+01:00"
         ) from None

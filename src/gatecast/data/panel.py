@@ -1,5 +1,6 @@
 """Many series of unequal length in flat arrays: four bytes an observation."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -66,9 +67,8 @@ class Panel:
     def names(self) -> list[str]:
         """A name for each series: its key, parts joined by a slash."""
         if not self.keys.num_columns:
-            return ["the series"] * len(self)
-        columns = [column.to_pylist() for column in self.keys.columns]
-        return ["/".join(str(part) for part in parts) for parts in zip(*columns, strict=True)]
+            return [name_of(())] * len(self)
+        return [name_of(key) for key in zip(*(column.to_pylist() for column in self.keys.columns), strict=True)]
 
     def series(self, index: int) -> Values:
         """The values of one series (a view)."""
@@ -118,6 +118,11 @@ class Panel:
         return panel
 
 
+def name_of(key: Sequence[object]) -> str:
+    """The name of a series: the parts of its key joined by a slash."""
+    return "/".join(str(part) for part in key) if key else "the series"
+
+
 class _Rows:
     """Rows on their way into a panel: twelve bytes each."""
 
@@ -150,21 +155,28 @@ class _Rows:
             narrow = value[used].astype(np.float32)
         if not np.isfinite(narrow).all():
             self._refuse(narrow, value[used], codes[used])
+        skipped = None
         if local is not None:
-            steps = _placed(steps, local)
+            steps, skipped = _placed(steps, local)
         if self.base is None and steps.size:
             self.base = int(steps[0])
         relative = steps - (self.base or 0)
         if relative.size and max(relative.max(), -relative.min()) > np.iinfo(np.int32).max:
             raise DataError("the timestamps span more than two thousand million steps: is the frequency right?")
-        self.chunks.append((codes[used], relative.astype(np.int32), narrow))
+        chunk = (codes[used], relative.astype(np.int32), narrow)
+        if skipped is not None and skipped.any():
+            # Put first, so that a row at a time that clocks show comes last and is the last one.
+            self.chunks.insert(0, (chunk[0][skipped], chunk[1][skipped], narrow[skipped]))
+            chunk = (chunk[0][~skipped], chunk[1][~skipped], narrow[~skipped])
+        self.chunks.append(chunk)
 
     def _encode(self, keys: Sequence[pa.Array], rows: int) -> npt.NDArray[np.int32]:
         """A number for the series of each row, the same in every batch."""
         if not keys:
             self.codes.setdefault((), 0)
             return np.zeros(rows, np.int32)
-        encoded = [pc.dictionary_encode(key, null_encoding="encode") for key in keys]
+        plain = [key.dictionary_decode() if pa.types.is_dictionary(key.type) else key for key in keys]
+        encoded = [pc.dictionary_encode(key, null_encoding="encode") for key in plain]
         mixed = np.zeros(rows, np.int64)
         for part in encoded:
             mixed = mixed * max(1, len(part.dictionary)) + part.indices.to_numpy()
@@ -174,14 +186,16 @@ class _Rows:
         else:
             distinct, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
             parts = [part.take(pa.array(first)).dictionary_decode().to_pylist() for part in encoded]
-        found = [self.codes.setdefault(key, len(self.codes)) for key in zip(*parts, strict=True)]
+        # NaN, which equals nothing, is the same series as NULL.
+        named = (tuple(None if _is_nan(part) else part for part in key) for key in zip(*parts, strict=True))
+        found = [self.codes.setdefault(key, len(self.codes)) for key in named]
         assert len(found) == len(distinct)
         return np.array(found, np.int32)[inverse]
 
     def _refuse(self, narrow: Values, value: npt.NDArray[np.float64], codes: npt.NDArray[np.int32]) -> None:
         bad = ~np.isfinite(narrow)
         keys = list(self.codes)
-        where = some(sorted({"/".join(map(str, keys[code])) or "the series" for code in codes[bad].tolist()}))
+        where = some(sorted({name_of(keys[code]) for code in codes[bad].tolist()}))
         raise DataError(
             f"{int(bad.sum()):,} target values are infinite or beyond 3.4e38, as {value[bad][0]} (in {where}): "
             "filter or repair them in the query"
@@ -189,7 +203,7 @@ class _Rows:
 
     def assemble(self, series: Sequence[str], combine: str) -> tuple[pa.Table, Values, Indices, Steps, Reading]:
         """Sort the series and put every value in its place; no row is ever sorted."""
-        order, keys = self._sorted(series)
+        order, keys = self._sorted()
         count = len(self.codes)
         low, high = np.full(count, np.iinfo(np.int32).max, np.int32), np.full(count, np.iinfo(np.int32).min, np.int32)
         for codes, steps, _ in self.chunks:
@@ -208,24 +222,23 @@ class _Rows:
         place = np.empty(count, np.int64)
         place[order] = offsets[:-1] - low
         values = self._scatter(place, int(offsets[-1]), combine)
-        empty = np.flatnonzero(~has)
-        names = tuple(
-            "/".join(str(part) for part in row.values()) or "the series" for row in keys.take(empty).to_pylist()
-        )
-        keys = keys.filter(pa.array(has)).select(range(len(series)))
+        used = [key for key, is_used in zip(keys, has.tolist(), strict=True) if is_used]
+        names = tuple(name_of(key) for key, is_used in zip(keys, has.tolist(), strict=True) if not is_used)
+        table = pa.table({name: [key[part] for key in used] for part, name in enumerate(series)})
         starts = low[has].astype(np.int64) + (self.base or 0)
-        return keys, values, np.append(offsets[:-1][has], offsets[-1]), starts, replace(self.reading, all_missing=names)
-
-    def _sorted(self, series: Sequence[str]) -> tuple[Indices, pa.Table]:
-        """Codes in the order of their keys (nulls first), and the keys in that order."""
-        columns = list(zip(*self.codes, strict=True)) if series else []
-        table = pa.table(
-            {f"{i}": list(column) for i, column in enumerate(columns)} | {"code": np.arange(len(self.codes))}
+        return (
+            table,
+            values,
+            np.append(offsets[:-1][has], offsets[-1]),
+            starts,
+            replace(self.reading, all_missing=names),
         )
-        keys = [(f"{i}", "ascending", "at_start") for i in range(len(columns))]
-        table = table.sort_by(keys) if keys else table
-        order = table.column("code").to_numpy()
-        return order, table.rename_columns([*series, "code"])
+
+    def _sorted(self) -> tuple[Indices, list[tuple[object, ...]]]:
+        """Codes in the order of their keys (nulls first), and the keys in that order."""
+        keys = list(self.codes)
+        order = sorted(range(len(keys)), key=lambda code: [(part is not None, part) for part in keys[code]])
+        return np.array(order, np.int64), [keys[code] for code in order]
 
     def _scatter(self, place: Indices, size: int, combine: str) -> Values:
         values, seen = np.full(size, np.nan, np.float32), 0
@@ -237,7 +250,7 @@ class _Rows:
         return values
 
     def _combine(self, values: Values, place: Indices, combine: str) -> None:
-        """Rows that only a clock change brought to one step, combined as the query would have."""
+        """What only a clock change brought to one step, combined by the rule of the query, each value once."""
         at = np.concatenate([place[codes] + steps for codes, steps, _ in self.chunks])
         chunk = np.concatenate([part for _, _, part in self.chunks])
         where, inverse = np.unique(at, return_inverse=True)
@@ -253,11 +266,16 @@ class _Rows:
         values[where] = total
 
 
-def _placed(steps: Steps, grid: Grid) -> Steps:
-    """Wall-clock steps of an elapsed grid as steps of the grid, each distinct one converted once."""
+def _placed(steps: Steps, grid: Grid) -> tuple[Steps, npt.NDArray[np.bool_]]:
+    """Wall-clock steps of an elapsed grid as steps of the grid, and which of them clocks skipped."""
     distinct, inverse = np.unique(steps, return_inverse=True)
-    seconds = distinct * grid.frequency.multiple + grid.frequency.phase
-    return grid.from_wall(seconds.astype("datetime64[s]"))[inverse]
+    wall = (distinct * grid.frequency.multiple + grid.frequency.phase).astype("datetime64[s]")
+    placed = grid.from_wall(wall)
+    return placed[inverse], (grid.wall(placed) != wall)[inverse]
+
+
+def _is_nan(part: object) -> bool:
+    return isinstance(part, float) and math.isnan(part)
 
 
 def _offsets(lengths: Indices) -> Indices:

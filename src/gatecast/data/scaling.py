@@ -30,7 +30,8 @@ def minmax(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Sca
 def standard(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """Mean 0 and (population) standard deviation 1."""
     mean = _mean(values, observed)
-    return _safe(mean, _mean((values - mean).square(), observed).sqrt())
+    # In double precision: squares of very large or small values leave the range of single.
+    return _safe(mean, _mean((values - mean).double().square(), observed).sqrt().to(values.dtype))
 
 
 def robust(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
@@ -80,11 +81,15 @@ class Scaler:
         return cls(name, (torch.cat([loc for loc, _ in scales]), torch.cat([scale for _, scale in scales])))
 
     def __call__(self, context: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], series: Int[Tensor, "B"]) -> Scale:
-        """(loc, scale) of each window."""
+        """(loc, scale) of each window; off the window itself, too, for a series whose scale is not fixed (NaN)."""
         if self.fixed is None:
             return SCALINGS[self.name](context, observed)
-        loc, scale = self.fixed
-        return loc[series], scale[series]
+        loc, scale = (part[series] for part in self.fixed)
+        new = loc.isnan()
+        if not new.any():
+            return loc, scale
+        own_loc, own_scale = SCALINGS[self.name](context, observed)
+        return torch.where(new, own_loc, loc), torch.where(new, own_scale, scale)
 
     def to(self, device: torch.device) -> Self:
         """The same on a device."""

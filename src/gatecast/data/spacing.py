@@ -45,7 +45,8 @@ def _of_gap(gap: Gap, gaps: Sequence[Gap]) -> Frequency:
     if seconds % DAY:
         return Frequency("second", seconds, earliest % seconds)
     days, first = seconds // DAY, earliest // DAY
-    if days < 28:
+    exact = sum(part["gaps"] for part in gaps if part["gap"] % seconds == 0)
+    if days < 28 or (days % 7 == 0 and exact >= AGREEMENT * sum(part["gaps"] for part in gaps)):
         if days == 1 and all(gap["weekday"] for gap in gaps) and any(gap["gap"] == 3 * DAY for gap in gaps):
             return Frequency("business day", 1)
         return Frequency("day", days, first % days)

@@ -151,8 +151,7 @@ class Span:
 
     def each(self, most: int) -> Int[Tensor, "B"]:
         """Numbers of at most that many windows of each series, evenly in time, its last one among them."""
-        share = np.arange(most) / most
-        numbers = self.ends[:, None] - 1 - np.floor(share * self.counts[:, None]).astype(np.int64)
+        numbers = self.ends[:, None] - 1 - np.arange(most) * self.counts[:, None] // most
         return torch.from_numpy(np.unique(numbers[self.counts > 0]))
 
     def spread(self, most: int) -> Int[Tensor, "B"]:

@@ -18,7 +18,7 @@ Seconds = npt.NDArray[np.datetime64]  # datetime64[s]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = datetime(1850, 1, 1, tzinfo=UTC), datetime(2400, 1, 1, tzinfo=UTC)
-_WEEK = 7 * 86_400
+_DAY = 86_400
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -71,8 +71,8 @@ def _years(times: Seconds) -> tuple[int, int]:
 def _changes(name: str, first: int, last: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Moments at which a zone's offset changes, and the offsets before, between and after.
 
-    `zoneinfo` does not publish its table, so it is asked once a week and then halved
-    down to the second; no zone has ever changed twice within a week.
+    `zoneinfo` does not publish its table, so it is asked once a day and then halved
+    down to the second; no zone has ever changed twice within a day.
     """
     zone = zone_of(name)
     low = max(datetime(max(first, 1), 1, 1, tzinfo=UTC), _FIRST) if first < _LAST.year else _LAST
@@ -85,7 +85,7 @@ def _changes(name: str, first: int, last: int) -> tuple[npt.NDArray[np.int64], n
     at, end = _since_epoch(low), _since_epoch(high)
     moments, offsets = [], [offset(at)]
     while at < end:
-        then = min(at + _WEEK, end)
+        then = min(at + _DAY, end)
         if offset(then) != offsets[-1]:
             before, after = at, then
             while after - before > 1:

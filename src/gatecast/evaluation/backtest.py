@@ -70,12 +70,12 @@ class Backtest:
         found = {
             name: getattr(metrics, name)(truth, points) for name in ("mae", "rmse", "bias", "wape", "accuracy", "smape")
         } | {"mase": metrics.mase(truth, points, self.scale[part])}
-        return {name: None if np.isnan(value) else value for name, value in found.items()}
+        return {name: _known(value) for name, value in found.items()}
 
     def _of_intervals(self) -> dict[str, Any]:
         loss = metrics.quantile_loss(self.truth, self.quantiles, np.array(self.probabilities))
-        covered = {f"{level:g}": metrics.coverage(self.truth, *self.bounds(level)) for level in self.settings.level}
-        return {"quantile_loss": None if np.isnan(loss) else loss, "coverage": covered}
+        covered = ((level, metrics.coverage(self.truth, *self.bounds(level))) for level in self.settings.level)
+        return {"quantile_loss": _known(loss), "coverage": {f"{level:g}": _known(share) for level, share in covered}}
 
     def bounds(self, level: float) -> tuple[Values, Values]:
         """Lower and upper bound of a level, (W, H) each."""
@@ -118,3 +118,8 @@ def evaluate(
     naive = seasonal_naive(panel, series, cutoffs, season, shape.horizon)
     scale = naive_error(panel, until, season)[series]
     return Backtest(panel, series, cutoffs, values, quantiles, naive, scale, fitted.probabilities, settings, season)
+
+
+def _known(value: float) -> float | None:
+    """None for what is undefined, as JSON has it."""
+    return None if np.isnan(value) else value

@@ -1,6 +1,7 @@
 """One honest sentence: is the model better than repeating the last season, and is that more than luck?"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,9 +40,9 @@ def judge(backtest: Backtest) -> Verdict:
     seen = weight > 0
     gain = np.where(both, naive - ours, 0).sum(1)[seen]
     base = float(np.where(both, naive, 0).sum())
-    count = _apart(backtest)
-    if base == 0 or count < LEAST:
-        reason = "the seasonal naive makes no error" if base == 0 else f"only {count} windows do not overlap"
+    count = _apart(backtest, seen)
+    if count < LEAST or base == 0:
+        reason = f"only {count} windows do not overlap" if count < LEAST else "the seasonal naive makes no error"
         return Verdict(False, f"Not enough evidence: {reason}.", 0.0, 0.0)
     skill = 100 * float(gain.sum()) / base
     margin = 100 * LUCK * float(gain.std(ddof=1)) * len(gain) / base / float(np.sqrt(count))
@@ -55,10 +56,11 @@ def judge(backtest: Backtest) -> Verdict:
     )
 
 
-def _apart(backtest: Backtest) -> int:
-    """How many windows there would be without overlap, over all series."""
-    horizon, count = backtest.truth.shape[1], 0
-    for series in np.unique(backtest.series):
-        cutoffs = backtest.cutoffs[backtest.series == series]
-        count += min(len(cutoffs), int((cutoffs.max() - cutoffs.min()) // horizon) + 1)
+def _apart(backtest: Backtest, seen: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
+    """How many observed windows can be chosen so that no two of a series overlap."""
+    count, end = 0, dict[int, int]()
+    for series, cutoff in sorted(zip(backtest.series[seen].tolist(), backtest.cutoffs[seen].tolist(), strict=True)):
+        if cutoff >= end.get(series, cutoff):
+            count += 1
+            end[series] = cutoff + backtest.truth.shape[1]
     return count

@@ -42,11 +42,11 @@ class Gates(NamedTuple):
 
 @dataclass(frozen=True)
 class Weights:
-    """One layer's weights, rows in torch's order: input, forget, candidate, output."""
+    """One layer's weights, G = 4 U rows in torch's order: input, forget, candidate, output."""
 
-    x: Float[Tensor, "4U I"]
-    h: Float[Tensor, "4U U"]
-    b: Float[Tensor, "4U"]
+    x: Float[Tensor, "G I"]
+    h: Float[Tensor, "G U"]
+    b: Float[Tensor, "G"]
 
 
 def cell(x: Float[Tensor, "B I"], state: State, weights: Weights) -> tuple[State, Gates]:

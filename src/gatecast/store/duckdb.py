@@ -15,7 +15,7 @@ from sqlglot import exp
 from gatecast.config import SourceSettings
 from gatecast.errors import DataError, StoreError, UsageError, some
 from gatecast.store import Kind
-from gatecast.store.query import SOURCE, column, relation, render
+from gatecast.store.query import SOURCE, column, relation, render, user_sql
 
 BATCH_ROWS = 500_000
 READERS = {
@@ -26,19 +26,15 @@ READERS = {
     ".json": "read_json",
     ".jsonl": "read_json",
 }
+FINE = ("TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE")
 DATABASES = (".duckdb", ".db", ".ddb")
-FRAME = "frame"
+FRAME, DATA = "frame", "data"
 
 _NUMBERS = (
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"),
     *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),
 )
 _KINDS: dict[str, Kind] = {
-    "TIMESTAMP WITH TIME ZONE": "instant",
-    "TIMESTAMP": "local",
-    "TIMESTAMP_S": "local",
-    "TIMESTAMP_MS": "local",
-    "TIMESTAMP_NS": "local",
     "DATE": "date",
     "BOOLEAN": "boolean",
     "VARCHAR": "text",
@@ -63,7 +59,7 @@ class DuckDBStore:
     def __init__(self, path: str, *, write: bool = False) -> None:
         self.url = f"duckdb:{os.path.abspath(path)}"
         self.path = path
-        self.default: str | None = None
+        self.default: exp.Table | None = None
         self.reader = next((READERS[ending] for ending in READERS if path.lower().endswith(ending)), None)
         if self.reader is None and not path.lower().endswith(DATABASES):
             raise UsageError(f"cannot tell what {path!r} holds: its name must end in {some([*DATABASES, *READERS])}")
@@ -73,12 +69,11 @@ class DuckDBStore:
             self.connection = duckdb.connect(":memory:" if self.reader else path, read_only=not (write or self.reader))
             self.connection.execute("SET TimeZone = 'UTC'")
             if self.reader and not write:
-                self.default = (
-                    Path(path).name.partition(".")[0] if len(glob(path)) == 1 and glob(path)[0] == path else "data"
-                )
+                name = Path(path).name.partition(".")[0] if glob(path) == [path] else ""
                 rows: duckdb.DuckDBPyRelation = getattr(self.connection, self.reader)(path)
-                for name in {self.default, "data"}:
-                    rows.create_view(name)
+                for view in {name or DATA, DATA}:
+                    rows.create_view(view)
+                self.default = _table(DATA)
             elif len(tables := self._tables()) == 1:
                 self.default = tables[0]
 
@@ -86,30 +81,28 @@ class DuckDBStore:
     def of_frame(cls, frame: pa.Table) -> Self:
         """A frame in memory as a table named `frame`."""
         store = cls.__new__(cls)
-        store.url, store.path, store.default, store.reader = "", "the frame", FRAME, None
+        store.url, store.path, store.default, store.reader = "", "the frame", _table(FRAME), None
         store.connection = duckdb.connect(":memory:")
         store.connection.execute("SET TimeZone = 'UTC'")
-        store.connection.register(FRAME, frame)
+        with _translated(store.path):
+            store.connection.register(FRAME, frame)
         return store
 
     def columns(self, source: SourceSettings) -> dict[str, Kind]:
         """See `Store.columns`."""
         with _translated(self.path, self._tables):
-            rows = self._run(self.text(source, exp.select("*").from_(SOURCE).limit(0)))
-            return {name: _kind(str(type_)) for name, type_ in zip(rows.columns, rows.types, strict=True)}
+            types = self._types(self.text(source, exp.select("*").from_(SOURCE)))
+            return {name: _kind(type_) for name, type_ in types.items()}
 
     def read(self, source: SourceSettings, query: exp.Select) -> pa.RecordBatchReader:
         """See `Store.read`."""
         with _translated(self.path, self._tables):
-            reader: pa.RecordBatchReader = self._run(self.text(source, query)).to_arrow_reader(BATCH_ROWS)
+            reader: pa.RecordBatchReader = self.connection.sql(self.text(source, query)).to_arrow_reader(BATCH_ROWS)
             return pa.RecordBatchReader.from_batches(reader.schema, self._batches(reader))
 
     def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         with _translated(self.path):
             yield from reader
-
-    def _run(self, sql: str) -> Any:
-        return self.connection.sql(sql)
 
     def text(self, source: SourceSettings, query: exp.Select) -> str:
         """See `Store.text`."""
@@ -119,8 +112,18 @@ class DuckDBStore:
             if len(statements) != 1 or statements[0].type.name != "SELECT":
                 raise UsageError(f"the query must be one SELECT, got {len(statements)} statements: {source.sql!r}")
         elif source.table is None and self.default is None:
-            raise UsageError(f"say which table of {self.path}: --table {' or --table '.join(self._tables()) or 'NAME'}")
-        return render(query, source, self.default, "duckdb")
+            raise UsageError(f"say which table of {self.path} with --table: {some(map(_plain, self._tables()))}")
+        rows = user_sql(source, self.default, "duckdb")
+        # Times to the nanosecond, as pandas writes them, are a type that few functions take.
+        fine = [column(name).sql("duckdb") for name, type_ in self._types(rows).items() if type_ in FINE]
+        if fine:
+            narrow = ", ".join(f"CAST({name} AS TIMESTAMPTZ) AS {name}" for name in fine)
+            rows = f"SELECT * REPLACE ({narrow}) FROM (\n{rows}\n)"
+        return render(query, rows, "duckdb")
+
+    def _types(self, sql: str) -> dict[str, str]:
+        rows = self.connection.sql(f"SELECT * FROM (\n{sql}\n) LIMIT 0")
+        return dict(zip(rows.columns, map(str, rows.types), strict=True))
 
     def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
         """See `Store.write`."""
@@ -178,10 +181,9 @@ class DuckDBStore:
         finally:
             beside.unlink(missing_ok=True)
 
-    def _tables(self) -> list[str]:
-        return [
-            name for (name,) in self.connection.execute("SELECT table_name FROM information_schema.tables").fetchall()
-        ]
+    def _tables(self) -> list[exp.Table]:
+        query = "SELECT table_schema, table_name FROM information_schema.tables ORDER BY ALL"
+        return [_table(name, schema) for schema, name in self.connection.execute(query).fetchall()]
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -194,8 +196,19 @@ class DuckDBStore:
         self.close()
 
 
+def _table(name: str, schema: str = "main") -> exp.Table:
+    return exp.table_(name, db=None if schema == "main" else schema, quoted=True)
+
+
+def _plain(table: exp.Table) -> str:
+    return ".".join(filter(None, [table.db, table.name]))
+
+
 def _kind(type_: str) -> Kind:
-    return _KINDS.get(type_.partition("(")[0], "other")
+    name = type_.partition("(")[0]
+    if name.startswith("TIMESTAMP"):
+        return "instant" if "TZ" in name or "WITH TIME ZONE" in name else "local"
+    return _KINDS.get(name, "other")
 
 
 @contextmanager
@@ -204,7 +217,7 @@ def _translated(path: str, tables: Any = None) -> Iterator[None]:
     try:
         yield
     except duckdb.CatalogException as error:
-        known = f"; there are: {some(tables())}" if tables else ""
+        known = f"; there are: {some(map(_plain, tables()))}" if tables else ""
         raise StoreError(f"{path}: {_reason(error)}{known}") from None
     except (duckdb.Error, OSError) as error:
         raise StoreError(f"{path}: {_reason(error)}") from None

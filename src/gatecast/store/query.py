@@ -7,12 +7,13 @@ ordered: ORDER BY would force a warehouse into a single stream, and the panel so
 from typing import Literal
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import TokenType, exp
 
 from gatecast.config import Aggregate, SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.store import Kind
 
+Dialect = Literal["duckdb", "bigquery"]
 SOURCE = "gatecast_source"
 """The name under which queries here see the user's table or query."""
 
@@ -33,9 +34,9 @@ def series_query(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggr
     (float64, NULL where every target was), `row_count` (how many rows made it).
     """
     time, target = column(source.time), column(source.target) if source.target else exp.null()
-    value = _sql(AGGREGATES[aggregate], t=time, y=exp.cast(target, "DOUBLE"))
+    value = _sql(AGGREGATES[aggregate], t=_time(time, kind), y=exp.cast(target, "DOUBLE"))
     keys = [exp.alias_(column(name), f"key_{i}") for i, name in enumerate(source.series)]
-    selected = exp.select(*keys, _sql(f"{_step(kind, grid)} AS step", t=_time(time, kind)))
+    selected = exp.select(*keys, _sql(f"{_step(kind, grid)} AS step", t=_time(time, kind), zone=_zone(grid.timezone)))
     selected = selected.select(
         exp.alias_(exp.cast(value, "DOUBLE"), "value"), exp.alias_(exp.Count(this=exp.Star()), "row_count")
     )
@@ -63,7 +64,7 @@ def spacing_query(source: SourceSettings, kind: Kind, timezone: str | None) -> e
     since 1970), and over the rows that end such a gap: `midnight`, `first_day`,
     `last_day`, `weekday` (each true if it holds for all of them).
     """
-    wall = _sql(_wall(kind, timezone), t=_time(column(source.time), kind))
+    wall = _sql(_wall(kind), t=_time(column(source.time), kind), zone=_zone(timezone))
     keys: list[exp.Expression] = [column(name) for name in source.series]
     times = exp.select(exp.alias_(wall, "t"), *[exp.alias_(key, f"key_{i}") for i, key in enumerate(keys)]).from_(
         SOURCE
@@ -114,17 +115,27 @@ def relation(name: str) -> exp.Table:
     return exp.Table(this=table, db=schema, catalog=catalog)
 
 
-def render(
-    query: exp.Select, source: SourceSettings, default: str | None, dialect: Literal["duckdb", "bigquery"]
-) -> str:
-    """The query as SQL, with the user's table or query in the place of `SOURCE`.
+def user_sql(source: SourceSettings, default: exp.Table | None, dialect: Dialect) -> str:
+    """The user's query as it is, the only text that is; or all rows of the user's table."""
+    if source.sql is not None:
+        return _unended(source.sql, dialect)
+    table = relation(source.table) if source.table else default
+    assert table is not None
+    return exp.select("*").from_(table).sql(dialect)
 
-    The user's own SQL is the only text that is taken as it is.
-    """
-    table = relation(source.table) if source.table else exp.table_(default or "", quoted=True)
-    user = source.sql or exp.select("*").from_(table).sql(dialect)
-    # On lines of its own, so that a closing comment in it ends before our parenthesis.
-    return f"WITH {SOURCE} AS (\n{user.rstrip().rstrip(';')}\n)\n{query.sql(dialect, pretty=True)}"
+
+def render(query: exp.Select, rows: str, dialect: Dialect) -> str:
+    """The query as SQL, with the user's rows in the place of `SOURCE`."""
+    # On lines of their own, so that a closing comment in them ends before our parenthesis.
+    return f"WITH {SOURCE} AS (\n{rows}\n)\n{query.sql(dialect, pretty=True)}"
+
+
+def _unended(sql: str, dialect: Dialect) -> str:
+    """A statement without the semicolon that ends it."""
+    tokens = sqlglot.tokenize(sql, read=dialect)
+    while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
+        sql = sql[: tokens.pop().start]
+    return sql
 
 
 def _sql(template: str, **names: exp.Expression) -> exp.Expression:
@@ -140,9 +151,13 @@ def _time(time: exp.Column, kind: Kind) -> exp.Expression:
     return _sql("SAFE_CAST(t AS DATETIME)", t=time) if kind == "text" else time
 
 
-def _wall(kind: Kind, timezone: str | None) -> str:
-    """The wall-clock time of `t` in the zone, as GoogleSQL."""
-    return f"DATETIME(t, '{timezone or 'UTC'}')" if kind == "instant" else "CAST(t AS DATETIME)"
+def _wall(kind: Kind) -> str:
+    """The wall-clock time of `t` in `zone`, as GoogleSQL."""
+    return "DATETIME(t, zone)" if kind == "instant" else "CAST(t AS DATETIME)"
+
+
+def _zone(timezone: str | None) -> exp.Expression:
+    return exp.Literal.string(timezone or "UTC")
 
 
 def _step(kind: Kind, grid: Grid) -> str:
@@ -150,7 +165,7 @@ def _step(kind: Kind, grid: Grid) -> str:
     frequency = grid.frequency
     if frequency.elapsed and kind == "instant":
         return _floor(f"UNIX_MICROS(t) + {(grid.lead - frequency.phase) * 1_000_000}", frequency.multiple * 1_000_000)
-    wall = _wall(kind, grid.timezone)
+    wall = _wall(kind)
     if frequency.unit == "second":
         return _floor(f"UNIX_MICROS(TIMESTAMP({wall})) - {frequency.phase * 1_000_000}", frequency.multiple * 1_000_000)
     return _floor(f"{_units(frequency, wall)} - {frequency.phase}", frequency.multiple)

@@ -1,0 +1,132 @@
+"""Forecasts beside the truth, and their metrics, against loops."""
+
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from gatecast.config import ForecastSettings
+from gatecast.data.scaling import Scaler
+from gatecast.evaluation.backtest import Backtest, evaluate
+from gatecast.fitted import Fitted
+from gatecast.nn.network import Network, Shape
+
+PROBABILITIES = (0.1, 0.25, 0.5, 0.75, 0.9)
+SETTINGS = ForecastSettings(horizon=2, level=(80, 50))
+NAN = np.nan
+
+
+@pytest.fixture
+def found(make_panel):
+    """Four windows of two series, in no order; one truth was not observed, one series has no error scale."""
+    quantiles = np.array([[10, 20], [11, 19], [5, 6], [12, 30]], np.float32)[..., None] + np.array([-4, -1, 0, 2, 3])
+    return Backtest(
+        panel=make_panel(np.arange(30.0), np.arange(40.0), starts=[100, 100]),
+        series=np.array([1, 0, 1, 0]),
+        cutoffs=np.array([110, 111, 112, 113]),
+        truth=np.array([[12, NAN], [11, 17], [-2, 6], [9, 9]], np.float32),
+        quantiles=quantiles.astype(np.float32),
+        naive=np.array([[8, 8], [10, 10], [4, 4], [NAN, 9]], np.float32),
+        scale=np.array([NAN, 2.0, NAN, 2.0]),
+        probabilities=PROBABILITIES,
+        settings=SETTINGS,
+        season=1,
+    )
+
+
+def test_metrics_over_all_and_for_each_series(found):
+    metrics = found.metrics()
+    assert (metrics["windows"], metrics["horizon"], metrics["season"]) == (4, 2, 1)
+    errors = np.array([-2, 0, 2, 7, 0, 3, 21])  # forecast - truth, without the one not observed
+    size = np.array([12, 11, 17, 2, 6, 9, 9])
+    overall = metrics["overall"]
+    assert overall["mae"] == pytest.approx(np.abs(errors).mean())
+    assert overall["rmse"] == pytest.approx(np.sqrt((errors**2).mean()))
+    assert overall["bias"] == pytest.approx(errors.mean())
+    assert overall["wape"] == pytest.approx(np.abs(errors).sum() / size.sum())
+    assert overall["accuracy"] == pytest.approx(100 - 100 * np.abs(errors).sum() / size.sum())
+    assert overall["mase"] == pytest.approx((0 + 2 + 3 + 21) / 2 / 4)  # of series s0 only
+    assert overall["coverage"] == {"50": pytest.approx(100 * 3 / 7), "80": pytest.approx(100 * 5 / 7)}
+    naive = metrics["seasonal_naive"]
+    assert naive["mae"] == pytest.approx(np.abs([-4, -1, -7, 6, -2, 0]).mean())
+    rows = {row["series"]: row for row in metrics["series"]}
+    assert list(rows) == ["s0", "s1"]
+    assert {name: row["windows"] for name, row in rows.items()} == {"s0": 2, "s1": 2}
+    assert rows["s0"]["mae"] == pytest.approx((0 + 2 + 3 + 21) / 4)
+    assert rows["s1"]["mae"] == pytest.approx((2 + 7 + 0) / 3)
+    assert rows["s1"]["mase"] is None
+    assert rows["s1"]["seasonal_naive"]["mae"] == pytest.approx((4 + 6 + 2) / 3)
+
+
+def test_quantile_loss_is_the_loop(found):
+    total, size = 0.0, 0.0
+    for truth, quantiles in zip(found.truth.ravel(), found.quantiles.reshape(8, 5), strict=True):
+        if not np.isnan(truth):
+            size += abs(truth)
+            for probability, quantile in zip(PROBABILITIES, quantiles, strict=True):
+                total += 2 * max(probability * (truth - quantile), (probability - 1) * (truth - quantile))
+    assert found.metrics()["overall"]["quantile_loss"] == pytest.approx(total / 5 / size)
+
+
+def test_points_and_bounds(found):
+    assert found.points.tolist() == [[10, 20], [11, 19], [5, 6], [12, 30]]
+    low, high = found.bounds(50)
+    assert (low[0].tolist(), high[3].tolist()) == ([9, 19], [14, 32])
+    low, high = found.bounds(80)
+    assert (low[2].tolist(), high[0].tolist()) == ([1, 2], [13, 23])
+
+
+def test_rows_hold_everything_beside_each_other(found):
+    rows = found.to_arrow()
+    bounds = [f"quantile_{probability:g}" for probability in PROBABILITIES]
+    names = ["name", "cutoff", "forecast_timestamp", "step", "actual", "forecast_value", *bounds, "seasonal_naive"]
+    assert rows.column_names == names
+    assert rows["name"].to_pylist() == ["s1"] * 2 + ["s0"] * 2 + ["s1"] * 2 + ["s0"] * 2
+    assert rows["cutoff"].to_pylist()[::2] == [datetime(1970, 1, 5, hour) for hour in (14, 15, 16, 17)]
+    assert rows["forecast_timestamp"].to_pylist()[:3] == [datetime(1970, 1, 5, hour) for hour in (15, 16, 16)]
+    assert rows["step"].to_pylist() == [1, 2] * 4
+    assert rows["actual"].to_pylist() == [12, None, 11, 17, -2, 6, 9, 9]
+    assert rows["forecast_value"].to_pylist() == [10, 20, 11, 19, 5, 6, 12, 30]
+    assert rows["quantile_0.9"].to_pylist() == [13, 23, 14, 22, 8, 9, 15, 33]
+    assert rows["seasonal_naive"].to_pylist() == [8, 8, 10, 10, 4, 4, None, 9]
+
+
+def test_nothing_observed_has_no_metrics(make_panel):
+    nothing, ones = np.full((1, 2), NAN, np.float32), np.ones((1, 2, 5), np.float32)
+    at = np.array([0]), np.array([5])
+    backtest = Backtest(make_panel([1.0]), *at, nothing, ones, nothing, np.ones(1), PROBABILITIES, SETTINGS, 1)
+    overall = backtest.metrics()["overall"]
+    assert overall["mae"] is overall["wape"] is overall["mase"] is overall["quantile_loss"] is None
+    assert all(share is None for share in overall["coverage"].values())
+
+
+def repeating(horizon=2):
+    """Weights that repeat the last value and know no uncertainty but their own smallest."""
+    shape = Shape(4, horizon, 2, 0, PROBABILITIES, (1,), 4, 1, 0.0, False)
+    shifts = torch.zeros(horizon, len(PROBABILITIES))
+    return Fitted(Network(shape).eval(), Scaler("window"), (), PROBABILITIES, shifts, np.array([0, 0]))
+
+
+def test_each_window_is_forecast_from_its_own_cutoff(make_panel):
+    values = np.cumsum(np.random.default_rng(0).normal(0, 3, 30)) + 20
+    panel = make_panel(values, values[::-1], starts=[0, 50])
+    series, cutoffs = np.array([0, 1, 0, 1]), np.array([10, 60, 27, 79])
+    found = evaluate(repeating(), panel, series, cutoffs, np.array([9, 59]), 1, SETTINGS)
+    last = [values[10], values[::-1][10], values[27], values[0]]
+    assert found.points == pytest.approx(np.array([last, last]).T, rel=1e-4)
+    assert found.naive == pytest.approx(np.array([last, last]).T, rel=1e-6)
+    truth = [[values[11], values[12]], [values[::-1][11], values[::-1][12]], [values[28], values[29]], [NAN, NAN]]
+    assert found.truth == pytest.approx(np.array(truth), rel=1e-6, nan_ok=True)
+    scales = [np.abs(np.diff(part[:10].astype(np.float32))).mean() for part in (values, values[::-1])]
+    assert found.scale == pytest.approx([scales[0], scales[1]] * 2, rel=1e-5)
+
+
+def test_a_panel_without_series_columns(make_panel):
+    panel = make_panel(np.arange(20.0))
+    alone = type(panel)(panel.grid, pa.table({}), panel.values, panel.offsets, panel.starts)
+    found = evaluate(repeating(), alone, np.array([0]), np.array([15]), np.array([15]), 1, SETTINGS)
+    assert found.to_arrow().column_names[0] == "cutoff"
+    assert found.metrics()["series"][0]["series"] == "the series"
+    assert found.to_arrow()["actual"].to_pylist() == [16, 17]

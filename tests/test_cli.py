@@ -1,0 +1,262 @@
+"""The command line: settings in, data to stdout, everything else to stderr."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer
+
+from gatecast import Config, audit, backtest, cli, fit, load, pipeline
+from gatecast.config import TABLES, all_names
+
+SOURCE = {"table": "t", "time": "at", "target": "y", "series": "name"}
+TINY = {"horizon": 6, "epochs": 2, "steps": 4, "hidden": 8}
+DATES = ("2024-01-11 03:00", "2024-01-05 00:00", "2024-01-20 00:00")
+HEAVY = ("torch", "duckdb", "pyarrow", "matplotlib", "numpy", "sqlglot")
+
+
+def options(settings):
+    return [part for name, value in settings.items() for part in (f"--{name}", str(value))]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a database of two hourly series and a run."""
+    folder = tmp_path_factory.mktemp("place")
+    steps, name = np.tile(np.arange(240), 2), np.repeat(np.arange(2), 240)
+    values = 10 + 5 * name + 3 * np.sin(steps * np.pi / 12) + np.random.default_rng(0).normal(0, 0.3, 480)
+    times = np.datetime64("2024-01-01", "us") + steps * np.timedelta64(1, "h")
+    with duckdb.connect(str(folder / "shop.duckdb")) as connection:
+        connection.register("rows", pa.table({"at": times, "name": [f"s{i}" for i in name], "y": values}))
+        connection.execute("CREATE TABLE t AS SELECT * FROM rows")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        fit("shop.duckdb", run="run", **SOURCE, **TINY)
+    return folder
+
+
+@pytest.fixture
+def call(place, monkeypatch, capsysbinary):
+    """Run the command line in the folder; what it prints as data, and what it says."""
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("GATECAST_DEBUG", raising=False)
+
+    def run(*arguments, stdin=""):
+        monkeypatch.setattr(sys, "argv", ["gatecast", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, said = capsysbinary.readouterr()
+        assert left.value.code == 0, said.decode()
+        return out, said.decode()
+
+    return run
+
+
+@pytest.fixture
+def expected(place, monkeypatch):
+    """What Python forecasts from the run."""
+    monkeypatch.chdir(place)
+    model = load("run")
+
+    def forecast(**asked):
+        return model.forecast(pipeline.newest(model), **asked).to_pandas()
+
+    return forecast
+
+
+def frame(out):
+    found = pd.read_csv(io.BytesIO(out), parse_dates=["forecast_timestamp", "cutoff"])
+    return found.astype({"forecast_timestamp": "datetime64[us]", "cutoff": "datetime64[us]"})
+
+
+def python(*arguments, **kwargs):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, **kwargs)
+
+
+def test_help_needs_nothing_heavy():
+    code = f"""
+import sys
+from gatecast.cli import main
+sys.argv = ["gatecast", sys.argv[1]]
+try:
+    main()
+except SystemExit as left:
+    assert left.code == 0
+heavy = [name for name in {HEAVY} if name in sys.modules]
+assert not heavy, heavy
+"""
+    ended = python("-c", code, "--help")
+    assert ended.returncode == 0, ended.stderr
+    for verb in ("audit", "fit", "test", "forecast", "backtest", "inspect", "report", "demo"):
+        assert re.search(rf"\b{verb}\b", ended.stdout)
+
+
+def test_every_setting_has_an_option_and_help():
+    parameters = {part.name: part for part in typer.main.get_command(cli.app).commands["fit"].params}
+    assert set(all_names()) - {"url"} <= set(parameters)
+    for table in TABLES.values():
+        for name, field in table.model_fields.items():
+            assert field.description, name
+            if name != "url":
+                assert parameters[name].opts == ["--" + name.replace("_", "-")]
+                assert parameters[name].help.startswith(field.description)
+    assert parameters["refit"].secondary_opts == ["--no-refit"]
+    for command in typer.main.get_command(cli.app).commands.values():
+        assert command.help
+        assert all(getattr(part, "help", None) for part in command.params), command.name
+
+
+GIVEN = {
+    "table": "t", "time": "at", "target": "y", "since": "2024-01-02", "until": "2024-02-01", "freq": "h",
+    "timezone": "UTC", "aggregate": "max", "horizon": 3, "metric": "mae", "recipe": "classic", "context": 10,
+    "segment": 2, "scaling": "robust", "hidden": 7, "layers": 2, "dropout": 0.3, "seed": 4, "device": "cpu",
+    "time_limit": 90.0, "epochs": 5, "steps": 6, "batch": 9, "rate": 0.5, "patience": 3, "test": 0.2,
+}  # fmt: skip
+LISTS = {"series": ("a", "b"), "level": (50.0, 90.0), "seasons": (3, 9)}
+
+
+def test_every_option_reaches_its_setting(call, monkeypatch):
+    seen = []
+
+    def fit(config, **_):
+        seen.append(config)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(pipeline, "fit", fit)
+    given = [part for name, value in GIVEN.items() for part in (f"--{name.replace('_', '-')}", value)]
+    given += [part for name, values in LISTS.items() for value in values for part in (f"--{name}", value)]
+    call("fit", "shop.duckdb", "--run", "new", "--no-refit", *given)
+    assert GIVEN.keys() | LISTS.keys() | {"refit", "url", "sql"} == set(all_names())
+    assert seen[0] == Config.from_options("shop.duckdb", GIVEN | LISTS | {"refit": False})
+    call("fit", "shop.duckdb", "--run", "new", "--sql", "FROM t")
+    assert seen[1] == Config.from_options("shop.duckdb", {"sql": "FROM t"})
+
+
+def test_options_win_over_a_file_of_settings(call, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(pipeline, "audit", lambda config: seen.append(config) or sys.exit(0))
+    text = '[source]\nurl = "a.csv"\ntime = "at"\nseries = ["x", "z"]\n[forecast]\nhorizon = 3\nlevel = 90\n'
+    (tmp_path / "settings.toml").write_text(text)
+    call("audit", tmp_path / "settings.toml", "--time", "day", "--level", "50", "--freq", "D")
+    assert seen == [
+        Config.from_options("a.csv", {"time": "day", "series": ["x", "z"], "horizon": 3, "level": [50], "freq": "D"})
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet", "table"])
+def test_every_form_holds_the_same_rows(call, expected, form):
+    out, said = call("forecast", "run", "--horizon", 7, "--format", form)
+    rows = expected(horizon=7)
+    assert said == ""
+    if form == "csv":
+        pd.testing.assert_frame_equal(frame(out), rows)
+    elif form == "parquet":
+        pd.testing.assert_frame_equal(pq.read_table(io.BytesIO(out)).to_pandas(), rows)
+    elif form == "json":
+        times = {name: rows[name].map(lambda time: time.isoformat()) for name in ("forecast_timestamp", "cutoff")}
+        assert json.loads(out) == rows.assign(**times).to_dict("records")
+    else:
+        head, *lines = (re.split(r"\s{2,}", line.strip()) for line in out.decode().splitlines())
+        assert head == list(rows.columns)
+        shown = [[f"{v:,.4g}" if isinstance(v, float) else str(v) for v in row] for row in rows.itertuples(index=False)]
+        assert lines == shown
+
+
+def test_a_long_table_says_what_it_left_out(call):
+    out, said = call("forecast", "run", "--horizon", 20)
+    assert len(out.splitlines()) == 61
+    assert "the first 60 of 80 rows; --format csv gives all" in said
+
+
+def test_dates_from_the_command_line_from_stdin_and_from_a_file(call, expected, tmp_path):
+    rows = expected(at=DATES)
+    (tmp_path / "dates").write_text(f"{DATES[1]}\n\n {DATES[2]} \n")
+    for arguments, stdin in (
+        ([part for date in DATES for part in ("--at", date)], ""),
+        (["--at", "-"], "\n".join(DATES)),
+        (["--at", DATES[0], "--at", tmp_path / "dates"], ""),
+    ):
+        out, _ = call("forecast", "run", *arguments, "--format", "csv", stdin=stdin)
+        pd.testing.assert_frame_equal(frame(out), rows)
+    out, _ = call("forecast", "run", "--as-of", "2024-01-05 00:00", "--series", "s1", "--format", "csv")
+    pd.testing.assert_frame_equal(frame(out), expected(as_of="2024-01-05 00:00", series=["s1"]))
+
+
+def test_forecasts_are_written_once_however_often(call, expected, place):
+    for _ in range(2):
+        out, said = call("forecast", "run", "--at", DATES[0], "--to", "shop.duckdb", "--into", "forecasts")
+        assert out == b""
+        assert "wrote 4 rows to shop.duckdb forecasts" in said
+    with duckdb.connect(str(place / "shop.duckdb"), read_only=True) as connection:
+        found = connection.sql("FROM forecasts ORDER BY name, confidence_level").df()
+    pd.testing.assert_frame_equal(found, expected(at=DATES[:1]))
+    call("forecast", "run", "--to", "out.parquet")
+    pd.testing.assert_frame_equal(pq.read_table(place / "out.parquet").to_pandas(), expected())
+
+
+def test_fit_tells_its_steps_on_stderr_and_its_metrics_on_stdout(call, place):
+    arguments = ["fit", "shop.duckdb", "--run", "new", *options(SOURCE), *options(TINY)]
+    out, said = call(*arguments, "--format", "json")
+    assert json.loads(out)["metrics"] == json.loads((place / "new" / "metrics.json").read_text())
+    assert re.findall(r"^ ?(\d+)/11 ", said, re.MULTILINE) == [str(number) for number in range(1, 11)]
+    assert "training, epoch 1 of 2: loss " in said
+    assert "next: gatecast forecast new" in said
+    out, _ = call(*arguments, "--overwrite")
+    assert "seasonal naive" in out.decode()
+
+
+def test_audit_prints_facts_and_findings(call):
+    arguments = ["audit", "shop.duckdb", *options(SOURCE)]
+    out, said = call(*arguments, "--format", "json")
+    assert json.loads(out) == json.loads(json.dumps(audit("shop.duckdb", **SOURCE).to_dict()))
+    assert said == ""
+    text = call(*arguments)[0].decode()
+    assert "480 rows, 2 series, 2024-01-01 00:00 to 2024-01-10 23:00" in text
+    assert "frequency h (inferred: fits 100.0% of the gaps), zone none" in text
+    assert "series too short to test" in call(*arguments, "--horizon", 80)[0].decode()
+
+
+def test_test_and_backtest_print_their_evidence(call, place):
+    told = json.loads((place / "run" / "metrics.json").read_text())
+    assert json.loads(call("test", "run", "--format", "json")[0]) == told
+    text = call("test", "run")[0].decode()
+    assert told["verdict"]["sentence"] in text
+    assert f"the 80 % intervals cover {told['overall']['coverage']['80']:.1f} %" in text
+    arguments = ["backtest", "shop.duckdb", "--windows", "3", *options(SOURCE), *options(TINY)]
+    rows = backtest("shop.duckdb", windows=3, **SOURCE, **TINY).to_arrow().to_pandas()
+    pd.testing.assert_frame_equal(frame(call(*arguments, "--format", "csv")[0]), rows, check_dtype=False, rtol=1e-6)
+    assert re.search(r"mae +\d", call(*arguments)[0].decode())
+
+
+def test_inspect_and_report_write_what_they_say(call, place, monkeypatch):
+    out, said = call("inspect", "run", "--series", "s1", "--figure", "gates.png", "--format", "csv")
+    rows = pd.read_csv(io.BytesIO(out))
+    assert sorted(rows["unit"]) == list(range(8))
+    assert rows["half_life_steps"].is_monotonic_decreasing
+    assert "read 24 steps in segments of 24" in said
+    assert (place / "gates.png").read_bytes().startswith(b"\x89PNG")
+    opened = []
+    monkeypatch.setattr(typer, "launch", opened.append)
+    out, said = call("report", "run", "--open")
+    assert (out, said.strip()) == (b"", "wrote run/report.html")
+    assert opened == ["run/report.html"]
+    assert (place / "run" / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_version_and_debug(place):
+    ended = python("-m", "gatecast", "--version")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"gatecast {version('gatecast')}\n", "")
+    ended = python("-m", "gatecast", "--debug", "forecast", "nowhere", cwd=place)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Traceback" in ended.stderr
+    assert "RunError: no run at nowhere" in ended.stderr

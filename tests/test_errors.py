@@ -1,0 +1,197 @@
+"""Every bad input: its exit code, one clear message on stderr, nothing on stdout, never a traceback."""
+
+import sys
+
+import duckdb
+import pytest
+
+from gatecast import cli
+from gatecast.errors import SHOWN, DataError, GatecastError, RunError, StoreError, TrainingError, UsageError, some
+
+FIT = ["fit", "shop.duckdb", "--time", "day", "--target", "y", "--run", "new"]
+TABLES = {
+    "good": "SELECT DATE '2024-01-01' + i::INTEGER AS day, (i % 7 + i / 100)::DOUBLE AS y FROM range(60) r(i)",
+    "words": "SELECT day, 'much' AS y FROM good",
+    "unreadable": "SELECT 'day ' || day AS day, y FROM good",
+    "partly": "SELECT CASE WHEN y < 1 THEN 'n/a' ELSE day::VARCHAR END AS day, y FROM good",
+    "empty": "SELECT * FROM good WHERE false",
+    "missing": "SELECT day, NULL::DOUBLE AS y FROM good",
+    "infinite": "SELECT day, CASE WHEN y > 6 THEN 'inf'::DOUBLE ELSE y END AS y FROM good",
+    "numbered": "SELECT 20240101 AS day, y FROM good",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a database of good and bad tables, settings files and a run."""
+    folder = tmp_path_factory.mktemp("place")
+    with duckdb.connect(str(folder / "shop.duckdb")) as connection:
+        for name, query in TABLES.items():
+            connection.execute(f"CREATE TABLE {name} AS {query}")
+        connection.execute(f"COPY good TO '{folder / 'good.csv'}'")
+    (folder / "good.toml").write_text('[source]\nurl = "shop.duckdb"\ntable = "good"\ntime = "day"\ntarget = "y"\n')
+    (folder / "typo.toml").write_text('[source]\nurl = "shop.duckdb"\n[training]\nepoks = 3\n')
+    (folder / "torn.toml").write_text("[source\n")
+    (folder / "notes.txt").write_text("no table")
+    (folder / "taken").mkdir()
+    return folder
+
+
+@pytest.fixture
+def call(place, monkeypatch, capsys):
+    """Run the command line in the folder; its exit code, stdout and stderr."""
+    monkeypatch.chdir(place)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["gatecast", *arguments])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def trained(place, call):
+    if not (place / "run").exists():
+        tiny = ["--epochs", "1", "--steps", "2", "--hidden", "4", "--horizon", "3"]
+        code, _, said = call("fit", "good.toml", "--run", "run", *tiny)
+        assert code == 0, said
+
+
+def refused(call, arguments, code, *phrases):
+    found, out, said = call(*arguments)
+    assert (found, out) == (code, ""), said
+    assert f"\n{said}".count("\ngatecast: ") == 1
+    assert "Traceback" not in said
+    for phrase in phrases:
+        assert phrase in said
+
+
+def good(*options, table="good"):
+    return [*FIT, "--table", table, *options]
+
+
+H = ("--horizon", "3")
+NEW = (*H, "--run", "new")
+CASES = {
+    "missing column": (["fit", "good.csv", "--time", "day", "--target", "z", *NEW], 1, ["no column 'z'", "day, y"]),
+    "missing series": (good("--series", "shop", *H), 1, ["no column 'shop'; there are day, y"]),
+    "no time": (["fit", "good.csv", "--target", "y", *NEW], 2, ["--time COLUMN", "day, y"]),
+    "no target": (["fit", "good.csv", "--time", "day", *NEW], 2, ["--target COLUMN", "--aggregate count"]),
+    "text target": (good(*H, table="words"), 1, ["column 'y' holds no numbers (text)", "cast it"]),
+    "time is a number": (good(*H, table="numbered"), 1, ["'day' holds no timestamps (number)", "to_timestamp(day)"]),
+    "no time readable": (good(*H, table="unreadable"), 1, ["text that is no timestamp, as 'day 2024-0"]),
+    "no time readable, freq given": (good(*H, "--freq", "D", table="unreadable"), 1, ["no timestamp, as 'day 2024-0"]),
+    "some times unreadable": (good(*H, table="partly"), 1, ["column 'day' holds text that is no timestamp, as 'n/a'"]),
+    "no rows": (good(*H, table="empty"), 1, ["no rows"]),
+    "no rows, freq given": (good(*H, "--freq", "D", table="empty"), 1, ["no rows: check the table, the filter"]),
+    "all filtered out": (good(*H, "--since", "2030-01-01"), 1, ["no rows: check the table, the filter"]),
+    "no target at all": (good(*H, table="missing"), 1, ["no usable value in 60 rows"]),
+    "infinite target": (good(*H, table="infinite"), 1, ["target values are infinite", "inf", "filter or repair"]),
+    "no horizon": (good(), 2, ["--horizon H"]),
+    "horizon beyond history": (good("--horizon", "40"), 1, ["too little history", "121 steps", "has 60", "19 or less"]),
+    "frequency": (good(*H, "--freq", "fortnightly"), 2, ["'fortnightly' is not a frequency: write 15min, h"]),
+    "zone": (good(*H, "--timezone", "Mars/Base"), 2, ["'Mars/Base' is not a time zone"]),
+    "zone, freq given": (good(*H, "--timezone", "Mars/Base", "--freq", "D"), 2, ["'Mars/Base' is not a time zone"]),
+    "date of filter": (good(*H, "--until", "soon"), 2, ["'soon' is not a date"]),
+    "level": (good(*H, "--level", "120"), 2, ["forecast.level", "between 0 and 100"]),
+    "not a number": (good("--horizon", "three"), 2, ["--horizon"]),
+    "below zero": (good(*H, "--dropout", "-0.1"), 2, ["model.dropout", "got -0.1 instead"]),
+    "duration": (good(*H, "--time-limit", "soon"), 2, ["training.time_limit", "90s, 10m or 1.5h"]),
+    "choice": (good(*H, "--recipe", "cake"), 2, ["cake", "segment", "classic"]),
+    "unknown option": (good(*H, "--frobnicate", "1"), 2, ["--frobnicate"]),
+    "unknown command": (["frobnicate"], 2, ["frobnicate"]),
+    "missing option": (["fit", "good.csv"], 2, ["--run"]),
+    "table and query": (good(*H, "--sql", "FROM good"), 2, ["give table or sql, not both"]),
+    "two statements": ([*FIT, *H, "--sql", "SELECT 1; DROP TABLE good"], 2, ["one SELECT", "2 statements"]),
+    "no query": ([*FIT, *H, "--sql", "DROP TABLE good"], 2, ["one SELECT"]),
+    "broken query": ([*FIT, *H, "--sql", "SELECT FROM WHERE"], 1, ["syntax error"]),
+    "which table": ([*FIT, *H], 2, ["say which table", "--table"]),
+    "no such table": (good(*H, table="goods"), 1, ["goods", "good"]),
+    "no such file": (["audit", "nowhere.parquet", "--time", "day"], 1, ["'nowhere.parquet'", "no such file"]),
+    "no kind of file": (["audit", "notes.txt", "--time", "day"], 2, ["'notes.txt'", "must end in", ".parquet"]),
+    "no kind of store": (["audit", "oracle://there", "--time", "day"], 2, ["no store for 'oracle://there'"]),
+    "unknown setting": (["fit", "typo.toml", "--run", "new"], 2, ["training.epoks: no such setting"]),
+    "torn settings": (["fit", "torn.toml", "--run", "new"], 2, ["torn.toml cannot be read as TOML"]),
+    "no settings": (["fit", "nowhere.toml", "--run", "new"], 2, ["no settings file at nowhere.toml"]),
+    "folder is there": (["fit", "good.toml", *H, "--run", "taken"], 1, ["taken is there already"]),
+    "file is there": (["fit", "good.toml", *H, "--run", "notes.txt", "--overwrite"], 1, ["notes.txt is there already"]),
+    "no run": (["forecast", "taken"], 1, ["no run at taken", "gatecast fit ... --run taken"]),
+    "no run to test": (["test", "nowhere"], 1, ["no run at nowhere"]),
+    "no run to inspect": (["inspect", "nowhere"], 1, ["no run at nowhere"]),
+    "no run to report": (["report", "nowhere"], 1, ["nowhere"]),
+    "too many cutoffs": (["backtest", "good.toml", *H, "--windows", "40"], 1, ["40 cutoffs", "ask for fewer windows"]),
+    "no cutoffs": (["backtest", "good.toml", *H, "--windows", "0"], 2, ["windows"]),
+    "a step back": (["backtest", "good.toml", *H, "--stride", "-1"], 2, ["stride"]),
+    "backtest without horizon": (["backtest", "good.toml"], 2, ["--horizon H"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input(call, place, name):
+    arguments, code, phrases = CASES[name]
+    refused(call, arguments, code, *phrases)
+    assert not (place / "new").exists()
+    assert [path.name for path in place.iterdir() if path.name.startswith(".")] == []
+
+
+FORECASTS = {
+    "off the grid": (["--at", "2024-03-05 14:30"], 2, ["not on the grid (D)", "'2024-03-05' and '2024-03-06'"]),
+    "no date": (["--at", "tomorrow"], 2, ["'tomorrow' is not a date: write 2015-01-31"]),
+    "before the rows": (["--at", "2023-12-31"], 2, ["2023-12-31 has no history before it", "(from 2024-01-01)"]),
+    "as of what": (["--as-of", "noon"], 2, ["'noon' is not a date"]),
+    "as of too early": (["--as-of", "2023-01-01"], 2, ["no history by 2023-01-01"]),
+    "as of too late": (["--at", "2024-02-01", "--as-of", "2024-02-01"], 2, ["forecast dates come after it"]),
+    "both": (["--at", "2024-03-05", "--horizon", "2"], 2, ["not both"]),
+    "no steps": (["--horizon", "0"], 2, ["a horizon of 1 or more"]),
+    "no such series": (["--series", "tea"], 2, ["no series 'tea'"]),
+    "into without to": (["--into", "t"], 2, ["--into", "--to"]),
+    "to without into": (["--to", "shop.duckdb"], 2, ["say which table", "--into NAME"]),
+    "to nowhere": (["--to", "nowhere/at/all.csv"], 1, ["nowhere/at/all.csv"]),
+    "into another table": (["--to", "shop.duckdb", "--into", "good"], 1, ["has other columns", "another table"]),
+    "no format": (["--format", "xml"], 2, ["xml", "parquet"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORECASTS)
+def test_bad_forecast(call, place, trained, name):
+    options, code, phrases = FORECASTS[name]
+    refused(call, ["forecast", "run", *options], code, *phrases)
+    with duckdb.connect(str(place / "shop.duckdb"), read_only=True) as connection:
+        assert len(connection.execute("SHOW TABLES").fetchall()) == len(TABLES)
+
+
+def test_a_run_is_not_replaced_unless_asked(call, place, trained):
+    before = (place / "run" / "model.json").read_bytes()
+    refused(call, ["fit", "good.toml", *H, "--run", "run"], 1, "run is there already", "--overwrite")
+    refused(call, ["inspect", "run", "--series", "tea"], 2, "no series 'tea'")
+    refused(call, ["inspect", "run", "--at", "2023-12-31"], 2, "begins 2024-01-01")
+    assert (place / "run" / "model.json").read_bytes() == before
+
+
+def test_a_source_that_changed_is_refused(call, place, trained):
+    with duckdb.connect(str(place / "shop.duckdb")) as connection:
+        connection.execute("ALTER TABLE good RENAME y TO gone")
+    try:
+        refused(call, ["forecast", "run"], 1, "no column 'y'; there are day, gone")
+    finally:
+        with duckdb.connect(str(place / "shop.duckdb")) as connection:
+            connection.execute("ALTER TABLE good RENAME gone TO y")
+
+
+def _renamed(path, config):
+    return (
+        config.replace('target = "y"', 'target = "gone"') if path.name == "config.toml" else path.read_bytes().decode()
+    )
+
+
+def test_the_tree_of_errors():
+    kinds = (UsageError, DataError, StoreError, RunError, TrainingError)
+    assert [kind.exit_code for kind in kinds] == [2, 1, 1, 1, 1]
+    assert all(issubclass(kind, GatecastError) for kind in kinds)
+
+
+def test_five_offenders_at_most():
+    assert some(range(SHOWN)) == "0, 1, 2, 3, 4"
+    assert some(range(1_005)) == "0, 1, 2, 3, 4 and 1,000 more"

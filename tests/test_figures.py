@@ -1,0 +1,144 @@
+"""Figures show the numbers they were given."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from matplotlib.dates import date2num
+
+from gatecast import figures
+from gatecast.data.dates import Frequency, Grid
+from gatecast.data.panel import Panel
+from gatecast.data.table import ForecastTable
+
+BERLIN = Grid(Frequency.parse("h"), "Europe/Berlin")
+
+
+def panel_of(grid=BERLIN, kind="instant"):
+    """Two series of 40 hours from step 100 on, the second with a hole."""
+    values = np.arange(80, dtype=np.float32)
+    values[60] = np.nan
+    return Panel(grid, pa.table({"shop": ["a", "b"]}), values, np.array([0, 40, 80]), np.array([100, 100]), kind)
+
+
+def forecasts(panel, zone="Europe/Berlin"):
+    """Three steps of both series at two levels; values tell them apart."""
+    shop, step, level = (part.ravel() for part in np.meshgrid([0, 1], [1, 2, 3], [0.5, 0.9], indexing="ij"))
+    times = panel.grid.instants(139 + step).astype("datetime64[us]")
+    times = pa.array(times).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us", zone)) if zone else pa.array(times)
+    point = 100.0 * shop + step
+    rows = {"shop": [("a", "b")[i] for i in shop], "forecast_timestamp": times, "forecast_value": point}
+    rows |= {"confidence_level": level, "prediction_interval_lower_bound": point - level}
+    rows |= {"prediction_interval_upper_bound": point + level, "step": step}
+    return ForecastTable(pa.table(rows), ("shop",))
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+
+
+def heights(collection):
+    return set(collection.get_paths()[0].vertices[:, 1].round(3).tolist())
+
+
+def test_history_and_forecast_of_one_series():
+    panel = panel_of()
+    figure = figures.forecast_figure(panel, 1, forecasts(panel))
+    (axes,) = figure.axes
+    observed, forecast = axes.lines
+    assert observed.get_ydata() == pytest.approx(panel.series(1)[-21:], nan_ok=True)  # seven horizons of three
+    assert np.isnan(observed.get_ydata()[1])
+    assert forecast.get_ydata().tolist() == [101, 102, 103]
+    wide, narrow = axes.collections
+    assert heights(wide) >= {100.1, 101.9, 102.1, 103.9}
+    assert heights(narrow) >= {100.5, 101.5, 102.5, 103.5}
+    assert wide.get_alpha() < narrow.get_alpha()
+    assert axes.get_title(loc="left") == "b"
+    assert texts(figure) == ["observed", "90% interval", "50% interval", "forecast"]
+    # The wall clock of the zone: the first forecast is an hour after the last value.
+    times = [date2num(line.get_xdata()) for line in (observed, forecast)]
+    assert (times[1][0] - times[0][-1]) * 24 == pytest.approx(1)
+    assert times[1][0] == pytest.approx(date2num(np.datetime64("1970-01-06T20:00")))
+
+
+def test_a_single_series_needs_no_name():
+    panel = panel_of().take(np.array([0]))
+    alone = Panel(panel.grid, pa.table({}), panel.values, panel.offsets, panel.starts, "local")
+    rows = forecasts(alone, zone=None).rows.slice(0, 6).drop_columns(["shop"])
+    figure = figures.forecast_figure(alone, 0, ForecastTable(rows, ()))
+    assert figure.axes[0].get_title(loc="left") == "History and forecast"
+    assert figure.axes[0].lines[1].get_ydata().tolist() == [1, 2, 3]
+
+
+def test_training_curves_mark_the_epoch_kept():
+    losses, stages = [3.0, 1.0, 2.0], ["test"] * 3 + ["final"]
+    lines = [
+        {"stage": stage, "epoch": i + 1, "train_loss": 5 - i, "train_accuracy": 60 + i}
+        | {"validation_loss": loss, "validation_accuracy": None if loss is None else 50 + i}
+        for i, (stage, loss) in enumerate(zip(stages, [*losses, None], strict=True))
+    ]
+    loss, accuracy = figures.history_figure(lines).axes
+    assert [list(line.get_ydata()) for line in loss.lines[:2]] == [[5, 4, 3], losses]
+    assert [list(line.get_ydata()) for line in accuracy.lines[:2]] == [[60, 61, 62], [50, 51, 52]]
+    for axes in (loss, accuracy):
+        assert list(axes.lines[2].get_xdata()) == [2, 2]
+    assert loss.get_legend().get_texts()[2].get_text() == "epoch 2 kept"
+
+
+@pytest.mark.parametrize(("freq", "hours"), [("h", 1), ("D", 24)])
+def test_gates_stand_under_the_series_on_one_axis(freq, hours):
+    panel = panel_of(Grid(Frequency.parse(freq)), "local")
+    steps = np.arange(90, 114)  # ten steps before the series began
+    gate = np.linspace(0, 1, 8).reshape(4, 2)
+    axes = figures.gates_figure(panel, 0, steps, {"forget": gate, "input": 1 - gate}).axes
+    shown = axes[0].lines[0]
+    assert np.isnan(shown.get_ydata()[:10]).all()
+    assert shown.get_ydata()[10:].tolist() == list(range(14))
+    assert [part.get_title(loc="left") for part in axes[:3]] == ["a", "forget", "input"]
+    for part, values in zip(axes[1:3], (gate, 1 - gate), strict=True):
+        (image,) = part.images
+        assert np.asarray(image.get_array()).tolist() == values.T.tolist()
+        left, right, _, _ = image.get_extent()
+        times = date2num(shown.get_xdata())
+        # Four segments of six steps: each is as wide as its steps, and the last ends where the last step does.
+        assert (right - left) * 24 / 4 == pytest.approx(6 * hours, rel=0.05)
+        assert left == pytest.approx(times[0], abs=hours / 24)
+        assert right == pytest.approx(times[-1], abs=hours / 24)
+
+
+def held_back():
+    """Test rows of two series, two steps each."""
+    shop, window, step = (part.ravel() for part in np.meshgrid([0, 1], [0, 1], [1, 2], indexing="ij"))
+    times = np.datetime64("2024-01-01T00", "us") + (10 * window + step) * np.timedelta64(1, "h")
+    rows = {"shop": [("a", "b")[i] for i in shop], "cutoff": times - step * np.timedelta64(1, "h")}
+    rows |= {"forecast_timestamp": times, "step": step, "actual": 10.0 * shop + window}
+    rows |= {"forecast_value": rows["actual"] + step, "seasonal_naive": rows["actual"] - 3.0 * step}
+    rows |= {"quantile_0.25": rows["actual"] - 1, "quantile_0.75": rows["actual"] + 5}
+    return pa.table(rows)
+
+
+def test_errors_by_step():
+    rows = held_back()
+    missing = rows.set_column(4, "actual", pa.array([None, *rows["actual"].to_pylist()[1:]]))
+    for table in (rows, missing):
+        model, naive = figures.steps_figure(table).axes[0].lines
+        assert model.get_xdata().tolist() == [1, 2]
+        assert model.get_ydata().tolist() == [1, 2]
+        assert naive.get_ydata().tolist() == [3, 6]
+
+
+def test_the_newest_test_window_of_the_first_series():
+    figure = figures.test_figure(held_back(), ["shop"], (50.0, 90.0))
+    naive, model, truth = figure.axes[0].lines
+    assert truth.get_ydata().tolist() == [1, 1]
+    assert model.get_ydata().tolist() == [2, 3]
+    assert naive.get_ydata().tolist() == [-2, -5]
+    assert heights(figure.axes[0].collections[0]) == {0, 6}
+    assert truth.get_xdata()[0] == np.datetime64("2024-01-01T11")
+    assert texts(figure)[0] == "50 % interval"
+
+
+@pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG\r\n"), ("svg", b"<?xml")])
+def test_figures_are_written_by_the_ending_of_the_name(tmp_path, ending, start):
+    path = tmp_path / f"figure.{ending}"
+    figures.save(figures.steps_figure(held_back()), path)
+    assert path.read_bytes().startswith(start)

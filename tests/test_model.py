@@ -1,0 +1,258 @@
+"""The run folder: whole or not at all, read back exactly, refused when it is not what it should be."""
+
+import errno
+import hashlib
+import json
+import pickle
+from importlib.metadata import version
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gatecast import Config, fit, load
+from gatecast.data.audit import audit
+from gatecast.errors import RunError, UsageError
+from gatecast.pipeline import newest
+
+FILES = ["config.toml", "history.jsonl", "manifest.json", "metrics.json", "model.json", "model.safetensors"]
+FILES += ["series.parquet", "test.parquet"]
+OPTIONS = {"table": "t", "time": "at", "target": "y", "series": ["shop", "item"], "horizon": 6}
+OPTIONS |= {"epochs": 3, "steps": 4, "hidden": 8, "seed": 5}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """Three series of hours with holes, one of them without a name."""
+    path = tmp_path_factory.mktemp("store") / "shop.duckdb"
+    rng = np.random.default_rng(0)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute('CREATE TABLE t ("at" TIMESTAMP, shop VARCHAR, item INTEGER, y DOUBLE)')
+        for number, (shop, item) in enumerate([("a", 1), ("a/b", 2), (None, 1)]):
+            times = np.datetime64("2024-01-01", "us") + np.arange(240) * np.timedelta64(1, "h")
+            values = 10 * number + 3 * np.sin(np.arange(240) * np.pi / 12) + rng.normal(0, 0.3, 240)
+            connection.register("rows", pa.table({"at": times, "y": values}).filter(values > 10 * number - 2.5))
+            connection.execute('INSERT INTO t SELECT "at", ?, ?, y FROM rows', [shop, item])
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(database, tmp_path_factory):
+    """A run folder and the model that was written into it."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    return run, fit(database, run=run, **OPTIONS)
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def run(made, tmp_path):
+    """A copy that may be harmed."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for name, text in content(made[0]).items():
+        (folder / name).write_bytes(text)
+    return folder
+
+
+@pytest.mark.parametrize("recipe", ["segment", "classic"])
+def test_what_is_loaded_forecasts_the_same(database, recipe, tmp_path):
+    run = tmp_path / "run"
+    model = fit(database, run=run, recipe=recipe, **OPTIONS)
+    model.save(tmp_path / "again")
+    asked = ({}, {"horizon": 20}, {"at": ["2024-01-05 03:00", "2024-01-10 12:00", "2024-01-11 00:00"]})
+    for folder in (run, tmp_path / "again"):
+        loaded = load(folder)
+        for ask in asked:
+            assert loaded.forecast(model.panel, **ask).rows.equals(model.forecast(**ask).rows)
+        assert (loaded.config, loaded.run_id, loaded.season) == (model.config, model.run_id, model.season)
+    assert load(run).evidence["metrics"] == model.evidence["metrics"]
+    assert newest(load(run)).values.tobytes() == model.panel.values.tobytes()
+
+
+def test_a_run_holds_the_files_of_the_contract_and_no_pickle(made):
+    files = content(made[0])
+    assert sorted(files) == FILES
+    for text in files.values():
+        assert not text.startswith(b"PK")  # what torch.save writes
+        with pytest.raises((pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError, AttributeError)):
+            pickle.loads(text)
+
+
+def test_both_sets_of_weights_are_kept(made, database, tmp_path):
+    tensors = load_file(made[0] / "model.safetensors")
+    parts = {name.split(".")[0] for name in tensors}
+    assert parts == {"tested", "final"}
+    assert not torch.equal(*(tensors[f"{part}.network.embed.weight"] for part in sorted(parts)))
+    fit(database, run=tmp_path / "run", refit=False, **OPTIONS)
+    assert {name.split(".")[0] for name in load_file(tmp_path / "run" / "model.safetensors")} == {"tested"}
+    again = load(tmp_path / "run")
+    assert again.final is again.tested
+
+
+def test_the_manifest_says_where_the_run_came_from(made, database):
+    run, model = made
+    manifest = json.loads((run / "manifest.json").read_text())
+    with duckdb.connect(str(database), read_only=True) as connection:
+        rows = connection.sql(manifest["query"]).to_arrow_table()
+    assert rows.num_rows == int((~np.isnan(model.panel.values)).sum())
+    assert manifest["query_sha256"] == hashlib.sha256(manifest["query"].encode()).hexdigest()
+    packages = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
+    assert {name: manifest["versions"][name] for name in packages} == {name: version(name) for name in packages}
+    assert (manifest["run_id"], manifest["seed"]) == (model.run_id, 5)
+    assert manifest["device"] == str(model.final.device)
+    assert {"read", "train", "test", "refit"} <= set(manifest["durations"])
+    assert all(seconds >= 0 for seconds in manifest["durations"].values())
+    assert manifest["created"] >= manifest["snapshot_time"]
+    assert manifest["bytes_billed"] is None
+    assert manifest["audit"] == json.loads(json.dumps(audit(model.panel, 1.0, 6).to_dict()))
+
+
+def test_settings_and_history_are_kept(made):
+    run, model = made
+    assert Config.from_toml(run / "config.toml") == model.config
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    tested = [line for line in lines if line["stage"] == "test"]
+    assert [line["epoch"] for line in tested] == [1, 2, 3]
+    names = {"train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate"}
+    assert all(isinstance(line[name], float) for line in tested for name in names | {"windows_per_second"})
+    best = min(tested, key=lambda line: line["validation_loss"])["epoch"]
+    assert [line["epoch"] for line in lines if line["stage"] == "final"] == list(range(1, best + 1))
+
+
+def test_metrics_are_those_of_the_test_rows_kept(made):
+    run, model = made
+    metrics, rows = json.loads((run / "metrics.json").read_text()), pq.read_table(run / "test.parquet").to_pandas()
+    scales = {}
+    for number, name in enumerate(model.panel.names):
+        values = model.panel.series(number)[:204].astype(float)
+        scales[name] = np.nanmean(np.abs(values[model.season :] - values[: -model.season]))
+    rows["name"] = [f"{shop or None}/{item}" for shop, item in zip(rows["shop"], rows["item"], strict=True)]
+    rows["scale"] = rows["name"].map(scales)
+    parts = {None: rows} | dict(iter(rows.groupby("name")))
+    for name, part in parts.items():
+        told = metrics["overall"] if name is None else next(row for row in metrics["series"] if row["series"] == name)
+        naive = metrics["seasonal_naive"] if name is None else told["seasonal_naive"]
+        for found, forecast in ((told, "forecast_value"), (naive, "seasonal_naive")):
+            error, truth = part[forecast] - part["actual"], part["actual"].abs()
+            assert found["mae"] == pytest.approx(error.abs().mean(), rel=1e-5)
+            assert found["rmse"] == pytest.approx((error**2).mean() ** 0.5, rel=1e-5)
+            assert found["bias"] == pytest.approx(error.mean(), rel=1e-4, abs=1e-5)
+            assert found["wape"] == pytest.approx(error.abs().sum() / truth.sum(), rel=1e-5)
+            assert found["accuracy"] == pytest.approx(100 - 100 * error.abs().sum() / truth.sum(), rel=1e-5)
+            smape = 200 * error.abs() / (truth + part[forecast].abs())
+            assert found["smape"] == pytest.approx(smape.mean(), rel=1e-5)
+            assert found["mase"] == pytest.approx((error.abs() / part["scale"]).mean(), rel=1e-5)
+    seen = rows[rows["actual"].notna()]
+    assert len(seen) < len(rows) == metrics["windows"] * 6
+    for level, bounds in (("80", ("quantile_0.1", "quantile_0.9")), ("95", ("quantile_0.025", "quantile_0.975"))):
+        inside = seen["actual"].between(*(seen[name] for name in bounds)).mean()
+        assert metrics["overall"]["coverage"][level] == pytest.approx(100 * inside)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors", "series.parquet", "config.toml"])
+@pytest.mark.parametrize("harm", [Path.unlink, halve])
+def test_a_damaged_run_is_refused(run, name, harm):
+    harm(run / name)
+    with pytest.raises(RunError, match=r"damaged|no run at"):
+        load(run)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: about.pop("stages"),
+        lambda about: about.update(frequency="fortnightly"),
+        lambda about: about.update(timezone="Nowhere/Here"),
+        lambda about: about.update(format=None),
+        lambda about: about["shape"].update(hidden=9),
+        lambda about: about["shape"].update(segment=7),
+        lambda about: about["shape"].update(segment=0),
+        lambda about: about["shape"].update(unheard=1),
+        lambda about: about.update(series_columns=["shop", "nope"]),
+    ],
+)
+def test_a_run_that_contradicts_itself_is_refused(run, change):
+    about = json.loads((run / "model.json").read_text())
+    change(about)
+    (run / "model.json").write_text(json.dumps(about))
+    with pytest.raises(RunError, match="damaged"):
+        load(run)
+
+
+def test_no_run_and_a_newer_one_are_refused(run, tmp_path):
+    for path in (tmp_path, tmp_path / "nothing", run / "model.json"):
+        with pytest.raises(RunError, match=r"no run at .*gatecast fit"):
+            load(path)
+    about = json.loads((run / "model.json").read_text())
+    (run / "model.json").write_text(json.dumps(about | {"format": about["format"] + 1}))
+    with pytest.raises(RunError, match=r"written by a newer Gatecast \(format 2, this reads 1\)"):
+        load(run)
+
+
+def test_what_is_there_is_not_replaced_unless_asked(made, run, tmp_path):
+    model, before = made[1], content(run)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("keep")
+    for path, overwrite in ((run, False), (tmp_path / "notes", False), (tmp_path / "notes", True)):
+        with pytest.raises(RunError, match="is there already"):
+            model.save(path, overwrite=overwrite)
+    assert content(run) == before
+    assert content(tmp_path / "notes") == {"mine.txt": b"keep"}
+    (run / "report.html").write_text("of the old run")
+    model.save(run, overwrite=True)
+    assert not (run / "report.html").exists()
+    assert load(run).run_id == model.run_id
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "notes"]
+
+
+WRITERS = ["gatecast.model.save_file", "pyarrow.parquet.write_table", "pathlib.Path.write_text"]
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_full_disk_leaves_nothing_behind(database, run, writer, monkeypatch, tmp_path):
+    before = content(run)
+    monkeypatch.setattr(writer, full)
+    for path, overwrite in ((tmp_path / "new", False), (run, True)):
+        with pytest.raises(RunError, match=r"could not be written, nothing was left behind: .*No space left"):
+            fit(database, run=path, overwrite=overwrite, **OPTIONS)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+    assert content(run) == before
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_folder_half_written_is_no_run(database, writer, monkeypatch, tmp_path):
+    monkeypatch.setattr(writer, full)
+    monkeypatch.setattr("gatecast.model.shutil.rmtree", lambda *_, **__: None)  # as when the process is killed
+    with pytest.raises(RunError):
+        fit(database, run=tmp_path / "run", **OPTIONS)
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".run.")
+    for path in (left, tmp_path / "run"):
+        with pytest.raises(RunError, match="no run at"):
+            load(path)
+
+
+def test_a_model_says_what_it_lacks(made):
+    run, model = made
+    with pytest.raises(UsageError, match="give forecast a panel"):
+        load(run).forecast()
+    with pytest.raises(UsageError, match="no series 'zz'; there are None/1, a/1, a/b/2"):
+        model.forecast(series=["zz"])
+    rows = model.forecast(series=["a/b/2", "None/1"], horizon=1).rows
+    assert rows.select(["shop", "item"]).to_pylist()[::2] == [{"shop": "a/b", "item": 2}, {"shop": None, "item": 1}]

@@ -1,0 +1,236 @@
+"""The verbs from end to end: any source, the same answer; nothing learnt from what is held back."""
+
+import json
+from dataclasses import replace
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+import torch
+
+from gatecast import Config, audit, backtest, fit, load, pipeline, read
+from gatecast.errors import DataError, UsageError
+
+NAMES = {"time": "at", "target": "y", "series": "name"}
+TINY = NAMES | {"horizon": 6, "epochs": 2, "steps": 4, "hidden": 8}
+DAY = np.datetime64("2024-01-01", "us")
+HOUR = np.timedelta64(1, "h")
+
+
+def waves(hours=240, series=2, first=0, prefix="s"):
+    """Hourly rows: a daily wave with noise for each series, the same however many hours are asked for."""
+    names = np.repeat(np.arange(series), hours)
+    steps = np.tile(np.arange(first, first + hours), series)
+    noise = np.random.default_rng(0).normal(0, 0.3, (series, 1_000))[names, steps]
+    values = 10 * (names + 1) + 3 * np.sin(2 * np.pi * steps / 24) + noise
+    return pa.table({"at": DAY + steps * HOUR, "name": [f"{prefix}{i}" for i in names], "y": values})
+
+
+def database(path, rows):
+    with duckdb.connect(str(path)) as connection:
+        connection.register("rows", rows)
+        connection.execute("CREATE TABLE t AS SELECT * FROM rows")
+    return path
+
+
+def answer(model):
+    """What a model forecasts, whoever it is."""
+    table = model.forecast(horizon=8).rows
+    return table.drop_columns(["run_id"])
+
+
+def weights(model):
+    parts = {name: fitted.network.state_dict() for name, fitted in (("tested", model.tested), ("final", model.final))}
+    return torch.cat([tensor.ravel() for state in parts.values() for tensor in state.values()])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fit(waves(), **TINY)
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "csv", "pandas", "polars", "arrow", "panel", "config", "shuffled"])
+def test_every_source_gives_the_same_forecasts(model, kind, tmp_path):
+    rows, options = waves(), TINY
+    match kind:
+        case "duckdb":
+            source, options = database(tmp_path / "x.duckdb", rows), TINY | {"table": "t"}
+        case "csv":
+            source = str(tmp_path / "rows.csv")
+            pyarrow.csv.write_csv(rows, source)
+        case "pandas":
+            source = rows.to_pandas()
+        case "polars":
+            source = pl.from_arrow(rows)
+        case "arrow":
+            source = rows
+        case "panel":
+            source, options = read(rows, **NAMES), {name: TINY[name] for name in TINY.keys() - NAMES.keys()}
+        case "config":
+            url = str(database(tmp_path / "x.duckdb", rows))
+            source, options = Config.from_options(url, TINY | {"sql": "FROM t"}), {}
+        case "shuffled":
+            source = rows.take(np.random.default_rng(0).permutation(rows.num_rows))
+    found = fit(source, **options)
+    assert answer(found).equals(answer(model))
+    assert torch.equal(weights(found), weights(model))
+
+
+def test_the_seed_decides(model):
+    assert torch.equal(weights(fit(waves(), **TINY, seed=1)), weights(model))
+    other = fit(waves(), **TINY, seed=2)
+    assert not torch.equal(weights(other), weights(model))
+    assert not answer(other).equals(answer(model))
+
+
+def test_the_callers_random_numbers_and_rows_are_left_alone(model):
+    torch.manual_seed(3)
+    np.random.seed(3)
+    states = torch.get_rng_state(), np.random.get_state()[1].tolist()
+    frame = waves().to_pandas()
+    before = frame.copy()
+    found = fit(frame, **TINY)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert np.random.get_state()[1].tolist() == states[1]
+    pd.testing.assert_frame_equal(frame, before)
+    assert torch.equal(weights(found), weights(model))  # whatever the caller's seed was
+
+
+def test_options_win_over_a_config(tmp_path):
+    config = Config.from_options(database(tmp_path / "x.duckdb", waves()), TINY)
+    found = fit(config, seed=2)
+    assert found.config.training.seed == 2
+    assert torch.equal(weights(found), weights(fit(waves(), **TINY, seed=2)))
+
+
+def test_a_test_of_unchanged_rows_is_the_test_of_the_run(tmp_path):
+    source = database(tmp_path / "x.duckdb", waves())
+    made = fit(source, run=tmp_path / "run", table="t", **TINY)
+    found, verdict = pipeline.test(load(tmp_path / "run"))
+    told = made.evidence["metrics"]
+    assert found.metrics() == {name: told[name] for name in told if name != "verdict"}
+    assert verdict.sentence == told["verdict"]["sentence"]
+
+
+def test_newest_rows_are_forecast_from_and_tested_on_without_training(tmp_path, monkeypatch):
+    source = database(tmp_path / "x.duckdb", waves())
+    fit(source, run=tmp_path / "run", table="t", **TINY)
+    with duckdb.connect(str(source)) as connection:
+        connection.register("more", waves(30, first=240))
+        connection.execute("INSERT INTO t SELECT * FROM more")
+    monkeypatch.setattr("gatecast.fitting.train", None)
+    model = load(tmp_path / "run")
+    rows = model.forecast(pipeline.newest(model)).rows
+    assert rows["cutoff"][0].as_py() == pd.Timestamp("2024-01-12 05:00")
+    assert rows["forecast_timestamp"][0].as_py() == pd.Timestamp("2024-01-12 06:00")
+    found, _ = pipeline.test(model)
+    last = 269 + int(DAY.astype("datetime64[h]").astype(int))
+    assert found.cutoffs.max() == last - 6
+    assert found.cutoffs.min() == last - 269 + 203
+
+
+def test_a_new_series_is_tested_without_a_look_at_its_test_rows():
+    model = fit(waves(), **TINY, recipe="classic")
+    panel = read(waves(prefix="new"), **NAMES)
+    values = np.where(np.arange(480) % 240 == 239, 1_000, panel.values).astype(np.float32)
+    (one, _), (other, _) = (pipeline.test(model, part) for part in (panel, replace(panel, values=values)))
+    assert (one.cutoffs == other.cutoffs).all()
+    assert (one.quantiles == other.quantiles).all()
+
+
+def test_nothing_to_test_on_is_an_error(model):
+    panel = read(waves(205), **NAMES)  # two steps after those that the weights have seen
+    with pytest.raises(DataError, match="no series has 6 steps after those the weights have seen"):
+        pipeline.test(model, panel)
+
+
+def test_a_backtest_forecasts_from_past_cutoffs():
+    found = backtest(waves(), windows=4, stride=5, **TINY)
+    last = int((DAY + 239 * HOUR).astype("datetime64[h]").astype(int))
+    assert found.series.tolist() == [0] * 4 + [1] * 4
+    assert found.cutoffs.tolist() == [last - 6 - 5 * back for back in (3, 2, 1, 0)] * 2
+    rows = waves()["y"].to_numpy().reshape(2, 240).astype(np.float32)
+    assert found.truth[3].tolist() == rows[0, -6:].tolist()
+    assert found.truth[4].tolist() == rows[1, 240 - 6 - 15 : 240 - 15].tolist()
+    assert [part.tolist() for part in np.diff(backtest(waves(), windows=3, **TINY).cutoffs.reshape(2, 3))] == [
+        [6, 6]
+    ] * 2
+
+
+@pytest.mark.parametrize("recipe", ["segment", "classic"])
+def test_a_backtest_does_not_leak(recipe):
+    table = waves()
+    late = np.tile(np.arange(240), 2) > 239 - 6 - 10  # after the second of four cutoffs
+    changed = table.set_column(2, "y", pa.array(np.where(late, -1e6, table["y"].to_numpy())))
+    one, other = (backtest(part, windows=4, stride=5, recipe=recipe, **TINY) for part in (table, changed))
+    before = np.tile([True, True, False, False], 2)
+    assert (one.quantiles[before] == other.quantiles[before]).all()
+    assert (one.naive[before] == other.naive[before]).all()
+    assert (one.scale == other.scale).all()
+    assert (one.quantiles[~before] != other.quantiles[~before]).any()
+
+
+def test_a_backtest_leaves_out_cutoffs_before_a_series_began():
+    short = waves(30, 1, first=210, prefix="short")
+    found = backtest(pa.concat_tables([waves(), short]), windows=10, **TINY)
+    assert (found.cutoffs >= found.panel.starts[found.series]).all()
+
+
+def test_a_backtest_needs_history():
+    with pytest.raises(DataError, match=r"40 cutoffs 6 steps apart hold back 240 steps.*the longest series has 240"):
+        backtest(waves(), windows=40, **TINY)
+
+
+class Stopping(pipeline.Silent):
+    """Presses Ctrl-C in the second epoch."""
+
+    def epoch(self, epoch):
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_leaves_no_folder(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(waves(), run=tmp_path / "run", listener=Stopping(), **TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is here")
+def test_a_device_that_is_not_there():
+    with pytest.raises(UsageError, match="there is no cuda device here: use --device auto"):
+        fit(waves(), **TINY, device="cuda")
+
+
+class Hearing(pipeline.Silent):
+    """Keeps the numbers of the steps."""
+
+    def __init__(self):
+        self.heard = []
+
+    def step(self, number, title, found):
+        self.heard.append(number)
+
+
+def test_a_series_of_zeros_is_forecast_as_zero(tmp_path):
+    table, hearing = waves(series=1), Hearing()
+    zeros = table.set_column(2, "y", pa.array(np.zeros(240)))
+    model = fit(zeros, run=tmp_path / "run", listener=hearing, **TINY)
+    assert hearing.heard == list(range(1, 11))
+    assert model.forecast().rows["forecast_value"].to_pylist() == pytest.approx([0] * 12, abs=1e-3)
+    assert model.evidence["metrics"]["overall"]["accuracy"] is None
+    for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_an_audit_counts_what_is_wrong():
+    table = waves(100)
+    rows = pa.concat_tables([table.slice(0, 50), table.slice(53), table.slice(0, 2)])
+    found = audit(rows, **NAMES)
+    assert (found.rows, found.series, found.steps, found.frequency) == (199, 2, 200, "h")
+    assert (found.first, found.last) == ("2024-01-01 00:00", "2024-01-05 03:00")
+    counts = {finding.name: finding.count for finding in found.findings}
+    assert counts == {"rows on a step that another row has": 2, "missing steps": 3}
