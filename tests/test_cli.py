@@ -21,7 +21,7 @@ from gatecast.config import TABLES, all_names
 SOURCE = {"table": "t", "time": "at", "target": "y", "series": "name"}
 TINY = {"horizon": 6, "epochs": 2, "steps": 4, "hidden": 8}
 DATES = ("2024-01-11 03:00", "2024-01-05 00:00", "2024-01-20 00:00")
-HEAVY = ("torch", "duckdb", "pyarrow", "matplotlib", "numpy", "sqlglot")
+HEAVY = {"torch", "duckdb", "pyarrow", "matplotlib", "numpy", "sqlglot"}
 
 
 def options(settings):
@@ -84,19 +84,12 @@ def python(*arguments, **kwargs):
 
 
 def test_help_needs_nothing_heavy():
-    code = f"""
-import sys
-from gatecast.cli import main
-sys.argv = ["gatecast", sys.argv[1]]
-try:
-    main()
-except SystemExit as left:
-    assert left.code == 0
-heavy = [name for name in {HEAVY} if name in sys.modules]
-assert not heavy, heavy
-"""
-    ended = python("-c", code, "--help")
-    assert ended.returncode == 0, ended.stderr
+    code = "import sys; from gatecast.cli import main; sys.argv = ['gatecast', '--help']; main()"
+    watched = (
+        f"import sys, atexit; atexit.register(lambda: print(sorted({HEAVY} & set(sys.modules)), file=sys.stderr));"
+    )
+    ended = python("-c", watched + code)
+    assert (ended.returncode, ended.stderr) == (0, "[]\n")
     for verb in ("audit", "fit", "test", "forecast", "backtest", "inspect", "report", "demo"):
         assert re.search(rf"\b{verb}\b", ended.stdout)
 
@@ -127,12 +120,7 @@ LISTS = {"series": ("a", "b"), "level": (50.0, 90.0), "seasons": (3, 9)}
 
 def test_every_option_reaches_its_setting(call, monkeypatch):
     seen = []
-
-    def fit(config, **_):
-        seen.append(config)
-        raise SystemExit(0)
-
-    monkeypatch.setattr(pipeline, "fit", fit)
+    monkeypatch.setattr(pipeline, "fit", lambda config, **_: seen.append(config) or sys.exit(0))
     given = [part for name, value in GIVEN.items() for part in (f"--{name.replace('_', '-')}", value)]
     given += [part for name, values in LISTS.items() for value in values for part in (f"--{name}", value)]
     call("fit", "shop.duckdb", "--run", "new", "--no-refit", *given)
@@ -148,9 +136,8 @@ def test_options_win_over_a_file_of_settings(call, monkeypatch, tmp_path):
     text = '[source]\nurl = "a.csv"\ntime = "at"\nseries = ["x", "z"]\n[forecast]\nhorizon = 3\nlevel = 90\n'
     (tmp_path / "settings.toml").write_text(text)
     call("audit", tmp_path / "settings.toml", "--time", "day", "--level", "50", "--freq", "D")
-    assert seen == [
-        Config.from_options("a.csv", {"time": "day", "series": ["x", "z"], "horizon": 3, "level": [50], "freq": "D"})
-    ]
+    expected = {"time": "day", "series": ["x", "z"], "horizon": 3, "level": [50], "freq": "D"}
+    assert seen == [Config.from_options("a.csv", expected)]
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "table"])

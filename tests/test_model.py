@@ -35,8 +35,8 @@ def database(tmp_path_factory):
         connection.execute('CREATE TABLE t ("at" TIMESTAMP, shop VARCHAR, item INTEGER, y DOUBLE)')
         for number, (shop, item) in enumerate([("a", 1), ("a/b", 2), (None, 1)]):
             times = np.datetime64("2024-01-01", "us") + np.arange(240) * np.timedelta64(1, "h")
-            values = 10 * number + 3 * np.sin(np.arange(240) * np.pi / 12) + rng.normal(0, 0.3, 240)
-            connection.register("rows", pa.table({"at": times, "y": values}).filter(values > 10 * number - 2.5))
+            values = 10 * number + 5 + 3 * np.sin(np.arange(240) * np.pi / 12) + rng.normal(0, 0.3, 240)
+            connection.register("rows", pa.table({"at": times, "y": values}).filter(values > 10 * number + 2.5))
             connection.execute('INSERT INTO t SELECT "at", ?, ?, y FROM rows', [shop, item])
     return path
 
@@ -80,6 +80,7 @@ def test_what_is_loaded_forecasts_the_same(database, recipe, tmp_path):
         loaded = load(folder)
         for ask in asked:
             assert loaded.forecast(model.panel, **ask).rows.equals(model.forecast(**ask).rows)
+        assert (loaded.tested.least, loaded.final.least) == (0, 0)
         assert (loaded.config, loaded.run_id, loaded.season) == (model.config, model.run_id, model.season)
     assert load(run).evidence["metrics"] == model.evidence["metrics"]
     assert newest(load(run)).values.tobytes() == model.panel.values.tobytes()
@@ -115,6 +116,7 @@ def test_the_manifest_says_where_the_run_came_from(made, database):
     packages = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
     assert {name: manifest["versions"][name] for name in packages} == {name: version(name) for name in packages}
     assert (manifest["run_id"], manifest["seed"]) == (model.run_id, 5)
+    assert manifest["threads"] == torch.get_num_threads()
     assert manifest["device"] == str(model.final.device)
     assert {"read", "train", "test", "refit"} <= set(manifest["durations"])
     assert all(seconds >= 0 for seconds in manifest["durations"].values())
@@ -176,20 +178,15 @@ def test_a_damaged_run_is_refused(run, name, harm):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda about: about.pop("stages"),
-        lambda about: about.update(frequency="fortnightly"),
-        lambda about: about.update(timezone="Nowhere/Here"),
-        lambda about: about.update(format=None),
-        lambda about: about["shape"].update(hidden=9),
-        lambda about: about["shape"].update(segment=7),
-        lambda about: about["shape"].update(segment=0),
-        lambda about: about["shape"].update(unheard=1),
-        lambda about: about.update(series_columns=["shop", "nope"]),
+        *({"stages": ["other"]}, {"frequency": "fortnightly"}, {"timezone": "Nowhere/Here"}, {"format": None}),
+        *({"series_columns": ["nope"]}, {"cycles": None}, {"probabilities": 7}),
+        *({"hidden": 9}, {"segment": 7}, {"segment": 0}, {"unheard": 1}),  # of its shape
     ],
+    ids=str,
 )
 def test_a_run_that_contradicts_itself_is_refused(run, change):
     about = json.loads((run / "model.json").read_text())
-    change(about)
+    about |= change if change.keys() <= about.keys() else {"shape": about["shape"] | change}
     (run / "model.json").write_text(json.dumps(about))
     with pytest.raises(RunError, match="damaged"):
         load(run)

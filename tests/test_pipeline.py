@@ -12,7 +12,7 @@ import pyarrow.csv
 import pytest
 import torch
 
-from gatecast import Config, audit, backtest, fit, load, pipeline, read
+from gatecast import Config, audit, backtest, fit, fitting, load, pipeline, read
 from gatecast.errors import DataError, UsageError
 
 NAMES = {"time": "at", "target": "y", "series": "name"}
@@ -85,6 +85,16 @@ def test_the_seed_decides(model):
     other = fit(waves(), **TINY, seed=2)
     assert not torch.equal(weights(other), weights(model))
     assert not answer(other).equals(answer(model))
+
+
+def test_the_final_weights_train_as_long_as_validation_chose(monkeypatch):
+    def learn(shop, network):
+        tested, trained = fitting.learn(shop, network)
+        return tested, replace(trained, best=1)
+
+    monkeypatch.setattr(pipeline, "learn", learn)
+    lines = fit(waves(), **TINY).evidence["history"]
+    assert [(line["stage"], line["epoch"]) for line in lines] == [("test", 1), ("test", 2), ("final", 1)]
 
 
 def test_the_callers_random_numbers_and_rows_are_left_alone(model):

@@ -72,8 +72,9 @@ def test_the_naive_forecast_repeats_the_season_that_was_there(freq, season, foun
 
 def test_the_season_is_judged_before_the_held_back_end():
     panel = panel_of("h", 1_000, season=24)
-    panel.values[700:] = np.random.default_rng(1).normal(size=300)
-    assert resolved(panel, 12)[1] == 24
+    panel.values[:400] = np.random.default_rng(1).normal(size=400).cumsum()  # wanders, and has no season yet
+    assert resolved(panel, 12, test=0.3)[1] == 1
+    assert resolved(panel, 12, test=0.1)[1] == 24
 
 
 def test_too_short_a_history_says_what_would_do():

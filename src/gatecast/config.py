@@ -120,7 +120,7 @@ class TrainingSettings(Settings):
     seed: int = Field(1, ge=0, description="seed of every random number")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
     time_limit: Seconds = Field(600.0, gt=0, description="longest training, as 90s, 10m or 1h")
-    epochs: int = Field(30, ge=1, description="most passes of training")
+    epochs: int = Field(20, ge=1, description="most passes of training")
     steps: int | None = Field(None, ge=1, description="batches a pass; default: one pass over the data, 100 at most")
     batch: int = Field(64, ge=1, description="windows a batch")
     rate: float = Field(2e-3, gt=0, description="highest learning rate of the one-cycle schedule")

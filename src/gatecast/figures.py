@@ -30,7 +30,7 @@ def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
     """
     rows = table.rows
     for name in table.series:
-        rows = rows.filter(pc.equal(rows[name], panel.keys[name][index]))
+        rows = rows.filter(_is(rows[name], panel.keys[name][index]))
     levels = sorted(set(rows[CONFIDENCE].to_pylist()), reverse=True)
     ahead = max(rows["step"].to_pylist(), default=1)
     shown = min(SHOWN_HORIZONS * ahead, int(panel.lengths[index]))
@@ -161,7 +161,7 @@ def test_figure(tests: pa.Table, series: Sequence[str], levels: Sequence[float])
         levels: of the intervals, in percent; the lowest is drawn.
     """
     for name in series:
-        tests = tests.filter(pc.equal(tests[name], tests[name][0]))
+        tests = tests.filter(_is(tests[name], tests[name][0]))
     last = tests.filter(pc.equal(tests["cutoff"], pc.max(tests["cutoff"])))
     times, low, high = _wall(last[TIMESTAMP]), *(f"quantile_{side:g}" for side in bounds(levels[0]))
     figure, axes = _new(9, 3.2)
@@ -173,6 +173,10 @@ def test_figure(tests: pa.Table, series: Sequence[str], levels: Sequence[float])
     axes.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.12))
     _dated(axes)
     return figure
+
+
+def _is(column: pa.ChunkedArray, value: pa.Scalar) -> pa.ChunkedArray:
+    return pc.equal(column, value) if value.is_valid else pc.is_null(column)
 
 
 def _column(table: pa.Table, name: str) -> np.ndarray[Any, Any]:

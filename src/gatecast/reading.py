@@ -40,7 +40,8 @@ def read_rows(config: Config, source: object) -> Rows:
         source = config.source.url
     if isinstance(source, Panel):
         grid = source.grid
-        return Rows(source, config.having("grid", freq=str(grid.frequency), timezone=grid.timezone))
+        config = config.having("grid", freq=str(grid.frequency), timezone=grid.timezone)
+        return Rows(source, config.having("source", series=tuple(source.keys.column_names)))
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with _store(source) as store:
         kind = _time_kind(config, store.columns(config.source))

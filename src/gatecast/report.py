@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from gatecast import figures
 from gatecast.config import Config
-from gatecast.errors import RunError
+from gatecast.errors import GatecastError, RunError
 
 EVIDENCE = ("metrics", "manifest")
 REPORT = "report.html"
@@ -32,7 +32,7 @@ def write(run: str | Path) -> Path:
         history = [json.loads(line) for line in (folder / "history.jsonl").read_text("utf-8").splitlines()]
         tests = pq.read_table(folder / "test.parquet")
         config = Config.from_toml(folder / "config.toml")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, GatecastError) as error:
         raise RunError(f"no report can be made of {folder}: {error}") from None
     ranked = sorted(evidence["metrics"]["series"], key=lambda row: -(row["mase"] or row["mae"] or 0))
     page = Environment(loader=PackageLoader("gatecast"), autoescape=True).get_template("report.html")
