@@ -13,7 +13,7 @@ from gatecast.data import spacing
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Panel
 from gatecast.errors import DataError, UsageError, some
-from gatecast.store import Kind, Store, open_store
+from gatecast.store import Errand, Kind, Store, open_store
 from gatecast.store.query import SOURCE, series_query, spacing_query, steps_are_local, unreadable_query
 
 
@@ -25,10 +25,11 @@ class Rows:
     config: Config  # with the frequency that was used
     agreement: float | None = None  # share of gaps that fit an inferred frequency
     sql: str | None = None
-    read_at: str | None = None  # when, in UTC
+    read_at: str | None = None  # when, in UTC; where the store keeps its past, as of when
+    bytes_billed: int | None = None
 
 
-def read_rows(config: Config, source: object) -> Rows:
+def read_rows(config: Config, source: object, errand: Errand | None = None) -> Rows:
     """Rows from a store, a frame or a panel, on the grid of the settings.
 
     Raises:
@@ -43,7 +44,7 @@ def read_rows(config: Config, source: object) -> Rows:
         config = config.having("grid", freq=str(grid.frequency), timezone=grid.timezone)
         return Rows(source, config.having("source", series=tuple(source.keys.column_names)))
     began = datetime.now(UTC).isoformat(timespec="seconds")
-    with _store(source) as store:
+    with _store(source, errand) as store:
         kind = _time_kind(config, store.columns(config.source))
         _refuse_unreadable(config, store, kind)
         frequency, agreement = _frequency(config, store, kind)
@@ -58,15 +59,17 @@ def read_rows(config: Config, source: object) -> Rows:
             combine=config.grid.aggregate,
         )
         sql = store.text(config.source, query)
-        resolved = config.having("grid", freq=str(frequency)).having("source", url=store.url)
-    return Rows(panel, resolved, agreement, sql, began)
+        # The next reading of these settings is of the rows as they are then.
+        resolved = config.having("grid", freq=str(frequency)).having("source", url=store.url, snapshot=None)
+        read_at = store.snapshot.isoformat() if store.snapshot else began
+        return Rows(panel, resolved, agreement, sql, read_at, store.bytes_billed)
 
 
-def _store(source: object) -> Store:
+def _store(source: object, errand: Errand | None) -> Store:
     if isinstance(source, str | Path):
         if not str(source):
             raise UsageError("say what to read: a path or URL as the first argument, or url in [source]")
-        return open_store(str(source))
+        return open_store(str(source), errand=errand)
     from gatecast.store.duckdb import DuckDBStore  # noqa: PLC0415 - only for frames
 
     try:

@@ -4,6 +4,8 @@ Expressions are written once in plain GoogleSQL and translated by sqlglot. Nothi
 ordered: ORDER BY would force a warehouse into a single stream, and the panel sorts.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
 import sqlglot
@@ -103,6 +105,23 @@ def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
     )
 
 
+def latest_query(table: str, series: Sequence[str], columns: Sequence[str]) -> exp.Select:
+    """Of a table of forecasts the newest of each series, timestamp and level, as AI.FORECAST would give it.
+
+    Args:
+        table: where the forecasts are.
+        series: its series columns.
+        columns: the columns of AI.FORECAST after them, first the timestamp, last the status.
+    """
+    time, _, level, *_, status = columns
+    one = ", ".join(column(name).sql("bigquery") for name in (*series, time, level))
+    rank = _sql(f"ROW_NUMBER() OVER (PARTITION BY {one} ORDER BY cutoff DESC, run_id)")
+    ranked = exp.select("*", exp.alias_(rank, "gatecast_rank")).from_(relation(table)).subquery("ranked")
+    kept = [column(name) for name in (*series, *columns[:-1])]
+    # A forecast that is written has worked: AI.FORECAST says so by an empty text.
+    return exp.select(*kept, exp.alias_(exp.Literal.string(""), status)).from_(ranked).where("gatecast_rank = 1")
+
+
 def column(name: str) -> exp.Column:
     """A column by name, always quoted."""
     return exp.column(name, quoted=True)
@@ -122,6 +141,12 @@ def user_sql(source: SourceSettings, default: exp.Table | None, dialect: Dialect
     table = relation(source.table) if source.table else default
     assert table is not None
     return exp.select("*").from_(table).sql(dialect)
+
+
+def pinned(table: exp.Table, moment: datetime) -> exp.Table:
+    """A table as it was at a moment."""
+    instant = exp.cast(exp.Literal.string(moment.isoformat(" ")), "TIMESTAMPTZ")
+    return exp.Table(**table.args | {"version": exp.Version(this="TIMESTAMP", kind="AS OF", expression=instant)})
 
 
 def render(query: exp.Select, rows: str, dialect: Dialect) -> str:
