@@ -35,7 +35,7 @@ hypothesis.settings.load_profile("gatecast")
 def bigquery_server(tmp_path_factory):
     """A local server that speaks BigQuery's protocol."""
     if why := missing():
-        pytest.skip(why)
+        (pytest.fail if os.environ.get("GATECAST_REQUIRE_BIGQUERY") else pytest.skip)(why)
     with running(tmp_path_factory.mktemp("bigquery")) as server:
         yield server
 

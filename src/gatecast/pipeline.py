@@ -85,11 +85,19 @@ def load(run: str | Path, *, device: str = "cpu") -> Model:
     return Model.load(run, device)
 
 
-def newest(model: Model, verb: str = "", listener: Listener = SILENT) -> Panel:
-    """The rows that the run's source holds now; `verb` says what for."""
+def newest(model: Model, verb: str = "", listener: Listener = SILENT, *, context: bool = False) -> Panel:
+    """The rows that the run's source holds now; `verb` says what for.
+
+    Args:
+        context: only those that a forecast of the next steps reads: of each series the context
+            before the last row that training saw, and what came since.
+    """
     if not model.config.source.url:
         raise UsageError("this model was not trained from a URL: give it a panel, as from gatecast.read")
-    return read_rows(model.config, model.config.source.url, Errand(verb, model.run_id, listener)).panel
+    errand, since = Errand(verb, model.run_id, listener), None
+    if context:
+        since = model.grid.label(int(model.final.seen.min()) - model.final.network.shape.context + 1)
+    return read_rows(model.config, model.config.source.url, errand, since).panel
 
 
 def fit(

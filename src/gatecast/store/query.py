@@ -42,12 +42,8 @@ def series_query(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggr
     selected = selected.select(
         exp.alias_(exp.cast(value, "DOUBLE"), "value"), exp.alias_(exp.Count(this=exp.Star()), "row_count")
     )
-    bounds = [(exp.GTE, source.since), (exp.LT, source.until)]
-    conditions = [
-        compare(this=_time(time, kind), expression=_moment(text, kind, grid)) for compare, text in bounds if text
-    ]
     groups = [exp.Literal.number(i + 1) for i in range(len(keys) + 1)]
-    return selected.from_(SOURCE).where(*conditions).group_by(*groups)
+    return selected.from_(SOURCE).where(*_bounds(source, kind, grid)).group_by(*groups)
 
 
 def steps_are_local(kind: Kind, grid: Grid) -> bool:
@@ -68,9 +64,8 @@ def spacing_query(source: SourceSettings, kind: Kind, timezone: str | None) -> e
     """
     wall = _sql(_wall(kind), t=_time(column(source.time), kind), zone=_zone(timezone))
     keys: list[exp.Expression] = [column(name) for name in source.series]
-    times = exp.select(exp.alias_(wall, "t"), *[exp.alias_(key, f"key_{i}") for i, key in enumerate(keys)]).from_(
-        SOURCE
-    )
+    times = exp.select(exp.alias_(wall, "t"), *[exp.alias_(key, f"key_{i}") for i, key in enumerate(keys)])
+    times = times.from_(SOURCE).where(*_bounds(source, kind, Grid(Frequency("day", 1), timezone)))
     partition = ", ".join(f"key_{i}" for i in range(len(keys)))
     window = f"OVER ({f'PARTITION BY {partition} ' if keys else ''}ORDER BY t)"
     seconds = "DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)"
@@ -91,6 +86,12 @@ def spacing_query(source: SourceSettings, kind: Kind, timezone: str | None) -> e
         .where("gap > 0")
         .group_by("gap")
     )
+
+
+def any_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
+    """One row, if there is one."""
+    query = exp.select("1").from_(SOURCE).limit(1)
+    return query if kind == "text" else query.where(*_bounds(source, kind, Grid(Frequency("day", 1), timezone)))
 
 
 def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
@@ -210,9 +211,20 @@ def _floor(number: str, divisor: int) -> str:
     return f"CAST(FLOOR(({number}) / {divisor}) AS INT64)"
 
 
+def _bounds(source: SourceSettings, kind: Kind, grid: Grid) -> list[exp.Expression]:
+    """`since` and `until` as filters on the time column itself, so that partitions are pruned."""
+    time = _time(column(source.time), kind)
+    ends = [(exp.GTE, source.since), (exp.LT, source.until)]
+    return [compare(this=time.copy(), expression=_moment(text, kind, grid)) for compare, text in ends if text]
+
+
 def _moment(text: str, kind: Kind, grid: Grid) -> exp.Expression:
     """A date of the user as a literal of the time column's own type."""
-    moment = str(grid.moment(text, instant=kind == "instant")).replace("T", " ")
+    when = grid.moment(text, instant=kind == "instant")
+    if kind == "date":  # the first day not before it
+        day = when.astype("datetime64[D]")
+        return exp.cast(exp.Literal.string(str(day + int(day < when))), "DATE")
+    moment = str(when).replace("T", " ")
     if kind == "instant":
         return exp.cast(exp.Literal.string(f"{moment}+00:00"), "TIMESTAMPTZ")
     return exp.cast(exp.Literal.string(moment), "TIMESTAMP")
