@@ -83,8 +83,8 @@ def read_rows(config: Config, source: object, errand: Errand | None = None, sinc
 
 
 def _tell_saved(errand: Errand, since: str, whole: int | None, part: int | None) -> None:
-    if whole is not None and part is not None:
-        errand.observer.note(f"only rows since {since} are read: {part:,} bytes instead of {whole:,}")
+    if whole and part is not None:
+        errand.observer.note(f"only rows since {since} are read: {part / 1e6:,.1f} MB instead of {whole / 1e6:,.1f} MB")
 
 
 def _store(source: object, errand: Errand | None) -> Store:

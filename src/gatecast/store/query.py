@@ -215,7 +215,9 @@ def _bounds(source: SourceSettings, kind: Kind, grid: Grid) -> list[exp.Expressi
     """`since` and `until` as filters on the time column itself, so that partitions are pruned."""
     time = _time(column(source.time), kind)
     ends = [(exp.GTE, source.since), (exp.LT, source.until)]
-    return [compare(this=time.copy(), expression=_moment(text, kind, grid)) for compare, text in ends if text]
+    found: list[exp.Expression] = []
+    found += [compare(this=time.copy(), expression=_moment(text, kind, grid)) for compare, text in ends if text]
+    return found
 
 
 def _moment(text: str, kind: Kind, grid: Grid) -> exp.Expression:
