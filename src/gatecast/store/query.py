@@ -214,10 +214,8 @@ def _floor(number: str, divisor: int) -> str:
 def _bounds(source: SourceSettings, kind: Kind, grid: Grid) -> list[exp.Expression]:
     """`since` and `until` as filters on the time column itself, so that partitions are pruned."""
     time = _time(column(source.time), kind)
-    ends = [(exp.GTE, source.since), (exp.LT, source.until)]
-    found: list[exp.Expression] = []
-    found += [compare(this=time.copy(), expression=_moment(text, kind, grid)) for compare, text in ends if text]
-    return found
+    ends: list[tuple[type[exp.Expression], str | None]] = [(exp.GTE, source.since), (exp.LT, source.until)]
+    return [compare(this=time.copy(), expression=_moment(text, kind, grid)) for compare, text in ends if text]
 
 
 def _moment(text: str, kind: Kind, grid: Grid) -> exp.Expression:
