@@ -32,6 +32,7 @@ ADVICE = {
     "rateLimitExceeded": "wait a minute and run it again",
     "responseTooLarge": "aggregate more, or read fewer rows with --since",
     "billingNotEnabled": "enable billing for the project",
+    "authError": LOGIN,
     "resourcesExceeded": "read fewer rows with --since",
 }
 
@@ -64,9 +65,9 @@ def sentence(error: Any) -> str:
     permission = re.search(r"bigquery\.\w+\.\w+", said)
     if permission and permission[0] in ROLES:
         return f"{said.rstrip('.')}: ask for {ROLES[permission[0]]}"
-    if why == "accessDenied" or getattr(error, "code", None) == 403:
-        return f"{said.rstrip('.')}: ask for {ADVICE.get(why) or ROLES['bigquery.tables.getData']}"
-    return f"{said.rstrip('.')}: {ADVICE[why]}" if why in ADVICE else said
+    if why in ADVICE:
+        return f"{said.rstrip('.')}: {ADVICE[why]}"
+    return f"{said.rstrip('.')}: ask for {ROLES['bigquery.tables.getData']}" if why == "accessDenied" else said
 
 
 def _service(text: str) -> str:

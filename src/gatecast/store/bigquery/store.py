@@ -39,7 +39,7 @@ class BigQueryStore:
     dialect = "bigquery"
 
     def __init__(self, path: str, *, write: bool = False, errand: Errand | None = None) -> None:
-        project, _, dataset = path.removeprefix("//").strip("/").partition("/")
+        project, _, dataset = path.removeprefix("//").rstrip("/").partition("/")
         if not path.startswith("//") or "/" in dataset:
             raise UsageError(f"write bigquery://PROJECT or bigquery://PROJECT/DATASET, got 'bigquery:{path}' instead")
         with translated(f"bigquery:{path}"):
@@ -161,7 +161,7 @@ class BigQueryStore:
         with translated(self.url):
             if self.dataset is None:
                 return [f"{dataset.dataset_id}.*" for dataset in self.client.list_datasets(retry=RETRY)]
-            return [table.table_id for table in self.client.list_tables(self.dataset, retry=RETRY)]
+            return [f"{self.dataset}.{table.table_id}" for table in self.client.list_tables(self.dataset, retry=RETRY)]
 
     def _translated(self) -> "_Named":
         return _Named(self)
