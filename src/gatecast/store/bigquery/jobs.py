@@ -12,7 +12,6 @@ PRICE = 6.25
 """US dollars for 2**40 bytes read on demand, in the US multi-region, at the time of writing."""
 
 RETRY: Retry = bigquery.DEFAULT_RETRY.with_timeout(60.0)  # the default goes on for ten minutes
-PAGE_ROWS = 50_000
 
 
 class Jobs:
@@ -47,7 +46,7 @@ class Jobs:
         config.maximum_bytes_billed = int(source.max_bytes)
         job = self.client.query(sql, job_config=config, location=source.location, retry=RETRY)
         try:
-            rows = job.result(page_size=PAGE_ROWS, retry=RETRY)
+            rows = job.result(page_size=1, retry=RETRY)  # a first page comes along unasked
         except KeyboardInterrupt:
             job.cancel(retry=None, timeout=10)
             raise

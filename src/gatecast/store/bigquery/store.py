@@ -77,7 +77,7 @@ class BigQueryStore:
                 except NoStreams as why:
                     self._unstreamed = str(why)
                     self.errand.observer.note(f"rows come page by page, which is slower: {why}")
-            return by_pages(rows, progress)
+            return by_pages(job, progress)
 
     def text(self, source: SourceSettings, query: exp.Select) -> str:
         """See `Store.text`."""

@@ -15,16 +15,19 @@ from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryRea
 from gatecast.errors import StoreError
 from gatecast.store.bigquery.columns import declared
 from gatecast.store.bigquery.errors import sentence, translated
+from gatecast.store.bigquery.jobs import RETRY
 
 STREAMS = 16
 """Streams asked for: more than are read at once, so that a batch is a small part of all rows."""
 
-READERS = 4
-WAITING = 4
+READERS = 3
+WAITING = 2
 """Batches that wait to be taken; beyond them the readers wait, and memory stays bounded."""
 
 TRIES = 6
 """Cut connections without a row between them before a stream is given up."""
+
+PAGE_ROWS = 50_000
 
 CUT = (
     exceptions.ServiceUnavailable,
@@ -65,8 +68,9 @@ def by_streams(
     return pa.RecordBatchReader.from_batches(schema, _gather(client, names, arrived, schema, rows.total_rows, progress))
 
 
-def by_pages(rows: RowIterator, progress: Callable[[int, int], None]) -> pa.RecordBatchReader:
+def by_pages(job: bigquery.QueryJob, progress: Callable[[int, int], None]) -> pa.RecordBatchReader:
     """The rows of a job's result over REST: slow, and without a right of its own."""
+    rows = job.result(page_size=PAGE_ROWS, retry=RETRY)
     batches = rows.to_arrow_iterable()
     total = int(rows.total_rows or 0)
     first = next(batches, None)
