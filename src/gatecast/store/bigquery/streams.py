@@ -17,7 +17,7 @@ from gatecast.store.bigquery.columns import declared
 from gatecast.store.bigquery.errors import sentence, translated
 from gatecast.store.bigquery.jobs import RETRY
 
-STREAMS = 16
+STREAMS = 100
 """Streams asked for: more than are read at once, so that a batch is a small part of all rows."""
 
 READERS = 3
