@@ -64,6 +64,8 @@ class Fitted:
     def calibrated(self, residuals: Float[Tensor, "W H P"], observed: Tensor) -> Self:
         """Shift each quantile so that it holds on held-back windows (split conformal; Romano et al. 2019).
 
+        The median, the point that was trained, stays where it is.
+
         Args:
             residuals: truth minus quantile in the scaled unit.
         """
