@@ -1,6 +1,9 @@
 """Every bad input: its exit code, one clear message on stderr, nothing on stdout, never a traceback."""
 
+import signal
+import subprocess
 import sys
+from functools import partial
 
 import duckdb
 import pytest
@@ -150,6 +153,7 @@ FORECASTS = {
     "to without into": (["--to", "shop.duckdb"], 2, ["say which table", "--into NAME"]),
     "to nowhere": (["--to", "nowhere/at/all.csv"], 1, ["nowhere/at/all.csv"]),
     "into another table": (["--to", "shop.duckdb", "--into", "good"], 1, ["has other columns", "another table"]),
+    "into a file": (["--to", "out.csv", "--into", "t"], 2, ["--into"]),
     "no format": (["--format", "xml"], 2, ["xml", "parquet"]),
 }  # fmt: skip
 
@@ -184,6 +188,30 @@ def _renamed(path, config):
     return (
         config.replace('target = "y"', 'target = "gone"') if path.name == "config.toml" else path.read_bytes().decode()
     )
+
+
+def test_ctrl_c_is_a_message_and_leaves_nothing(place, request):
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a job in the background would hand down that it is ignored
+    long = ["--epochs", "100000", "--patience", "100000", "--horizon", "3", "--run", "stopped"]
+    command = [sys.executable, "-m", "gatecast", "fit", "good.toml", *long]
+    with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        said = next(line for line in process.stderr if "training, epoch 1 of" in line)
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, "")
+    assert said.splitlines()[-1] == "gatecast: stopped; nothing was left half-done"
+    assert "Traceback" not in said
+    assert [path.name for path in place.iterdir() if "stopped" in path.name] == []
+
+
+def test_no_command_is_answered_with_help(call):
+    code, out, said = call()
+    assert code == 2
+    assert "Usage: " in out + said
+    assert "gatecast: \n" not in said
 
 
 def test_the_tree_of_errors():

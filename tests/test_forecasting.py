@@ -1,7 +1,7 @@
 """Cutoffs, honest labels, the columns of the contract, and the proof that nothing leaks past a cutoff."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -99,6 +99,14 @@ def test_dates_without_history_are_refused():
         at_dates(panel, [20, 30], HORIZON)
     with pytest.raises(UsageError, match="1970-01-02 00:00 is not before 1970-01-01 23:00, 1970-01-02 00:00"):
         at_dates(panel, [23, 24, 25], HORIZON, 24)
+
+
+def test_dates_may_be_text_dates_or_times(model):
+    times = [datetime(1970, 1, 11, 5), "1970-01-11T06:00", np.datetime64("1970-01-11T07"), date(1970, 1, 12)]
+    found = model.forecast(at=times, series=["s0"])
+    assert column(found, "forecast_timestamp")[::2] == [datetime(1970, 1, 11, hour) for hour in (5, 6, 7)] + [
+        datetime(1970, 1, 12)
+    ]
 
 
 def test_kinds_are_honest(model, kept):

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ app = typer.Typer(
     help="SQL in, a tested LSTM, forecasts for the dates you name out, back to SQL.",
     epilog="Start with `gatecast demo`. Data goes to stdout, everything else to stderr.",
 )
+
+INTERRUPTED = 130
 
 Run = Annotated[Path, typer.Argument(help="run folder, as made by gatecast fit", show_default=False)]
 Source = Annotated[str, typer.Argument(help="database, file, glob or URL, or a .toml file of settings")]
@@ -271,9 +274,11 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be stopped is to be interrupted: clean up
     try:
-        app(standalone_mode=False)
-        code = 0
+        code = app(standalone_mode=False) or 0
+        if code == INTERRUPTED:  # typer's answer to Ctrl-C
+            raise KeyboardInterrupt
     except BaseException as error:  # every way out is a message and a code
         if os.environ.get("GATECAST_DEBUG") and not isinstance(error, SystemExit):
             raise
@@ -296,5 +301,6 @@ def _explain(error: BaseException) -> int:
         return 1
     else:
         text, code = f"{type(error).__name__}: {error} (run gatecast --debug ... to see where)", 1
-    sys.stderr.write(f"gatecast: {text}\n")
+    if text:  # none where the help was all there was to say
+        sys.stderr.write(f"gatecast: {text}\n")
     return code

@@ -68,7 +68,7 @@ class Teller:
         """See `pipeline.Listener`."""
         self.stop()
         err.print(f"[bold cyan]{number:>2}[/]/11 [bold]{title}[/]: ", end="")
-        err.print(found, markup=False)
+        err.print(found, markup=False, soft_wrap=True)
 
     def epoch(self, epoch: Epoch) -> None:
         """See `pipeline.Listener`."""
@@ -78,7 +78,7 @@ class Teller:
         name = "training" if epoch.stage == "test" else "final weights"
         if not err.is_terminal:
             if epoch.epoch % EVERY == 0 or epoch.epoch in (1, epoch.epochs):
-                err.print(f"      {name}, epoch {epoch.epoch} of {epoch.epochs}: {text}")
+                err.print(f"      {name}, epoch {epoch.epoch} of {epoch.epochs}: {text}", soft_wrap=True)
             return
         if self.progress is None:
             columns = (TextColumn("      {task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
@@ -98,7 +98,7 @@ class Teller:
 
 def say(text: str) -> None:
     """A line to people."""
-    err.print(text, markup=False)
+    err.print(text, markup=False, soft_wrap=True)
 
 
 def show_rows(rows: pa.Table, form: Format) -> None:
@@ -135,7 +135,7 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     for level, share in ours["coverage"].items():
         out.print(f"the {level} % intervals cover {_percent(share)}")
     if "verdict" in metrics:
-        out.print(metrics["verdict"]["sentence"], style="bold")
+        out.print(metrics["verdict"]["sentence"], style="bold", soft_wrap=True)
 
 
 def show_audit(audit: Audit) -> None:

@@ -64,6 +64,8 @@ class Fitted:
     def calibrated(self, residuals: Float[Tensor, "W H P"], observed: Tensor) -> Self:
         """Shift each quantile so that it holds on held-back windows (split conformal; Romano et al. 2019).
 
+        The median, the point that was trained, stays where it is.
+
         Args:
             residuals: truth minus quantile in the scaled unit.
         """
@@ -74,13 +76,12 @@ class Fitted:
         if int(count.min()) < FEW:  # too few for each step on its own: all steps together
             residuals = residuals.flatten(0, 1)[None].transpose(0, 1)
             count = count.sum()[None]
-        size = float(count.double().mean())
+        size = float(count.float().mean())
         shifts = torch.zeros_like(self.shifts)
         for index, probability in enumerate(self.probabilities):
             if probability != 0.5 or not self.network.shape.probabilities:
                 level = probability + (probability - 0.5) / size  # the finite-sample correction, (n + 1) / n
-                part = residuals[..., index].double()
-                shifts[:, index] = part.nanquantile(min(max(level, 0.0), 1.0), 0).float()
+                shifts[:, index] = residuals[..., index].nanquantile(min(max(level, 0.0), 1.0), 0)
         if not self.network.shape.probabilities:
             shifts[:, self.middle] = 0
         return replace(self, shifts=shifts)

@@ -33,13 +33,8 @@ FORMAT = 1
 """Version of the run folder; a newer one is refused."""
 
 MODEL, WEIGHTS, SERIES = "model.json", "model.safetensors", "series.parquet"
-CONFIG, MANIFEST, HISTORY, METRICS, TEST = (
-    "config.toml",
-    "manifest.json",
-    "history.jsonl",
-    "metrics.json",
-    "test.parquet",
-)
+CONFIG, MANIFEST, METRICS = "config.toml", "manifest.json", "metrics.json"
+HISTORY, TEST = "history.jsonl", "test.parquet"
 DAMAGE = (
     *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError),
     *(SafetensorError, pa.ArrowException, GatecastError),
@@ -113,7 +108,7 @@ class Model:
         return forecast(self.tested, self.final, panel, self.keys, asked, self.config.forecast, self.run_id)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the run folder: the whole of it, or nothing.
+        """Write the model into a folder that `load` reads: the whole of it, or nothing. `fit` adds its evidence.
 
         Raises:
             RunError: there is something at the path already, or it cannot be written.
@@ -239,23 +234,22 @@ def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
         RunError: there is something at the path already, or the file system refuses.
     """
     if path.exists() and not (overwrite and (path / MODEL).is_file()):
-        hint = (
-            "choose another with --run, or replace it with --overwrite"
-            if (path / MODEL).is_file()
-            else "choose another"
-        )
-        raise RunError(f"{path} is there already: {hint}")
+        hint = " with --run, or replace it with --overwrite" if (path / MODEL).is_file() else ""
+        raise RunError(f"{path} is there already: choose another{hint}")
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
         beside.mkdir(parents=True)
         yield beside
+        old = beside.with_name(f"{beside.name}.old")
         if path.exists():
-            old = beside.with_name(f"{beside.name}.old")
             os.replace(path, old)
+        try:
             os.replace(beside, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(beside, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path} could not be written, nothing was left behind: {error}") from None
     finally:

@@ -224,7 +224,8 @@ def _learn(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     listener.step(7, "Define the LSTM", told)
     listener.step(8, "Model to the device", f"{shop.windows.device}, {torch.get_num_threads()} threads")
     tested, trained = learn(shop, network)
-    listener.step(9, "Train", f"{trained.ended}; weights of epoch {trained.best} of {len(trained.epochs)} kept")
+    short = "; time was short, the schedule followed the clock" if trained.hurried else ""
+    listener.step(9, "Train", f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept")
     return tested, trained
 
 

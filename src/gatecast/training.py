@@ -167,7 +167,7 @@ def run_epoch(
         the mean loss of the observed values, and the accuracy, None where all truth is zero.
     """
     network.train(optimizer is not None)
-    sums = torch.zeros(4, dtype=torch.float64, device=windows.device)  # loss · values, values, Σ|y - ŷ|, Σ|y|
+    parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|; left on the device until the end
     with torch.set_grad_enabled(optimizer is not None):
         for numbers in batches:
             series, cutoffs = (part.to(windows.device) for part in span.at(numbers))
@@ -185,8 +185,8 @@ def run_epoch(
                 error = (point(network, scaled) * scale + loc - truth.values).abs()
                 wrong, size = (part.masked_fill(~truth.observed, 0).sum() for part in (error, truth.values.abs()))
                 count = truth.observed.sum()
-                sums += torch.stack([loss * count, count, wrong, size])
-    loss_sum, count, wrong_sum, size_sum = sums.tolist()
+                parts.append(torch.stack([loss * count, count, wrong, size]))
+    loss_sum, count, wrong_sum, size_sum = torch.stack(parts).cpu().double().sum(0).tolist()
     return loss_sum / max(count, 1), 100 * (1 - wrong_sum / size_sum) if size_sum else None
 
 

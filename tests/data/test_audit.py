@@ -117,9 +117,7 @@ def test_steps_missing_in_a_row_are_one_gap():
 
 def test_the_audit_as_json_says_what_is_done():
     result = json.loads(json.dumps(audit(panel_of({"a": [5, 5, 5]})).to_dict()))
-    assert result["findings"] == [
-        {"name": "constant series", "count": 1, "places": ["a"], "done": "forecast as the constant"}
-    ]
+    assert result["findings"] == [{"name": "constant series", "count": 1, "places": ["a"], "done": "kept"}]
 
 
 def test_the_audit_leaves_the_panel_as_it_is():

@@ -223,3 +223,10 @@ def test_local_steps_are_placed_in_the_zone_and_an_hour_shown_twice_is_read_as_t
     rows = [(("a",), step, float(value), 1) for value, step in enumerate(hours.tolist())]
     panel = Panel.from_batches([batch(rows)], NEW_YORK, ["name"], local=True)
     assert lists(panel) == [(("a",), NEW_YORK.step("2024-11-03 00:00"), [0.0, 1.0, None, 2.0, 3.0])]
+
+
+@pytest.mark.parametrize(("combine", "between"), [("count", 0.0), ("sum", None), ("mean", None)])
+def test_a_step_without_rows_counts_none_and_is_missing_otherwise(combine, between):
+    rows = [(("a",), 3, 5.0, 5), (("a",), 5, 2.0, 2), (("b",), 4, 1.0, 1)]
+    panel = Panel.from_batches([batch(rows)], DAYS, ["name"], combine=combine)
+    assert lists(panel) == [(("a",), 3, [5.0, between, 2.0]), (("b",), 4, [1.0])]

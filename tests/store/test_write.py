@@ -226,5 +226,5 @@ def test_a_file_that_cannot_be_replaced_stays(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", [*FILES, "out.duckdb"])
 def test_a_folder_that_is_not_there_is_an_error(name, tmp_path):
     with pytest.raises(StoreError):
-        write(tmp_path / "nowhere" / name, forecasts([1.0]))
+        write(tmp_path / "nowhere" / name, forecasts([1.0]), "t" if name.endswith(".duckdb") else None)
     assert os.listdir(tmp_path) == []

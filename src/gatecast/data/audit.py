@@ -86,7 +86,7 @@ def _findings(panel: Panel, horizon: int) -> Iterable[Finding]:
     with np.errstate(invalid="ignore"):
         low, high = (reduce.reduceat(panel.values, panel.offsets[:-1]) for reduce in (np.fmin, np.fmax))
     constant = np.flatnonzero((low == high) & (panel.lengths > 1))
-    yield Finding("constant series", len(constant), _named(names, constant), "forecast as the constant")
+    yield Finding("constant series", len(constant), _named(names, constant), "kept")
     negative = np.flatnonzero(low < 0)
     yield Finding("series with negative values", len(negative), _named(names, negative), "kept")
     if horizon:

@@ -247,6 +247,8 @@ class _Rows:
             seen += len(chunk)
         if seen != size - int(np.isnan(values).sum()):
             self._combine(values, place, combine)
+        if combine == "count":
+            values[np.isnan(values)] = 0  # no row on a step is a count, not a gap
         return values
 
     def _combine(self, values: Values, place: Indices, combine: str) -> None:

@@ -30,8 +30,10 @@ def minmax(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Sca
 def standard(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """Mean 0 and (population) standard deviation 1."""
     mean = _mean(values, observed)
-    # In double precision: squares of very large or small values leave the range of single.
-    return _safe(mean, _mean((values - mean).double().square(), observed).sqrt().to(values.dtype))
+    apart = (values - mean).masked_fill(~observed, 0)
+    # Relative to the largest: squares of very large or small values leave the range of float32.
+    peak = apart.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
+    return _safe(mean, _mean((apart / peak).square(), observed).sqrt() * peak)
 
 
 def robust(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:

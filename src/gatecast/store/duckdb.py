@@ -136,6 +136,8 @@ class DuckDBStore:
         """See `Store.write`."""
         with _translated(self.path):
             if self.reader:
+                if table is not None:
+                    raise UsageError(f"{self.path} is a file and has no tables: leave out --into")
                 self._write_file(rows)
                 return
             if table is None:
