@@ -4,16 +4,32 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all lint format clean
+# The tests of BigQuery run on a local server, which needs Python 3.13; it is kept between runs.
+SERVER := .bigquery
+PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13) $(shell command -v python3.13))
+
+.PHONY: demo test test-all bigquery lint format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gatecast demo --overwrite
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev bigquery
 	$(BIN)/pytest -m "not slow"
 
-test-all: $(VENV)/.dev
+test-all: $(VENV)/.dev bigquery
 	$(BIN)/pytest
+
+ifeq ($(PYTHON313),)
+bigquery:
+	@echo "no Python 3.13 on the PATH or under ~/.pyenv/versions: the tests of BigQuery will be skipped" >&2
+else
+bigquery: $(SERVER)/.ready
+endif
+
+$(SERVER)/.ready: tests/bigquery_server.txt
+	$(PYTHON313) -m venv $(SERVER)
+	$(SERVER)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check src tests
@@ -35,4 +51,4 @@ $(VENV)/.dev: $(VENV)/.demo
 	touch $@
 
 clean:
-	rm -rf $(VENV) gatecast-demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SERVER) gatecast-demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

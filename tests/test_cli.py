@@ -111,11 +111,12 @@ def test_every_setting_has_an_option_and_help():
 
 GIVEN = {
     "table": "t", "time": "at", "target": "y", "since": "2024-01-02", "until": "2024-02-01", "freq": "h",
+    "snapshot": "2024-03-01", "location": "EU", "max_bytes": 5_000_000,
     "timezone": "UTC", "aggregate": "max", "horizon": 3, "metric": "mae", "recipe": "classic", "context": 10,
     "segment": 2, "scaling": "robust", "hidden": 7, "layers": 2, "dropout": 0.3, "seed": 4, "device": "cpu",
     "time_limit": 90.0, "epochs": 5, "steps": 6, "batch": 9, "rate": 0.5, "patience": 3, "test": 0.2,
 }  # fmt: skip
-LISTS = {"series": ("a", "b"), "level": (50.0, 90.0), "seasons": (3, 9)}
+LISTS = {"series": ("a", "b"), "label": ("team:a", "team:b"), "level": (50.0, 90.0), "seasons": (3, 9)}
 
 
 def test_every_option_reaches_its_setting(call, monkeypatch):
@@ -132,7 +133,7 @@ def test_every_option_reaches_its_setting(call, monkeypatch):
 
 def test_options_win_over_a_file_of_settings(call, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(pipeline, "audit", lambda config: seen.append(config) or sys.exit(0))
+    monkeypatch.setattr(pipeline, "audit", lambda config, **_: seen.append(config) or sys.exit(0))
     text = '[source]\nurl = "a.csv"\ntime = "at"\nseries = ["x", "z"]\n[forecast]\nhorizon = 3\nlevel = 90\n'
     (tmp_path / "settings.toml").write_text(text)
     call("audit", tmp_path / "settings.toml", "--time", "day", "--level", "50", "--freq", "D")

@@ -27,6 +27,8 @@ Run = Annotated[Path, typer.Argument(help="run folder, as made by gatecast fit",
 Source = Annotated[str, typer.Argument(help="database, file, glob or URL, or a .toml file of settings")]
 NewRun = Annotated[Path, typer.Option("--run", help="folder to write the run to", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace a run that is there")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask before queries that cost money; --max-bytes holds")]
+From = Annotated[Path | None, typer.Option("--from", help="settings of this run, and its very rows")]
 Form = Annotated[Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="how data is printed")]
 ShortForm = Annotated[Literal["table", "json"], typer.Option("--format", help="how data is printed")]
 
@@ -59,7 +61,7 @@ def _option(table: str, name: str, field: Any) -> inspect.Parameter:
     elif "Literal" in str(field.annotation):
         choices = get_args(field.annotation)
         kind = field.annotation if all(isinstance(part, str) for part in choices) else choices[0]
-    elif kind not in (int, float) or name == "time_limit":
+    elif kind not in (int, float) or name in ("time_limit", "max_bytes"):  # written with a unit
         kind = str
     option = typer.Option(
         flag, help=f"{field.description}{shown}", rich_help_panel=table.capitalize(), show_default=False
@@ -74,9 +76,13 @@ def _shown(default: object) -> str:
     return f" (default: {' '.join(f'{part:g}' for part in default) if isinstance(default, tuple) else default})"
 
 
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value not in (None, [], ())}
+
+
 def _config(source: str, options: dict[str, Any]) -> Config:
     """Settings from a file, if the source is one, with the options given put over them."""
-    given = {name: value for name, value in options.items() if value not in (None, [], ())}
+    given = _given(options)
     if source.endswith(".toml"):
         return Config.of(merged(read_toml(source), given))
     return Config.from_options(source, given)
@@ -84,11 +90,11 @@ def _config(source: str, options: dict[str, Any]) -> Config:
 
 @app.command()
 @settings("source", "grid", "forecast")
-def audit(source: Source, form: ShortForm = "table", **options: Any) -> None:
+def audit(source: Source, form: ShortForm = "table", yes: Yes = False, **options: Any) -> None:
     """Say what is in the rows, what is wrong with them, and what fit would do about it."""
     from gatecast import console, pipeline
 
-    found = pipeline.audit(_config(source, options))
+    found = pipeline.audit(_config(source, options), listener=console.Teller(yes))
     if form == "json":
         console.show_json(found.to_dict())
     else:
@@ -97,11 +103,22 @@ def audit(source: Source, form: ShortForm = "table", **options: Any) -> None:
 
 @app.command()
 @settings("source", "grid", "forecast", "model", "training")
-def fit(source: Source, run: NewRun, overwrite: Overwrite = False, form: ShortForm = "table", **options: Any) -> None:
+def fit(
+    run: NewRun,
+    source: Source = "",
+    from_: From = None,
+    overwrite: Overwrite = False,
+    form: ShortForm = "table",
+    yes: Yes = False,
+    **options: Any,
+) -> None:
     """Train an LSTM on a table, test it, train it again on all rows, and keep it in a run folder."""
     from gatecast import console, pipeline
 
-    model = pipeline.fit(_config(source, options), run=run, overwrite=overwrite, listener=console.Teller())
+    if bool(source) == (from_ is not None):
+        raise UsageError("say what to read: a SOURCE, or --from RUN to read again what that run has read")
+    config = pipeline.again(from_, _given(options)) if from_ else _config(source, options)
+    model = pipeline.fit(config, run=run, overwrite=overwrite, listener=console.Teller(yes))
     if form == "json":
         console.show_json({"run": str(run), "run_id": model.run_id, "metrics": model.evidence["metrics"]})
     else:
@@ -110,13 +127,14 @@ def fit(source: Source, run: NewRun, overwrite: Overwrite = False, form: ShortFo
 
 
 @app.command()
-def test(run: Run, form: ShortForm = "table") -> None:
+def test(run: Run, form: ShortForm = "table", yes: Yes = False) -> None:
     """Test a run on the rows its tested weights never saw, new ones included, beside the seasonal naive."""
     from dataclasses import asdict
 
     from gatecast import console, pipeline
 
-    backtest, verdict = pipeline.test(pipeline.load(run))
+    model = pipeline.load(run)
+    backtest, verdict = pipeline.test(model, pipeline.newest(model, "test", console.Teller(yes)))
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
     if form == "json":
         console.show_json(metrics)
@@ -136,17 +154,21 @@ def forecast(
     to: Annotated[str | None, typer.Option(help="write into this store or file instead of printing")] = None,
     into: Annotated[str | None, typer.Option(help="the table to write to")] = None,
     form: Form = "table",
+    yes: Yes = False,
 ) -> None:
     """Forecast the next steps, or any dates, from the newest rows of the run's source."""
     from gatecast import console, pipeline
+    from gatecast.store import Errand
 
     if into and not to:
         raise UsageError("--into names a table of the store that --to names: give --to too")
     model = pipeline.load(run)
     dates = None if at is None else [date for given in at for date in _dates(given)]
-    table = model.forecast(pipeline.newest(model), horizon=horizon, at=dates, as_of=as_of, series=series or ())
+    teller = console.Teller(yes)
+    rows = pipeline.newest(model, "forecast", teller, context=at is None and as_of is None)
+    table = model.forecast(rows, horizon=horizon, at=dates, as_of=as_of, series=series or ())
     if to:
-        table.write(to, into)
+        table.write(to, into, Errand("forecast", model.run_id, teller))
         console.say(f"wrote {len(table):,} rows to {' '.join(filter(None, [to, into]))}")
     else:
         console.show_rows(table.to_arrow(), form)
@@ -170,6 +192,7 @@ def backtest(
     windows: Annotated[int, typer.Option(help="past cutoffs to forecast from")] = 10,
     stride: Annotated[int | None, typer.Option(help="steps between them [default: the horizon]")] = None,
     form: Form = "table",
+    yes: Yes = False,
     **options: Any,
 ) -> None:
     """Train on what came before the earliest of some past cutoffs, and forecast from each of them.
@@ -179,7 +202,7 @@ def backtest(
     from gatecast import console, pipeline
 
     config = _config(source, options)
-    found = pipeline.backtest(config, windows=windows, stride=stride, listener=console.Teller())
+    found = pipeline.backtest(config, windows=windows, stride=stride, listener=console.Teller(yes))
     if form == "table":
         console.show_metrics(found.metrics())
     else:
@@ -193,12 +216,13 @@ def inspect_(
     at: Annotated[str | None, typer.Option(help="the cutoff to look at [default: the last row]")] = None,
     figure: Annotated[Path | None, typer.Option(help="PNG or SVG file to draw the gates in")] = None,
     form: Form = "table",
+    yes: Yes = False,
 ) -> None:
     """Show what the LSTM keeps and forgets: the memory of every unit, and its gates over the context."""
     from gatecast import console, figures, insight, pipeline
 
     model = pipeline.load(run)
-    seen = insight.inspect(model, pipeline.newest(model), series, at)
+    seen = insight.inspect(model, pipeline.newest(model, "inspect", console.Teller(yes)), series, at)
     if figure:
         figures.save(seen.figure(), figure)
         console.say(f"drew the gates in {figure}")

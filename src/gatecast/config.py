@@ -28,6 +28,8 @@ Aggregate = Literal["sum", "mean", "last", "count", "min", "max"]
 Metric = Literal["mase", "wape", "mae", "rmse", "smape", "mape", "quantile"]
 Scaling = Literal["minmax", "standard", "robust", "window"]
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?")
+_POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|)")
 _SECONDS = {"s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -42,6 +44,16 @@ def _seconds(value: object) -> object:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+def _bytes(value: object) -> object:
+    """'500MB', '10GB' and '1TB' to bytes."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("write a size as 500MB, 10GB or 1TB")
+    return int(float(match[1]) * 1000 ** _POWERS[match[2]])
+
+
 def _listed(value: object) -> object:
     """One name is a list of one."""
     return (value,) if isinstance(value, str | int | float) else value
@@ -50,6 +62,7 @@ def _listed(value: object) -> object:
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Levels = Annotated[tuple[float, ...], BeforeValidator(_listed)]
 Seasons = Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)]
+Bytes = Annotated[int, BeforeValidator(_bytes)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 
 
@@ -62,7 +75,9 @@ class Settings(BaseModel):
 class SourceSettings(Settings):
     """Where the rows are and what their columns mean."""
 
-    url: str = Field("", description="duckdb:PATH, or a path to .duckdb .parquet .csv .csv.gz .json (globs too)")
+    url: str = Field(
+        "", description="bigquery://PROJECT/DATASET, duckdb:PATH, or a path to .duckdb .parquet .csv .json"
+    )
     table: str | None = Field(None, description="table or view to read (schema.table too)")
     sql: str | None = Field(None, description="query to read instead of a table")
     time: str = Field("", description="timestamp column")
@@ -70,6 +85,10 @@ class SourceSettings(Settings):
     series: Names = Field((), description="column that names a series; repeat for several")
     since: str | None = Field(None, description="read rows from this date on")
     until: str | None = Field(None, description="read rows before this date")
+    snapshot: str | None = Field(None, description="read a BigQuery table as it was at this time")
+    location: str | None = Field(None, description="location of BigQuery jobs, as EU; default: found by BigQuery")
+    max_bytes: Bytes = Field(10_000_000_000, ge=1, description="most bytes a BigQuery query may read, as 500MB or 1TB")
+    label: Names = Field((), description="label of BigQuery jobs, as team:sales; repeat for several")
 
     @model_validator(mode="after")
     def _one_relation(self) -> Self:

@@ -21,6 +21,9 @@ SHOWN_ROWS = 60
 EVERY = 5
 """Epochs between lines where no progress bar can be drawn."""
 
+MANY = 100_000
+"""Rows from which on their coming is worth a bar."""
+
 PIPED = 240
 """Width where there is no terminal to fit into."""
 
@@ -31,9 +34,35 @@ err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() el
 class Teller:
     """Tells each step as it is taken, and draws the training."""
 
-    def __init__(self) -> None:
+    def __init__(self, yes: bool = False) -> None:
+        self.yes = yes  # to spending, up to what the settings allow
         self.progress: Progress | None = None
         self.task: Any = None
+
+    def note(self, text: str) -> None:
+        """See `store.Observer`."""
+        self.stop()
+        say(text)
+
+    def agree(self, question: str) -> bool:
+        """See `store.Observer`. Only a person at a terminal is asked."""
+        self.stop()
+        if self.yes or not (sys.stdin.isatty() and err.is_terminal):
+            return True
+        return err.input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+    def rows(self, done: int, total: int) -> None:
+        """See `store.Observer`."""
+        if not err.is_terminal or total < MANY:
+            return
+        if self.progress is None:
+            columns = (TextColumn("      {task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
+            self.progress = Progress(*columns, TextColumn("{task.completed:,.0f} rows"), console=err, transient=True)
+            self.progress.start()
+            self.task = self.progress.add_task("reading", total=total)
+        self.progress.update(self.task, completed=done)
+        if done >= total:
+            self.stop()
 
     def step(self, number: int, title: str, found: str) -> None:
         """See `pipeline.Listener`."""

@@ -29,6 +29,7 @@ from gatecast.fitted import Fitted, find
 from gatecast.fitting import Workshop, build, learn, refit
 from gatecast.model import HISTORY, MANIFEST, METRICS, TEST, Model, new_folder, write_json
 from gatecast.reading import Rows, read_rows
+from gatecast.store import Errand, Observer, Unobserved
 from gatecast.training import Epoch, Trained
 
 TESTED = 2_000
@@ -36,7 +37,7 @@ TESTED = 2_000
 PACKAGES = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
 
 
-class Listener(Protocol):
+class Listener(Observer, Protocol):
     """Hears what happens while it happens."""
 
     def step(self, number: int, title: str, found: str) -> None:
@@ -46,7 +47,7 @@ class Listener(Protocol):
         """An epoch of training ended."""
 
 
-class Silent:
+class Silent(Unobserved):
     """Hears nothing."""
 
     def step(self, number: int, title: str, found: str) -> None:
@@ -69,9 +70,9 @@ def read(source: object, **options: object) -> Panel:
     return read_rows(_config(source, options), source).panel
 
 
-def audit(source: object, **options: object) -> Audit:
+def audit(source: object, *, listener: Listener = SILENT, **options: object) -> Audit:
     """What is in the rows, what is wrong with them, and what `fit` would do. Arguments as for `read`."""
-    rows = read_rows(_config(source, options), source)
+    rows = read_rows(_config(source, options), source, Errand("audit", observer=listener))
     return look_over(rows.panel, rows.agreement, rows.config.forecast.horizon)
 
 
@@ -84,11 +85,19 @@ def load(run: str | Path, *, device: str = "cpu") -> Model:
     return Model.load(run, device)
 
 
-def newest(model: Model) -> Panel:
-    """The rows that the run's source holds now."""
+def newest(model: Model, verb: str = "", listener: Listener = SILENT, *, context: bool = False) -> Panel:
+    """The rows that the run's source holds now; `verb` says what for.
+
+    Args:
+        context: only those that a forecast of the next steps reads: of each series the context
+            before the last row that training saw, and what came since.
+    """
     if not model.config.source.url:
         raise UsageError("this model was not trained from a URL: give it a panel, as from gatecast.read")
-    return read_rows(model.config, model.config.source.url).panel
+    errand, since = Errand(verb, model.run_id, listener), None
+    if context:
+        since = model.grid.label(int(model.final.seen.min()) - model.final.network.shape.context + 1)
+    return read_rows(model.config, model.config.source.url, errand, since).panel
 
 
 def fit(
@@ -125,10 +134,28 @@ def fit(
     return model
 
 
+def again(run: str | Path, options: dict[str, Any]) -> Config:
+    """The settings of a run with its snapshot, so that `fit` reads the very rows that the run has read.
+
+    Raises:
+        RunError: there is no such run.
+        UsageError: its source keeps no past.
+    """
+    model = load(run)
+    source, read_at = model.config.source, model.evidence["manifest"]["snapshot_time"]
+    if not source.url.startswith("bigquery:") or "FOR SYSTEM_TIME AS OF" not in model.evidence["manifest"]["query"]:
+        raise UsageError(
+            f"the rows of {run} cannot be read as they were: only tables of BigQuery keep their past; "
+            f"gatecast fit {Path(run) / 'config.toml'} reads those that are there now"
+        )
+    tables = model.config.model_dump(exclude_none=True)
+    return Config.of(merged(tables, {"snapshot": read_at} | options))
+
+
 def _fit(config: Config, source: object, device: torch.device, listener: Listener) -> tuple[Model, Backtest]:
     """The eleven steps but the last; forecasting is the model's."""
-    times = [time.monotonic()]
-    rows = read_rows(config, source)
+    times, run_id = [time.monotonic()], uuid4().hex[:12]
+    rows = read_rows(config, source, Errand("fit", run_id, listener))
     times.append(time.monotonic())
     parts = split(rows.panel, config.forecast.horizon, config.training.test)
     found, shop, season = prepare(rows, parts, device, listener)
@@ -145,7 +172,7 @@ def _fit(config: Config, source: object, device: torch.device, listener: Listene
         history += again.epochs
     times.append(time.monotonic())
     durations = dict(zip(("read", "train", "test", "refit"), np.diff(times).round(3).tolist(), strict=True))
-    run_id, panel = uuid4().hex[:12], rows.panel
+    panel = rows.panel
     evidence = {
         "manifest": _manifest(run_id, rows, found, device, durations, trained),
         "metrics": metrics,
@@ -249,7 +276,7 @@ def backtest(
     stride = horizon if stride is None else stride
     if windows < 1 or stride < 1:
         raise UsageError(f"windows and stride must be 1 or more, got {windows} and {stride}")
-    rows = read_rows(config, source)
+    rows = read_rows(config, source, Errand("backtest", observer=listener))
     panel, held = rows.panel, horizon + (windows - 1) * stride
     if int(panel.lengths.max()) < held + 2 * horizon + 1:
         raise DataError(
@@ -310,7 +337,7 @@ def _manifest(
         "query": rows.sql,
         "query_sha256": hashlib.sha256(rows.sql.encode()).hexdigest() if rows.sql else None,
         "snapshot_time": rows.read_at,
-        "bytes_billed": None,
+        "bytes_billed": rows.bytes_billed,
         "audit": found.to_dict(),
         "training": {"best": trained.best, "ended": trained.ended, "hurried": trained.hurried},
         "seed": rows.config.training.seed,

@@ -6,15 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import narwhals as nw
-from sqlglot import exp
 
 from gatecast.config import Config
 from gatecast.data import spacing
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Panel
 from gatecast.errors import DataError, UsageError, some
-from gatecast.store import Kind, Store, open_store
-from gatecast.store.query import SOURCE, series_query, spacing_query, steps_are_local, unreadable_query
+from gatecast.store import Errand, Kind, Store, open_store
+from gatecast.store.query import any_query, series_query, spacing_query, steps_are_local, unreadable_query
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,18 @@ class Rows:
     config: Config  # with the frequency that was used
     agreement: float | None = None  # share of gaps that fit an inferred frequency
     sql: str | None = None
-    read_at: str | None = None  # when, in UTC
+    read_at: str | None = None  # when, in UTC; where the store keeps its past, as of when
+    bytes_billed: int | None = None
 
 
-def read_rows(config: Config, source: object) -> Rows:
+def read_rows(config: Config, source: object, errand: Errand | None = None, since: str | None = None) -> Rows:
     """Rows from a store, a frame or a panel, on the grid of the settings.
+
+    Args:
+        config: the settings.
+        source: where the rows are, if not where the settings say.
+        errand: what they are read for, and who hears of it.
+        since: what is needed begins here; what not reading the rest saves is told.
 
     Raises:
         UsageError: a setting that cannot be meant.
@@ -42,13 +48,23 @@ def read_rows(config: Config, source: object) -> Rows:
         grid = source.grid
         config = config.having("grid", freq=str(grid.frequency), timezone=grid.timezone)
         return Rows(source, config.having("source", series=tuple(source.keys.column_names)))
+    whole = config.source
+    if since:
+        config = config.having("source", since=since)
     began = datetime.now(UTC).isoformat(timespec="seconds")
-    with _store(source) as store:
+    with _store(source, errand) as store:
         kind = _time_kind(config, store.columns(config.source))
         _refuse_unreadable(config, store, kind)
         frequency, agreement = _frequency(config, store, kind)
         grid = Grid(frequency, config.grid.timezone)
         query = series_query(config.source, kind, grid, config.grid.aggregate)
+        if since and errand:
+            _tell_saved(
+                errand,
+                since,
+                store.estimate(whole, series_query(whole, kind, grid, config.grid.aggregate)),
+                store.estimate(config.source, query),
+            )
         panel = Panel.from_batches(
             store.read(config.source, query),
             grid,
@@ -58,15 +74,24 @@ def read_rows(config: Config, source: object) -> Rows:
             combine=config.grid.aggregate,
         )
         sql = store.text(config.source, query)
-        resolved = config.having("grid", freq=str(frequency)).having("source", url=store.url)
-    return Rows(panel, resolved, agreement, sql, began)
+        # The next reading of these settings is of the rows as they are then.
+        resolved = config.having("grid", freq=str(frequency)).having(
+            "source", url=store.url, since=whole.since, snapshot=None
+        )
+        read_at = store.snapshot.isoformat() if store.snapshot else began
+        return Rows(panel, resolved, agreement, sql, read_at, store.bytes_billed)
 
 
-def _store(source: object) -> Store:
+def _tell_saved(errand: Errand, since: str, whole: int | None, part: int | None) -> None:
+    if whole and part is not None:
+        errand.observer.note(f"only rows since {since} are read: {part / 1e6:,.1f} MB instead of {whole / 1e6:,.1f} MB")
+
+
+def _store(source: object, errand: Errand | None) -> Store:
     if isinstance(source, str | Path):
         if not str(source):
             raise UsageError("say what to read: a path or URL as the first argument, or url in [source]")
-        return open_store(str(source))
+        return open_store(str(source), errand=errand)
     from gatecast.store.duckdb import DuckDBStore  # noqa: PLC0415 - only for frames
 
     try:
@@ -102,7 +127,7 @@ def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
 
 def _refuse_unreadable(config: Config, store: Store, kind: Kind) -> None:
     """Say so if there are no rows, or texts in the time column that are no timestamps."""
-    if not store.read(config.source, exp.select("1").from_(SOURCE).limit(1)).read_all().num_rows:
+    if not store.read(config.source, any_query(config.source, kind, config.grid.timezone)).read_all().num_rows:
         raise DataError("the query gave no rows: check the table, the filter and the dates")
     if kind == "text":
         rows = store.read(config.source, unreadable_query(config.source, 5)).read_all()

@@ -9,11 +9,13 @@ from sqlglot.errors import SqlglotError
 
 from gatecast.config import SourceSettings
 from gatecast.data.dates import Frequency, Grid
+from gatecast.data.table import AI_FORECAST
 from gatecast.errors import UsageError
 from gatecast.store.query import (
     AGGREGATES,
     SOURCE,
     column,
+    latest_query,
     relation,
     render,
     series_query,
@@ -92,7 +94,9 @@ OTHERS = {
         AS weekday FROM (SELECT t, EPOCH_US(CAST(t AS TIMESTAMPTZ)) // 1000000
         - LAG(EPOCH_US(CAST(t AS TIMESTAMPTZ)) // 1000000) OVER (PARTITION BY key_0 ORDER BY t NULLS FIRST) AS gap
         FROM (SELECT CAST(CAST("at" AS TIMESTAMPTZ) AT TIME ZONE 'America/New_York' AS TIMESTAMP) AS t, "shop" AS key_0
-        FROM gatecast_source) AS times) AS marked WHERE gap > 0 GROUP BY gap""",
+        FROM gatecast_source WHERE "at" >= CAST('2024-01-02 05:00:00.000000+00:00' AS TIMESTAMPTZ)
+        AND "at" < CAST('2024-02-01 17:00:00.000000+00:00' AS TIMESTAMPTZ)) AS times) AS marked
+        WHERE gap > 0 GROUP BY gap""",
     ("spacing", "bigquery"): """
         SELECT gap, COUNT(*) AS gaps, MIN(DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)) - gap AS earliest,
         LOGICAL_AND(MOD(DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000), 86400) = 0) AS midnight,
@@ -101,7 +105,9 @@ OTHERS = {
         LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7) < 5) AS weekday
         FROM (SELECT t, DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)
         - LAG(DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)) OVER (PARTITION BY key_0 ORDER BY t) AS gap
-        FROM (SELECT DATETIME(`at`, 'America/New_York') AS t, `shop` AS key_0 FROM gatecast_source) AS times) AS marked
+        FROM (SELECT DATETIME(`at`, 'America/New_York') AS t, `shop` AS key_0 FROM gatecast_source
+        WHERE `at` >= CAST('2024-01-02 05:00:00.000000+00:00' AS TIMESTAMP)
+        AND `at` < CAST('2024-02-01 17:00:00.000000+00:00' AS TIMESTAMP)) AS times) AS marked
         WHERE gap > 0 GROUP BY gap""",
     ("unreadable", "duckdb"): """
         SELECT CAST("at" AS TEXT) AS found FROM gatecast_source
@@ -116,6 +122,24 @@ OTHERS = {
 def test_golden(name, dialect):
     golden = " ".join((SERIES | OTHERS)[name, dialect].split())
     assert QUERIES[name].sql(dialect) == golden
+
+
+LATEST = """
+    SELECT `shop`, `forecast_timestamp`, `forecast_value`, `confidence_level`, `prediction_interval_lower_bound`,
+    `prediction_interval_upper_bound`, '' AS ai_forecast_status FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY `shop`,
+    `forecast_timestamp`, `confidence_level` ORDER BY cutoff DESC, run_id) AS gatecast_rank
+    FROM `sales`.`forecasts`) AS ranked WHERE gatecast_rank = 1"""
+
+
+def test_golden_of_the_latest_forecasts():
+    query = latest_query("sales.forecasts", ["shop"], AI_FORECAST)
+    assert query.sql("bigquery") == " ".join(LATEST.split())
+
+
+def test_days_are_bounded_by_days_so_that_partitions_are_pruned():
+    source = PLAIN.model_copy(update={"since": "2024-01-02 12:00", "until": "2024-02-01"})
+    where = series_query(source, "date", grid("D"), "sum").find(exp.Where).sql("bigquery")
+    assert where == "WHERE `at` >= CAST('2024-01-03' AS DATE) AND `at` < CAST('2024-02-01' AS DATE)"
 
 
 def every_query(source=SHOPS):

@@ -7,10 +7,13 @@ import narwhals as nw
 import pyarrow as pa
 
 from gatecast.data.dates import Grid, Steps, TimeKind
-from gatecast.store import open_store
+from gatecast.store import Errand, open_store
+from gatecast.store.query import latest_query
 
 VALUE, CONFIDENCE = "forecast_value", "confidence_level"
 TIMESTAMP, LOWER, UPPER = "forecast_timestamp", "prediction_interval_lower_bound", "prediction_interval_upper_bound"
+AI_FORECAST = (TIMESTAMP, VALUE, CONFIDENCE, LOWER, UPPER, "ai_forecast_status")
+"""What AI.FORECAST gives after the series columns."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,20 @@ class ForecastTable:
         """The rows as a polars frame (polars must be installed)."""
         return nw.from_native(self.rows).to_polars()
 
-    def write(self, url: str, into: str | None = None) -> None:
+    def write(self, url: str, into: str | None = None, errand: Errand | None = None) -> None:
         """Put the rows into a table of a store, or a file; rows with the same key are replaced, others kept.
+
+        Beside a table stands the view `TABLE_latest`: the newest forecast of each series and
+        timestamp, in exactly the columns of AI.FORECAST.
 
         Raises:
             StoreError: it cannot be written; then nothing was.
             DataError: the table has other columns.
         """
-        with open_store(url, write=True) as store:
+        with open_store(url, write=True, errand=errand) as store:
             store.write(into, self.rows, (*self.series, TIMESTAMP, CONFIDENCE, "cutoff", "run_id"))
+            if into is not None:
+                store.view(f"{into}_latest", latest_query(into, self.series, AI_FORECAST))
 
 
 def timestamps(grid: Grid, kind: TimeKind, steps: Steps) -> pa.Array:

@@ -1,6 +1,8 @@
 """Where rows come from and forecasts go: one protocol, one module for each kind of warehouse."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
 from typing import Any, Literal, Protocol, Self
 
@@ -14,10 +16,55 @@ Kind = Literal["instant", "local", "date", "number", "boolean", "text", "other"]
 """What a column holds: a moment in UTC, a wall-clock time, a day, ..."""
 
 
+class Observer(Protocol):
+    """Hears what reading costs and how far it has come."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+    def agree(self, question: str) -> bool:
+        """Whether to spend; asked once, before the first query that costs something."""
+
+    def rows(self, done: int, total: int) -> None:
+        """So many rows have come."""
+
+
+class Unobserved:
+    """Says yes and hears nothing."""
+
+    def note(self, text: str) -> None:
+        """See `Observer`."""
+
+    def agree(self, question: str) -> bool:
+        """See `Observer`."""
+        return True
+
+    def rows(self, done: int, total: int) -> None:
+        """See `Observer`."""
+
+
+UNOBSERVED = Unobserved()
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a store is opened for; where jobs have labels they carry it."""
+
+    verb: str = ""
+    run_id: str = ""
+    observer: Observer = UNOBSERVED
+
+
 class Store(Protocol):
     """A place with tables. Every method raises StoreError with the store's own reason."""
 
     url: str
+    snapshot: datetime | None
+    """The moment the rows are read at, in stores that keep their past."""
+
+    @property
+    def bytes_billed(self) -> int | None:
+        """Bytes that queries were billed for so far; None where reading costs nothing."""
 
     def columns(self, source: SourceSettings) -> dict[str, Kind]:
         """The columns of a table or query, in order."""
@@ -28,11 +75,17 @@ class Store(Protocol):
     def text(self, source: SourceSettings, query: exp.Select) -> str:
         """The SQL that `read` runs, for people and for the manifest."""
 
+    def estimate(self, source: SourceSettings, query: exp.Select) -> int | None:
+        """Bytes that `read` would be billed for; None where reading costs nothing."""
+
     def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
         """Put rows into a table, replacing those with the same key; all of them or none.
 
         A file has no tables (`table` is None) and is replaced whole.
         """
+
+    def view(self, name: str, query: exp.Select) -> None:
+        """Make or replace a view of one of the store's tables."""
 
     def close(self) -> None:
         """Let go of the store."""
@@ -44,18 +97,21 @@ class Store(Protocol):
 
 STORES: Mapping[str, tuple[str, str]] = {
     "duckdb": ("gatecast.store.duckdb", "DuckDBStore"),
+    "bigquery": ("gatecast.store.bigquery.store", "BigQueryStore"),
 }
 
 
-def open_store(url: str, *, write: bool = False) -> Store:
+def open_store(url: str, *, write: bool = False, errand: Errand | None = None) -> Store:
     """The store behind a URL; a bare path is a DuckDB database or a file DuckDB reads.
 
     Args:
-        url: `duckdb:PATH`, or a path or glob of .duckdb .parquet .csv .csv.gz .json files.
+        url: `bigquery://PROJECT[/DATASET]`, `duckdb:PATH`, or a path or glob of .duckdb .parquet
+            .csv .csv.gz .json files.
         write: open it for writing, creating it where there is none.
+        errand: what it is opened for, and who hears of it.
 
     Raises:
-        UsageError: no store answers to such a URL.
+        UsageError: no store answers to such a URL, or its libraries are not installed.
         StoreError: it cannot be opened.
     """
     scheme, separator, rest = url.partition(":")
@@ -66,6 +122,11 @@ def open_store(url: str, *, write: bool = False) -> Store:
             f"no store for {url!r}: write {', '.join(f'{name}:...' for name in STORES)} or a path to a file"
         )
     module, name = STORES[scheme]
-    store: Any = getattr(import_module(module), name)
-    opened: Store = store(rest, write=write)
+    try:
+        store: Any = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("google", "grpc"):
+            raise
+        raise UsageError(f"BigQuery needs libraries that are not here: pip install 'gatecast[{scheme}]'") from None
+    opened: Store = store(rest, write=write, errand=errand)
     return opened

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from glob import glob
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +15,7 @@ from sqlglot import exp
 
 from gatecast.config import SourceSettings
 from gatecast.errors import DataError, StoreError, UsageError, some
-from gatecast.store import Kind
+from gatecast.store import Errand, Kind
 from gatecast.store.query import SOURCE, column, relation, render, user_sql
 
 BATCH_ROWS = 500_000
@@ -48,6 +49,7 @@ class DuckDBStore:
     Args:
         path: the database or a path or glob of files.
         write: open for writing; a database that is not there is made.
+        errand: of no use here.
 
     Raises:
         UsageError: the ending of the path is not known.
@@ -55,8 +57,10 @@ class DuckDBStore:
     """
 
     dialect = "duckdb"
+    snapshot: datetime | None = None
+    bytes_billed: int | None = None
 
-    def __init__(self, path: str, *, write: bool = False) -> None:
+    def __init__(self, path: str, *, write: bool = False, errand: Errand | None = None) -> None:
         self.url = f"duckdb:{os.path.abspath(path)}"
         self.path = path
         self.default: exp.Table | None = None
@@ -121,6 +125,9 @@ class DuckDBStore:
             rows = f"SELECT * REPLACE ({narrow}) FROM (\n{rows}\n)"
         return render(query, rows, "duckdb")
 
+    def estimate(self, source: SourceSettings, query: exp.Select) -> None:
+        """See `Store.estimate`."""
+
     def _types(self, sql: str) -> dict[str, str]:
         rows = self.connection.sql(f"SELECT * FROM (\n{sql}\n) LIMIT 0")
         return dict(zip(rows.columns, map(str, rows.types), strict=True))
@@ -164,6 +171,14 @@ class DuckDBStore:
             raise
         finally:
             connection.unregister("gatecast_rows")
+
+    def view(self, name: str, query: exp.Select) -> None:
+        """See `Store.view`. Files have no views."""
+        if not self.reader:
+            with _translated(self.path):
+                self.connection.execute(
+                    f"CREATE OR REPLACE VIEW {relation(name).sql('duckdb')} AS {query.sql('duckdb')}"
+                )
 
     def _write_file(self, rows: pa.Table) -> None:
         """Write beside the file, then rename: a reader sees the old file or the new one."""

@@ -4,6 +4,8 @@ Expressions are written once in plain GoogleSQL and translated by sqlglot. Nothi
 ordered: ORDER BY would force a warehouse into a single stream, and the panel sorts.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
 import sqlglot
@@ -40,12 +42,8 @@ def series_query(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggr
     selected = selected.select(
         exp.alias_(exp.cast(value, "DOUBLE"), "value"), exp.alias_(exp.Count(this=exp.Star()), "row_count")
     )
-    bounds = [(exp.GTE, source.since), (exp.LT, source.until)]
-    conditions = [
-        compare(this=_time(time, kind), expression=_moment(text, kind, grid)) for compare, text in bounds if text
-    ]
     groups = [exp.Literal.number(i + 1) for i in range(len(keys) + 1)]
-    return selected.from_(SOURCE).where(*conditions).group_by(*groups)
+    return selected.from_(SOURCE).where(*_bounds(source, kind, grid)).group_by(*groups)
 
 
 def steps_are_local(kind: Kind, grid: Grid) -> bool:
@@ -66,9 +64,8 @@ def spacing_query(source: SourceSettings, kind: Kind, timezone: str | None) -> e
     """
     wall = _sql(_wall(kind), t=_time(column(source.time), kind), zone=_zone(timezone))
     keys: list[exp.Expression] = [column(name) for name in source.series]
-    times = exp.select(exp.alias_(wall, "t"), *[exp.alias_(key, f"key_{i}") for i, key in enumerate(keys)]).from_(
-        SOURCE
-    )
+    times = exp.select(exp.alias_(wall, "t"), *[exp.alias_(key, f"key_{i}") for i, key in enumerate(keys)])
+    times = times.from_(SOURCE).where(*_bounds(source, kind, Grid(Frequency("day", 1), timezone)))
     partition = ", ".join(f"key_{i}" for i in range(len(keys)))
     window = f"OVER ({f'PARTITION BY {partition} ' if keys else ''}ORDER BY t)"
     seconds = "DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)"
@@ -91,6 +88,12 @@ def spacing_query(source: SourceSettings, kind: Kind, timezone: str | None) -> e
     )
 
 
+def any_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
+    """One row, if there is one."""
+    query = exp.select("1").from_(SOURCE).limit(1)
+    return query if kind == "text" else query.where(*_bounds(source, kind, Grid(Frequency("day", 1), timezone)))
+
+
 def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
     """Some texts in the time column that are no timestamps (column `found`)."""
     time = column(source.time)
@@ -101,6 +104,23 @@ def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
         .where(_sql("t IS NOT NULL AND SAFE_CAST(t AS DATETIME) IS NULL", t=time))
         .limit(count)
     )
+
+
+def latest_query(table: str, series: Sequence[str], columns: Sequence[str]) -> exp.Select:
+    """Of a table of forecasts the newest of each series, timestamp and level, as AI.FORECAST would give it.
+
+    Args:
+        table: where the forecasts are.
+        series: its series columns.
+        columns: the columns of AI.FORECAST after them, first the timestamp, last the status.
+    """
+    time, _, level, *_, status = columns
+    one = ", ".join(column(name).sql("bigquery") for name in (*series, time, level))
+    rank = _sql(f"ROW_NUMBER() OVER (PARTITION BY {one} ORDER BY cutoff DESC, run_id)")
+    ranked = exp.select("*", exp.alias_(rank, "gatecast_rank")).from_(relation(table)).subquery("ranked")
+    kept = [column(name) for name in (*series, *columns[:-1])]
+    # A forecast that is written has worked: AI.FORECAST says so by an empty text.
+    return exp.select(*kept, exp.alias_(exp.Literal.string(""), status)).from_(ranked).where("gatecast_rank = 1")
 
 
 def column(name: str) -> exp.Column:
@@ -122,6 +142,12 @@ def user_sql(source: SourceSettings, default: exp.Table | None, dialect: Dialect
     table = relation(source.table) if source.table else default
     assert table is not None
     return exp.select("*").from_(table).sql(dialect)
+
+
+def pinned(table: exp.Table, moment: datetime) -> exp.Table:
+    """A table as it was at a moment."""
+    instant = exp.cast(exp.Literal.string(moment.isoformat(" ")), "TIMESTAMPTZ")
+    return exp.Table(**table.args | {"version": exp.Version(this="TIMESTAMP", kind="AS OF", expression=instant)})
 
 
 def render(query: exp.Select, rows: str, dialect: Dialect) -> str:
@@ -185,9 +211,20 @@ def _floor(number: str, divisor: int) -> str:
     return f"CAST(FLOOR(({number}) / {divisor}) AS INT64)"
 
 
+def _bounds(source: SourceSettings, kind: Kind, grid: Grid) -> list[exp.Expression]:
+    """`since` and `until` as filters on the time column itself, so that partitions are pruned."""
+    time = _time(column(source.time), kind)
+    ends: list[tuple[type[exp.Expression], str | None]] = [(exp.GTE, source.since), (exp.LT, source.until)]
+    return [compare(this=time.copy(), expression=_moment(text, kind, grid)) for compare, text in ends if text]
+
+
 def _moment(text: str, kind: Kind, grid: Grid) -> exp.Expression:
     """A date of the user as a literal of the time column's own type."""
-    moment = str(grid.moment(text, instant=kind == "instant")).replace("T", " ")
+    when = grid.moment(text, instant=kind == "instant")
+    if kind == "date":  # the first day not before it
+        day = when.astype("datetime64[D]")
+        return exp.cast(exp.Literal.string(str(day + int(day < when))), "DATE")
+    moment = str(when).replace("T", " ")
     if kind == "instant":
         return exp.cast(exp.Literal.string(f"{moment}+00:00"), "TIMESTAMPTZ")
     return exp.cast(exp.Literal.string(moment), "TIMESTAMP")

@@ -1,0 +1,1 @@
+"""BigQuery: rows in by Storage Read, forecasts out by MERGE, cost shown first."""

@@ -1,0 +1,80 @@
+"""Column types of BigQuery: what they hold, and how they look in Arrow."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+from google.cloud.bigquery import SchemaField
+
+from gatecast.errors import DataError
+from gatecast.store import Kind
+
+KINDS: dict[str, Kind] = {
+    "TIMESTAMP": "instant",
+    "DATETIME": "local",
+    "DATE": "date",
+    "BOOLEAN": "boolean",
+    "STRING": "text",
+    **dict.fromkeys(("INTEGER", "FLOAT", "NUMERIC", "BIGNUMERIC"), "number"),
+}
+ARROW: dict[str, pa.DataType] = {
+    "TIMESTAMP": pa.timestamp("us", "UTC"),
+    "DATETIME": pa.timestamp("us"),
+    "DATE": pa.date32(),
+    "BOOLEAN": pa.bool_(),
+    "STRING": pa.string(),
+    "INTEGER": pa.int64(),
+    "FLOAT": pa.float64(),
+}
+ALIASES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD", "DECIMAL": "NUMERIC"}
+
+
+def kinds(schema: Sequence[SchemaField], prefix: str = "") -> dict[str, Kind]:
+    """What each column holds; the fields of a nested one follow it, as `shop.id`."""
+    found: dict[str, Kind] = {}
+    for field in schema:
+        name, repeated = prefix + field.name, field.mode == "REPEATED"
+        found[name] = "other" if repeated else KINDS.get(type_of(field), "other")
+        if type_of(field) == "RECORD" and not repeated:
+            found |= kinds(field.fields, f"{name}.")
+    return found
+
+
+def type_of(field: SchemaField) -> str:
+    """The type of a column under the one name it has in this module."""
+    return ALIASES.get(field.field_type, field.field_type)
+
+
+def declared(schema: Sequence[SchemaField], arrived: pa.Schema) -> pa.Schema:
+    """The Arrow schema that BigQuery's own declares; types without a rule stay as they arrived."""
+    types = [ARROW.get(type_of(field), arrived.field(i).type) for i, field in enumerate(schema)]
+    return pa.schema([pa.field(field.name, type_) for field, type_ in zip(schema, types, strict=True)])
+
+
+def storable(rows: pa.Table) -> tuple[pa.Table, list[SchemaField]]:
+    """Rows in types that Parquet brings into BigQuery unchanged, and the schema of their table.
+
+    Raises:
+        DataError: a column has a type that BigQuery has no like of.
+    """
+    fields, types = [], []
+    for field in rows.schema:
+        type_ = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        name = next((name for name, test in _TESTS.items() if test(type_)), None)
+        if name is None:
+            raise DataError(f"column {field.name!r} has type {type_}, which BigQuery has no like of")
+        fields.append(SchemaField(field.name, name))
+        types.append(pa.field(field.name, ARROW.get(name, type_)))
+    return rows.cast(pa.schema(types)), fields
+
+
+_TESTS = {
+    "TIMESTAMP": lambda type_: pa.types.is_timestamp(type_) and type_.tz is not None,
+    "DATETIME": pa.types.is_timestamp,
+    "DATE": pa.types.is_date,
+    "BOOLEAN": pa.types.is_boolean,
+    "INTEGER": pa.types.is_integer,
+    "FLOAT": pa.types.is_floating,
+    "NUMERIC": lambda type_: pa.types.is_decimal(type_) and type_.precision <= 38 and type_.scale <= 9,
+    "BIGNUMERIC": pa.types.is_decimal,
+    "STRING": lambda type_: pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_null(type_),
+}

@@ -1,0 +1,211 @@
+"""A BigQuery project, or one data set of it, as a store."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Self
+
+import pyarrow as pa
+import sqlglot
+from google.api_core.exceptions import NotFound
+from google.cloud import bigquery
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from gatecast.config import SourceSettings
+from gatecast.errors import StoreError, UsageError, some
+from gatecast.store import Errand, Kind
+from gatecast.store.bigquery import merge
+from gatecast.store.bigquery.columns import kinds
+from gatecast.store.bigquery.connect import connect
+from gatecast.store.bigquery.errors import reason, sentence, translated
+from gatecast.store.bigquery.jobs import RETRY, Jobs
+from gatecast.store.bigquery.streams import NoStreams, by_pages, by_streams
+from gatecast.store.query import pinned, relation, render, user_sql
+
+
+class BigQueryStore:
+    """A project that pays, and the data set that names without one belong to.
+
+    Args:
+        path: what follows `bigquery:` in a URL, as `//PROJECT/DATASET`; both may be left out.
+        write: the same client reads and writes; nothing differs.
+        errand: what it is opened for.
+
+    Raises:
+        UsageError: the URL is none, or names no project.
+        StoreError: there are no credentials.
+    """
+
+    dialect = "bigquery"
+
+    def __init__(self, path: str, *, write: bool = False, errand: Errand | None = None) -> None:
+        project, _, dataset = path.removeprefix("//").rstrip("/").partition("/")
+        if not path.startswith("//") or "/" in dataset:
+            raise UsageError(f"write bigquery://PROJECT or bigquery://PROJECT/DATASET, got 'bigquery:{path}' instead")
+        with translated(f"bigquery:{path}"):
+            self.client, self.reader = connect(project or None)
+        self.dataset = dataset or None
+        self.url = "/".join(filter(None, [f"bigquery://{self.client.project}", dataset]))
+        self.errand = errand or Errand()
+        self.jobs = Jobs(self.client, self.dataset, self.errand)
+        self.snapshot: datetime | None = None
+        self._tables: dict[str, bigquery.Table] = {}
+        self._unstreamed = ""
+
+    @property
+    def bytes_billed(self) -> int | None:
+        """See `Store.bytes_billed`."""
+        return self.jobs.billed
+
+    def columns(self, source: SourceSettings) -> dict[str, Kind]:
+        """See `Store.columns`."""
+        return kinds(self._schema(source))
+
+    def _schema(self, source: SourceSettings) -> Sequence[bigquery.SchemaField]:
+        if source.table:
+            return list(self._table(source.table).schema)
+        return self._check(f"SELECT * FROM (\n{self._rows(source)}\n)", source).schema or ()
+
+    def read(self, source: SourceSettings, query: exp.Select) -> pa.RecordBatchReader:
+        """See `Store.read`."""
+        with self._translated():
+            job, rows = self.jobs.run(self.text(source, query), source)
+            progress = self.errand.observer.rows
+            if self.reader is not None and not self._unstreamed:
+                try:
+                    return by_streams(self.reader, job, rows, progress)
+                except NoStreams as why:
+                    self._unstreamed = str(why)
+                    self.errand.observer.note(f"rows come page by page, which is slower: {why}")
+            return by_pages(job, progress)
+
+    def text(self, source: SourceSettings, query: exp.Select) -> str:
+        """See `Store.text`."""
+        dotted = {name.name for name in query.find_all(exp.Column) if "." in name.name}
+        nested = dotted - {field.name for field in self._schema(source)} if dotted else dotted
+        placed = query.transform(_as_path, nested)
+        assert isinstance(placed, exp.Select)
+        return render(placed, self._rows(source), "bigquery")
+
+    def estimate(self, source: SourceSettings, query: exp.Select) -> int | None:
+        """See `Store.estimate`."""
+        return int(self._check(self.text(source, query), source).total_bytes_processed or 0)
+
+    def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
+        """See `Store.write`."""
+        if table is None:
+            raise UsageError(f"say which table of {self.url} to write: --into NAME")
+        with self._translated():
+            merge.write(self.jobs, self._full(table), rows, key)
+
+    def view(self, name: str, query: exp.Select) -> None:
+        """See `Store.view`."""
+        statement = exp.Create(this=self._full(name), kind="VIEW", replace=True, expression=query)
+        with self._translated():
+            for table in statement.expression.find_all(exp.Table):
+                table.replace(self._full(_plain(table)))
+            merge.execute(self.jobs, statement.sql("bigquery"))
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self.client.close()  # type: ignore[no-untyped-call]
+        if self.reader is not None:
+            self.reader.transport.close()  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _rows(self, source: SourceSettings) -> str:
+        """The user's query, or all rows of the user's table as they were at the snapshot."""
+        if source.sql is not None:
+            _refuse_statements(source.sql)
+            return user_sql(source, None, "bigquery")
+        table = self._full(source.table) if source.table else None
+        if source.table is None or table is None:
+            raise UsageError(f"say which table of {self.url} with --table: {some(self._names())}")
+        if self._table(source.table).table_type == "TABLE":  # views and external tables have no past
+            if self.snapshot is None:
+                self.snapshot = self._moment(source)
+            table = pinned(table, self.snapshot)
+        return exp.select("*").from_(table).sql("bigquery")
+
+    def _moment(self, source: SourceSettings) -> datetime:
+        """The snapshot asked for, or now by the server's clock."""
+        if source.snapshot:
+            return datetime.fromisoformat(source.snapshot).astimezone(UTC)
+        return self._check("SELECT 1", source).created or datetime.now(UTC)
+
+    def _check(self, sql: str, source: SourceSettings) -> bigquery.QueryJob:
+        with self._translated():
+            return self.jobs.check(sql, source)
+
+    def _table(self, name: str) -> bigquery.Table:
+        """What BigQuery knows of a table; asked once."""
+        if name not in self._tables:
+            with self._translated():
+                self._tables[name] = self.client.get_table(_plain(self._full(name)), retry=RETRY)
+        return self._tables[name]
+
+    def _full(self, name: str) -> exp.Table:
+        """A table with its project and data set."""
+        parts = name.split(".")
+        if len(parts) == 1 and self.dataset is None:
+            raise UsageError(f"say which data set {name!r} is in: {self.url}/DATASET, or DATASET.{name}")
+        known = [self.client.project, self.dataset or ""][: max(0, 3 - len(parts))]
+        return relation(".".join([*known, *parts]))
+
+    def _names(self) -> list[str]:
+        with translated(self.url):
+            if self.dataset is None:
+                return [f"{dataset.dataset_id}.*" for dataset in self.client.list_datasets(retry=RETRY)]
+            return [f"{self.dataset}.{table.table_id}" for table in self.client.list_tables(self.dataset, retry=RETRY)]
+
+    def _translated(self) -> "_Named":
+        return _Named(self)
+
+
+class _Named:
+    """Google's errors as StoreError; where a table or data set is missing, those that are there are listed."""
+
+    def __init__(self, store: BigQueryStore) -> None:
+        self.store = store
+        self.inner = translated(store.url)
+
+    def __enter__(self) -> None:
+        self.inner.__enter__()
+
+    def __exit__(self, *exception: object) -> bool | None:
+        error = exception[1]
+        if isinstance(error, NotFound) and reason(error) == "notFound":
+            try:
+                known = f"; there are: {some(self.store._names())}"
+            except StoreError:  # that would only say again what is missing
+                known = ""
+            raise StoreError(f"{self.store.url}: {sentence(error)}{known}") from None
+        return self.inner.__exit__(*exception)  # type: ignore[arg-type]
+
+
+def _refuse_statements(sql: str) -> None:
+    """Refuse what is not one SELECT; what the parser does not know is left to BigQuery itself."""
+    try:
+        statements = sqlglot.parse(sql, dialect="bigquery")
+        statements = [tree for tree in statements if tree is not None and not isinstance(tree, exp.Semicolon)]
+    except SqlglotError:
+        return
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise UsageError(f"the query must be one SELECT, got {len(statements)} statements: {sql!r}")
+
+
+def _as_path(node: exp.Expression, nested: set[str]) -> exp.Expression:
+    """A column named by its path, as `shop.id`, as the field of the nested column."""
+    if isinstance(node, exp.Column) and node.name in nested:
+        first, *rest = (exp.to_identifier(part, quoted=True) for part in node.name.split("."))
+        return exp.Dot.build([exp.Column(this=first), *rest])
+    return node
+
+
+def _plain(table: exp.Table) -> str:
+    return ".".join(filter(None, [table.catalog, table.db, table.name]))

@@ -1,0 +1,43 @@
+"""Forecasts written: the table keeps all, the view beside it shows the newest, in the columns of AI.FORECAST."""
+
+import datetime as dt
+
+import duckdb
+import pyarrow as pa
+
+from gatecast.data.table import AI_FORECAST, ForecastTable
+
+
+def forecasts(cutoff, value, shop="north"):
+    """Two days of forecasts from a cutoff in May on."""
+    days = [dt.datetime(2024, 5, cutoff + ahead) for ahead in (1, 2)]
+    columns = {
+        "shop": pa.array([shop] * 2, pa.string()),
+        "forecast_timestamp": days,
+        "forecast_value": [value] * 2,
+        "confidence_level": [0.8] * 2,
+        "prediction_interval_lower_bound": [value - 1] * 2,
+        "prediction_interval_upper_bound": [value + 1] * 2,
+        "cutoff": [dt.datetime(2024, 5, cutoff)] * 2,
+        "step": [1, 2],
+        "kind": ["future"] * 2,
+        "run_id": ["r1"] * 2,
+    }
+    return ForecastTable(pa.table(columns), ("shop",))
+
+
+def test_the_view_shows_the_newest_cutoff_of_each_series_and_timestamp(tmp_path):
+    path = tmp_path / "shop.duckdb"
+    for table in (forecasts(2, 20.0), forecasts(1, 10.0), forecasts(1, 7.0, shop=None)):
+        table.write(str(path), "out")
+    with duckdb.connect(str(path)) as connection:
+        view = connection.execute("FROM out_latest")
+        assert [column[0] for column in view.description] == ["shop", *AI_FORECAST]
+        found = sorted(((row[0], row[1].day, row[2]) for row in view.fetchall()), key=str)
+        assert connection.execute("SELECT COUNT(*) FROM out").fetchall() == [(6,)]
+    assert found == [("north", 2, 10.0), ("north", 3, 20.0), ("north", 4, 20.0), (None, 2, 7.0), (None, 3, 7.0)]
+
+
+def test_a_file_has_no_view(tmp_path):
+    forecasts(1, 10.0).write(str(tmp_path / "out.parquet"))
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]

@@ -1,0 +1,410 @@
+"""What only BigQuery has: cost before reading, caps, labels, roles, a past, partitions; and writing by MERGE.
+
+The local server bills nothing and forbids nothing: costs and refusals are put into its answers
+at the transport, between the official client and the server.
+"""
+
+import datetime as dt
+import json
+import re
+
+import pyarrow as pa
+import pytest
+import requests
+
+from gatecast.config import Config, SourceSettings
+from gatecast.data.dates import Frequency, Grid
+from gatecast.errors import DataError, StoreError, UsageError
+from gatecast.reading import read_rows
+from gatecast.store import Errand, Unobserved, open_store
+from gatecast.store.bigquery.jobs import money, size
+from gatecast.store.query import series_query
+
+HOURS = Grid(Frequency.parse("h"))
+SOURCE = SourceSettings(table="rows", time="at", target="y")
+KEY = ("shop", "at")
+
+
+def forecasts(values, shop="north", run="r1"):
+    """One forecast a day from 1 May on."""
+    at = [dt.datetime(2024, 5, 1 + day) for day in range(len(values))]
+    return pa.table(
+        {
+            "shop": pa.array([shop] * len(values), pa.string()),
+            "at": pa.array(at, pa.timestamp("us")),
+            "value": pa.array(values, pa.float64()),
+            "run": [run] * len(values),
+        }
+    )
+
+
+def write(url, rows, into="out", key=KEY):
+    with open_store(url, write=True) as store:
+        store.write(into, rows, key)
+
+
+def ask(url, sql):
+    with open_store(url) as store:
+        return sorted((tuple(row) for row in store.client.query(sql).result()), key=str)
+
+
+def content(url, table="out"):
+    dataset = url.rpartition("/")[2]
+    return ask(url, f"SELECT shop, EXTRACT(DAY FROM at), value, run FROM `{dataset}`.`{table}`")
+
+
+def tables(url):
+    with open_store(url) as store:
+        return sorted(table.table_id for table in store.client.list_tables(store.dataset))
+
+
+def test_rows_are_replaced_by_key_and_never_doubled(bigquery):
+    write(bigquery, forecasts([1.0, 2.0, None]))
+    write(bigquery, forecasts([1.0, 2.0, None]))
+    assert content(bigquery) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1"), ("north", 3, None, "r1")]
+    write(bigquery, forecasts([7.0], shop="söuth; `1`"))
+    write(bigquery, forecasts([10.0], run="r2").select(["value", "run", "at", "shop"]))
+    assert content(bigquery) == [
+        ("north", 1, 10.0, "r2"),
+        ("north", 2, 2.0, "r1"),
+        ("north", 3, None, "r1"),
+        ("söuth; `1`", 1, 7.0, "r1"),
+    ]
+    assert tables(bigquery) == ["out"]
+
+
+def test_a_null_in_the_key_is_a_key(bigquery):
+    for value in (1.0, 2.0):
+        write(bigquery, forecasts([value], shop=None))
+    write(bigquery, forecasts([3.0]))
+    assert content(bigquery) == [("north", 1, 3.0, "r1"), (None, 1, 2.0, "r1")]
+
+
+def test_types_survive_and_nan_is_not_null(bigquery):
+    rows = pa.table(
+        {
+            "at": pa.array([dt.datetime(2024, 5, 1, 12)], pa.timestamp("ms", "America/New_York")),
+            "day": pa.array([dt.date(2024, 5, 1)]),
+            "n": pa.array([7], pa.int32()),
+            "y": pa.array([float("nan")]),
+            "yes": pa.array([True]),
+            "name": pa.array(["a"]).dictionary_encode(),
+        }
+    )
+    write(bigquery, rows, key=["name", "at"])
+    (row,) = ask(bigquery, f"SELECT at, day, n, IS_NAN(y), yes, name FROM {bigquery.rpartition('/')[2]}.out")
+    assert row == (dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC), dt.date(2024, 5, 1), 7, True, True, "a")
+
+
+def test_a_new_table_is_partitioned_by_day_and_clustered_by_series(bigquery):
+    write(bigquery, forecasts([1.0]))
+    with open_store(bigquery) as store:
+        table = store.client.get_table(f"{store.dataset}.out")
+    assert (table.time_partitioning.type_, table.time_partitioning.field) == ("DAY", "at")
+    assert table.clustering_fields == ["shop"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda rows: rows.append_column("more", pa.array([1, 2])), "more"),
+        (lambda rows: rows.drop_columns("run"), "run"),
+        (lambda rows: rows.set_column(2, "value", pa.array(["1", "2"])), "value"),
+        (lambda rows: rows.set_column(1, "at", rows.column("at").cast(pa.date32())), "at"),
+    ],
+    ids=["more", "fewer", "another type", "date for time"],
+)
+def test_other_columns_are_refused_before_anything_is_written(bigquery, change, told):
+    write(bigquery, forecasts([1.0, 2.0]))
+    with pytest.raises(DataError, match=f"other columns.*{told} "):
+        write(bigquery, change(forecasts([8.0, 9.0])))
+    assert content(bigquery) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1")]
+    assert tables(bigquery) == ["out"]
+
+
+class Wire(requests.Session):
+    """The wire between the official client and the server, on which answers can be changed."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change, self.sent = change, []
+        self._auth_request, self.session = self, requests.Session()  # what the client closes
+
+    def request(self, method, url, data=None, **kwargs):
+        body = json.loads(data) if data and data[:1] in ("{", b"{") else {}
+        self.sent.append((method, url, body))
+        answer = super().request(method, url, data=data, **kwargs)
+        changed = self.change(method, url, body, answer)
+        if changed is not None:
+            answer.status_code, answer._content = changed[0], json.dumps(changed[1]).encode()
+        return answer
+
+    @property
+    def jobs(self):
+        """The settings of the jobs sent."""
+        return [body["configuration"] for _, _, body in self.sent if "configuration" in body]
+
+
+def on_wire(url, change, **errand):
+    """A store on a wire."""
+    store = open_store(url, errand=Errand("fit", "run7", **errand))
+    store.client._http_internal = Wire(change)
+    return store, store.client._http
+
+
+def refused(status, reason, message):
+    return status, {"error": {"code": status, "message": message, "errors": [{"reason": reason, "message": message}]}}
+
+
+def costing(count):
+    """Dry runs cost so many bytes."""
+
+    def change(method, url, body, answer):
+        if body.get("configuration", {}).get("dryRun"):
+            told = answer.json()
+            told["statistics"]["totalBytesProcessed"] = str(count)
+            told["statistics"]["query"]["totalBytesProcessed"] = str(count)
+            return 200, told
+        return None
+
+    return change
+
+
+class Person(Unobserved):
+    """Answers and keeps notes."""
+
+    def __init__(self, answer=True):
+        self.answer, self.notes, self.asked = answer, [], []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def agree(self, question):
+        self.asked.append(question)
+        return self.answer
+
+
+@pytest.fixture
+def rows(bigquery):
+    at = pa.array([dt.datetime(2024, 5, 1, hour) for hour in range(24)], pa.timestamp("us"))
+    write(bigquery, pa.table({"at": at, "y": [float(hour) for hour in range(24)]}), "rows", ["at"])
+    return bigquery
+
+
+def read(store, source=SOURCE):
+    with store:
+        return store.read(source, series_query(source, "local", HOURS, "sum")).read_all()
+
+
+def test_bytes_and_money_are_told_and_asked_for_once_and_capped(rows):
+    person = Person()
+    store, wire = on_wire(rows, costing(3 * 2**40 // 1000), observer=person)
+    for _ in range(2):
+        assert store.read(SOURCE, series_query(SOURCE, "local", HOURS, "sum")).read_all().num_rows == 24
+    assert person.notes == ["this query will read 3.3 GB (about $0.02 on demand)"] * 2
+    assert person.asked == ["read it, and what else this takes, each query up to 10 GB?"]
+    store.close()
+    queries = [job for job in wire.jobs if not job.get("dryRun")]
+    assert [job["query"]["maximumBytesBilled"] for job in queries] == ["10000000000"] * 2
+
+
+def test_a_query_that_costs_more_than_allowed_is_not_run(rows):
+    store, wire = on_wire(rows, costing(20 * 10**9))
+    with pytest.raises(StoreError, match=r"would read 20 GB \(about \$0.11 on demand\), more than --max-bytes 10 GB"):
+        read(store)
+    assert all(job.get("dryRun") for job in wire.jobs)
+    store, _ = on_wire(rows, costing(20 * 10**9))
+    assert read(store, SOURCE.model_copy(update={"max_bytes": 30 * 10**9})).num_rows == 24
+
+
+def test_who_says_no_pays_nothing(rows):
+    store, wire = on_wire(rows, costing(10**9), observer=Person(answer=False))
+    with pytest.raises(StoreError, match="nothing was read"):
+        read(store)
+    assert all(job.get("dryRun") for job in wire.jobs)
+
+
+def test_jobs_carry_labels(rows):
+    store, wire = on_wire(rows, lambda *_: None)
+    read(store, SOURCE.model_copy(update={"label": ("team:sales",)}))
+    assert all(job["labels"] == {"gatecast-verb": "fit", "gatecast-run": "run7", "team": "sales"} for job in wire.jobs)
+    store, _ = on_wire(rows, lambda *_: None)
+    with pytest.raises(UsageError, match="name:value"):
+        read(store, SOURCE.model_copy(update={"label": ("sales",)}))
+
+
+def test_the_location_is_where_jobs_run(rows):
+    store, wire = on_wire(rows, lambda *_: None)
+    read(store, SOURCE.model_copy(update={"location": "US"}))
+    assert {body["jobReference"]["location"] for _, _, body in wire.sent if "jobReference" in body} == {"US"}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message", "told"),
+    [
+        (
+            403,
+            "accessDenied",
+            "Access Denied: Project proj: User does not have bigquery.jobs.create permission in project proj.",
+            "ask for roles/bigquery.jobUser on the project",
+        ),
+        (
+            403,
+            "accessDenied",
+            "Access Denied: Table proj:d.t: User does not have permission to query table proj:d.t, or perhaps it "
+            "does not exist.",
+            "ask for roles/bigquery.dataViewer on the data set",
+        ),
+        (
+            403,
+            "accessNotConfigured",
+            "BigQuery API has not been used in project 7 before or it is disabled.",
+            "run `gcloud services enable bigquery.googleapis.com`",
+        ),
+        (403, "quotaExceeded", "Quota exceeded: Your project exceeded quota for free query bytes.", "higher quota"),
+        (
+            400,
+            "bytesBilledLimitExceeded",
+            "Query exceeded limit for bytes billed: 1. 10485760 or higher required.",
+            "allow more with --max-bytes",
+        ),
+        (401, "authError", "Invalid Credentials", "gcloud auth application-default login"),
+    ],
+)
+def test_refusals_are_one_sentence_that_helps(rows, status, reason, message, told):
+    def change(method, url, body, answer):
+        return refused(status, reason, message) if "/jobs" in url or "/queries" in url else None
+
+    store, _ = on_wire(rows, change)
+    with pytest.raises(StoreError) as caught:
+        read(store)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).count(message[:20]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [("nope", "there are: .*rows"), ("nods.nope", "proj:nods.*there are: .*rows")],
+)
+def test_what_is_missing_is_named_beside_what_is_there(rows, table, told):
+    with open_store(rows) as store, pytest.raises(StoreError, match=told):
+        store.columns(SOURCE.model_copy(update={"table": table}))
+
+
+def test_a_server_that_is_not_there_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "127.0.0.1:9")
+    monkeypatch.setattr("gatecast.store.bigquery.store.RETRY", None)
+    with open_store("bigquery://proj/shop") as store, pytest.raises(StoreError, match="cannot be reached"):
+        store.columns(SOURCE)
+
+
+def test_without_credentials_the_command_that_gets_them_is_named(monkeypatch, tmp_path):
+    monkeypatch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    with pytest.raises(StoreError, match="gcloud auth application-default login"):
+        open_store("bigquery://proj/shop")
+
+
+def test_a_project_has_to_be_named_somewhere(monkeypatch):
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "127.0.0.1:9")
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    with pytest.raises(UsageError, match="GOOGLE_CLOUD_PROJECT"):
+        open_store("bigquery://")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "mine")
+    assert open_store("bigquery:///shop").url == "bigquery://mine/shop"
+
+
+@pytest.mark.parametrize("url", ["bigquery:proj", "bigquery://proj/shop/rows"])
+def test_other_addresses_are_refused(url, bigquery):
+    with pytest.raises(UsageError, match="bigquery://PROJECT/DATASET"):
+        open_store(url)
+
+
+def test_rows_are_read_as_they_were_when_reading_began(rows):
+    config = Config.from_options(rows, {"table": "rows", "time": "at", "target": "y", "freq": "h"})
+    first = read_rows(config, rows)
+    later = pa.table({"at": pa.array([dt.datetime(2024, 5, 9)], pa.timestamp("us")), "y": [1.0]})
+    write(rows, later, "rows", ["at"])
+    assert read_rows(config, rows).panel.reading.rows == 25
+    again = read_rows(config.having("source", snapshot=first.read_at), rows)
+    assert again.panel.values.tobytes() == first.panel.values.tobytes()
+    assert again.config.source.snapshot is None
+    assert re.search(r"FOR SYSTEM_TIME AS OF CAST\('2\d{3}-", first.sql)
+
+
+def test_views_have_no_past_and_are_read_all_the_same(rows):
+    dataset = rows.rpartition("/")[2]
+    ask(rows, f"CREATE VIEW {dataset}.seen AS SELECT * FROM {dataset}.rows")
+    store = open_store(rows)
+    source = SOURCE.model_copy(update={"table": "seen"})
+    assert "SYSTEM_TIME" not in store.text(source, series_query(source, "local", HOURS, "sum"))
+    assert read(store, source).num_rows == 24
+
+
+def test_series_in_nested_columns_are_named_by_their_path(bigquery):
+    dataset = bigquery.rpartition("/")[2]
+    ask(
+        bigquery,
+        f"CREATE TABLE {dataset}.rows AS SELECT TIMESTAMP '2024-05-01 10:00:00+00' AS at, 2 AS y, "
+        "STRUCT('north' AS id, STRUCT('Oslo' AS city) AS place) AS shop",
+    )
+    source = SOURCE.model_copy(update={"series": ("shop.id", "shop.place.city")})
+    with open_store(bigquery) as store:
+        assert store.columns(source)["shop.place.city"] == "text"
+        (row,) = store.read(source, series_query(source, "instant", HOURS, "sum")).read_all().to_pylist()
+    assert (row["key_0"], row["key_1"], row["value"]) == ("north", "Oslo", 2.0)
+
+
+@pytest.mark.parametrize("type_", ["INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "BOOL"])
+def test_targets_of_every_number(bigquery, type_):
+    dataset = bigquery.rpartition("/")[2]
+    ask(
+        bigquery, f"CREATE TABLE {dataset}.rows AS SELECT DATETIME '2024-05-01 10:00:00' AS at, CAST(1 AS {type_}) AS y"
+    )
+    with open_store(bigquery) as store:
+        kind = store.columns(SOURCE)["y"]
+        (row,) = store.read(SOURCE, series_query(SOURCE, "local", HOURS, "sum")).read_all().to_pylist()
+    assert kind == ("boolean" if type_ == "BOOL" else "number")
+    assert row["value"] == 1.0
+
+
+def test_bytes_and_money_for_people():
+    assert [size(count) for count in (0, 999, 1_500, 10**10, 3 * 10**15)] == [
+        "0 B",
+        "999 B",
+        "1.5 kB",
+        "10 GB",
+        "3,000 TB",
+    ]
+    assert [money(count) for count in (10**6, 2**40, 2**50)] == ["less than $0.01", "$6.25", "$6,400.00"]
+
+
+class Interrupting:
+    """A job whose user presses Ctrl-C while waiting."""
+
+    def __init__(self, job, cancelled):
+        self.job, self.cancelled = job, cancelled
+
+    def __getattr__(self, name):
+        return getattr(self.job, name)
+
+    def result(self, **_):
+        raise KeyboardInterrupt
+
+    def cancel(self, **kwargs):
+        self.cancelled.append(self.job.cancel(**kwargs))
+
+
+def test_ctrl_c_cancels_the_job_on_the_server(rows, monkeypatch):
+    store, cancelled = open_store(rows), []
+    query = store.client.query
+
+    def interrupted(sql, job_config, **kwargs):
+        job = query(sql, job_config=job_config, **kwargs)
+        return job if job_config.dry_run else Interrupting(job, cancelled)
+
+    monkeypatch.setattr(store.client, "query", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        read(store)
+    assert len(cancelled) == 1
