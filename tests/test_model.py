@@ -20,7 +20,7 @@ from gatecast.data.audit import audit
 from gatecast.errors import RunError, UsageError
 from gatecast.pipeline import newest
 
-FILES = ["config.toml", "history.jsonl", "manifest.json", "metrics.json", "model.json", "model.safetensors"]
+FILES = ["config.toml", "examples.parquet", "history.jsonl", "manifest.json", "metrics.json", "model.json", "model.safetensors"]
 FILES += ["series.parquet", "test.parquet"]
 OPTIONS = {"table": "t", "time": "at", "target": "y", "series": ["shop", "item"], "horizon": 6}
 OPTIONS |= {"epochs": 3, "steps": 4, "hidden": 8, "seed": 5}

@@ -69,7 +69,9 @@ def test_the_numbers_are_those_of_the_evidence(run, page):
     for name in ("accuracy", "mae", "rmse", "bias", "wape", "smape", "mase"):
         place = texts.index(name)
         found = [text for text in texts[place + 1 : place + 5] if text]
-        assert found[:2] == [f"{metrics[part][name]:,.4g}" for part in ("overall", "seasonal_naive")]
+        assert found[:2] == [
+            f"{part[name]:,.4g}" for part in (metrics["overall"], metrics["baselines"]["seasonal_naive"])
+        ]
     for level, share in metrics["overall"]["coverage"].items():
         assert texts[texts.index(f"coverage of the {level} % interval") + 1] == f"{share:.1f} %"
     assert any("478 rows, 2 series, 2024-01-01 00:00 to 2024-01-10 23:00, frequency h, zone none." in t for t in texts)

@@ -107,18 +107,34 @@ def fit(source: Source, run: NewRun, overwrite: Overwrite = False, form: ShortFo
 
 
 @app.command()
-def test(run: Run, form: ShortForm = "table") -> None:
-    """Test a run on the rows its tested weights never saw, new ones included, beside the seasonal naive."""
+def test(
+    run: Run,
+    require_skill: Annotated[
+        bool, typer.Option("--require-skill", help="exit with 1 unless the model beats the seasonal naive")
+    ] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="change all after each cutoff: no bit may move")] = False,
+    form: ShortForm = "table",
+) -> None:
+    """Test a run on the rows its tested weights never saw, new ones included, beside what it has to beat."""
     from dataclasses import asdict
 
     from gatecast import console, pipeline
 
-    backtest, verdict = pipeline.test(pipeline.load(run))
+    model = pipeline.load(run)
+    panel = pipeline.newest(model)
+    backtest, verdict = pipeline.test(model, panel)
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
     if form == "json":
         console.show_json(metrics)
     else:
         console.show_metrics(metrics)
+    if prove:
+        proof = pipeline.prove(model, panel)
+        if proof.moved:
+            raise GatecastError(proof.sentence)
+        console.say(proof.sentence)
+    if require_skill and not verdict.use:
+        raise GatecastError(f"the model does not beat the seasonal naive forecast: {verdict.sentence}")
 
 
 @app.command()

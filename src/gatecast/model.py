@@ -33,12 +33,13 @@ FORMAT = 1
 """Version of the run folder; a newer one is refused."""
 
 MODEL, WEIGHTS, SERIES = "model.json", "model.safetensors", "series.parquet"
-CONFIG, MANIFEST, HISTORY, METRICS, TEST = (
+CONFIG, MANIFEST, HISTORY, METRICS, TEST, EXAMPLES = (
     "config.toml",
     "manifest.json",
     "history.jsonl",
     "metrics.json",
     "test.parquet",
+    "examples.parquet",
 )
 DAMAGE = (
     *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError),
@@ -183,6 +184,9 @@ class Model:
             evidence = {
                 Path(name).stem: read_json(folder / name) for name in (MANIFEST, METRICS) if (folder / name).is_file()
             }
+            if (folder / HISTORY).is_file():
+                lines = (folder / HISTORY).read_text(encoding="utf-8").splitlines()
+                evidence["history"] = [json.loads(line) for line in lines]
         except RunError:
             raise
         except DAMAGE as error:

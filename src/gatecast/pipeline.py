@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,14 +20,18 @@ from gatecast.config import Config, merged
 from gatecast.data import features
 from gatecast.data.audit import Audit
 from gatecast.data.audit import audit as look_over
-from gatecast.data.panel import Panel
+from gatecast.data.dates import Steps
+from gatecast.data.panel import Indices, Panel
+from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Span, Split, Windows, split
 from gatecast.errors import DataError, UsageError
 from gatecast.evaluation.backtest import Backtest, evaluate
+from gatecast.evaluation.proof import Proof
+from gatecast.evaluation.proof import prove as leaks
 from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitted import Fitted, find
 from gatecast.fitting import Workshop, build, learn, refit
-from gatecast.model import HISTORY, MANIFEST, METRICS, TEST, Model, new_folder, write_json
+from gatecast.model import EXAMPLES, HISTORY, MANIFEST, METRICS, TEST, Model, new_folder, write_json
 from gatecast.reading import Rows, read_rows
 from gatecast.training import Epoch, Trained
 
@@ -122,6 +126,7 @@ def fit(
         lines = (json.dumps(line) + "\n" for line in model.evidence["history"])
         (folder / HISTORY).write_text("".join(lines), encoding="utf-8")
         pq.write_table(backtest.to_arrow(), folder / TEST)
+        pq.write_table(backtest.examples(), folder / EXAMPLES)
     return model
 
 
@@ -134,8 +139,9 @@ def _fit(config: Config, source: object, device: torch.device, listener: Listene
     found, shop, season = prepare(rows, parts, device, listener)
     tested, trained = _learn(shop, listener)
     times.append(time.monotonic())
-    backtest = _evaluate(tested, shop.panel, parts.testing(shop.horizon), tested.seen, season, shop.config)
-    verdict = judge(backtest)
+    series, cutoffs = _windows(parts.testing(shop.horizon))
+    backtest = evaluate(tested, shop.panel, series, cutoffs, tested.seen, season, shop.config.forecast)
+    verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs])
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
     listener.step(10, "Test", _tested(metrics, verdict))
     times.append(time.monotonic())
@@ -201,13 +207,11 @@ def _learn(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     return tested, trained
 
 
-def _evaluate(
-    fitted: Fitted, panel: Panel, span: Span, until: np.ndarray[Any, np.dtype[np.int64]], season: int, config: Config
-) -> Backtest:
-    """Forecast from several cutoffs of each series of a span, the newest always among them."""
+def _windows(span: Span) -> tuple[Indices, Steps]:
+    """Series and cutoffs of a test: several of each series of a span, the newest always among them."""
     most = max(1, TESTED // max(int((span.counts > 0).sum()), 1))
     series, cutoffs = (part.numpy() for part in span.at(span.each(most)))
-    return evaluate(fitted, panel, series, cutoffs, until, season, config.forecast)
+    return series, cutoffs
 
 
 def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
@@ -216,6 +220,28 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     Raises:
         DataError: no series has a whole horizon after what they saw.
     """
+    fitted, panel, series, cutoffs = _held_back(model, panel)
+    backtest = evaluate(fitted, panel, series, cutoffs, fitted.seen, model.season, model.config.forecast)
+    return backtest, judge(backtest, model.evidence.get("history", ()))
+
+
+def prove(model: Model, panel: Panel | None = None) -> Proof:
+    """Forecast the held-back end again with everything after each cutoff changed; see `evaluation.proof`.
+
+    Raises:
+        DataError: as for `test`.
+    """
+    fitted, panel, series, cutoffs = _held_back(model, panel)
+    assert (cutoffs >= fitted.seen[series]).all()
+
+    def again(rows: Panel, series: Indices, cutoffs: Steps) -> Backtest:
+        return evaluate(fitted, rows, series, cutoffs, fitted.seen, model.season, model.config.forecast)
+
+    return leaks(again, panel, series, cutoffs)
+
+
+def _held_back(model: Model, panel: Panel | None) -> tuple[Fitted, Panel, Indices, Steps]:
+    """The tested weights for a panel, and windows of it that they have not seen."""
     panel = panel or newest(model)
     known = find(panel.keys, model.keys, len(panel))
     fitted = model.tested.known(known)
@@ -225,8 +251,7 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     span = Split(panel.starts, from_, from_, panel.lasts).testing(horizon)
     if not len(span):
         raise DataError(f"nothing to test on: no series has {horizon} steps after those the weights have seen")
-    backtest = _evaluate(fitted, panel, span, from_, model.season, model.config)
-    return backtest, judge(backtest)
+    return replace(fitted, seen=from_), panel, *_windows(span)
 
 
 def backtest(
@@ -286,7 +311,7 @@ def _device(config: Config) -> torch.device:
 
 
 def _tested(metrics: dict[str, Any], verdict: Verdict) -> str:
-    ours, naive = metrics["overall"], metrics["seasonal_naive"]
+    ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
     covered = ", ".join(f"{level} % intervals cover {share or 0:.1f} %" for level, share in ours["coverage"].items())
     return (
         f"{metrics['windows']:,} windows: accuracy {_percent(ours)} (seasonal naive {_percent(naive)}), "

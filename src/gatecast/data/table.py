@@ -12,6 +12,16 @@ from gatecast.store import open_store
 VALUE, CONFIDENCE = "forecast_value", "confidence_level"
 TIMESTAMP, LOWER, UPPER = "forecast_timestamp", "prediction_interval_lower_bound", "prediction_interval_upper_bound"
 
+SEASONAL, DRIFT = "seasonal_naive", "naive_drift"
+BASELINES = {
+    SEASONAL: "seasonal naive",
+    DRIFT: "naive with drift",
+    "auto_theta": "AutoTheta",
+    "auto_ets": "AutoETS",
+    "auto_arima": "AutoARIMA",
+}
+"""Columns of a table of test forecasts that hold what a model has to beat, and what people call them."""
+
 
 @dataclass(frozen=True)
 class ForecastTable:
