@@ -56,7 +56,7 @@ def _option(table: str, name: str, field: Any) -> inspect.Parameter:
     elif "Literal" in str(field.annotation):
         choices = get_args(field.annotation)
         kind = field.annotation if all(isinstance(part, str) for part in choices) else choices[0]
-    elif kind not in (int, float) or name == "time_limit":
+    elif kind not in (int, float) or name in ("time_limit", "baselines"):
         kind = str
     option = typer.Option(
         flag, help=f"{field.description}{shown}", rich_help_panel=table.capitalize(), show_default=False
@@ -128,6 +128,7 @@ def test(
         console.show_json(metrics)
     else:
         console.show_metrics(metrics)
+    _say_left_out(backtest, model.config)
     if prove:
         proof = pipeline.prove(model, panel)
         if proof.moved:
@@ -197,6 +198,17 @@ def backtest(
         console.show_metrics(found.metrics())
     else:
         console.show_rows(found.to_arrow(), form)
+    _say_left_out(found, config)
+
+
+def _say_left_out(backtest: Any, config: Config) -> None:
+    """A line on baselines that could not be had."""
+    from gatecast import console
+    from gatecast.evaluation.statistical import left_out
+
+    told = left_out(backtest.baselines, config.training.baselines)
+    if told:
+        console.say(told)
 
 
 @app.command("inspect")

@@ -25,6 +25,7 @@ from gatecast.data.panel import Indices, Panel
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Span, Split, Windows, split
 from gatecast.errors import DataError, UsageError
+from gatecast.evaluation import statistical
 from gatecast.evaluation.backtest import Backtest, evaluate
 from gatecast.evaluation.proof import Proof
 from gatecast.evaluation.proof import prove as leaks
@@ -140,10 +141,13 @@ def _fit(config: Config, source: object, device: torch.device, listener: Listene
     tested, trained = _learn(shop, listener)
     times.append(time.monotonic())
     series, cutoffs = _windows(parts.testing(shop.horizon))
-    backtest = evaluate(tested, shop.panel, series, cutoffs, tested.seen, season, shop.config.forecast)
+    backtest = _compared(
+        evaluate(tested, shop.panel, series, cutoffs, tested.seen, season, shop.config.forecast), config
+    )
     verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs])
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
-    listener.step(10, "Test", _tested(metrics, verdict))
+    left_out = statistical.left_out(backtest.baselines, config.training.baselines)
+    listener.step(10, "Test", " ".join(filter(None, [_tested(metrics, verdict), left_out])))
     times.append(time.monotonic())
     final, history = tested, list(trained.epochs)
     if config.training.refit:
@@ -221,7 +225,8 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
         DataError: no series has a whole horizon after what they saw.
     """
     fitted, panel, series, cutoffs = _held_back(model, panel)
-    backtest = evaluate(fitted, panel, series, cutoffs, fitted.seen, model.season, model.config.forecast)
+    found = evaluate(fitted, panel, series, cutoffs, fitted.seen, model.season, model.config.forecast)
+    backtest = _compared(found, model.config)
     return backtest, judge(backtest, model.evidence.get("history", ()))
 
 
@@ -287,7 +292,18 @@ def backtest(
     tested, _ = _learn(shop, listener)
     series, cutoffs = np.repeat(np.arange(len(panel)), windows), (end[:, None] + np.arange(windows) * stride).ravel()
     begun = cutoffs >= panel.starts[series]
-    return evaluate(tested, panel, series[begun], cutoffs[begun], tested.seen, season, config.forecast)
+    found = evaluate(tested, panel, series[begun], cutoffs[begun], tested.seen, season, config.forecast)
+    return _compared(found, config)
+
+
+def _compared(backtest: Backtest, config: Config) -> Backtest:
+    """The backtest beside the statistical baselines as well, if they can be had."""
+    seconds = config.training.baselines
+    if not seconds or not statistical.available():
+        return backtest
+    test = backtest
+    more = statistical.statistical(test.panel, test.series, test.cutoffs, test.season, test.horizon, seconds)
+    return replace(test, baselines={**test.baselines, **more})
 
 
 def _config(source: object, options: dict[str, Any]) -> Config:

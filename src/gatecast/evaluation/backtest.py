@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from gatecast.data.dates import Steps
 from gatecast.data.panel import Indices, Panel, Values
 from gatecast.data.table import DRIFT, SEASONAL, TIMESTAMP, VALUE, timestamps
 from gatecast.data.windows import Flags, Windows
+from gatecast.errors import UsageError, some
 from gatecast.evaluation import metrics
 from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
 from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate, ratio
@@ -21,6 +22,9 @@ from gatecast.evaluation.metrics import Array
 from gatecast.fitted import Fitted
 from gatecast.forecasting import predict
 from gatecast.points import bounds, points
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 POINT_METRICS = ("mae", "rmse", "bias", "wape", "accuracy", "smape")
 SHOWN_HORIZONS = 7
@@ -179,13 +183,22 @@ class Backtest:
             columns[name] = pa.array(np.repeat(scale, horizon), from_pandas=True)
         return pa.table(columns)
 
-    def examples(self) -> pa.Table:
-        """The rows before and under the newest test window of the best, the median and the worst series.
+    def examples(self, series: str | None = None) -> pa.Table:
+        """The rows before and under the newest test window of some series.
 
-        Columns: the series columns, `forecast_timestamp`, `actual`; ranked by MASE, or the mean absolute error.
+        Columns: the series columns, `forecast_timestamp`, `actual`.
+
+        Args:
+            series: the name of one; by default the best, the median and the worst by MASE (or mean absolute error).
+
+        Raises:
+            UsageError: it was not tested.
         """
         rows = {row["series"]: row["mase"] or row["mae"] for row in self.by("series")}
-        ranked = sorted((rows[self.panel.names[i]] or 0, i) for i in np.unique(self.series).tolist())
+        if series is not None and series not in rows:
+            raise UsageError(f"no series {series!r} was tested; there are {some(rows)}")
+        tested = np.unique(self.series).tolist()
+        ranked = sorted((rows[name] or 0, i) for i in tested if series in (None, name := self.panel.names[i]))
         tables = []
         for index in dict.fromkeys(ranked[at][1] for at in (0, len(ranked) // 2, len(ranked) - 1)):
             end = int(self.cutoffs[self.series == index].max()) + self.horizon
@@ -197,6 +210,20 @@ class Backtest:
             columns[TIMESTAMP] = timestamps(self.panel.grid, self.panel.kind, steps)
             tables.append(pa.table(columns | {"actual": pa.array(values, from_pandas=True)}))
         return pa.concat_tables(tables)
+
+    def plot(self, series: str | None = None) -> "Figure":
+        """A matplotlib figure of the newest forecast of one series beside the truth; by default the median one.
+
+        Raises:
+            UsageError: the series was not tested.
+        """
+        from gatecast.evidence import example_figure  # noqa: PLC0415 - only where a figure is wanted
+
+        rows, columns = self.examples(series), self.panel.keys.column_names
+        keys = rows.select(columns).to_pylist()
+        distinct = [key for at, key in enumerate(keys) if not at or key != keys[at - 1]]
+        chosen = [key == distinct[len(distinct) // 2] for key in keys]
+        return example_figure(self.to_arrow(), rows.filter(pa.array(chosen)), columns, self.settings.level)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
