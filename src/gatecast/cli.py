@@ -183,6 +183,7 @@ def backtest(
     source: Source,
     windows: Annotated[int, typer.Option(help="past cutoffs to forecast from")] = 10,
     stride: Annotated[int | None, typer.Option(help="steps between them [default: the horizon]")] = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="train anew before each cutoff")] = False,
     form: Form = "table",
     **options: Any,
 ) -> None:
@@ -193,7 +194,7 @@ def backtest(
     from gatecast import console, pipeline
 
     config = _config(source, options)
-    found = pipeline.backtest(config, windows=windows, stride=stride, listener=console.Teller())
+    found = pipeline.backtest(config, windows=windows, stride=stride, retrain=retrain, listener=console.Teller())
     if form == "table":
         console.show_metrics(found.metrics())
     else:

@@ -16,6 +16,7 @@ from gatecast.points import bounds
 Array = npt.NDArray[np.float64]
 WIDE = 7.6
 COLORS = {VALUE: MODEL, SEASONAL: QUIET, "naive_drift": "#b8a13c", "auto_theta": OTHER, "auto_ets": "#7a5ea8"}
+COLORS["auto_arima"] = "#3d8b5f"
 STYLES = {SEASONAL: "--", "naive_drift": ":"}
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 DAYS = ["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"]
@@ -154,5 +155,5 @@ def _means(place: npt.NDArray[np.int64], values: Array) -> tuple[npt.NDArray[np.
     return at, np.bincount(place[seen], values[seen])[at] / size[at]
 
 
-def _legend(axes: Axes, drop: float = 0.12) -> None:
+def _legend(axes: Axes, drop: float = 0.2) -> None:
     axes.legend(frameon=False, ncols=5, loc="upper left", bbox_to_anchor=(0, -drop), fontsize=9, labelcolor=INK)

@@ -260,7 +260,13 @@ def _held_back(model: Model, panel: Panel | None) -> tuple[Fitted, Panel, Indice
 
 
 def backtest(
-    source: object, *, windows: int = 10, stride: int | None = None, listener: Listener = SILENT, **options: object
+    source: object,
+    *,
+    windows: int = 10,
+    stride: int | None = None,
+    retrain: bool = False,
+    listener: Listener = SILENT,
+    **options: object,
 ) -> Backtest:
     """Train on what came before the earliest of some past cutoffs, then forecast from each of them.
 
@@ -268,6 +274,7 @@ def backtest(
         source: as for `fit`.
         windows: cutoffs of each series, the last of them a horizon before its end.
         stride: steps between cutoffs; by default the horizon, so that forecasts do not overlap.
+        retrain: train anew before each cutoff, as often as there are cutoffs.
         options: as for `fit`.
 
     Raises:
@@ -286,14 +293,19 @@ def backtest(
             f"and training needs {2 * horizon + 1:,} more; the longest series has {int(panel.lengths.max()):,}: "
             "ask for fewer windows"
         )
-    end = panel.lasts - held
-    parts = Split(panel.starts, end - np.maximum(horizon, ((end - panel.starts) * 0.15).astype(int)), end, panel.lasts)
-    _, shop, season = prepare(rows, parts, device, listener)
-    tested, _ = _learn(shop, listener)
-    series, cutoffs = np.repeat(np.arange(len(panel)), windows), (end[:, None] + np.arange(windows) * stride).ravel()
-    begun = cutoffs >= panel.starts[series]
-    found = evaluate(tested, panel, series[begun], cutoffs[begun], tested.seen, season, config.forecast)
-    return _compared(found, config)
+    ends = [panel.lasts - held + number * stride for number in range(windows)]
+    found, season = [], 0
+    for group in [[end] for end in ends] if retrain else [ends]:
+        end, count = group[0], len(group)
+        validation = np.maximum(horizon, ((end - panel.starts) * 0.15).astype(int))
+        parts = Split(panel.starts, end - validation, end, panel.lasts)
+        _, shop, best = prepare(rows, parts, device, listener)
+        season = season or best
+        tested, _ = _learn(shop, listener)
+        series, cutoffs = np.repeat(np.arange(len(panel)), count), np.stack(group, 1).ravel()
+        begun = cutoffs >= panel.starts[series]
+        found.append(evaluate(tested, panel, series[begun], cutoffs[begun], tested.seen, season, config.forecast))
+    return _compared(Backtest.joined(found), config)
 
 
 def _compared(backtest: Backtest, config: Config) -> Backtest:

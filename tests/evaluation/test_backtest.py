@@ -52,6 +52,17 @@ def test_metrics_over_all_and_for_each_series(found):
     assert overall["coverage"] == {"50": pytest.approx(100 * 3 / 7), "80": pytest.approx(100 * 5 / 7)}
     naive = metrics["baselines"]["seasonal_naive"]
     assert naive["mae"] == pytest.approx(np.abs([-4, -1, -7, 6, -2, 0]).mean())
+    assert naive["wape"] == pytest.approx(20 / (12 + 11 + 17 + 2 + 6 + 9))  # where it gave nothing, truth counts not
+    both = np.abs([-2, 0, 2, 7, 0, 21]).sum()
+    assert naive["skill"] == pytest.approx(100 * (1 - both / 20))
+    assert naive["compared"] == 6 / 8
+    assert overall["rmsse"] == pytest.approx(np.sqrt((0 + 4 + 9 + 441) / 16 / 4))
+    assert overall["width"] == {"50": pytest.approx(3), "80": pytest.approx(7)}
+    assert [row["mae"] for row in metrics["steps"]] == pytest.approx([(2 + 0 + 7 + 3) / 4, (2 + 0 + 21) / 3])
+    assert metrics["steps"][1]["baselines"]["seasonal_naive"] == pytest.approx((7 + 2 + 0) / 3)
+    cutoffs = found.by("cutoff")
+    assert [row["cutoff"] for row in cutoffs] == [f"1970-01-05 {hour}:00" for hour in (14, 15, 16, 17)]
+    assert [row["mae"] for row in cutoffs] == pytest.approx([2, 1, 3.5, 12])
     rows = {row["series"]: row for row in metrics["series"]}
     assert list(rows) == ["s0", "s1"]
     assert {name: row["windows"] for name, row in rows.items()} == {"s0": 2, "s1": 2}

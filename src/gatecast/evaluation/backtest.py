@@ -98,7 +98,8 @@ class Backtest:
     def _of(
         self, points: Array, part: Indices | slice = slice(None), steps: slice = slice(None)
     ) -> dict[str, float | None]:
-        truth, points = self.truth[part][:, steps], points[part][:, steps]
+        points = points[part][:, steps]
+        truth = np.where(np.isnan(points), np.nan, self.truth[part][:, steps])  # only what was forecast counts
         found = {name: getattr(metrics, name)(truth, points) for name in POINT_METRICS} | {
             "mase": metrics.mase(truth, points, self.scale[part]),
             "rmsse": metrics.rmsse(truth, points, self.squares[part]),
