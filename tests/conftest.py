@@ -55,6 +55,14 @@ def bigquery(bigquery_server, monkeypatch):
     return f"bigquery://{PROJECT}/{dataset}"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_statistical_baselines():
+    """Only their own tests fit statsforecast's models: they take seconds a series."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gatecast.evaluation.statistical.available", lambda: False)
+        yield
+
+
 @pytest.fixture
 def make_panel():
     """A function that makes a panel of some series of values (NaN where missing), each from a step on."""

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 
 import duckdb
@@ -114,7 +115,7 @@ GIVEN = {
     "snapshot": "2024-03-01", "location": "EU", "max_bytes": 5_000_000,
     "timezone": "UTC", "aggregate": "max", "horizon": 3, "metric": "mae", "recipe": "classic", "context": 10,
     "segment": 2, "scaling": "robust", "hidden": 7, "layers": 2, "dropout": 0.3, "seed": 4, "device": "cpu",
-    "time_limit": 90.0, "epochs": 5, "steps": 6, "batch": 9, "rate": 0.5, "patience": 3, "test": 0.2,
+    "time_limit": 90.0, "baselines": 5.0, "epochs": 5, "steps": 6, "batch": 9, "rate": 0.5, "patience": 3, "test": 0.2,
 }  # fmt: skip
 LISTS = {"series": ("a", "b"), "label": ("team:a", "team:b"), "level": (50.0, 90.0), "seasons": (3, 9)}
 
@@ -219,6 +220,8 @@ def test_test_and_backtest_print_their_evidence(call, place):
     assert json.loads(call("test", "run", "--format", "json")[0]) == told
     text = call("test", "run")[0].decode()
     assert told["verdict"]["sentence"] in text
+    assert "No leak: 62 forecasts made again" in call("test", "run", "--prove")[1]
+    assert all(reason in text for reason in told["verdict"]["reasons"].values())
     assert f"the 80 % intervals cover {told['overall']['coverage']['80']:.1f} %" in text
     arguments = ["backtest", "shop.duckdb", "--windows", "3", *options(SOURCE), *options(TINY)]
     rows = backtest("shop.duckdb", windows=3, **SOURCE, **TINY).to_arrow().to_pandas()
@@ -248,3 +251,15 @@ def test_version_and_debug(place):
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "Traceback" in ended.stderr
     assert "RunError: no run at nowhere" in ended.stderr
+
+
+@pytest.mark.parametrize(("use", "code"), [(True, 0), (False, 1)])
+def test_a_nightly_job_stops_without_skill(place, monkeypatch, capsys, use, code):
+    monkeypatch.chdir(place)
+    found = pipeline.test(load("run"))
+    monkeypatch.setattr(pipeline, "test", lambda *_: (found[0], replace(found[1], use=use)))
+    monkeypatch.setattr(sys, "argv", ["gatecast", "test", "run", "--require-skill"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == code
+    assert ("does not beat the seasonal naive" in capsys.readouterr().err) is not use

@@ -105,40 +105,9 @@ def test_gates_stand_under_the_series_on_one_axis(freq, hours):
         assert right == pytest.approx(times[-1], abs=hours / 24)
 
 
-def held_back():
-    """Test rows of two series, two steps each."""
-    shop, window, step = (part.ravel() for part in np.meshgrid([0, 1], [0, 1], [1, 2], indexing="ij"))
-    times = np.datetime64("2024-01-01T00", "us") + (10 * window + step) * np.timedelta64(1, "h")
-    rows = {"shop": [("a", "b")[i] for i in shop], "cutoff": times - step * np.timedelta64(1, "h")}
-    rows |= {"forecast_timestamp": times, "step": step, "actual": 10.0 * shop + window}
-    rows |= {"forecast_value": rows["actual"] + step, "seasonal_naive": rows["actual"] - 3.0 * step}
-    rows |= {"quantile_0.25": rows["actual"] - 1, "quantile_0.75": rows["actual"] + 5}
-    return pa.table(rows)
-
-
-def test_errors_by_step():
-    rows = held_back()
-    missing = rows.set_column(4, "actual", pa.array([None, *rows["actual"].to_pylist()[1:]]))
-    for table in (rows, missing):
-        model, naive = figures.steps_figure(table).axes[0].lines
-        assert model.get_xdata().tolist() == [1, 2]
-        assert model.get_ydata().tolist() == [1, 2]
-        assert naive.get_ydata().tolist() == [3, 6]
-
-
-def test_the_newest_test_window_of_the_first_series():
-    figure = figures.test_figure(held_back(), ["shop"], (50.0, 90.0))
-    naive, model, truth = figure.axes[0].lines
-    assert truth.get_ydata().tolist() == [1, 1]
-    assert model.get_ydata().tolist() == [2, 3]
-    assert naive.get_ydata().tolist() == [-2, -5]
-    assert heights(figure.axes[0].collections[0]) == {0, 6}
-    assert truth.get_xdata()[0] == np.datetime64("2024-01-01T11")
-    assert texts(figure)[0] == "50 % interval"
-
-
 @pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG\r\n"), ("svg", b"<?xml")])
 def test_figures_are_written_by_the_ending_of_the_name(tmp_path, ending, start):
     path = tmp_path / f"figure.{ending}"
-    figures.save(figures.steps_figure(held_back()), path)
+    panel = panel_of()
+    figures.save(figures.forecast_figure(panel, 0, forecasts(panel)), path)
     assert path.read_bytes().startswith(start)

@@ -20,7 +20,15 @@ from gatecast.data.audit import audit
 from gatecast.errors import RunError, UsageError
 from gatecast.pipeline import newest
 
-FILES = ["config.toml", "history.jsonl", "manifest.json", "metrics.json", "model.json", "model.safetensors"]
+FILES = [
+    "config.toml",
+    "examples.parquet",
+    "history.jsonl",
+    "manifest.json",
+    "metrics.json",
+    "model.json",
+    "model.safetensors",
+]
 FILES += ["series.parquet", "test.parquet"]
 OPTIONS = {"table": "t", "time": "at", "target": "y", "series": ["shop", "item"], "horizon": 6}
 OPTIONS |= {"epochs": 3, "steps": 4, "hidden": 8, "seed": 5}
@@ -151,8 +159,9 @@ def test_metrics_are_those_of_the_test_rows_kept(made):
     parts = {None: rows} | dict(iter(rows.groupby("name")))
     for name, part in parts.items():
         told = metrics["overall"] if name is None else next(row for row in metrics["series"] if row["series"] == name)
-        naive = metrics["seasonal_naive"] if name is None else told["seasonal_naive"]
-        for found, forecast in ((told, "forecast_value"), (naive, "seasonal_naive")):
+        columns = ["forecast_value"] if name else ["forecast_value", "seasonal_naive", "naive_drift"]
+        for forecast in columns:
+            found = told if forecast == "forecast_value" else metrics["baselines"][forecast]
             error, truth = part[forecast] - part["actual"], part["actual"].abs()
             assert found["mae"] == pytest.approx(error.abs().mean(), rel=1e-5)
             assert found["rmse"] == pytest.approx((error**2).mean() ** 0.5, rel=1e-5)

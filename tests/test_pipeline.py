@@ -179,7 +179,8 @@ def test_a_backtest_does_not_leak(recipe):
     one, other = (backtest(part, windows=4, stride=5, recipe=recipe, **TINY) for part in (table, changed))
     before = np.tile([True, True, False, False], 2)
     assert (one.quantiles[before] == other.quantiles[before]).all()
-    assert (one.naive[before] == other.naive[before]).all()
+    for name, found in one.baselines.items():
+        assert (found[before] == other.baselines[name][before]).all()
     assert (one.scale == other.scale).all()
     assert (one.quantiles[~before] != other.quantiles[~before]).any()
 
@@ -244,3 +245,31 @@ def test_an_audit_counts_what_is_wrong():
     assert (found.first, found.last) == ("2024-01-01 00:00", "2024-01-05 03:00")
     counts = {finding.name: finding.count for finding in found.findings}
     assert counts == {"rows on a step that another row has": 2, "missing steps": 3}
+
+
+def test_a_backtest_that_trains_anew_sees_what_came_before_each_cutoff():
+    table = waves()
+    once, anew = (backtest(table, windows=3, stride=5, retrain=retrain, **TINY) for retrain in (False, True))
+    for name in ("series", "cutoffs", "truth"):
+        assert np.array_equal(getattr(anew, name), getattr(once, name))
+    assert np.array_equal(anew.baselines["seasonal_naive"], once.baselines["seasonal_naive"])
+    # The first cutoff is trained for in the same way; batches of another size round another way.
+    assert anew.quantiles[::3] == pytest.approx(once.quantiles[::3], rel=1e-5)
+    assert (anew.quantiles[2::3] != once.quantiles[2::3]).any()
+    late = np.tile(np.arange(240), 2) > 239 - 6 - 5  # after the second of three cutoffs
+    changed = table.set_column(2, "y", pa.array(np.where(late, -1e6, table["y"].to_numpy())))
+    other = backtest(changed, windows=3, stride=5, retrain=True, **TINY)
+    before = np.tile([True, True, False], 2)
+    assert (other.quantiles[before] == anew.quantiles[before]).all()
+
+
+def test_figures_are_functions(model):
+    figure = model.plot(series="s1")
+    assert figure.axes[0].get_title(loc="left") == "s1"
+    assert len(figure.axes[0].lines[1].get_ydata()) == 6
+    found = backtest(waves(), windows=3, **TINY)
+    lines = {line.get_label(): line for line in found.plot(series="s1").axes[0].lines}
+    assert lines["forecast"].get_ydata() == pytest.approx(found.points[-1])
+    assert lines["observed"].get_ydata()[-6:] == pytest.approx(found.truth[-1])
+    with pytest.raises(UsageError, match="no series 'x' was tested; there are s0, s1"):
+        found.plot(series="x")

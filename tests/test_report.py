@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gatecast import fit, read, report
@@ -69,7 +70,9 @@ def test_the_numbers_are_those_of_the_evidence(run, page):
     for name in ("accuracy", "mae", "rmse", "bias", "wape", "smape", "mase"):
         place = texts.index(name)
         found = [text for text in texts[place + 1 : place + 5] if text]
-        assert found[:2] == [f"{metrics[part][name]:,.4g}" for part in ("overall", "seasonal_naive")]
+        assert found[:2] == [
+            f"{part[name]:,.4g}" for part in (metrics["overall"], metrics["baselines"]["seasonal_naive"])
+        ]
     for level, share in metrics["overall"]["coverage"].items():
         assert texts[texts.index(f"coverage of the {level} % interval") + 1] == f"{share:.1f} %"
     assert any("478 rows, 2 series, 2024-01-01 00:00 to 2024-01-10 23:00, frequency h, zone none." in t for t in texts)
@@ -91,7 +94,8 @@ def test_the_page_stands_alone_and_runs_nothing(page):
     assert not re.search(r"@import|url\((?!#)", page)
     assert HOSTILE not in page
     assert HOSTILE in found.texts
-    assert found.tags.count("svg") == 3
+    assert found.tags.count("svg") == 7
+    assert page.count('role="img" aria-label="') == 7
     assert "<?xml" not in page
 
 
@@ -102,7 +106,9 @@ def test_a_page_is_replaced_whole(run, page):
     assert [path.name for path in run.iterdir() if path.name.startswith(".")] == []
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "manifest.json", "history.jsonl", "test.parquet", "config.toml"])
+@pytest.mark.parametrize(
+    "name", ["metrics.json", "manifest.json", "history.jsonl", "test.parquet", "examples.parquet", "config.toml"]
+)
 def test_without_evidence_there_is_no_page(run, tmp_path, name):
     for path in run.iterdir():
         if path.name not in (name, "report.html"):
@@ -115,13 +121,65 @@ def test_without_evidence_there_is_no_page(run, tmp_path, name):
     assert not (tmp_path / "report.html").exists()
 
 
-def test_the_example_is_one_series_whatever_the_rows_came_from(run, monkeypatch, tmp_path):
-    drawn, draw = [], report.figures.test_figure
-    monkeypatch.setattr(report.figures, "test_figure", lambda *given: drawn.append(draw(*given)) or drawn[-1])
+def test_every_example_is_one_series_whatever_the_rows_came_from(run, monkeypatch, tmp_path):
+    drawn, draw = [], report.evidence.example_figure
+    monkeypatch.setattr(report.evidence, "example_figure", lambda *given: drawn.append(draw(*given)) or drawn[-1])
     fit(read(rows(), **COLUMNS), run=tmp_path / "run", **TINY)
     for folder in (run, tmp_path / "run"):
         report.write(folder)
+    assert len(drawn) == 4
     for figure in drawn:
-        truth = figure.axes[0].lines[-1]
-        assert len(truth.get_ydata()) == 6
-        assert (np.diff(truth.get_xdata()) == np.timedelta64(1, "h")).all()
+        lines = {line.get_label(): line for line in figure.axes[0].lines}
+        assert len(lines["forecast"].get_ydata()) == 6
+        for line in (lines["forecast"], lines["observed"]):
+            assert (np.diff(line.get_xdata()) == np.timedelta64(1, "h")).all()
+        assert lines["observed"].get_xdata()[-1] == lines["forecast"].get_xdata()[-1]
+
+
+def overall(table, name, levels=()):
+    """All metrics of a column of test rows, from their definitions; what is not there does not count."""
+    frame = table.to_pandas().dropna(subset=["actual", name])
+    y, f = frame["actual"].astype(float), frame[name].astype(float)
+    error = (f - y).abs()
+    found = {"mae": error.mean(), "rmse": np.sqrt((error**2).mean()), "bias": (f - y).mean()}
+    found |= {"wape": error.sum() / y.abs().sum(), "smape": (200 * error / (y.abs() + f.abs())).mean()}
+    found |= {"accuracy": 100 * (1 - found["wape"]), "mase": (error / frame["mase_scale"]).mean()}
+    found["rmsse"] = np.sqrt(((error / frame["rmsse_scale"]) ** 2).mean())
+    return found
+
+
+def test_every_number_is_the_one_recomputed_from_the_rows_of_the_test(run, page):
+    tests, texts = pq.read_table(run / "test.parquet"), Page(page).texts
+    columns = ["forecast_value", "seasonal_naive", "naive_drift"]
+    recomputed = [overall(tests, name) for name in columns]
+    for name in recomputed[0]:
+        found = [text for text in texts[texts.index(name) + 1 :] if text][:3]
+        assert [float(text.replace(",", "")) for text in found] == pytest.approx(
+            [part[name] for part in recomputed], rel=1e-3, abs=1e-3
+        ), name
+    saved = [text for text in texts[texts.index("error the model saves") + 1 :] if text][:2]
+    ours = recomputed[0]["mae"]
+    assert saved == [f"{100 * (1 - ours / part['mae']):.1f} %" for part in recomputed[1:]]
+    frame = tests.to_pandas()
+    for level, sides in ((80, ("0.1", "0.9")), (95, ("0.025", "0.975"))):
+        y, low, high = (frame[name].astype(float) for name in ("actual", *(f"quantile_{side}" for side in sides)))
+        width, outside = high - low, (low - y).clip(lower=0) + (y - high).clip(lower=0)
+        msis = ((width + 2 / (1 - level / 100) * outside) / frame["mase_scale"]).mean()
+        found = [text for text in texts[texts.index(f"coverage of the {level} % interval") + 1 :] if text][:3]
+        assert found[0] == f"{100 * ((y >= low) & (y <= high)).mean():.1f} %"
+        assert [float(part.replace(",", "")) for part in found[1:]] == pytest.approx([width.mean(), msis], rel=1e-3)
+    for key, part in frame.groupby("name"):
+        assert f"{(part['forecast_value'] - part['actual']).abs().mean():,.4g}" in texts[texts.index(key) :]
+
+
+def test_a_thousand_series_make_a_page_of_less_than_two_megabytes(run, tmp_path):
+    for path in run.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    metrics, row = json.loads((run / "metrics.json").read_text()), pq.read_table(run / "test.parquet")
+    metrics["series"] = [metrics["series"][0] | {"series": f"series-{i}"} for i in range(1_000)]
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    pq.write_table(pa.concat_tables([row] * 100), tmp_path / "test.parquet")
+    text = report.write(tmp_path).read_text(encoding="utf-8")
+    assert len(text) < 2_000_000
+    assert "and 800 more" in text
+    assert text.count("<tr><td>series-") == report.MOST_SERIES

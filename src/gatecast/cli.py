@@ -61,7 +61,7 @@ def _option(table: str, name: str, field: Any) -> inspect.Parameter:
     elif "Literal" in str(field.annotation):
         choices = get_args(field.annotation)
         kind = field.annotation if all(isinstance(part, str) for part in choices) else choices[0]
-    elif kind not in (int, float) or name in ("time_limit", "max_bytes"):  # written with a unit
+    elif kind not in (int, float) or name in ("time_limit", "max_bytes", "baselines"):  # written with a unit
         kind = str
     option = typer.Option(
         flag, help=f"{field.description}{shown}", rich_help_panel=table.capitalize(), show_default=False
@@ -127,19 +127,36 @@ def fit(
 
 
 @app.command()
-def test(run: Run, form: ShortForm = "table", yes: Yes = False) -> None:
-    """Test a run on the rows its tested weights never saw, new ones included, beside the seasonal naive."""
+def test(
+    run: Run,
+    require_skill: Annotated[
+        bool, typer.Option("--require-skill", help="exit with 1 unless the model beats the seasonal naive")
+    ] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="change all after each cutoff: no bit may move")] = False,
+    form: ShortForm = "table",
+    yes: Yes = False,
+) -> None:
+    """Test a run on the rows its tested weights never saw, new ones included, beside what it has to beat."""
     from dataclasses import asdict
 
     from gatecast import console, pipeline
 
     model = pipeline.load(run)
-    backtest, verdict = pipeline.test(model, pipeline.newest(model, "test", console.Teller(yes)))
+    panel = pipeline.newest(model, "test", console.Teller(yes))
+    backtest, verdict = pipeline.test(model, panel)
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
     if form == "json":
         console.show_json(metrics)
     else:
         console.show_metrics(metrics)
+    _say_left_out(backtest, model.config)
+    if prove:
+        proof = pipeline.prove(model, panel)
+        if proof.moved:
+            raise GatecastError(proof.sentence)
+        console.say(proof.sentence)
+    if require_skill and not verdict.use:
+        raise GatecastError(f"the model does not beat the seasonal naive forecast: {verdict.sentence}")
 
 
 @app.command()
@@ -191,6 +208,7 @@ def backtest(
     source: Source,
     windows: Annotated[int, typer.Option(help="past cutoffs to forecast from")] = 10,
     stride: Annotated[int | None, typer.Option(help="steps between them [default: the horizon]")] = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="train anew before each cutoff")] = False,
     form: Form = "table",
     yes: Yes = False,
     **options: Any,
@@ -202,11 +220,23 @@ def backtest(
     from gatecast import console, pipeline
 
     config = _config(source, options)
-    found = pipeline.backtest(config, windows=windows, stride=stride, listener=console.Teller(yes))
+    teller = console.Teller(yes)
+    found = pipeline.backtest(config, windows=windows, stride=stride, retrain=retrain, listener=teller)
     if form == "table":
         console.show_metrics(found.metrics())
     else:
         console.show_rows(found.to_arrow(), form)
+    _say_left_out(found, config)
+
+
+def _say_left_out(backtest: Any, config: Config) -> None:
+    """A line on baselines that could not be had."""
+    from gatecast import console
+    from gatecast.evaluation.statistical import left_out
+
+    told = left_out(backtest.baselines, config.training.baselines)
+    if told:
+        console.say(told)
 
 
 @app.command("inspect")

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from gatecast.data.audit import Audit
+from gatecast.data.table import BASELINES
 from gatecast.training import Epoch
 
 Format = Literal["table", "csv", "json", "parquet"]
@@ -125,17 +126,22 @@ def show_json(content: Any) -> None:
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
-    """The test: the model beside the seasonal naive, and the verdict."""
-    ours, naive = metrics["overall"], metrics["seasonal_naive"]
-    names = [name for name in naive if ours[name] is not None]
-    table = Table("", "model", "seasonal naive", box=None, header_style="bold")
-    for name in names:
-        table.add_row(name, _text(ours[name]), _text(naive[name]))
+    """The test: the model beside what it has to beat, and the verdict with its reasons."""
+    ours, others = metrics["overall"], metrics["baselines"]
+    table = Table("", "model", *(BASELINES[name] for name in others), box=None, header_style="bold")
+    for name, value in ours.items():
+        if value is not None and not isinstance(value, dict):
+            table.add_row(name, *(_text(found.get(name)) for found in (ours, *others.values())))
+    skills = (_skill(found) for found in others.values())
+    table.add_row("error saved, %", "", *skills)
     out.print(table)
+    out.print(f"the seasonal naive forecast repeats the last {metrics['season']:,} steps")
     for level, share in ours["coverage"].items():
         out.print(f"the {level} % intervals cover {_percent(share)}")
     if "verdict" in metrics:
         out.print(metrics["verdict"]["sentence"], style="bold", soft_wrap=True)
+        for reason in metrics["verdict"]["reasons"].values():
+            out.print(f"- {reason}", markup=False, soft_wrap=True)
 
 
 def show_audit(audit: Audit) -> None:
@@ -158,11 +164,20 @@ def _bytes_out() -> Any:
     return sys.stdout.buffer
 
 
+def _skill(found: dict[str, Any]) -> str:
+    """The skill against a baseline, and its interval."""
+    if found["skill"] is None:
+        return "undefined"
+    return f"{found['skill']:.1f} ({found['skill_low']:.1f} to {found['skill_high']:.1f})"
+
+
 def _percent(share: float | None) -> str:
     return "undefined" if share is None else f"{share:.1f} %"
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
     return value.isoformat(" ") if hasattr(value, "hour") else str(value)  # type: ignore[attr-defined]

@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
 from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable
-from gatecast.points import bounds
 
-INK, MODEL, OTHER, QUIET = "#22303c", "#0b6e8f", "#d1603d", "#8a97a3"
+INK, MODEL, OTHER, QUIET, LINE = "#22303c", "#0b6e8f", "#d1603d", "#8a97a3", "#e6eaed"
 SHOWN_HORIZONS = 7
 """How many horizons of history stand before a forecast."""
 
@@ -30,23 +30,23 @@ def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
     """
     rows = table.rows
     for name in table.series:
-        rows = rows.filter(_is(rows[name], panel.keys[name][index]))
+        rows = rows.filter(equals(rows[name], panel.keys[name][index]))
     levels = sorted(set(rows[CONFIDENCE].to_pylist()), reverse=True)
     ahead = max(rows["step"].to_pylist(), default=1)
     shown = min(SHOWN_HORIZONS * ahead, int(panel.lengths[index]))
     steps = np.arange(panel.lasts[index] - shown + 1, panel.lasts[index] + 1)
 
-    figure, axes = _new(9, 3.8)
+    figure, axes = new(9, 3.8)
     axes.plot(_times(panel, steps), panel.series(index)[-shown:], color=INK, lw=1.1, label="observed")
     for shade, level in zip(np.linspace(0.15, 0.35, len(levels)), levels, strict=True):
         part = rows.filter(pc.equal(rows[CONFIDENCE], level))
         low, high = (part[name].to_numpy() for name in (LOWER, UPPER))
         label = f"{level:.0%} interval"
-        axes.fill_between(_wall(part[TIMESTAMP]), low, high, color=MODEL, alpha=shade, lw=0, label=label)
+        axes.fill_between(wall(part[TIMESTAMP]), low, high, color=MODEL, alpha=shade, lw=0, label=label)
     part = rows.filter(pc.equal(rows[CONFIDENCE], levels[0]))
-    axes.plot(_wall(part[TIMESTAMP]), part[VALUE].to_numpy(), color=MODEL, lw=1.6, label="forecast")
+    axes.plot(wall(part[TIMESTAMP]), part[VALUE].to_numpy(), color=MODEL, lw=1.6, label="forecast")
     axes.set_title(panel.names[index] if table.series else "History and forecast", loc="left", color=INK)
-    _dated(axes)
+    dated(axes)
     axes.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.1))
     return figure
 
@@ -64,7 +64,8 @@ def history_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
         axes.axvline(best, color=OTHER, lw=1, ls=":", label=f"epoch {best} kept")
         axes.set_title(title, loc="left", color=INK)
         axes.set_xlabel("epoch")
-        _clean(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        clean(axes)
     panels[0].legend(frameon=False)
     return figure
 
@@ -83,7 +84,7 @@ def gates_figure(panel: Panel, index: int, steps: Steps, gates: Mapping[str, np.
     values = np.where(inside >= 0, panel.series(index)[np.maximum(inside, 0)], np.nan)
     axes[0].plot(times, values, color=INK, lw=1)
     axes[0].set_title(panel.names[index], loc="left", color=INK)
-    _clean(axes[0])
+    clean(axes[0])
     from_, to = times[0].astype(float), times[-1].astype(float)
     days = 86_400.0 if times.dtype == np.dtype("datetime64[s]") else 1.0
     for part, (name, gate) in zip(axes[1:], gates.items(), strict=True):
@@ -95,7 +96,7 @@ def gates_figure(panel: Panel, index: int, steps: Steps, gates: Mapping[str, np.
         part.set_yticks([])
         part.set_title(name, loc="left", fontsize=10, color=INK)
     figure.colorbar(image, ax=axes[1:], label="0 closed … 1 open", shrink=0.8)
-    _dated(axes[-1])
+    dated(axes[-1])
     return figure
 
 
@@ -104,7 +105,8 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=130, facecolor="white")
 
 
-def _new(width: float, height: float) -> tuple[Figure, Axes]:
+def new(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure of a size in inches, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
@@ -113,71 +115,36 @@ def _times(panel: Panel, steps: Steps) -> np.ndarray[Any, Any]:
     return panel.grid.wall(steps)
 
 
-def _wall(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+def wall(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
     """Timestamps as the wall clock of their own zone shows them."""
     if pa.types.is_timestamp(column.type) and column.type.tz:
         column = pc.local_timestamp(column)
     return np.asarray(column.to_numpy())
 
 
-def _dated(axes: Axes) -> None:
+def dated(axes: Axes) -> None:
+    """Dates along the bottom, few and short."""
     locator = AutoDateLocator(maxticks=9)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    _clean(axes)
+    clean(axes)
 
 
-def _clean(axes: Axes) -> None:
+def clean(axes: Axes) -> None:
+    """No more ink than needed."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(QUIET)
     axes.tick_params(colors=INK, labelsize=9)
-    axes.grid(axis="y", color="#e6eaed", lw=0.6)
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+    axes.grid(axis="y", color=LINE, lw=0.6)
     axes.set_axisbelow(True)
 
 
-def steps_figure(tests: pa.Table) -> Figure:
-    """Mean absolute error at each step ahead, of the model and of the seasonal naive forecast."""
-    truth, steps = _column(tests, "actual"), _column(tests, "step").astype(np.int64)
-    figure, axes = _new(9, 3)
-    for name, color, label in ((VALUE, MODEL, "model"), ("seasonal_naive", QUIET, "seasonal naive")):
-        error = np.abs(_column(tests, name) - truth)
-        seen = ~np.isnan(error)
-        size = np.maximum(np.bincount(steps[seen]), 1)
-        axes.plot(np.arange(1, len(size)), (np.bincount(steps[seen], error[seen]) / size)[1:], color=color, label=label)
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("step ahead")
-    axes.set_title("Mean absolute error", loc="left", color=INK)
-    axes.legend(frameon=False)
-    _clean(axes)
-    return figure
-
-
-def test_figure(tests: pa.Table, series: Sequence[str], levels: Sequence[float]) -> Figure:
-    """The newest test window of the first series: truth, forecast, interval, seasonal naive.
-
-    Args:
-        tests: the rows of `test.parquet`.
-        series: the series columns.
-        levels: of the intervals, in percent; the lowest is drawn.
-    """
-    for name in series:
-        tests = tests.filter(_is(tests[name], tests[name][0]))
-    last = tests.filter(pc.equal(tests["cutoff"], pc.max(tests["cutoff"])))
-    times, low, high = _wall(last[TIMESTAMP]), *(f"quantile_{side:g}" for side in bounds(levels[0]))
-    figure, axes = _new(9, 3.2)
-    label = f"{levels[0]:g} % interval"
-    axes.fill_between(times, _column(last, low), _column(last, high), color=MODEL, alpha=0.2, lw=0, label=label)
-    axes.plot(times, _column(last, "seasonal_naive"), color=QUIET, lw=1.2, label="seasonal naive")
-    axes.plot(times, _column(last, VALUE), color=MODEL, lw=1.8, label="forecast")
-    axes.plot(times, _column(last, "actual"), color=INK, lw=1.3, label="truth")
-    axes.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.12))
-    _dated(axes)
-    return figure
-
-
-def _is(column: pa.ChunkedArray, value: pa.Scalar) -> pa.ChunkedArray:
+def equals(column: pa.ChunkedArray, value: pa.Scalar) -> pa.ChunkedArray:
+    """Where a column holds a value; null equals null."""
     return pc.equal(column, value) if value.is_valid else pc.is_null(column)
 
 
-def _column(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
+def column(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
+    """A column of numbers, NaN where it is null."""
     return np.asarray(table[name].to_numpy(), np.float64)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 import numpy as np
@@ -29,12 +29,15 @@ from gatecast.fitted import Fitted
 from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
 from gatecast.nn.network import Network, Shape
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FORMAT = 1
 """Version of the run folder; a newer one is refused."""
 
 MODEL, WEIGHTS, SERIES = "model.json", "model.safetensors", "series.parquet"
 CONFIG, MANIFEST, METRICS = "config.toml", "manifest.json", "metrics.json"
-HISTORY, TEST = "history.jsonl", "test.parquet"
+HISTORY, TEST, EXAMPLES = "history.jsonl", "test.parquet", "examples.parquet"
 DAMAGE = (
     *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError),
     *(SafetensorError, pa.ArrowException, GatecastError),
@@ -107,6 +110,20 @@ class Model:
             asked = at_dates(panel, read_dates(self.grid, at), trained, cut)
         return forecast(self.tested, self.final, panel, self.keys, asked, self.config.forecast, self.run_id)
 
+    def plot(self, series: str | None = None, **asked: Any) -> "Figure":
+        """A matplotlib figure of the history and the forecast of one series, by default the first.
+
+        Args:
+            series: its name.
+            asked: as for `forecast`.
+        """
+        from gatecast.figures import forecast_figure  # noqa: PLC0415 - only where a figure is wanted
+
+        table = self.forecast(series=() if series is None else (series,), **asked)
+        panel = asked.get("panel") or self.panel
+        assert panel is not None  # or there was no forecast
+        return forecast_figure(panel, 0 if series is None else panel.names.index(series), table)
+
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model into a folder that `load` reads: the whole of it, or nothing. `fit` adds its evidence.
 
@@ -178,6 +195,9 @@ class Model:
             evidence = {
                 Path(name).stem: read_json(folder / name) for name in (MANIFEST, METRICS) if (folder / name).is_file()
             }
+            if (folder / HISTORY).is_file():
+                lines = (folder / HISTORY).read_text(encoding="utf-8").splitlines()
+                evidence["history"] = [json.loads(line) for line in lines]
         except RunError:
             raise
         except DAMAGE as error:

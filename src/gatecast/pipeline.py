@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,14 +20,19 @@ from gatecast.config import Config, merged
 from gatecast.data import features
 from gatecast.data.audit import Audit
 from gatecast.data.audit import audit as look_over
-from gatecast.data.panel import Panel
+from gatecast.data.dates import Steps
+from gatecast.data.panel import Indices, Panel
+from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Span, Split, Windows, split
 from gatecast.errors import DataError, UsageError
+from gatecast.evaluation import statistical
 from gatecast.evaluation.backtest import Backtest, evaluate
+from gatecast.evaluation.proof import Proof
+from gatecast.evaluation.proof import prove as leaks
 from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitted import Fitted, find
 from gatecast.fitting import Workshop, build, learn, refit
-from gatecast.model import HISTORY, MANIFEST, METRICS, TEST, Model, new_folder, write_json
+from gatecast.model import EXAMPLES, HISTORY, MANIFEST, METRICS, TEST, Model, new_folder, write_json
 from gatecast.reading import Rows, read_rows
 from gatecast.store import Errand, Observer, Unobserved
 from gatecast.training import Epoch, Trained
@@ -131,6 +136,7 @@ def fit(
         lines = (json.dumps(line) + "\n" for line in model.evidence["history"])
         (folder / HISTORY).write_text("".join(lines), encoding="utf-8")
         pq.write_table(backtest.to_arrow(), folder / TEST)
+        pq.write_table(backtest.examples(), folder / EXAMPLES)
     return model
 
 
@@ -161,10 +167,14 @@ def _fit(config: Config, source: object, device: torch.device, listener: Listene
     found, shop, season = prepare(rows, parts, device, listener)
     tested, trained = _learn(shop, listener)
     times.append(time.monotonic())
-    backtest = _evaluate(tested, shop.panel, parts.testing(shop.horizon), tested.seen, season, shop.config)
-    verdict = judge(backtest)
+    series, cutoffs = _windows(parts.testing(shop.horizon))
+    backtest = _compared(
+        evaluate(tested, shop.panel, series, cutoffs, tested.seen, season, shop.config.forecast), config
+    )
+    verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs])
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
-    listener.step(10, "Test", _tested(metrics, verdict))
+    left_out = statistical.left_out(backtest.baselines, config.training.baselines)
+    listener.step(10, "Test", " ".join(filter(None, [_tested(metrics, verdict), left_out])))
     times.append(time.monotonic())
     final, history = tested, list(trained.epochs)
     if config.training.refit:
@@ -229,13 +239,11 @@ def _learn(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     return tested, trained
 
 
-def _evaluate(
-    fitted: Fitted, panel: Panel, span: Span, until: np.ndarray[Any, np.dtype[np.int64]], season: int, config: Config
-) -> Backtest:
-    """Forecast from several cutoffs of each series of a span, the newest always among them."""
+def _windows(span: Span) -> tuple[Indices, Steps]:
+    """Series and cutoffs of a test: several of each series of a span, the newest always among them."""
     most = max(1, TESTED // max(int((span.counts > 0).sum()), 1))
     series, cutoffs = (part.numpy() for part in span.at(span.each(most)))
-    return evaluate(fitted, panel, series, cutoffs, until, season, config.forecast)
+    return series, cutoffs
 
 
 def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
@@ -244,6 +252,29 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     Raises:
         DataError: no series has a whole horizon after what they saw.
     """
+    fitted, panel, series, cutoffs = _held_back(model, panel)
+    found = evaluate(fitted, panel, series, cutoffs, fitted.seen, model.season, model.config.forecast)
+    backtest = _compared(found, model.config)
+    return backtest, judge(backtest, model.evidence.get("history", ()))
+
+
+def prove(model: Model, panel: Panel | None = None) -> Proof:
+    """Forecast the held-back end again with everything after each cutoff changed; see `evaluation.proof`.
+
+    Raises:
+        DataError: as for `test`.
+    """
+    fitted, panel, series, cutoffs = _held_back(model, panel)
+    assert (cutoffs >= fitted.seen[series]).all()
+
+    def again(rows: Panel, series: Indices, cutoffs: Steps) -> Backtest:
+        return evaluate(fitted, rows, series, cutoffs, fitted.seen, model.season, model.config.forecast)
+
+    return leaks(again, panel, series, cutoffs)
+
+
+def _held_back(model: Model, panel: Panel | None) -> tuple[Fitted, Panel, Indices, Steps]:
+    """The tested weights for a panel, and windows of it that they have not seen."""
     panel = panel or newest(model)
     known = find(panel.keys, model.keys, len(panel))
     fitted = model.tested.known(known)
@@ -253,12 +284,17 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     span = Split(panel.starts, from_, from_, panel.lasts).testing(horizon)
     if not len(span):
         raise DataError(f"nothing to test on: no series has {horizon} steps after those the weights have seen")
-    backtest = _evaluate(fitted, panel, span, from_, model.season, model.config)
-    return backtest, judge(backtest)
+    return replace(fitted, seen=from_), panel, *_windows(span)
 
 
 def backtest(
-    source: object, *, windows: int = 10, stride: int | None = None, listener: Listener = SILENT, **options: object
+    source: object,
+    *,
+    windows: int = 10,
+    stride: int | None = None,
+    retrain: bool = False,
+    listener: Listener = SILENT,
+    **options: object,
 ) -> Backtest:
     """Train on what came before the earliest of some past cutoffs, then forecast from each of them.
 
@@ -266,6 +302,7 @@ def backtest(
         source: as for `fit`.
         windows: cutoffs of each series, the last of them a horizon before its end.
         stride: steps between cutoffs; by default the horizon, so that forecasts do not overlap.
+        retrain: train anew before each cutoff, as often as there are cutoffs.
         options: as for `fit`.
 
     Raises:
@@ -284,13 +321,29 @@ def backtest(
             f"and training needs {2 * horizon + 1:,} more; the longest series has {int(panel.lengths.max()):,}: "
             "ask for fewer windows"
         )
-    end = panel.lasts - held
-    parts = Split(panel.starts, end - np.maximum(horizon, ((end - panel.starts) * 0.15).astype(int)), end, panel.lasts)
-    _, shop, season = prepare(rows, parts, device, listener)
-    tested, _ = _learn(shop, listener)
-    series, cutoffs = np.repeat(np.arange(len(panel)), windows), (end[:, None] + np.arange(windows) * stride).ravel()
-    begun = cutoffs >= panel.starts[series]
-    return evaluate(tested, panel, series[begun], cutoffs[begun], tested.seen, season, config.forecast)
+    ends = [panel.lasts - held + number * stride for number in range(windows)]
+    found, season = [], 0
+    for group in [[end] for end in ends] if retrain else [ends]:
+        end, count = group[0], len(group)
+        validation = np.maximum(horizon, ((end - panel.starts) * 0.15).astype(int))
+        parts = Split(panel.starts, end - validation, end, panel.lasts)
+        _, shop, best = prepare(rows, parts, device, listener)
+        season = season or best
+        tested, _ = _learn(shop, listener)
+        series, cutoffs = np.repeat(np.arange(len(panel)), count), np.stack(group, 1).ravel()
+        begun = cutoffs >= panel.starts[series]
+        found.append(evaluate(tested, panel, series[begun], cutoffs[begun], tested.seen, season, config.forecast))
+    return _compared(Backtest.joined(found), config)
+
+
+def _compared(backtest: Backtest, config: Config) -> Backtest:
+    """The backtest beside the statistical baselines as well, if they can be had."""
+    seconds = config.training.baselines
+    if not seconds or not statistical.available():
+        return backtest
+    test = backtest
+    more = statistical.statistical(test.panel, test.series, test.cutoffs, test.season, test.horizon, seconds)
+    return replace(test, baselines={**test.baselines, **more})
 
 
 def _config(source: object, options: dict[str, Any]) -> Config:
@@ -314,7 +367,7 @@ def _device(config: Config) -> torch.device:
 
 
 def _tested(metrics: dict[str, Any], verdict: Verdict) -> str:
-    ours, naive = metrics["overall"], metrics["seasonal_naive"]
+    ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
     covered = ", ".join(f"{level} % intervals cover {share or 0:.1f} %" for level, share in ours["coverage"].items())
     return (
         f"{metrics['windows']:,} windows: accuracy {_percent(ours)} (seasonal naive {_percent(naive)}), "

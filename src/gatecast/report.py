@@ -3,21 +3,30 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
 
+import matplotlib as mpl
+import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from gatecast import figures
+from gatecast import evidence, figures
 from gatecast.config import Config
+from gatecast.data.table import BASELINES
 from gatecast.errors import GatecastError, RunError
 
-EVIDENCE = ("metrics", "manifest")
 REPORT = "report.html"
 MOST_SERIES = 200
 """Rows of the table of series, the worst first."""
+COLORS = {
+    figures.INK: "var(--ink)",
+    figures.MODEL: "var(--accent)",
+    figures.OTHER: "var(--other)",
+    figures.QUIET: "var(--quiet)",
+    figures.LINE: "var(--line)",
+}
+"""Colours of figures that the page replaces by its own, light or dark."""
 
 
 def write(run: str | Path) -> Path:
@@ -28,22 +37,30 @@ def write(run: str | Path) -> Path:
     """
     folder = Path(run)
     try:
-        evidence: dict[str, Any] = {name: json.loads((folder / f"{name}.json").read_text("utf-8")) for name in EVIDENCE}
+        metrics, manifest = (
+            json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("metrics", "manifest")
+        )
         history = [json.loads(line) for line in (folder / "history.jsonl").read_text("utf-8").splitlines()]
-        tests = pq.read_table(folder / "test.parquet")
+        tests, examples = (pq.read_table(folder / f"{name}.parquet") for name in ("test", "examples"))
         config = Config.from_toml(folder / "config.toml")
     except (OSError, ValueError, GatecastError) as error:
         raise RunError(f"no report can be made of {folder}: {error}") from None
-    ranked = sorted(evidence["metrics"]["series"], key=lambda row: -(row["mase"] or row["mae"] or 0))
-    page = Environment(loader=PackageLoader("gatecast"), autoescape=True).get_template("report.html")
-    text = page.render(
-        **evidence,
+    ranked = sorted(metrics["series"], key=lambda row: -(row["mase"] or row["mae"] or 0))
+    calendar = evidence.calendar_figure(tests)
+    page = Environment(loader=PackageLoader("gatecast"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    text = page.get_template("report.html").render(
+        metrics=metrics,
+        manifest=manifest,
         settings=config.to_toml(),
+        names=BASELINES,
         ranked=ranked[:MOST_SERIES],
         left_out=max(0, len(ranked) - MOST_SERIES),
+        examples=_examples(tests, examples, config),
         curves=_svg(figures.history_figure(history)),
-        steps=_svg(figures.steps_figure(tests)),
-        example=_svg(figures.test_figure(tests, config.source.series, config.forecast.level)),
+        steps=_svg(evidence.steps_figure(tests)),
+        calibration=_svg(evidence.calibration_figure(tests, config.forecast.level)),
+        dates=_svg(evidence.dates_figure(tests)),
+        calendar=calendar and _svg(calendar),
     )
     path, beside = folder / REPORT, folder / f".{REPORT}"
     beside.write_text(text, encoding="utf-8")
@@ -51,9 +68,27 @@ def write(run: str | Path) -> Path:
     return path
 
 
+def _examples(tests: pa.Table, rows: pa.Table, config: Config) -> list[tuple[str, Markup]]:
+    """What each example is, and its figure."""
+    columns = list(config.source.series)
+    keys = rows.select(columns).to_pylist()
+    starts = [at for at, key in enumerate(keys) if not at or key != keys[at - 1]] or [0]
+    which = {1: [""], 2: ["the best series", "the worst series"]}.get(len(starts), ["best", "median", "worst"])
+    found = []
+    for title, start, end in zip(which, starts, [*starts[1:], rows.num_rows], strict=True):
+        part = rows.slice(start, end - start)
+        name = "/".join(str(part[column][0]) for column in columns)
+        shown = f"{name}, {title} of the series by MASE" if len(starts) > 2 else ", ".join(filter(None, [name, title]))
+        found.append((shown, _svg(evidence.example_figure(tests, part, columns, config.forecast.level))))
+    return found
+
+
 def _svg(figure: Figure) -> Markup:
-    """A figure as SVG for a page; its text stays text."""
+    """A figure as SVG for a page: its text stays text, its colours are the page's."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gatecast", "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     drawn = buffer.getvalue()
+    for color, variable in COLORS.items():
+        drawn = drawn.replace(color, variable)
     return Markup(drawn[drawn.index("<svg") :])

@@ -28,8 +28,9 @@ def found(make_panel):
         cutoffs=np.array([110, 111, 112, 113]),
         truth=np.array([[12, NAN], [11, 17], [-2, 6], [9, 9]], np.float32),
         quantiles=quantiles.astype(np.float32),
-        naive=np.array([[8, 8], [10, 10], [4, 4], [NAN, 9]], np.float32),
+        baselines={"seasonal_naive": np.array([[8, 8], [10, 10], [4, 4], [NAN, 9]], np.float32)},
         scale=np.array([NAN, 2.0, NAN, 2.0]),
+        squares=np.array([NAN, 4.0, NAN, 4.0]),
         probabilities=PROBABILITIES,
         settings=SETTINGS,
         season=1,
@@ -49,15 +50,26 @@ def test_metrics_over_all_and_for_each_series(found):
     assert overall["accuracy"] == pytest.approx(100 - 100 * np.abs(errors).sum() / size.sum())
     assert overall["mase"] == pytest.approx((0 + 2 + 3 + 21) / 2 / 4)  # of series s0 only
     assert overall["coverage"] == {"50": pytest.approx(100 * 3 / 7), "80": pytest.approx(100 * 5 / 7)}
-    naive = metrics["seasonal_naive"]
+    naive = metrics["baselines"]["seasonal_naive"]
     assert naive["mae"] == pytest.approx(np.abs([-4, -1, -7, 6, -2, 0]).mean())
+    assert naive["wape"] == pytest.approx(20 / (12 + 11 + 17 + 2 + 6 + 9))  # where it gave nothing, truth counts not
+    both = np.abs([-2, 0, 2, 7, 0, 21]).sum()
+    assert naive["skill"] == pytest.approx(100 * (1 - both / 20))
+    assert naive["compared"] == 6 / 8
+    assert overall["rmsse"] == pytest.approx(np.sqrt((0 + 4 + 9 + 441) / 16 / 4))
+    assert overall["width"] == {"50": pytest.approx(3), "80": pytest.approx(7)}
+    assert [row["mae"] for row in metrics["steps"]] == pytest.approx([(2 + 0 + 7 + 3) / 4, (2 + 0 + 21) / 3])
+    assert metrics["steps"][1]["baselines"]["seasonal_naive"] == pytest.approx((7 + 2 + 0) / 3)
+    cutoffs = found.by("cutoff")
+    assert [row["cutoff"] for row in cutoffs] == [f"1970-01-05 {hour}:00" for hour in (14, 15, 16, 17)]
+    assert [row["mae"] for row in cutoffs] == pytest.approx([2, 1, 3.5, 12])
     rows = {row["series"]: row for row in metrics["series"]}
     assert list(rows) == ["s0", "s1"]
     assert {name: row["windows"] for name, row in rows.items()} == {"s0": 2, "s1": 2}
     assert rows["s0"]["mae"] == pytest.approx((0 + 2 + 3 + 21) / 4)
     assert rows["s1"]["mae"] == pytest.approx((2 + 7 + 0) / 3)
     assert rows["s1"]["mase"] is None
-    assert rows["s1"]["seasonal_naive"]["mae"] == pytest.approx((4 + 6 + 2) / 3)
+    assert rows["s1"]["baselines"]["seasonal_naive"] == pytest.approx((4 + 6 + 2) / 3)
 
 
 def test_quantile_loss_is_the_loop(found):
@@ -82,6 +94,7 @@ def test_rows_hold_everything_beside_each_other(found):
     rows = found.to_arrow()
     bounds = [f"quantile_{probability:g}" for probability in PROBABILITIES]
     names = ["name", "cutoff", "forecast_timestamp", "step", "actual", "forecast_value", *bounds, "seasonal_naive"]
+    names += ["mase_scale", "rmsse_scale"]
     assert rows.column_names == names
     assert rows["name"].to_pylist() == ["s1"] * 2 + ["s0"] * 2 + ["s1"] * 2 + ["s0"] * 2
     assert rows["cutoff"].to_pylist()[::2] == [datetime(1970, 1, 5, hour) for hour in (14, 15, 16, 17)]
@@ -96,7 +109,8 @@ def test_rows_hold_everything_beside_each_other(found):
 def test_nothing_observed_has_no_metrics(make_panel):
     nothing, ones = np.full((1, 2), NAN, np.float32), np.ones((1, 2, 5), np.float32)
     at = np.array([0]), np.array([5])
-    backtest = Backtest(make_panel([1.0]), *at, nothing, ones, nothing, np.ones(1), PROBABILITIES, SETTINGS, 1)
+    scales, naive = [np.ones(1)] * 2, {"seasonal_naive": nothing}
+    backtest = Backtest(make_panel([1.0]), *at, nothing, ones, naive, *scales, PROBABILITIES, SETTINGS, 1)
     overall = backtest.metrics()["overall"]
     assert overall["mae"] is overall["wape"] is overall["mase"] is overall["quantile_loss"] is None
     assert all(share is None for share in overall["coverage"].values())
@@ -116,7 +130,7 @@ def test_each_window_is_forecast_from_its_own_cutoff(make_panel):
     found = evaluate(repeating(), panel, series, cutoffs, np.array([9, 59]), 1, SETTINGS)
     last = [values[10], values[::-1][10], values[27], values[0]]
     assert found.points == pytest.approx(np.array([last, last]).T, rel=1e-4)
-    assert found.naive == pytest.approx(np.array([last, last]).T, rel=1e-6)
+    assert found.baselines["seasonal_naive"] == pytest.approx(np.array([last, last]).T, rel=1e-6)
     truth = [[values[11], values[12]], [values[::-1][11], values[::-1][12]], [values[28], values[29]], [NAN, NAN]]
     assert found.truth == pytest.approx(np.array(truth), rel=1e-6, nan_ok=True)
     scales = [np.abs(np.diff(part[:10].astype(np.float32))).mean() for part in (values, values[::-1])]

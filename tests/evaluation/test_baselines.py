@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from statsforecast.models import SeasonalNaive
+from statsforecast.models import RandomWalkWithDrift, SeasonalNaive
 
-from gatecast.evaluation.baselines import SEASONS, naive_error, seasonal_naive
+from gatecast.evaluation.baselines import SEASONS, naive_drift, naive_error, seasonal_naive
 
 NAN = np.nan
 
@@ -89,3 +89,28 @@ def test_naive_error_without_a_pair_is_not_a_number(make_panel):
     panel = make_panel([1.0, 2.0], [1.0, NAN, 2.0], [1.0, 2.0, 4.0], starts=[0, 0, 50])
     np.testing.assert_equal(naive_error(panel, np.array([1, 2, 52]), 2), [NAN, 1.0, 3.0])
     np.testing.assert_equal(naive_error(panel, np.array([-1, 1, 49]), 1), [NAN, NAN, NAN])
+
+
+def test_drift_is_the_loop(panel):
+    series = np.array([0, 1, 2, 2, 1, 0, 1])
+    cutoffs = panel.lasts[series] - np.array([0, 0, 0, 11, 20, 59, 45])
+    found = naive_drift(panel, series, cutoffs, 5)
+    for row, index, cutoff in zip(found[:-1], series, cutoffs, strict=False):
+        past = panel.series(index)[: cutoff - panel.starts[index] + 1].astype(float)
+        last = max(at for at, value in enumerate(past) if not np.isnan(value))
+        slope = (past[last] - past[0]) / last if last else 0
+        ahead = len(past) - 1 - last + np.arange(1, 6)
+        np.testing.assert_allclose(row, past[last] + slope * ahead, rtol=1e-5)
+    assert np.isnan(found[-1]).all()  # before the series began
+
+
+def test_drift_is_statsforecasts_on_complete_rows(make_panel):
+    values = np.random.default_rng(1).normal(size=50).astype(np.float32)
+    found = naive_drift(make_panel(values, starts=[9]), np.array([0]), np.array([9 + 49]), 7)
+    theirs = RandomWalkWithDrift().forecast(values, h=7)["mean"]
+    np.testing.assert_allclose(found[0], theirs, rtol=1e-4)
+
+
+def test_squared_naive_error_is_the_loop(make_panel):
+    panel = make_panel([1, 3, 2, 6, 1e6])
+    assert naive_error(panel, np.array([3]), 1, 2) == pytest.approx([np.sqrt((4 + 1 + 16) / 3)])

@@ -141,6 +141,43 @@ def test_coverage_as_utilsforecast(case, frame):
     assert ours == pytest.approx((100 * theirs).tolist())
 
 
+def test_rmsse_is_the_loop_and_utilsforecasts(case, frame):
+    truth, forecast, _ = case
+    scale = np.array([1.0, 2.0, 0.0, np.nan, 0.5, 4.0])
+    scaled = [((y - f) / scale[w]) ** 2 for w in (0, 1, 4, 5) for y, f in pairs(truth[w], forecast[w])]
+    assert metrics.rmsse(truth, forecast, scale) == pytest.approx(math.sqrt(mean(scaled)), rel=1e-5)
+    season, past = 3, np.random.default_rng(1).normal(0, 2, (WINDOWS, 20))
+    ids, ds = np.repeat(np.arange(WINDOWS), 20), np.tile(np.arange(-20, 0), WINDOWS)
+    train = pd.DataFrame({"unique_id": ids, "ds": ds, "y": past.ravel()})
+    theirs = losses.rmsse(frame, ["model"], season, train)["model"]
+    scale = np.sqrt(np.square(past[:, season:] - past[:, :-season]).mean(1))
+    ours = [metrics.rmsse(truth[w : w + 1], forecast[w : w + 1], scale[w : w + 1]) for w in range(WINDOWS)]
+    assert ours == pytest.approx(theirs.tolist(), rel=1e-5)
+
+
+def test_width_and_msis_are_the_loops(case):
+    truth, _, quantiles = case
+    low, high = quantiles[..., 0], quantiles[..., 2]
+    assert metrics.width(truth, low, high) == pytest.approx(5)
+    scale = np.array([1.0, 2.0, 0.0, np.nan, 0.5, 4.0])
+    scores = [
+        (b - a + 2 / 0.2 * ((a - y) * (y < a) + (y - b) * (y > b))) / scale[w]
+        for w in (0, 1, 4, 5)
+        for (y, a), (_, b) in zip(pairs(truth[w], low[w]), pairs(truth[w], high[w]), strict=True)
+    ]
+    assert metrics.msis(truth, low, high, 80, scale) == pytest.approx(mean(scores), rel=1e-5)
+
+
+def test_msis_as_utilsforecasts_scaled_winkler_score(case, frame):
+    truth, _, quantiles = case
+    theirs = losses.winkler_score(frame, ["model"], 80)["model"]
+    ours = [
+        metrics.msis(truth[w : w + 1], quantiles[w : w + 1, :, 0], quantiles[w : w + 1, :, 2], 80, np.array([2.0]))
+        for w in range(WINDOWS)
+    ]
+    assert ours == pytest.approx((theirs / 2).tolist(), rel=1e-5)
+
+
 def test_perfect_forecasts():
     truth = np.array([[1.0, -2.0, 0.0]])
     for name in ("mae", "rmse", "bias", "wape", "smape"):

@@ -1,11 +1,13 @@
 """The verdict on backtests whose outcome is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gatecast.config import ForecastSettings
 from gatecast.evaluation.backtest import Backtest
-from gatecast.evaluation.verdict import LEAST, LUCK, judge
+from gatecast.evaluation.verdict import LEAST, judge
 
 HORIZON = 4
 
@@ -27,8 +29,9 @@ def make_backtest(make_panel):
             cutoffs=np.arange(size) * HORIZON if cutoffs is None else cutoffs,
             truth=truth,
             quantiles=forecasts[0][..., None] + np.array([-1, 0, 1], np.float32),
-            naive=forecasts[1],
+            baselines={"seasonal_naive": forecasts[1]},
             scale=np.ones(size),
+            squares=np.ones(size),
             probabilities=(0.1, 0.5, 0.9),
             settings=ForecastSettings(horizon=HORIZON, level=(80.0,), metric="mae"),
             season=1,
@@ -45,39 +48,39 @@ def test_a_clear_win(make_backtest):
     ours, naive = errors(40, 1, 1), errors(40, 2, 2)
     verdict = judge(make_backtest(ours, naive))
     gain, base = np.abs(naive).sum(1) - np.abs(ours).sum(1), np.abs(naive).sum()
-    error_of_mean = np.std(gain, ddof=1) / np.sqrt(40)
     assert verdict.use
+    assert verdict.steps == HORIZON
     assert verdict.skill == pytest.approx(100 * gain.sum() / base, rel=1e-4)
-    assert verdict.margin == pytest.approx(100 * LUCK * error_of_mean * 40 / base, rel=1e-4)
     assert verdict.sentence == (
-        f"Use it: its error is {verdict.skill:.1f} % below the seasonal naive's (± {verdict.margin:.1f})."
+        f"Use it: its error is {verdict.skill:.1f} % (95 % interval {verdict.low:.1f} to {verdict.high:.1f}) "
+        "below that of the naive forecast (the last value repeated)."
     )
 
 
 def test_a_clear_loss(make_backtest):
     verdict = judge(make_backtest(errors(40, 2, 1), errors(40, 1, 2)))
     assert not verdict.use
-    assert verdict.skill < -verdict.margin < 0
+    assert verdict.low < verdict.skill < verdict.high < 0
     assert verdict.sentence.startswith("Use the seasonal naive forecast instead")
-    assert f"{-verdict.skill:.1f} % above" in verdict.sentence
+    assert f"{-verdict.skill:.1f} % (95 % interval {-verdict.high:.1f} to {-verdict.low:.1f}) above" in verdict.sentence
 
 
 def test_no_difference(make_backtest):
     verdict = judge(make_backtest(errors(40, 1, 1), errors(40, 1, 2)))
     assert not verdict.use
-    assert abs(verdict.skill) < verdict.margin
-    assert verdict.sentence.startswith("No better than the seasonal naive forecast")
+    assert verdict.low < 0 < verdict.high
+    assert verdict.sentence.startswith("Use the seasonal naive forecast: the model is no better")
 
 
 def test_luck_is_seldom_taken_for_skill(make_backtest):
-    used = [judge(make_backtest(errors(20, 1, seed), errors(20, 1, 1000 + seed))).use for seed in range(400)]
-    assert 0 < np.mean(used) < 0.06  # one side of two standard errors: 2.5 %, some more with few windows
+    used = [judge(make_backtest(errors(20, 1, seed), errors(20, 1, 1000 + seed))).use for seed in range(200)]
+    assert 0 < np.mean(used) < 0.06  # one side of a 95 % interval: 2.5 %, some more with few windows
 
 
 def test_the_same_forecast_is_no_better(make_backtest):
     same = errors(40, 1, 1)
     verdict = judge(make_backtest(same, same))
-    assert (verdict.use, verdict.skill, verdict.margin) == (False, 0.0, 0.0)
+    assert (verdict.use, verdict.skill, verdict.low, verdict.high) == (False, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("size", [1, LEAST - 1])
@@ -94,12 +97,15 @@ def test_windows_that_overlap_are_too_few(make_backtest):
     assert judge(make_backtest(ours, naive, cutoffs=np.arange(16) * HORIZON)).use
 
 
-def test_overlap_widens_the_margin(make_backtest):
-    ours, naive = errors(37, 1, 1), errors(37, 1, 2)
-    apart = judge(make_backtest(ours, naive))
-    near = judge(make_backtest(ours, naive, cutoffs=np.arange(37)))  # 10 of them do not overlap
-    assert near.skill == apart.skill
-    assert near.margin == pytest.approx(apart.margin * np.sqrt(37 / 10))
+def test_windows_that_overlap_do_not_make_it_surer(make_backtest):
+    by_date = [np.random.default_rng(seed).normal(size=160) for seed in (1, 2)]
+    apart, near = np.arange(40) * HORIZON, np.arange(157)
+    found = [
+        judge(make_backtest(*(errors[cutoffs[:, None] + np.arange(HORIZON)] for errors in by_date), cutoffs=cutoffs))
+        for cutoffs in (apart, near)
+    ]
+    widths = [verdict.high - verdict.low for verdict in found]
+    assert widths[1] == pytest.approx(widths[0], rel=0.15)  # as independent ones they would give half the width
 
 
 def test_windows_of_different_series_are_counted_apart(make_backtest):
@@ -133,7 +139,7 @@ def test_windows_without_truth_are_no_evidence(make_backtest, seen):
     verdict = judge(make_backtest(errors(20, 1, 1), errors(20, 9, 2), missing=missing))
     assert not verdict.use
     assert verdict.sentence.startswith("Not enough evidence")
-    assert not np.isnan(verdict.margin)
+    assert not np.isnan(verdict.low)
 
 
 def test_nothing_observed_is_not_called_a_perfect_naive_forecast(make_backtest):
@@ -141,3 +147,23 @@ def test_nothing_observed_is_not_called_a_perfect_naive_forecast(make_backtest):
     assert not verdict.use
     assert verdict.sentence.startswith("Not enough evidence")
     assert "no error" not in verdict.sentence
+
+
+def test_only_the_first_steps_are_better(make_backtest):
+    ours, naive = errors(60, 1, 1), errors(60, 1, 2)
+    ours[:, :2] *= 0.2
+    ours[:, 2:] *= 2.5
+    verdict = judge(make_backtest(ours, naive))
+    assert (verdict.use, verdict.steps) == (True, 2)
+    assert verdict.sentence.startswith("Use it for steps 1-2 of 4 only: there its error is ")
+    ours[:, 2:] /= 2.5
+    ours[:, 3] *= 2  # better over all steps together, but clearly not on the last
+    assert judge(make_backtest(ours, naive)).steps == 3
+
+
+def test_a_better_baseline_is_named(make_backtest):
+    ours, naive, best = errors(60, 1, 1), errors(60, 2, 2), errors(60, 0.3, 3)
+    backtest = make_backtest(ours, naive)
+    verdict = judge(replace(backtest, baselines=dict(backtest.baselines) | {"auto_theta": backtest.truth + best}))
+    assert verdict.use
+    assert verdict.reasons["beaten_by_auto_theta"].startswith("AutoTheta is better: the model's error is ")

@@ -15,6 +15,16 @@ TIMESTAMP, LOWER, UPPER = "forecast_timestamp", "prediction_interval_lower_bound
 AI_FORECAST = (TIMESTAMP, VALUE, CONFIDENCE, LOWER, UPPER, "ai_forecast_status")
 """What AI.FORECAST gives after the series columns."""
 
+SEASONAL, DRIFT = "seasonal_naive", "naive_drift"
+BASELINES = {
+    SEASONAL: "seasonal naive",
+    DRIFT: "naive with drift",
+    "auto_theta": "AutoTheta",
+    "auto_ets": "AutoETS",
+    "auto_arima": "AutoARIMA",
+}
+"""Columns of a table of test forecasts that hold what a model has to beat, and what people call them."""
+
 
 @dataclass(frozen=True)
 class ForecastTable:

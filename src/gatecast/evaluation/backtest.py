@@ -1,8 +1,9 @@
-"""A backtest is the ordinary forecast at past cutoffs, kept beside the truth and the naive forecast."""
+"""A backtest is the ordinary forecast at past cutoffs, kept beside the truth and what it has to beat."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -11,14 +12,23 @@ import torch
 from gatecast.config import ForecastSettings
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Indices, Panel, Values
-from gatecast.data.table import TIMESTAMP, VALUE, timestamps
-from gatecast.data.windows import Windows
+from gatecast.data.table import DRIFT, SEASONAL, TIMESTAMP, VALUE, timestamps
+from gatecast.data.windows import Flags, Windows
+from gatecast.errors import UsageError, some
 from gatecast.evaluation import metrics
-from gatecast.evaluation.baselines import naive_error, seasonal_naive
+from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
+from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate, ratio
 from gatecast.evaluation.metrics import Array
 from gatecast.fitted import Fitted
 from gatecast.forecasting import predict
 from gatecast.points import bounds, points
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+POINT_METRICS = ("mae", "rmse", "bias", "wape", "accuracy", "smape")
+SHOWN_HORIZONS = 7
+"""How many horizons of history an example keeps before its forecast."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +36,10 @@ class Backtest:
     """Forecasts from W past cutoffs beside what came.
 
     Attributes:
+        baselines: what the model has to beat, by the names of `data.table.BASELINES`.
         scale: naive error of each window's series on the rows trained on, for MASE.
-        season: of the naive forecast.
+        squares: root mean squared naive error there, for RMSSE.
+        season: of the seasonal naive forecast.
     """
 
     panel: Panel
@@ -35,8 +47,9 @@ class Backtest:
     cutoffs: Steps  # (W,)
     truth: Values  # (W, H), NaN where not observed
     quantiles: Values  # (W, H, P)
-    naive: Values  # (W, H)
+    baselines: Mapping[str, Values]  # (W, H) each, NaN where it gave nothing
     scale: Array  # (W,)
+    squares: Array  # (W,)
     probabilities: tuple[float, ...]
     settings: ForecastSettings
     season: int
@@ -46,36 +59,103 @@ class Backtest:
         """The point forecasts, (W, H)."""
         return points(self.quantiles, self.probabilities, self.settings.metric)
 
+    @property
+    def horizon(self) -> int:
+        """H."""
+        return int(self.truth.shape[1])
+
     def metrics(self) -> dict[str, Any]:
-        """All metrics: `overall` for the model and for `seasonal_naive`, and a row for each series."""
-        everything = np.arange(len(self.series))
-        order = np.argsort(self.series, kind="stable")
-        parts = np.split(order, np.flatnonzero(np.diff(self.series[order])) + 1)
-        rows = [
-            {"series": self.panel.names[self.series[part[0]]], "windows": len(part), **self._of(self.points, part)}
-            | {"seasonal_naive": self._of(self.naive, part)}
-            for part in parts
-        ]
+        """All metrics: `overall` for the model, `baselines` with the skill against each, `series` and `steps`."""
         return {
             "windows": len(self.series),
-            "horizon": self.truth.shape[1],
+            "horizon": self.horizon,
             "season": self.season,
-            "overall": self._of(self.points, everything) | self._of_intervals(),
-            "seasonal_naive": self._of(self.naive, everything),
-            "series": rows,
+            "overall": self._of(self.points) | self._of_intervals(),
+            "baselines": {name: self._of(found) | self._skill(name) for name, found in self.baselines.items()},
+            "series": self.by("series"),
+            "steps": self.by("step"),
         }
 
-    def _of(self, points: Array, part: Indices) -> dict[str, float | None]:
-        truth, points = self.truth[part], points[part]
-        found = {
-            name: getattr(metrics, name)(truth, points) for name in ("mae", "rmse", "bias", "wape", "accuracy", "smape")
-        } | {"mase": metrics.mase(truth, points, self.scale[part])}
+    def by(self, name: Literal["series", "step", "cutoff"]) -> list[dict[str, Any]]:
+        """A row of metrics for each series, step ahead or cutoff, with the mean absolute error of each baseline."""
+        if name == "step":
+            parts: list[tuple[object, Indices, Any]] = [
+                (step + 1, np.arange(len(self.series)), slice(step, step + 1)) for step in range(self.horizon)
+            ]
+        else:
+            keys = self.series if name == "series" else self.cutoffs
+            order = np.argsort(keys, kind="stable")
+            groups = np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
+            label = self.panel.names.__getitem__ if name == "series" else self.panel.grid.label
+            parts = [(label(int(keys[part[0]])), part, slice(None)) for part in groups]
+        return [
+            {name: key, "windows": len(part)}
+            | self._of(self.points, part, steps)
+            | {"baselines": {other: self._mae(found, part, steps) for other, found in self.baselines.items()}}
+            for key, part, steps in parts
+        ]
+
+    def _of(
+        self, points: Array, part: Indices | slice = slice(None), steps: slice = slice(None)
+    ) -> dict[str, float | None]:
+        points = points[part][:, steps]
+        truth = np.where(np.isnan(points), np.nan, self.truth[part][:, steps])  # only what was forecast counts
+        found = {name: getattr(metrics, name)(truth, points) for name in POINT_METRICS} | {
+            "mase": metrics.mase(truth, points, self.scale[part]),
+            "rmsse": metrics.rmsse(truth, points, self.squares[part]),
+        }
         return {name: _known(value) for name, value in found.items()}
+
+    def _mae(self, points: Array, part: Indices, steps: slice) -> float | None:
+        return _known(metrics.mae(self.truth[part][:, steps], points[part][:, steps]))
 
     def _of_intervals(self) -> dict[str, Any]:
         loss = metrics.quantile_loss(self.truth, self.quantiles, np.array(self.probabilities))
-        covered = ((level, metrics.coverage(self.truth, *self.bounds(level))) for level in self.settings.level)
-        return {"quantile_loss": _known(loss), "coverage": {f"{level:g}": _known(share) for level, share in covered}}
+        coverage, width, msis = dict[str, float | None](), dict[str, float | None](), dict[str, float | None]()
+        for level in self.settings.level:
+            low, high = self.bounds(level)
+            coverage[f"{level:g}"] = _known(metrics.coverage(self.truth, low, high))
+            width[f"{level:g}"] = _known(metrics.width(self.truth, low, high))
+            msis[f"{level:g}"] = _known(metrics.msis(self.truth, low, high, level, self.scale))
+        return {"quantile_loss": _known(loss), "coverage": coverage, "width": width, "msis": msis}
+
+    def _skill(self, name: str) -> dict[str, float | None]:
+        skill = self.skill(name)
+        return {
+            "skill": None if skill is None else skill.value,
+            "skill_low": None if skill is None else skill.low,
+            "skill_high": None if skill is None else skill.high,
+            "compared": float(self.compared(name).mean()),
+        }
+
+    def skill(self, name: str, steps: slice = slice(None), confidence: float = CONFIDENCE) -> Estimate | None:
+        """The share of a baseline's absolute error that the model saves, in percent; below zero if it adds to it.
+
+        Only what both forecast and what was observed counts.
+
+        Returns:
+            None where nothing was, or where the baseline makes no error.
+        """
+        both = self.compared(name)[:, steps]
+        ours, theirs = (
+            np.abs(part - self.truth)[:, steps][both].astype(np.float64) for part in (self.points, self.baselines[name])
+        )
+        if not theirs.sum():
+            return None
+        series, blocks = (part[:, steps][both] for part in self.places)
+        loss = ratio(ours, theirs, series, blocks, confidence=confidence)
+        return Estimate(100 * (1 - loss.value), 100 * (1 - loss.high), 100 * (1 - loss.low))
+
+    def compared(self, name: str) -> Flags:
+        """Where both a baseline's forecast and the truth are there, (W, H)."""
+        found: Flags = ~np.isnan(self.truth) & ~np.isnan(self.baselines[name])
+        return found
+
+    @cached_property
+    def places(self) -> tuple[Indices, Indices]:
+        """The series and the stretch of time of each forecast, (W, H) each; a stretch has as many dates as H."""
+        dates = self.cutoffs[:, None] + np.arange(self.horizon)
+        return np.repeat(self.series[:, None], self.horizon, 1), (dates - dates.min()) // self.horizon
 
     def bounds(self, level: float) -> tuple[Values, Values]:
         """Lower and upper bound of a level, (W, H) each."""
@@ -83,8 +163,11 @@ class Backtest:
         return self.quantiles[..., low], self.quantiles[..., high]
 
     def to_arrow(self) -> pa.Table:
-        """A row for each window and step: series columns, cutoff, date, step, truth, forecast, bounds, naive."""
-        horizon = self.truth.shape[1]
+        """A row for each window and step: series columns, cutoff, date, step, truth, forecast, quantiles, baselines.
+
+        The last two columns are what MASE and RMSSE divide by.
+        """
+        horizon = self.horizon
         steps = np.tile(np.arange(1, horizon + 1), len(self.series))
         cutoffs = np.repeat(self.cutoffs, horizon)
         keys = self.panel.keys
@@ -95,8 +178,67 @@ class Backtest:
         columns |= {"step": steps, "actual": pa.array(self.truth.ravel(), from_pandas=True), VALUE: self.points.ravel()}
         for index, probability in enumerate(self.probabilities):
             columns[f"quantile_{probability:g}"] = self.quantiles[..., index].ravel()
-        columns["seasonal_naive"] = pa.array(self.naive.ravel(), from_pandas=True)
+        for name, found in self.baselines.items():
+            columns[name] = pa.array(found.ravel(), from_pandas=True)
+        for name, scale in (("mase_scale", self.scale), ("rmsse_scale", self.squares)):
+            columns[name] = pa.array(np.repeat(scale, horizon), from_pandas=True)
         return pa.table(columns)
+
+    def examples(self, series: str | None = None) -> pa.Table:
+        """The rows before and under the newest test window of some series.
+
+        Columns: the series columns, `forecast_timestamp`, `actual`.
+
+        Args:
+            series: the name of one; by default the best, the median and the worst by MASE (or mean absolute error).
+
+        Raises:
+            UsageError: it was not tested.
+        """
+        rows = {row["series"]: row["mase"] or row["mae"] for row in self.by("series")}
+        if series is not None and series not in rows:
+            raise UsageError(f"no series {series!r} was tested; there are {some(rows)}")
+        tested = np.unique(self.series).tolist()
+        ranked = sorted((rows[name] or 0, i) for i in tested if series in (None, name := self.panel.names[i]))
+        tables = []
+        for index in dict.fromkeys(ranked[at][1] for at in (0, len(ranked) // 2, len(ranked) - 1)):
+            end = int(self.cutoffs[self.series == index].max()) + self.horizon
+            start = max(int(self.panel.starts[index]), end - (SHOWN_HORIZONS + 1) * self.horizon + 1)
+            steps = np.arange(start, min(end, int(self.panel.lasts[index])) + 1)
+            values = self.panel.series(index)[steps - self.panel.starts[index]]
+            key = self.panel.keys.take(pa.array([index] * len(steps))) if self.panel.keys.num_columns else None
+            columns = {name: key[name] for name in key.column_names} if key else {}
+            columns[TIMESTAMP] = timestamps(self.panel.grid, self.panel.kind, steps)
+            tables.append(pa.table(columns | {"actual": pa.array(values, from_pandas=True)}))
+        return pa.concat_tables(tables)
+
+    def plot(self, series: str | None = None) -> "Figure":
+        """A matplotlib figure of the newest forecast of one series beside the truth; by default the median one.
+
+        Raises:
+            UsageError: the series was not tested.
+        """
+        from gatecast.evidence import example_figure  # noqa: PLC0415 - only where a figure is wanted
+
+        rows, columns = self.examples(series), self.panel.keys.column_names
+        keys = rows.select(columns).to_pylist()
+        distinct = [key for at, key in enumerate(keys) if not at or key != keys[at - 1]]
+        chosen = [key == distinct[len(distinct) // 2] for key in keys]
+        return example_figure(self.to_arrow(), rows.filter(pa.array(chosen)), columns, self.settings.level)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Backtests of one panel as one, ordered by series and cutoff."""
+        series, cutoffs = (np.concatenate([getattr(part, name) for part in parts]) for name in ("series", "cutoffs"))
+        order = np.lexsort((cutoffs, series))
+        names = ("series", "cutoffs", "truth", "quantiles", "scale", "squares")
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts])[order] for name in names
+        }
+        baselines = {
+            name: np.concatenate([part.baselines[name] for part in parts])[order] for name in parts[0].baselines
+        }
+        return replace(parts[0], baselines=baselines, **arrays)
 
 
 def evaluate(
@@ -107,7 +249,7 @@ def evaluate(
     Args:
         series: index of each window's series.
         cutoffs: the last step each window may use.
-        until: the last step of each series that training used, for the scale of MASE.
+        until: the last step of each series that training used, for the scales of MASE and RMSSE.
     """
     shape = fitted.network.shape
     windows = Windows.of(panel, fitted.cycles, shape.context, shape.horizon, fitted.device)
@@ -115,9 +257,14 @@ def evaluate(
     # The truth is fetched after and apart from the forecasts.
     truth = windows.truth(*(torch.from_numpy(part).to(windows.device) for part in (series, cutoffs)))
     values = truth.values.masked_fill(~truth.observed, torch.nan).cpu().numpy()
-    naive = seasonal_naive(panel, series, cutoffs, season, shape.horizon)
-    scale = naive_error(panel, until, season)[series]
-    return Backtest(panel, series, cutoffs, values, quantiles, naive, scale, fitted.probabilities, settings, season)
+    naive = {
+        SEASONAL: seasonal_naive(panel, series, cutoffs, season, shape.horizon),
+        DRIFT: naive_drift(panel, series, cutoffs, shape.horizon),
+    }
+    scale, squares = (naive_error(panel, until, season, power)[series] for power in (1, 2))
+    return Backtest(
+        panel, series, cutoffs, values, quantiles, naive, scale, squares, fitted.probabilities, settings, season
+    )
 
 
 def _known(value: float) -> float | None:

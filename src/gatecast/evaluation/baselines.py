@@ -26,8 +26,30 @@ def seasonal_naive(panel: Panel, series: Indices, cutoffs: Steps, season: int, h
     return repeated
 
 
-def naive_error(panel: Panel, until: Steps, season: int) -> Array:
-    """Mean |y_t - y_(t - season)| of each series up to a step: the denominator of MASE.
+def naive_drift(panel: Panel, series: Indices, cutoffs: Steps, horizon: int) -> Values:
+    """The straight line from the first value through the last one before each cutoff, continued.
+
+    Returns:
+        (W, H), NaN where nothing had been observed.
+    """
+    positions = np.where(np.isnan(panel.values), -1, np.arange(len(panel.values)))
+    newest = np.maximum.accumulate(positions)  # position of the last value observed by each position
+    begun = cutoffs >= panel.starts[series]
+    first = panel.offsets[series]
+    at = np.clip(first + cutoffs - panel.starts[series], first, panel.offsets[series + 1] - 1)
+    last = newest[at]
+    slope = (panel.values[last] - panel.values[first]) / np.maximum(last - first, 1)
+    ahead = (cutoffs - panel.starts[series] + first - last)[:, None] + np.arange(1, horizon + 1)
+    line = panel.values[last][:, None] + slope[:, None] * ahead
+    return np.where(begun[:, None], line, np.nan).astype(np.float32)
+
+
+def naive_error(panel: Panel, until: Steps, season: int, power: int = 1) -> Array:
+    """Power mean of |y_t - y_(t - season)| of each series up to a step: the denominator of MASE, or of RMSSE.
+
+    Args:
+        until: the last step of each series that counts.
+        power: 1 for the mean, 2 for the root of the mean square.
 
     Returns:
         (S,), NaN for a series with no such pair.
@@ -38,5 +60,5 @@ def naive_error(panel: Panel, until: Steps, season: int) -> Array:
         differences = np.abs(values[season:] - values[:-season])
         seen = differences[~np.isnan(differences)]
         if seen.size:
-            errors[index] = seen.mean()
+            errors[index] = (seen**power).mean() ** (1 / power)
     return errors

@@ -50,6 +50,19 @@ def mase(truth: Array, forecast: Array, scale: Array) -> float:
     return _mean((np.abs(truth - forecast) / np.where(usable, scale, 1)[:, None])[usable])
 
 
+def rmsse(truth: Array, forecast: Array, scale: Array) -> float:
+    """Root mean squared error relative to that of the naive forecast one season back (M5).
+
+    Args:
+        truth: (W, H).
+        forecast: (W, H).
+        scale: (W,), see `baselines.naive_error` with power 2; windows without a positive one do not count.
+    """
+    usable = scale > 0
+    scaled = (truth - forecast)[usable].astype(np.float64) / scale[usable][:, None]
+    return float(np.sqrt(_mean(np.square(scaled))))
+
+
 def quantile_loss(truth: Array, quantiles: Array, probabilities: Array) -> float:
     """Weighted quantile loss: 2 Σ pinball / Σ|y|, the mean over the probabilities (GluonTS's and M5's scale).
 
@@ -68,6 +81,27 @@ def coverage(truth: Array, lower: Array, upper: Array) -> float:
     """Share of the truth that lies within its interval, in percent."""
     inside = ((truth >= lower) & (truth <= upper)).astype(np.float64)
     return 100 * _mean(np.where(np.isnan(truth), np.nan, inside))
+
+
+def width(truth: Array, lower: Array, upper: Array) -> float:
+    """Mean width of the intervals of what was observed, in the target's unit."""
+    return _mean(np.where(np.isnan(truth), np.nan, upper - lower))
+
+
+def msis(truth: Array, lower: Array, upper: Array, level: float, scale: Array) -> float:
+    """Mean scaled interval score (M4): width, and 2 / α for each unit that the truth lies outside.
+
+    Args:
+        truth: (W, H).
+        lower: (W, H).
+        upper: (W, H).
+        level: of the interval in percent; α = 1 - level / 100.
+        scale: (W,), see `mase`.
+    """
+    usable = scale > 0
+    outside = np.maximum(lower - truth, 0) + np.maximum(truth - upper, 0)
+    score = upper - lower + 2 / (1 - level / 100) * outside
+    return _mean(score[usable] / scale[usable][:, None])
 
 
 def _mean(values: Array) -> float:

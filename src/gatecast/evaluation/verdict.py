@@ -1,16 +1,21 @@
-"""One honest sentence: is the model better than repeating the last season, and is that more than luck?"""
+"""One honest sentence: is the model better than what costs nothing, and is that more than luck?"""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from gatecast.data.table import BASELINES, SEASONAL
+from gatecast.data.windows import Flags
 from gatecast.evaluation.backtest import Backtest
+from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate
+from gatecast.evaluation.detections import detect
 
-LUCK = 2.0
-"""Standard errors a difference must exceed to be believed."""
 LEAST = 5
 """Windows below which nothing is believed."""
+STRICT = 99
+"""Confidence in percent where the best of several horizons is looked for: more looks, more luck."""
 
 
 @dataclass(frozen=True)
@@ -18,49 +23,98 @@ class Verdict:
     """What the test says.
 
     Attributes:
+        use: whether the model beats the seasonal naive forecast, if only on its first steps.
+        steps: how many of its steps to use; 0 if none.
         skill: share of the seasonal naive's absolute error that the model saves, in percent.
-        margin: half width of the range that the skill's error leaves open, in percent.
+        low: of the interval of the skill.
+        high: of the interval of the skill.
+        reasons: what was noticed: a name → a sentence.
     """
 
     use: bool
     sentence: str
-    skill: float
-    margin: float
+    skill: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    steps: int = 0
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-def judge(backtest: Backtest) -> Verdict:
-    """Compare the model's absolute errors with the seasonal naive's, window by window.
+def judge(backtest: Backtest, history: Sequence[Mapping[str, Any]] = ()) -> Verdict:
+    """Compare the model's absolute errors with those of each baseline, and say what else was noticed.
 
-    Windows overlap in time, so their number is reduced to those that do not before the
-    standard error is taken.
+    Args:
+        history: the epochs of training, as in `history.jsonl`.
     """
-    ours, naive = (np.abs(points - backtest.truth) for points in (backtest.points, backtest.naive))
-    both = ~np.isnan(ours) & ~np.isnan(naive)
-    weight = both.sum(1)
-    seen = weight > 0
-    gain = np.where(both, naive - ours, 0).sum(1)[seen]
-    base = float(np.where(both, naive, 0).sum())
-    count = _apart(backtest, seen)
-    if count < LEAST or base == 0:
+    count = _apart(backtest, np.asarray(backtest.compared(SEASONAL).any(1)))
+    skill = backtest.skill(SEASONAL) if count >= LEAST else None
+    if skill is None:
         reason = f"only {count} windows do not overlap" if count < LEAST else "the seasonal naive makes no error"
-        return Verdict(False, f"Not enough evidence: {reason}.", 0.0, 0.0)
-    skill = 100 * float(gain.sum()) / base
-    margin = 100 * LUCK * float(gain.std(ddof=1)) * len(gain) / base / float(np.sqrt(count))
-    told = f"its error is {abs(skill):.1f} % {'below' if skill > 0 else 'above'} the seasonal naive's (± {margin:.1f})"
-    if skill > margin:
-        return Verdict(True, f"Use it: {told}.", skill, margin)
-    if skill < -margin:
-        return Verdict(False, f"Use the seasonal naive forecast instead: {told}.", skill, margin)
-    return Verdict(
-        False, f"No better than the seasonal naive forecast, as far as this test can tell: {told}.", skill, margin
-    )
+        return Verdict(False, f"Not enough evidence: {reason}.")
+    reasons = _rivals(backtest) | detect(backtest, history)
+    steps, name = _steps(backtest, skill), _named(backtest)
+    if steps == backtest.horizon:
+        sentence = f"Use it: {_told(skill, name)}."
+    elif steps:
+        near = backtest.skill(SEASONAL, slice(0, steps)) or skill
+        sentence = f"Use it for {_span(steps)} of {backtest.horizon} only: there {_told(near, name)}."
+    elif skill.high < 0:
+        sentence = f"Use the seasonal naive forecast instead: {_told(skill, name)}."
+    else:
+        no_better = "the model is no better, as far as this test can tell"
+        sentence = f"Use the seasonal naive forecast: {no_better}; {_told(skill, name)}."
+    return Verdict(steps > 0, sentence, skill.value, skill.low, skill.high, steps, reasons)
 
 
-def _apart(backtest: Backtest, seen: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
+def _steps(backtest: Backtest, skill: Estimate) -> int:
+    """How many steps ahead the model is the better one; looked at in quarters of the horizon."""
+    ends = sorted({max(1, backtest.horizon * part // 4) for part in (1, 2, 3, 4)})
+    if skill.low > 0:
+        while len(ends) > 1:  # a late part that is clearly worse is taken off
+            late = backtest.skill(SEASONAL, slice(ends[-2], ends[-1]), STRICT)
+            if late is None or late.high >= 0:
+                break
+            ends.pop()
+        return ends[-1]
+    early = ((end, backtest.skill(SEASONAL, slice(0, end), STRICT)) for end in ends[:-1])
+    return max((end for end, found in early if found is not None and found.low > 0), default=0)
+
+
+def _rivals(backtest: Backtest) -> dict[str, str]:
+    """Other baselines that are clearly better than the model."""
+    found = {}
+    for name in backtest.baselines:
+        skill = backtest.skill(name) if name != SEASONAL else None
+        if skill is not None and skill.high < 0:
+            found[f"beaten_by_{name}"] = f"{BASELINES[name]} is better: the model's error is {_range(skill)} its."
+    return found
+
+
+def _told(skill: Estimate, name: str) -> str:
+    return f"its error is {_range(skill)} that of the {name}"
+
+
+def _range(skill: Estimate) -> str:
+    """'22.1 % below', and the interval."""
+    side = "below" if skill.value > 0 else "above"
+    low, high = (skill.low, skill.high) if skill.value > 0 else (-skill.high, -skill.low)
+    return f"{abs(skill.value):.1f} % ({CONFIDENCE} % interval {low:.1f} to {high:.1f}) {side}"
+
+
+def _named(backtest: Backtest) -> str:
+    season = backtest.season
+    return "naive forecast (the last value repeated)" if season == 1 else f"seasonal naive (season {season:,})"
+
+
+def _span(steps: int) -> str:
+    return "step 1" if steps == 1 else f"steps 1-{steps}"
+
+
+def _apart(backtest: Backtest, seen: Flags) -> int:
     """How many observed windows can be chosen so that no two of a series overlap."""
     count, end = 0, dict[int, int]()
     for series, cutoff in sorted(zip(backtest.series[seen].tolist(), backtest.cutoffs[seen].tolist(), strict=True)):
         if cutoff >= end.get(series, cutoff):
             count += 1
-            end[series] = cutoff + backtest.truth.shape[1]
+            end[series] = cutoff + backtest.horizon
     return count

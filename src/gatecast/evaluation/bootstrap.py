@@ -1,0 +1,57 @@
+"""How far a ratio of sums might be off: resampled over series and over stretches of time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gatecast.data.panel import Indices
+
+Array = npt.NDArray[np.floating]
+DRAWS = 1_000
+CONFIDENCE = 95
+"""Percent of the resampled ratios that lie within the interval."""
+ROOM = 1_000_000
+"""Weights drawn at once."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A ratio and the interval that its data leave open; low and high are equal where nothing can be resampled."""
+
+    value: float
+    low: float
+    high: float
+
+
+def ratio(
+    top: Array, bottom: Array, series: Indices, blocks: Indices, draws: int = DRAWS, confidence: float = CONFIDENCE
+) -> Estimate:
+    """Σ top / Σ bottom with a percentile interval (the pigeonhole bootstrap of Owen 2007: rows and columns).
+
+    Errors of one date are alike in all series and all windows that reach it, and errors of one series
+    are alike at all dates. So whole series and whole blocks of dates are drawn, both with replacement,
+    and one fewer of each than there are, without which few of them give too short an interval
+    (Hesterberg 2015, section 4.3).
+
+    Args:
+        top: (N,), finite.
+        bottom: (N,), finite.
+        series: (N,), which series each belongs to.
+        blocks: (N,), which stretch of time each belongs to.
+        draws: how many times to resample.
+        confidence: percent of the resampled ratios between the bounds.
+    """
+    rows, columns = (np.unique(part, return_inverse=True)[1] for part in (series, blocks))
+    shape = (int(rows.max()) + 1, int(columns.max()) + 1)
+    sums = [np.bincount(rows * shape[1] + columns, part, shape[0] * shape[1]).reshape(shape) for part in (top, bottom)]
+    value = sums[0].sum() / sums[1].sum()
+    rng, found, together = np.random.default_rng(1), np.full(draws, np.nan), max(1, ROOM // max(shape))
+    for at in range(0, draws, together):
+        count = min(together, draws - at)
+        weights = [rng.multinomial(max(size - 1, 1), np.full(size, 1 / size), count).astype(float) for size in shape]
+        above, below = (((weights[0] @ part) * weights[1]).sum(1) for part in sums)
+        np.divide(above, below, out=found[at : at + count], where=below != 0)
+    tail = (100 - confidence) / 2
+    low, high = np.nanpercentile(found, [tail, 100 - tail]) if np.isfinite(found).any() else (value, value)
+    return Estimate(float(value), float(low), float(high))

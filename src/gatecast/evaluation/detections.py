@@ -1,0 +1,180 @@
+"""What else a test shows: known ways in which forecasts look good, or intervals look sure, and are not.
+
+Each detection is a function of the backtest that gives one sentence, or none where it has nothing to say.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gatecast.data.table import SEASONAL
+from gatecast.errors import some
+from gatecast.evaluation.backtest import Backtest
+from gatecast.evaluation.baselines import seasonal_naive
+from gatecast.evaluation.bootstrap import Estimate, ratio
+from gatecast.evaluation.metrics import Array
+
+COPY = 0.15
+"""A forecast this near a copy of the past, relative to how far the truth is from the copy, is one."""
+FLAT = 0.1
+"""A forecast that varies within its windows less than this share of what the truth does is flat."""
+BIAS = 0.25
+"""Bias from which it is told, relative to the mean absolute error."""
+SLACK = 2.0
+"""Points that the coverage of an interval may lie off its level, beyond what luck explains."""
+FEW = 0.05
+"""Share of the series that may carry half of the error."""
+GROWTH = 1.5
+"""How much larger the error must be after a date than before it."""
+SHUFFLES = 500
+LONGEST = 1_000
+"""The longest lag that a copy is looked for at."""
+LATE, LOST, SPENT = 0.01, 0.05, 0.9
+"""Loss still gained over the last epochs, loss lost again after the best one, and how late that may come."""
+
+
+def detect(backtest: Backtest, history: Sequence[Mapping[str, Any]] = ()) -> dict[str, str]:
+    """Everything noticed: a name → a sentence."""
+    found = {name: told for name, look in DETECTIONS.items() if (told := look(backtest))}
+    return found | training(history)
+
+
+def lag_copy(backtest: Backtest) -> str | None:
+    """Forecasts that repeat what was a lag ago: the last value, a day, a week or a season before."""
+    lags = sorted({1, backtest.season, *(s for s in backtest.panel.grid.frequency.seasons if s <= LONGEST)})
+    for lag in lags:
+        copy = seasonal_naive(backtest.panel, backtest.series, backtest.cutoffs, lag, backtest.horizon)
+        both = ~np.isnan(backtest.truth) & ~np.isnan(copy)
+        away = np.abs(backtest.truth - copy)[both].sum()
+        if away and np.abs(backtest.points - copy)[both].sum() < COPY * away:
+            what = "the last value" if lag == 1 else f"what was {lag:,} steps before"
+            return f"The forecasts copy {what}: they tell little that the past did not show already."
+    return None
+
+
+def flat(backtest: Backtest) -> str | None:
+    """Forecasts that hardly vary where the truth does."""
+    if backtest.horizon < 3:
+        return None
+    points = np.where(np.isnan(backtest.truth), np.nan, backtest.points)
+    whole = (~np.isnan(backtest.truth)).sum(1) > 2
+    if not whole.any():
+        return None
+    ours, theirs = (float(np.median(np.nanstd(part[whole], 1))) for part in (points, backtest.truth))
+    if ours >= FLAT * theirs:
+        return None
+    return f"The forecasts are flat: within a window they vary {ours / theirs:.0%} as much as the truth."
+
+
+def bias(backtest: Backtest) -> str | None:
+    """Forecasts that are too high, or too low, on average."""
+    error = backtest.points - backtest.truth
+    found = _share(backtest, error, np.abs(error))
+    if found is None or abs(found.value) < BIAS or found.low <= 0 <= found.high:
+        return None
+    side = "high" if found.value > 0 else "low"
+    return f"The forecasts are too {side}: the bias is {abs(found.value):.0%} of the mean absolute error."
+
+
+def intervals(backtest: Backtest) -> str | None:
+    """Intervals that hold the truth less, or more, often than they say."""
+    told = []
+    for level in backtest.settings.level:
+        low, high = backtest.bounds(level)
+        missing = np.isnan(backtest.truth)
+        inside = np.where(missing, np.nan, (backtest.truth >= low) & (backtest.truth <= high)) * 100
+        found = _share(backtest, inside, np.where(missing, np.nan, 1))
+        slack = min(SLACK, (100 - level) / 2)
+        if found is not None and (found.high < level - slack or found.low > level + slack):
+            side = "narrow" if found.value < level else "wide"
+            told.append(f"the {level:g} % intervals are too {side} (they cover {found.value:.1f} %)")
+    text = " and ".join(told)
+    return f"{text[0].upper()}{text[1:]}." if told else None
+
+
+def few_series(backtest: Backtest) -> str | None:
+    """A handful of series that carry half of all error."""
+    error = np.abs(backtest.points - backtest.truth).astype(np.float64)
+    sums = np.bincount(backtest.series, np.nansum(error, 1), len(backtest.panel))
+    count = len(np.unique(backtest.series))
+    order = np.argsort(-sums)
+    half = int(np.searchsorted(np.cumsum(sums[order]), sums.sum() / 2)) + 1
+    if half > FEW * count:
+        return None
+    names = some(backtest.panel.names[index] for index in order[:half].tolist())
+    return f"{half} of {count:,} series carry half of the error: {names}."
+
+
+def drift(backtest: Backtest) -> str | None:
+    """An error that is larger after some date than chance would have it (a change point, by permutation)."""
+    scale = np.where(backtest.scale > 0, backtest.scale, np.nan)[:, None]
+    errors = [np.abs(part - backtest.truth) / scale for part in (backtest.points, backtest.baselines[SEASONAL])]
+    blocks = backtest.places[1]
+    seen = ~np.isnan(errors[0]) & ~np.isnan(errors[1])
+    size = np.bincount(blocks[seen])
+    held = np.flatnonzero(size)
+    if len(held) < 8:
+        return None
+    ours, naive = (np.bincount(blocks[seen], part[seen])[held] / size[held] for part in errors)
+    at, growth = _change(ours)
+    rng = np.random.default_rng(1)
+    luck = np.mean([_change(rng.permutation(ours))[1] >= growth for _ in range(SHUFFLES)])
+    if growth < GROWTH or luck > LATE:
+        return None
+    first = int(backtest.cutoffs.min()) + 1 + int(held[at]) * backtest.horizon
+    before, after = naive[:at].mean(), naive[at:].mean()
+    theirs = f"; the seasonal naive's {after / before:.1f} times" if before else ""
+    return (
+        f"From {backtest.panel.grid.label(first)} on the error is {growth:.1f} times what it was before{theirs}: "
+        "look at what changed, or train again."
+    )
+
+
+def _change(errors: Array) -> tuple[int, float]:
+    """Where the mean after is largest relative to the mean before, with 3 blocks on each side, and that ratio."""
+    best = (0, 0.0)
+    for at in range(3, len(errors) - 2):
+        before = float(errors[:at].mean())
+        best = max(best, (at, float(errors[at:].mean()) / before if before else 0.0), key=lambda pair: pair[1])
+    return best
+
+
+def training(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Training that ended before it was done, or went on after it was."""
+    losses = [line["validation_loss"] for line in history if line["stage"] == "test"]
+    if len(losses) < 5 or any(loss is None for loss in losses):
+        return {}
+    best = int(np.argmin(losses)) + 1
+    before = losses[max(0, int(len(losses) * SPENT) - 1)]
+    if best == len(losses) and losses[-1] < (1 - LATE) * before:
+        told = f"the validation loss still fell by {1 - losses[-1] / before:.1%} over the last epochs"
+        return {"not_converged": f"Training had not converged: {told}; give it more epochs or time."}
+    if (
+        losses[-1] > (1 + LOST) * losses[best - 1]
+        and history[len(losses) - 1]["train_loss"] < history[best - 1]["train_loss"]
+    ):
+        told = (
+            f"after epoch {best} of {len(losses)} the validation loss rose by {losses[-1] / losses[best - 1] - 1:.0%}"
+        )
+        return {"overfitted": f"Training overfitted: {told}; the weights of epoch {best} were kept."}
+    return {}
+
+
+def _share(backtest: Backtest, top: Array, bottom: Array) -> Estimate | None:
+    """Σ top / Σ bottom over what was observed."""
+    seen = ~np.isnan(top) & ~np.isnan(bottom)
+    if not bottom[seen].sum():
+        return None
+    series, blocks = (part[seen] for part in backtest.places)
+    return ratio(top[seen].astype(np.float64), bottom[seen].astype(np.float64), series, blocks)
+
+
+DETECTIONS: Mapping[str, Callable[[Backtest], str | None]] = {
+    "lag_copy": lag_copy,
+    "flat": flat,
+    "bias": bias,
+    "intervals": intervals,
+    "few_series": few_series,
+    "drift": drift,
+}

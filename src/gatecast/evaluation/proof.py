@@ -1,0 +1,96 @@
+"""Proof that no forecast looks past its cutoff: change everything after it, forecast again, compare every bit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gatecast.data.dates import Steps
+from gatecast.data.panel import Indices, Panel
+from gatecast.evaluation.backtest import Backtest
+
+MOST = 50
+"""Cutoffs of each series that are proved, evenly spread."""
+
+Evaluate = Callable[[Panel, Indices, Steps], Backtest]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was compared, and what moved.
+
+    Attributes:
+        windows: forecasts made twice.
+        changed: values after their cutoffs that were changed.
+        moved: what was not the same bit for bit, with how many windows of it.
+    """
+
+    windows: int
+    changed: int
+    moved: dict[str, int]
+
+    @property
+    def sentence(self) -> str:
+        """What the proof says."""
+        told = f"{self.windows:,} forecasts made again after {self.changed:,} values after their cutoffs were changed"
+        if not self.moved:
+            return f"No leak: {told}; not one bit moved."
+        found = ", ".join(f"{name} of {count:,}" for name, count in self.moved.items())
+        return f"A leak: {told}, and these moved: {found}."
+
+
+def prove(evaluate: Evaluate, panel: Panel, series: Indices, cutoffs: Steps) -> Proof:
+    """Forecast each window from the panel and from one whose values after its cutoff are others, or gone.
+
+    Each pass takes one cutoff of every series, so that both forecasts of it go through the network in
+    the same batch: arithmetic in another order may round another way, and would hide or feign a leak.
+
+    Args:
+        evaluate: makes the backtest of some windows of a panel: scaling, forecasts, baselines and scales.
+        series: index of each window's series.
+        cutoffs: the last step each window may use.
+    """
+    changed, moved, windows = 0, dict[str, int](), 0
+    for part in _passes(series, cutoffs):
+        other = _altered(panel, series[part], cutoffs[part])
+        changed += int((~_same(panel.values, other.values)).sum())
+        before, after = (evaluate(rows, series[part], cutoffs[part]) for rows in (panel, other))
+        windows += len(part)
+        for name, one, two in _pairs(before, after):
+            count = int((~_same(one, two)).reshape(len(part), -1).any(1).sum())
+            if count:
+                moved[name] = moved.get(name, 0) + count
+    return Proof(windows, changed, moved)
+
+
+def _passes(series: Indices, cutoffs: Steps) -> list[Indices]:
+    """Windows in groups with one of each series, its k-th; at most `MOST` groups, the last among them."""
+    order = np.lexsort((cutoffs, series))
+    first = np.searchsorted(series[order], series[order])
+    rank = np.arange(len(order)) - first
+    chosen = np.unique(np.linspace(0, rank.max(), min(MOST, int(rank.max()) + 1)).round())
+    return [order[rank == number] for number in chosen]
+
+
+def _altered(panel: Panel, series: Indices, cutoffs: Steps) -> Panel:
+    """The panel with every value after some series' cutoffs another one, and every third one missing."""
+    values, rng = panel.values.copy(), np.random.default_rng(1)
+    for index, cutoff in zip(series.tolist(), cutoffs.tolist(), strict=True):
+        rest = values[panel.offsets[index] : panel.offsets[index + 1]][cutoff - int(panel.starts[index]) + 1 :]
+        noise = rng.normal(size=len(rest)).astype(np.float32)
+        rest[:] = -3 * np.nan_to_num(rest) + (1 + np.abs(np.nan_to_num(rest))) * (10 + noise)
+        rest[::3] = np.nan
+    return replace(panel, values=values)
+
+
+def _pairs(before: Backtest, after: Backtest) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    named = [("forecasts", before.quantiles, after.quantiles), ("points", before.points, after.points)]
+    named += [(name, found, after.baselines[name]) for name, found in before.baselines.items()]
+    return [*named, ("scales", before.scale, after.scale), ("squared scales", before.squares, after.squares)]
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Where two arrays hold the same bits."""
+    kind = f"u{one.dtype.itemsize}"
+    same: np.ndarray = np.ascontiguousarray(one).view(kind) == np.ascontiguousarray(other).view(kind)
+    return same

@@ -1,0 +1,113 @@
+"""AutoTheta, AutoETS and AutoARIMA of statsforecast as baselines, within a time budget.
+
+A single fit of AutoARIMA can take minutes and cannot be stopped from inside. So the models run in a
+process of their own (this module, run as one) that is ended when the time is up; what it had finished
+counts. The quickest model comes first, and each is fitted once a series, on its rows before the first
+cutoff, and carried forward to the later cutoffs without fitting again.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from tempfile import TemporaryFile
+from typing import Any, TextIO
+
+import numpy as np
+
+from gatecast.data.dates import Steps
+from gatecast.data.panel import Indices, Panel, Values
+from gatecast.data.table import BASELINES
+
+MODELS = {"auto_theta": "AutoTheta", "auto_ets": "AutoETS", "auto_arima": "AutoARIMA"}
+SEASONS, LEAST = 10, 100
+"""How many seasons, and at least how many values, a model is fitted on."""
+LONGEST = {"auto_theta": 10_000, "auto_ets": 24, "auto_arima": 24}
+"""The longest season each can fit in reasonable time; beyond it, or where statsforecast allows none, it gets none."""
+MOST = 20
+"""Cutoffs of each series, evenly spread, that are forecast."""
+
+
+def available() -> bool:
+    """Whether statsforecast is installed."""
+    return find_spec("statsforecast") is not None
+
+
+def left_out(baselines: Iterable[str], seconds: float) -> str:
+    """Which of the models are missing among the baselines, and why; nothing if none is."""
+    missing = [BASELINES[name] for name in MODELS if name not in set(baselines)]
+    if not missing:
+        return ""
+    why = f"not finished within --baselines {seconds:g}s" if seconds else "--baselines 0"
+    if not available():
+        why = "statsforecast is not installed (pip install 'gatecast[baselines]')"
+    return f"Without {', '.join(missing)}: {why}."
+
+
+def statistical(
+    panel: Panel, series: Indices, cutoffs: Steps, season: int, horizon: int, seconds: float
+) -> Mapping[str, Values]:
+    """Forecasts of each model that was finished in time, in whole series.
+
+    Missing values are filled by straight lines, as the models take none.
+
+    Returns:
+        name → (W, H), NaN for windows that were not forecast; a model without any is left out.
+    """
+    jobs = _jobs(panel, series, cutoffs, season)
+    found = {name: np.full((len(series), horizon), np.nan, np.float32) for name in MODELS}
+    with TemporaryFile() as done:
+        command = [sys.executable, "-W", "ignore", "-m", __name__]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=done, stderr=subprocess.DEVNULL) as child:
+            try:
+                child.communicate(json.dumps((jobs, season, horizon)).encode(), timeout=seconds)
+            except subprocess.TimeoutExpired:
+                child.kill()
+        done.seek(0)
+        for line in done.read().split(b"\n")[:-1]:  # what follows the last end of line was not finished
+            name, windows, forecasts = json.loads(line)
+            found[name][windows] = forecasts
+    return {name: part for name, part in found.items() if not np.isnan(part).all()}
+
+
+def _jobs(panel: Panel, series: Indices, cutoffs: Steps, season: int) -> list[tuple[Any, list[tuple[int, Any]]]]:
+    """For each series, in random order, the rows to fit on, and some windows with the rows up to their cutoff."""
+    size, jobs = max(SEASONS * season, LEAST), []
+    for index in np.random.default_rng(1).permutation(np.unique(series)).tolist():
+        own = np.flatnonzero(series == index)
+        own = own[np.argsort(cutoffs[own])]
+        chosen = own[np.unique(np.linspace(0, len(own) - 1, min(MOST, len(own))).round().astype(int))]
+        values, at = panel.series(index).astype(np.float64), np.arange(panel.lengths[index])
+        ends = (cutoffs[chosen] - panel.starts[index] + 1).tolist()
+        rows = []
+        for end in ends:
+            start = max(0, end - size)
+            part, place = values[start:end], at[start:end]
+            seen = ~np.isnan(part)
+            rows.append(np.interp(place, place[seen], part[seen]).tolist() if seen.any() else [])
+        if all(len(part) > 2 * season + 2 for part in rows):
+            jobs.append((rows[0], list(zip(chosen.tolist(), rows, strict=True))))
+    return jobs
+
+
+def _run(given: TextIO, done: TextIO) -> None:
+    """In the process: fit each model to each series, and write its forecasts as soon as they are there."""
+    from statsforecast import models  # noqa: PLC0415 - the extra `baselines`
+
+    jobs, season, horizon = json.load(given)
+    for name, kind in MODELS.items():
+        length = season if season <= LONGEST[name] else 1
+        for first, rows in jobs:
+            model = getattr(models, kind)(season_length=length)
+            try:
+                model.fit(np.array(first))
+                forecasts = [model.forward(y=np.array(part), h=horizon)["mean"].tolist() for _, part in rows]
+            except Exception:
+                continue
+            done.write(json.dumps((name, [window for window, _ in rows], forecasts)) + "\n")
+            done.flush()
+
+
+if __name__ == "__main__":
+    _run(sys.stdin, sys.stdout)

@@ -1,0 +1,140 @@
+"""Faults planted in a test's forecasts are named, and nothing is named where there is none."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gatecast.config import ForecastSettings
+from gatecast.evaluation.backtest import Backtest
+from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
+from gatecast.evaluation.detections import detect, training
+from gatecast.evaluation.verdict import judge
+
+HORIZON, SEASON, SERIES = 12, 24, 30
+PROBABILITIES = (0.1, 0.5, 0.9)
+SPREAD = np.array([-1.2816, 0, 1.2816], np.float32)  # normal quantiles, standard deviation 1
+
+
+def wave(rng, length=600):
+    return 50 + 10 * np.sin(2 * np.pi * np.arange(length) / SEASON) + rng.normal(0, 1, length)
+
+
+@pytest.fixture
+def make_backtest(make_panel):
+    """A function that makes a backtest of windows that do not overlap: from series and points (W, H) of a function."""
+
+    def make(series, points, season=SEASON, windows=12):
+        panel = make_panel(*series)
+        index = np.repeat(np.arange(len(panel)), windows)
+        cutoffs = panel.lasts[index] - HORIZON * (1 + np.tile(np.arange(windows), len(panel)))
+        truth = np.stack([panel.series(i)[c + 1 : c + 1 + HORIZON] for i, c in zip(index, cutoffs, strict=True)])
+        naive = seasonal_naive(panel, index, cutoffs, season, HORIZON)
+        found = np.asarray(points(panel, index, cutoffs, truth), np.float32)
+        until = panel.lasts - HORIZON * (windows + 1)
+        return Backtest(
+            panel=panel,
+            series=index,
+            cutoffs=cutoffs,
+            truth=truth,
+            quantiles=found[..., None] + SPREAD,
+            baselines={"seasonal_naive": naive, "naive_drift": naive_drift(panel, index, cutoffs, HORIZON)},
+            scale=naive_error(panel, until, season)[index],
+            squares=naive_error(panel, until, season, 2)[index],
+            probabilities=PROBABILITIES,
+            settings=ForecastSettings(horizon=HORIZON, level=(80.0,)),
+            season=season,
+        )
+
+    return make
+
+
+@pytest.fixture
+def waves():
+    rng = np.random.default_rng(0)
+    return [wave(rng) for _ in range(SERIES)]
+
+
+def known(panel, series, cutoffs, truth):
+    """The wave itself: what the best model would say."""
+    return 50 + 10 * np.sin(2 * np.pi * (cutoffs[:, None] + 1 + np.arange(HORIZON)) / SEASON)
+
+
+def test_a_noisy_sine_is_for_use_and_has_no_fault(make_backtest, waves):
+    backtest = make_backtest(waves, known)
+    assert detect(backtest) == {}
+    verdict = judge(backtest)
+    assert verdict.use
+    assert verdict.sentence.startswith("Use it: ")
+    assert verdict.skill == pytest.approx(100 * (1 - 1 / np.sqrt(2)), abs=2)  # the naive has the noise twice
+
+
+def test_a_random_walk_is_for_the_naive(make_backtest):
+    walk = np.cumsum(np.random.default_rng(0).normal(size=(20, 600)), 1)
+    backtest = make_backtest(walk, lambda p, s, c, t: np.repeat(seasonal_naive(p, s, c, 1, 1), HORIZON, 1), season=1)
+    verdict = judge(backtest)
+    assert not verdict.use
+    noisy = replace(backtest, quantiles=backtest.quantiles + np.random.default_rng(1).normal(0, 0.5, (240, 1, 1)))
+    for found in (verdict, judge(noisy)):
+        assert not found.use
+        assert found.sentence.startswith("Use the seasonal naive forecast")
+    assert "copy the last value" in verdict.reasons["lag_copy"]
+
+
+def test_a_model_that_copies_yesterday_is_named(make_backtest, waves):
+    rng = np.random.default_rng(2)
+
+    def copy(panel, series, cutoffs, truth):
+        return seasonal_naive(panel, series, cutoffs, 24, HORIZON) + rng.normal(0, 0.05, truth.shape)
+
+    assert "copy what was 24 steps before" in detect(make_backtest(waves, copy))["lag_copy"]
+
+
+def test_a_flat_forecast_is_named(make_backtest, waves):
+    found = detect(make_backtest(waves, lambda p, s, c, t: np.full(t.shape, 50.0)))
+    assert "are flat: within a window they vary 0% as much" in found["flat"]
+
+
+@pytest.mark.parametrize(("shift", "side"), [(1.0, "high"), (-1.0, "low")])
+def test_a_bias_is_named(make_backtest, waves, shift, side):
+    found = detect(make_backtest(waves, lambda *given: known(*given) + shift))
+    assert f"too {side}" in found["bias"]
+
+
+@pytest.mark.parametrize(("factor", "side"), [(0.4, "narrow"), (3.0, "wide")])
+def test_wrong_intervals_are_named(make_backtest, waves, factor, side):
+    backtest = make_backtest(waves, known)
+    points = backtest.quantiles[..., 1:2]
+    found = detect(replace(backtest, quantiles=points + factor * (backtest.quantiles - points)))
+    assert f"The 80 % intervals are too {side}" in found["intervals"]
+
+
+def test_few_series_that_carry_the_error_are_named(make_backtest, waves):
+    waves[7] = wave(np.random.default_rng(3)) + np.random.default_rng(4).normal(0, 60, 600)
+    assert detect(make_backtest(waves, known))["few_series"] == "1 of 30 series carry half of the error: s7."
+
+
+def test_an_error_that_grows_after_a_date_is_named(make_backtest, waves):
+    noise = np.random.default_rng(5).normal(0, 3, (SERIES, 48))
+    for values, more in zip(waves, noise, strict=True):
+        values[-48:] += more
+    backtest = make_backtest(waves, known)
+    first = backtest.panel.grid.label(600 - 48)
+    assert f"From {first} on the error is 3." in detect(backtest)["drift"]
+
+
+def lines(train, validation):
+    epochs = zip(train, validation, strict=True)
+    return [{"stage": "test", "train_loss": one, "validation_loss": other} for one, other in epochs]
+
+
+def test_training_that_was_not_done_or_overdone_is_named():
+    down = np.linspace(5, 1, 20)
+    assert list(training(lines(down, down))) == ["not_converged"]
+    flat = np.concatenate([np.linspace(5, 1, 10), np.ones(10)])
+    assert training(lines(flat, flat)) == {}
+    up = np.concatenate([np.linspace(5, 1, 10), np.linspace(1.1, 2, 10)])
+    told = training(lines(down, up))
+    assert list(told) == ["overfitted"]
+    assert "after epoch 10 of 20 the validation loss rose by 100%" in told["overfitted"]
+    assert training([]) == training(lines([1, 2], [2, 1])) == {}

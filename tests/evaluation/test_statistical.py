@@ -1,0 +1,64 @@
+"""AutoTheta, AutoETS and AutoARIMA are statsforecast's, see nothing past the cutoff, and stop when the time is up."""
+
+import time
+
+import numpy as np
+import pytest
+from statsforecast.models import AutoTheta
+
+from gatecast.evaluation.statistical import MODELS, left_out, statistical
+
+SEASON = 7
+
+
+@pytest.fixture(scope="module")
+def values():
+    rng = np.random.default_rng(0)
+    return (20 + np.arange(90) / 10 + 5 * np.sin(np.arange(90) * 2 * np.pi / SEASON) + rng.normal(0, 1, 90)).astype(
+        np.float32
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_they_are_statsforecasts_fitted_once_and_blind_to_what_comes(make_panel, values):
+    holed, changed = values.copy(), values.copy()
+    holed[[20, 21]] = np.nan
+    changed[81:] = 1e6
+    panel = make_panel(values, changed, holed, starts=[0, 0, 5])
+    series, cutoffs = np.array([0, 0, 1, 1, 2]), np.array([70, 80, 80, 70, 85])
+    found = statistical(panel, series, cutoffs, SEASON, 3, 60)
+    assert list(found) == list(MODELS)
+    for forecasts in found.values():
+        assert forecasts.shape == (5, 3)
+        assert not np.isnan(forecasts).any()
+        np.testing.assert_array_equal(forecasts[:2], forecasts[[3, 2]])
+    model = AutoTheta(season_length=SEASON).fit(values[:71].astype(float))
+    for row, end in ((0, 71), (1, 81)):
+        theirs = model.forward(values[:end].astype(float), h=3)["mean"]
+        np.testing.assert_allclose(found["auto_theta"][row], theirs, rtol=1e-5)
+    filled = np.where(
+        np.isnan(holed), np.interp(np.arange(90), np.flatnonzero(~np.isnan(holed)), holed[~np.isnan(holed)]), holed
+    )
+    theirs = AutoTheta(season_length=SEASON).fit(filled[:81].astype(float)).forward(filled[:81].astype(float), h=3)
+    np.testing.assert_allclose(found["auto_theta"][4], theirs["mean"], rtol=1e-4)
+
+
+def test_they_stop_when_the_time_is_up(make_panel, values):
+    panel = make_panel(*[values] * 50)
+    began = time.monotonic()
+    found = statistical(panel, np.arange(50), np.full(50, 80), SEASON, 3, 0.5)
+    assert time.monotonic() - began < 3
+    assert found == {}
+
+
+def test_a_series_too_short_for_a_season_gets_none(make_panel):
+    assert statistical(make_panel(np.arange(9.0)), np.array([0]), np.array([5]), SEASON, 3, 20) == {}
+
+
+def test_what_is_left_out_is_said(monkeypatch):
+    told = left_out(["seasonal_naive", "auto_theta"], 30)
+    assert told == "Without AutoETS, AutoARIMA: statsforecast is not installed (pip install 'gatecast[baselines]')."
+    monkeypatch.setattr("gatecast.evaluation.statistical.available", lambda: True)
+    assert left_out(["auto_theta", "auto_ets"], 30) == "Without AutoARIMA: not finished within --baselines 30s."
+    assert left_out([], 0) == "Without AutoTheta, AutoETS, AutoARIMA: --baselines 0."
+    assert left_out(MODELS, 30) == ""
