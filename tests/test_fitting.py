@@ -28,7 +28,7 @@ def waves(lengths=(240, 200)):
 
 
 def workshop(panel, **options):
-    """As `pipeline.prepare` sets it up; the epochs are kept in a list."""
+    """As `steps.prepare` sets it up; the epochs are kept in a list."""
     parts = split(panel, HORIZON, 0.15)
     config, _ = recipe.resolve(Config.from_options(None, TINY | options), panel, parts)
     windows = Windows.of(panel, ("day",), config.model.context, HORIZON, torch.device("cpu"))

@@ -12,7 +12,7 @@ import pyarrow.csv
 import pytest
 import torch
 
-from gatecast import Config, audit, backtest, fit, fitting, load, pipeline, read
+from gatecast import Config, audit, backtest, fit, fitting, load, pipeline, read, steps
 from gatecast.errors import DataError, UsageError
 
 NAMES = {"time": "at", "target": "y", "series": "name"}
@@ -92,7 +92,7 @@ def test_the_final_weights_train_as_long_as_validation_chose(monkeypatch):
         tested, trained = fitting.learn(shop, network)
         return tested, replace(trained, best=1)
 
-    monkeypatch.setattr(pipeline, "learn", learn)
+    monkeypatch.setattr(steps, "learn", learn)
     lines = fit(waves(), **TINY).evidence["history"]
     assert [(line["stage"], line["epoch"]) for line in lines] == [("test", 1), ("test", 2), ("final", 1)]
 
@@ -196,7 +196,7 @@ def test_a_backtest_needs_history():
         backtest(waves(), windows=40, **TINY)
 
 
-class Stopping(pipeline.Silent):
+class Stopping(steps.Silent):
     """Presses Ctrl-C in the second epoch."""
 
     def epoch(self, epoch):
@@ -216,7 +216,7 @@ def test_a_device_that_is_not_there():
         fit(waves(), **TINY, device="cuda")
 
 
-class Hearing(pipeline.Silent):
+class Hearing(steps.Silent):
     """Keeps the numbers of the steps."""
 
     def __init__(self):

@@ -187,7 +187,7 @@ class Config(Settings):
         """The settings as TOML; `from_toml` gives them back. What is None is left out."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
-    def having(self, table: str, **settings: object) -> Self:
+    def having(self, table: str, /, **settings: object) -> Self:
         """A copy with some settings of one table replaced."""
         return self.model_copy(update={table: getattr(self, table).model_copy(update=settings)})
 

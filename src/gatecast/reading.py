@@ -75,8 +75,9 @@ def read_rows(config: Config, source: object, errand: Errand | None = None, sinc
         )
         sql = store.text(config.source, query)
         # The next reading of these settings is of the rows as they are then.
+        table = store.named(whole).table
         resolved = config.having("grid", freq=str(frequency)).having(
-            "source", url=store.url, since=whole.since, snapshot=None
+            "source", url=store.url, table=table, since=whole.since, snapshot=None
         )
         read_at = store.snapshot.isoformat() if store.snapshot else began
         return Rows(panel, resolved, agreement, sql, read_at, store.bytes_billed)

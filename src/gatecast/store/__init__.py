@@ -69,6 +69,9 @@ class Store(Protocol):
     def columns(self, source: SourceSettings) -> dict[str, Kind]:
         """The columns of a table or query, in order."""
 
+    def named(self, source: SourceSettings) -> SourceSettings:
+        """The source with its table named, so that it stays the same when the store gets others."""
+
     def read(self, source: SourceSettings, query: exp.Select) -> pa.RecordBatchReader:
         """The rows of a query over `query.SOURCE`, as batches in any order."""
 

@@ -98,6 +98,19 @@ class DuckDBStore:
             types = self._types(self.text(source, exp.select("*").from_(SOURCE)))
             return {name: _kind(type_) for name, type_ in types.items()}
 
+    def named(self, source: SourceSettings) -> SourceSettings:
+        """See `Store.named`. A file or frame is its own table; a name with a dot could not be told from a path."""
+        is_database = bool(self.url) and not self.reader
+        if (
+            not is_database
+            or self.default is None
+            or source.table
+            or source.sql is not None
+            or "." in self.default.name
+        ):
+            return source
+        return source.model_copy(update={"table": _plain(self.default)})
+
     def read(self, source: SourceSettings, query: exp.Select) -> pa.RecordBatchReader:
         """See `Store.read`."""
         with _translated(self.path, self._tables):

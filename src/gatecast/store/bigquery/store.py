@@ -57,6 +57,10 @@ class BigQueryStore:
         """See `Store.bytes_billed`."""
         return self.jobs.billed
 
+    def named(self, source: SourceSettings) -> SourceSettings:
+        """See `Store.named`; a data set has no default table."""
+        return source
+
     def columns(self, source: SourceSettings) -> dict[str, Kind]:
         """See `Store.columns`."""
         return kinds(self._schema(source))

@@ -1,0 +1,91 @@
+"""The steps from rows to tested weights, told as they are taken: one to nine of the eleven."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from gatecast import recipe
+from gatecast.data import features
+from gatecast.data.audit import Audit
+from gatecast.data.audit import audit as look_over
+from gatecast.data.windows import Split, Windows
+from gatecast.fitted import Fitted
+from gatecast.fitting import Workshop, build, learn
+from gatecast.reading import Rows
+from gatecast.store import Observer, Unobserved
+from gatecast.training import Epoch, Trained
+
+
+class Listener(Observer, Protocol):
+    """Hears what happens while it happens."""
+
+    def step(self, number: int, title: str, found: str) -> None:
+        """One of the eleven steps was taken, and this came of it."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """An epoch of training ended."""
+
+
+class Silent(Unobserved):
+    """Hears nothing."""
+
+    def step(self, number: int, title: str, found: str) -> None:
+        """See `Listener`."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """See `Listener`."""
+
+
+SILENT = Silent()
+
+
+def prepare(rows: Rows, parts: Split, device: torch.device, listener: Listener) -> tuple[Audit, Workshop, int]:
+    """Steps 1 to 6 of the eleven; the split comes before the scaling.
+
+    Returns:
+        what is wrong with the rows, what training needs, and the season of the naive forecast to compare with.
+    """
+    panel, horizon = rows.panel, rows.config.forecast.horizon
+    found = look_over(panel, rows.agreement, horizon)
+    listener.step(1, "Read", f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}")
+    cycles = features.meaningful(panel.grid, int(np.median(parts.train - parts.firsts + 1)))
+    fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
+    faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
+    told = f"grid {panel.grid}{fits}; {faults}; calendar of {_and(cycles) or 'nothing'}"
+    listener.step(2, "Dates to numbers", told)
+    config, season = recipe.resolve(rows.config, panel, parts)
+    model = config.model
+    assert model.context
+    assert model.segment
+    windows = Windows.of(panel, cycles, model.context, horizon, device)
+    shop = Workshop(config, panel, parts, cycles, windows, listener.epoch)
+    counts = [len(span) for span in (shop.training(), parts.validating(horizon), parts.testing(horizon))]
+    shares = ", ".join(f"{name} {count:,}" for name, count in zip(("train", "validation", "test"), counts, strict=True))
+    listener.step(3, "Split in time", f"before anything is fitted; windows: {shares}")
+    where = "each window by itself" if model.scaling == "window" else "fitted on training rows only"
+    listener.step(4, "Scale", f"{model.scaling}, {where}")
+    text = f"{model.context:,} steps in, {horizon:,} out; read {model.segment} at once: "
+    told = f"{text}{model.context // model.segment} recurrent steps; batches of {config.training.batch}"
+    listener.step(5, "Windows", told)
+    size = sum(part.nbytes for part in (windows.values, windows.features)) / 1e6
+    listener.step(6, "Data to the device", f"{device}, once: {size:.1f} MB, windows are gathered there by index")
+    return found, shop, season
+
+
+def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
+    """Steps 7 to 9: network, device, training."""
+    network = build(shop)
+    size, model = sum(part.numel() for part in network.parameters()), shop.config.model
+    starts = f", starting from the last {_and([str(n) for n in model.seasons])} steps repeated" if model.seasons else ""
+    told = f"{model.recipe}: {model.layers} layer of {model.hidden} units, {size:,} parameters{starts}"
+    listener.step(7, "Define the LSTM", told)
+    listener.step(8, "Model to the device", f"{shop.windows.device}, {torch.get_num_threads()} threads")
+    tested, trained = learn(shop, network)
+    short = "; time was short, the schedule followed the clock" if trained.hurried else ""
+    listener.step(9, "Train", f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept")
+    return tested, trained
+
+
+def _and(names: list[str] | tuple[str, ...]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
