@@ -28,30 +28,29 @@ Aggregate = Literal["sum", "mean", "last", "count", "min", "max"]
 Metric = Literal["mase", "wape", "mae", "rmse", "smape", "mape", "quantile"]
 Scaling = Literal["minmax", "standard", "robust", "window"]
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?")
-_POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|)")
-_SECONDS = {"s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+_SIZES = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_DURATIONS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def _measured(value: object, units: Mapping[str, float], suffix: str, hint: str) -> object:
+    """A number with a unit as a plain one; what is no text is left as it is."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(rf"(\d+(?:\.\d+)?)\s*([{''.join(units)}]?){suffix}", value.strip())
+    if match is None:
+        raise ValueError(hint)
+    return float(match[1]) * units[match[2]]
 
 
 def _seconds(value: object) -> object:
     """'90', '90s', '10m' and '1.5h' to seconds."""
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip())
-    if match is None:
-        raise ValueError("write a duration as 90s, 10m or 1.5h")
-    return float(match[1]) * _SECONDS[match[2]]
+    return _measured(value, _DURATIONS, "", "write a duration as 90s, 10m or 1.5h")
 
 
 def _bytes(value: object) -> object:
     """'500MB', '10GB' and '1TB' to bytes."""
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.fullmatch(value.strip())
-    if match is None:
-        raise ValueError("write a size as 500MB, 10GB or 1TB")
-    return int(float(match[1]) * 1000 ** _POWERS[match[2]])
+    size = _measured(value, _SIZES, "B?", "write a size as 500MB, 10GB or 1TB")
+    return int(size) if isinstance(value, str) and isinstance(size, float) else size
 
 
 def _listed(value: object) -> object:

@@ -57,9 +57,7 @@ class Teller:
         if not err.is_terminal or total < MANY:
             return
         if self.progress is None:
-            columns = (TextColumn("      {task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
-            self.progress = Progress(*columns, TextColumn("{task.completed:,.0f} rows"), console=err, transient=True)
-            self.progress.start()
+            self.progress = _bar(TextColumn("{task.completed:,.0f} rows"), transient=True)
             self.task = self.progress.add_task("reading", total=total)
         self.progress.update(self.task, completed=done)
         if done >= total:
@@ -82,9 +80,7 @@ class Teller:
                 err.print(f"      {name}, epoch {epoch.epoch} of {epoch.epochs}: {text}", soft_wrap=True)
             return
         if self.progress is None:
-            columns = (TextColumn("      {task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
-            self.progress = Progress(*columns, TextColumn("{task.fields[text]}"), console=err, transient=False)
-            self.progress.start()
+            self.progress = _bar(TextColumn("{task.fields[text]}"), transient=False)
             self.task = self.progress.add_task(name, total=epoch.epochs, text=text)
         self.progress.update(self.task, completed=epoch.epoch, description=name, text=text)
         if epoch.epoch == epoch.epochs:
@@ -95,6 +91,14 @@ class Teller:
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
+
+
+def _bar(told: TextColumn, *, transient: bool) -> Progress:
+    """A started progress bar with a text behind it."""
+    columns = (TextColumn("      {task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
+    progress = Progress(*columns, told, console=err, transient=transient)
+    progress.start()
+    return progress
 
 
 def say(text: str) -> None:

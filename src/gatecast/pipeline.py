@@ -154,8 +154,8 @@ def _fit(config: Config, source: object, device: torch.device, listener: Listene
     times.append(time.monotonic())
     final, history = tested, list(trained.epochs)
     if config.training.refit:
-        final, again = refit(shop, tested, trained.best)
-        history += again.epochs
+        final, retrained = refit(shop, tested, trained.best)
+        history += retrained.epochs
     times.append(time.monotonic())
     durations = dict(zip(("read", "train", "test", "refit"), np.diff(times).round(3).tolist(), strict=True))
     panel = rows.panel
@@ -196,10 +196,10 @@ def prove(model: Model, panel: Panel | None = None) -> Proof:
     fitted, panel, series, cutoffs = _held_back(model, panel)
     assert (cutoffs >= fitted.seen[series]).all()
 
-    def again(rows: Panel, series: Indices, cutoffs: Steps) -> Backtest:
+    def forecast_again(rows: Panel, series: Indices, cutoffs: Steps) -> Backtest:
         return evaluate(fitted, rows, series, cutoffs, fitted.seen, model.season, model.config.forecast)
 
-    return leaks(again, panel, series, cutoffs)
+    return leaks(forecast_again, panel, series, cutoffs)
 
 
 def _held_back(model: Model, panel: Panel | None) -> tuple[Fitted, Panel, Indices, Steps]:

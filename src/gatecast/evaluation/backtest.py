@@ -72,9 +72,14 @@ class Backtest:
             "season": self.season,
             "overall": self._of(self.points) | self._of_intervals(),
             "baselines": {name: self._of(found) | self._skill(name) for name, found in self.baselines.items()},
-            "series": self.by("series"),
+            "series": self.of_series,
             "steps": self.by("step"),
         }
+
+    @cached_property
+    def of_series(self) -> list[dict[str, Any]]:
+        """`by("series")`, which metrics and examples both need."""
+        return self.by("series")
 
     def by(self, name: Literal["series", "step", "cutoff"]) -> list[dict[str, Any]]:
         """A row of metrics for each series, step ahead or cutoff, with the mean absolute error of each baseline."""
@@ -195,7 +200,7 @@ class Backtest:
         Raises:
             UsageError: it was not tested.
         """
-        rows = {row["series"]: row["mase"] or row["mae"] for row in self.by("series")}
+        rows = {row["series"]: row["mase"] or row["mae"] for row in self.of_series}
         if series is not None and series not in rows:
             raise UsageError(f"no series {series!r} was tested; there are {some(rows)}")
         tested = np.unique(self.series).tolist()
