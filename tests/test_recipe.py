@@ -8,6 +8,7 @@ import torch
 from gatecast import fit, recipe
 from gatecast.config import Config
 from gatecast.data.dates import Frequency, Grid
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.windows import split
 from gatecast.errors import DataError
@@ -107,7 +108,7 @@ def test_classic_is_one_value_a_step_scaled_to_its_range_and_one_point():
     assert (model.segment, model.scaling, model.context, model.seasons) == (1, "minmax", 48, ())
     assert resolved(panel_of("h", 5_000), 200, recipe="classic")[0].context == 168  # a recurrent step for each value
     config = Config.from_options(None, {"horizon": 24}).model_copy(update={"model": model})
-    shape = recipe.shape(config, features=4)
+    shape = recipe.shape(config, Encoder(("day", "week")))
     assert (shape.probabilities, shape.skip) == ((), False)
     network = Network(shape)
     read = network.segments(torch.zeros(2, 48), torch.ones(2, 48, dtype=torch.bool), torch.zeros(2, 72, 4))

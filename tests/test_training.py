@@ -8,6 +8,7 @@ import torch
 
 from gatecast import training
 from gatecast.config import TrainingSettings
+from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Windows, split
 from gatecast.errors import TrainingError
@@ -25,7 +26,7 @@ class Bench:
     def __init__(self, panel, probabilities=(0.1, 0.5, 0.9), dropout=0.1):
         torch.manual_seed(1)
         self.network = Network(Shape(**SHAPE, probabilities=probabilities, dropout=dropout, skip=True))
-        self.windows = Windows.of(panel, ("day",), 24, HORIZON, torch.device("cpu"))
+        self.windows = Windows.of(panel, Encoder(("day",)), 24, HORIZON, torch.device("cpu"))
         parts = split(panel, HORIZON, 0.15)
         self.training, self.validating = parts.training(HORIZON), parts.validating(HORIZON)
         self.history, self.snapshots = [], []

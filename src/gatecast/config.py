@@ -82,6 +82,11 @@ class SourceSettings(Settings):
     time: str = Field("", description="timestamp column")
     target: str = Field("", description="column to forecast; may be left out with --aggregate count")
     series: Names = Field((), description="column that names a series; repeat for several")
+    static: Names = Field((), description="column with one value a series: a number or a category; repeat for several")
+    past: Names = Field((), description="column known up to the last row, as the weather; repeat for several")
+    future: Names = Field((), description="column known for the horizon, as a promotion; repeat for several")
+    future_table: str | None = Field(None, description="table or file with values of --future that are still to come")
+    holidays_column: str | None = Field(None, description="column with the place of each series, as DE, US-NY or XNYS")
     since: str | None = Field(None, description="read rows from this date on")
     until: str | None = Field(None, description="read rows before this date")
     snapshot: str | None = Field(None, description="read a BigQuery table as it was at this time")
@@ -93,6 +98,14 @@ class SourceSettings(Settings):
     def _one_relation(self) -> Self:
         if self.table is not None and self.sql is not None:
             raise ValueError("give table or sql, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _each_column_once(self) -> Self:
+        named = [self.time, self.target, *self.series, *self.static, *self.past, *self.future]
+        twice = sorted({name for name in named if name and named.count(name) > 1})
+        if twice:
+            raise ValueError(f"a column has one meaning, these have more: {', '.join(map(repr, twice))}")
         return self
 
 
@@ -131,6 +144,7 @@ class ModelSettings(Settings):
     hidden: int = Field(128, ge=1, description="units of the LSTM")
     layers: int = Field(1, ge=1, description="layers of the LSTM")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of features dropped while training")
+    series_embedding: bool = Field(False, description="learn each series by itself too; new ones are then the average")
 
 
 class TrainingSettings(Settings):

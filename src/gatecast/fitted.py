@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatecast.data.dates import Steps
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Indices
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs
@@ -34,7 +35,7 @@ class Fitted:
 
     network: Network
     scaler: Scaler
-    cycles: tuple[str, ...]
+    encoder: Encoder
     probabilities: tuple[float, ...]
     shifts: Float[Tensor, "H P"]
     seen: Steps
@@ -58,7 +59,7 @@ class Fitted:
 
     def scaled(self, inputs: Inputs, loc: Float[Tensor, "B 1"], scale: Float[Tensor, "B 1"]) -> Float[Tensor, "B H P"]:
         """Quantiles in the scaled unit, not calibrated; a point network gives its point for each."""
-        out: Tensor = self.network((inputs.context - loc) / scale, inputs.observed, inputs.calendar)
+        out: Tensor = self.network(*inputs.scaled(loc, scale))
         return out.expand(-1, -1, len(self.probabilities))
 
     def calibrated(self, residuals: Float[Tensor, "W H P"], observed: Tensor) -> Self:

@@ -12,6 +12,7 @@ from torch import Tensor
 from gatecast import recipe
 from gatecast.config import Config
 from gatecast.data.dates import Steps
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Span, Split, Windows
@@ -30,7 +31,7 @@ class Workshop:
     config: Config  # resolved
     panel: Panel
     split: Split
-    cycles: tuple[str, ...]
+    encoder: Encoder
     windows: Windows
     on_epoch: OnEpoch
 
@@ -59,7 +60,7 @@ def build(shop: Workshop) -> Network:
     """The network of the settings, its weights drawn by the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(shop.config.training.seed)
-        network = Network(recipe.shape(shop.config, shop.windows.features.shape[1]))
+        network = Network(recipe.shape(shop.config, shop.encoder))
     return network.to(shop.windows.device)
 
 
@@ -73,7 +74,7 @@ def learn(shop: Workshop, network: Network) -> tuple[Fitted, Trained]:
     )
     levels = recipe.probabilities(shop.config) or recipe.bounds(shop.config)
     shifts = torch.zeros(shop.horizon, len(levels), device=shop.windows.device)
-    fitted = Fitted(network, scaler, shop.cycles, levels, shifts, shop.split.validation, _least(shop))
+    fitted = Fitted(network, scaler, shop.encoder, levels, shifts, shop.split.validation, _least(shop))
     return fitted.calibrated(*_residuals(shop, fitted, [shop.split.validating(shop.horizon)])), trained
 
 

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from gatecast.config import ForecastSettings
 from gatecast.data.dates import Grid, Steps
+from gatecast.data.encoding import Encoder, gaps_ahead
 from gatecast.data.panel import Indices, Panel, Values
 from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable, timestamps
 from gatecast.data.windows import Windows
-from gatecast.errors import UsageError, some
+from gatecast.errors import DataError, UsageError, some
 from gatecast.fitted import Fitted, find
 from gatecast.points import bounds, points
 
@@ -84,7 +85,7 @@ def predict(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, s
     with torch.inference_mode():
         for at in range(0, len(series), BATCH):
             index, cutoff = (torch.from_numpy(part[at : at + BATCH]).to(windows.device) for part in (series, cutoffs))
-            inputs = windows.inputs(index, cutoff)
+            inputs, begun = windows.inputs(index, cutoff), cutoff
             blocks = [fitted.quantiles(inputs)]
             while len(blocks) * windows.horizon < steps:
                 median, cutoff = blocks[-1][..., fitted.middle], cutoff + windows.horizon
@@ -92,7 +93,8 @@ def predict(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, s
                 observed = torch.cat([inputs.observed, torch.ones_like(median, dtype=torch.bool)], 1)[
                     :, -windows.context :
                 ]
-                inputs = replace(inputs, context=context, observed=observed, calendar=windows.calendar(cutoff))
+                known = windows.calendar(index, cutoff, begun)
+                inputs = replace(inputs, context=context, observed=observed, calendar=known)
                 widened = _widened(fitted.quantiles(inputs), blocks[-1], fitted.middle)
                 blocks.append(widened.clamp(min=fitted.least))
             out.append(torch.cat(blocks, 1)[:, :steps].cpu())
@@ -117,11 +119,12 @@ def forecast(
         keys: the series both were trained on.
         settings: the levels of the intervals, all of them trained, and the metric the point is for.
     """
+    _refuse_gaps(panel, final.encoder, asked.dates.max(1))
     known = find(panel.keys, keys, len(panel))
     both = [fitted.known(known) for fitted in (tested, final)]
     shape = final.network.shape
     reach = max(int((asked.dates.max(1) - panel.lasts).max()), 0) + shape.horizon
-    windows = Windows.of(panel, final.cycles, shape.context, shape.horizon, final.device, reach)
+    windows = Windows.of(panel, final.encoder, shape.context, shape.horizon, final.device, reach)
 
     pairs = np.stack([np.repeat(np.arange(len(panel)), asked.cutoffs.shape[1]), asked.cutoffs.ravel()], 1)
     (series, cutoffs), inverse = _distinct(pairs)
@@ -137,6 +140,18 @@ def forecast(
     kind = _kinds(asked.dates.ravel(), ahead, panel.lasts[pairs[:, 0]], seen[inverse], shape.horizon)
     columns = _columns(values, final.probabilities, settings) | {"kind": pa.array(kind.tolist(), pa.string())}
     return _table(panel, asked, pairs[:, 0], columns, settings.level, run_id)
+
+
+def _refuse_gaps(panel: Panel, encoder: Encoder, until: Steps) -> None:
+    """Refuse to forecast where known-future values are missing between the end of a series and a step."""
+    names = [column.name for column in encoder.columns if column.role == "future"]
+    gaps = [(name, *gap) for name in names for gap in zip(*gaps_ahead(panel, name, until), strict=True)]
+    if gaps:
+        where = some(f"{name} of {panel.names[series]} at {panel.grid.label(step)}" for name, series, step in gaps)
+        raise DataError(
+            f"{len(gaps):,} values of --future columns are needed and missing: {where}; "
+            "put them into the source, in rows with an empty target, or into the --future-table"
+        )
 
 
 def _distinct(pairs: Indices) -> tuple[tuple[Indices, Steps], Indices]:

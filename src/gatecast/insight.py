@@ -95,12 +95,12 @@ def inspect(model: Model, panel: Panel, series: str | None = None, at: str | Non
     if cutoff < stage.seen[index]:
         stage = model.tested.known(known)
     network, shape = stage.network.eval(), stage.network.shape
-    windows = Windows.of(panel, stage.cycles, shape.context, shape.horizon, stage.device)
+    windows = Windows.of(panel, stage.encoder, shape.context, shape.horizon, stage.device)
     with torch.inference_mode():
         inputs = windows.inputs(torch.tensor([index]), torch.tensor([cutoff]))
         loc, scale = stage.scaler(inputs.context, inputs.observed, inputs.series)
         x = ((inputs.context - loc) / scale).masked_fill(~inputs.observed, 0)
-        read = network.segments(x, inputs.observed, inputs.calendar)
+        read = network.segments(x, inputs.observed, inputs.calendar, network.about(inputs.static))
         trace, (fast, _) = network.lstm.trace(read), network.lstm(read)
     apart = float((trace.h[-1] - fast).abs().max())
     assert apart < AGREEMENT, f"the readable cell and the fast path differ by {apart}"

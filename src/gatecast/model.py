@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gatecast.config import Config
 from gatecast.data.dates import Frequency, Grid, TimeKind
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Scaler
 from gatecast.data.table import ForecastTable
@@ -156,7 +157,7 @@ class Model:
             "timezone": self.grid.timezone,
             "time_kind": self.kind,
             "season": self.season,
-            "cycles": fitted.cycles,
+            "encoder": fitted.encoder.to_dict(),
             "probabilities": fitted.probabilities,
             "scaling": fitted.scaler.name,
             "non_negative": fitted.least == 0,
@@ -227,7 +228,7 @@ def _read_stage(
     fitted = Fitted(
         network=network.eval(),
         scaler=Scaler(about["scaling"], fixed),
-        cycles=tuple(about["cycles"]),
+        encoder=Encoder.of(about["encoder"]),
         probabilities=tuple(about["probabilities"]),
         shifts=tensors[f"{stage}.shifts"],
         seen=table.column(_SEEN.format(stage)).to_numpy(),

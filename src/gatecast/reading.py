@@ -1,19 +1,22 @@
 """Rows from a store, a frame or a panel, brought to the grid of the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import narwhals as nw
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from gatecast.config import Config
 from gatecast.data import spacing
 from gatecast.data.dates import Frequency, Grid
-from gatecast.data.panel import Panel
+from gatecast.data.panel import Beside, Panel
 from gatecast.errors import DataError, UsageError, some
 from gatecast.store import Errand, Kind, Store, open_store
-from gatecast.store.query import any_query, series_query, spacing_query, steps_are_local, unreadable_query
+from gatecast.store.query import any_query, series_query, spacing_query, static_query, steps_are_local, unreadable_query
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,20 @@ def read_rows(config: Config, source: object, errand: Errand | None = None, sinc
         config = config.having("source", since=since)
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with _store(source, errand) as store:
-        kind = _time_kind(config, store.columns(config.source))
+        kinds = store.columns(config.source)
+        kind = _time_kind(config, kinds)
         _refuse_unreadable(config, store, kind)
         frequency, agreement = _frequency(config, store, kind)
         grid = Grid(frequency, config.grid.timezone)
-        query = series_query(config.source, kind, grid, config.grid.aggregate)
+        query = series_query(config.source, kind, grid, config.grid.aggregate, kinds)
         if since and errand:
             _tell_saved(
                 errand,
                 since,
-                store.estimate(whole, series_query(whole, kind, grid, config.grid.aggregate)),
+                store.estimate(whole, series_query(whole, kind, grid, config.grid.aggregate, kinds)),
                 store.estimate(config.source, query),
             )
+        beside = _beside(config, store, errand, kinds, grid)  # before the rows, which stream
         panel = Panel.from_batches(
             store.read(config.source, query),
             grid,
@@ -72,6 +77,7 @@ def read_rows(config: Config, source: object, errand: Errand | None = None, sinc
             kind="local" if kind == "text" else kind,  # type: ignore[arg-type]
             local=steps_are_local(kind, grid),
             combine=config.grid.aggregate,
+            beside=beside,
         )
         sql = store.text(config.source, query)
         # The next reading of these settings is of the rows as they are then.
@@ -81,6 +87,45 @@ def read_rows(config: Config, source: object, errand: Errand | None = None, sinc
         )
         read_at = store.snapshot.isoformat() if store.snapshot else began
         return Rows(panel, resolved, agreement, sql, read_at, store.bytes_billed)
+
+
+def _beside(
+    config: Config, store: Store, errand: Errand | None, kinds: Mapping[str, Kind], grid: Grid
+) -> Beside | None:
+    """What is read beside the target: static columns, and known-future values from a table of their own."""
+    source = config.source
+    varying = (*source.past, *source.future)
+    fixed = tuple(dict.fromkeys(filter(None, [*source.static, source.holidays_column])))
+    if not (varying or fixed):
+        return None
+    if source.future and source.future_table is None and config.grid.aggregate == "count":
+        raise UsageError("rows to come would be counted: give the values of --future in a --future-table")
+    statics = store.read(source, static_query(source, fixed, kinds)).read_all() if fixed else pa.table({})
+    for i, name in enumerate(fixed):
+        several = statics.filter(pc.field(f"distinct_{i}") > 1)
+        if several.num_rows:
+            keys = several.select([f"key_{k}" for k in range(len(source.series))])
+            where = f" in {some('/'.join(map(str, row.values())) for row in keys.to_pylist())}" if source.series else ""
+            raise DataError(f"column {name!r} has more than one value{where}: it is --past or --future, not static")
+    more, local = _to_come(config, store, errand, grid) if source.future_table else ([], False)
+    return Beside(varying, source.future, more, local, fixed, statics.to_batches())
+
+
+def _to_come(config: Config, store: Store, errand: Errand | None, grid: Grid) -> tuple[Iterable[pa.RecordBatch], bool]:
+    """Rows of the table of known-future values, and whether their steps are local."""
+    table = config.source.future_table
+    assert table
+    elsewhere = ":" in table or Path(table).exists()
+    read = config.having("grid", aggregate="count").having(
+        "source",
+        **{"table": None if elsewhere else table, "sql": None, "target": "", "since": None, "until": None},
+        **{"static": (), "past": (), "holidays_column": None},
+    )
+    with open_store(table, errand=errand) if elsewhere else nullcontext(store) as place:
+        kinds = place.columns(read.source)
+        kind = _time_kind(read, kinds)
+        query = series_query(read.source, kind, grid, "count", kinds)
+        return place.read(read.source, query).read_all().to_batches(), steps_are_local(kind, grid)
 
 
 def _tell_saved(errand: Errand, since: str, whole: int | None, part: int | None) -> None:
@@ -109,7 +154,8 @@ def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
     source = config.source
     if not source.time:
         raise UsageError(f"name the timestamp column: --time COLUMN; there are {some(columns)}")
-    wanted = [source.time, *source.series, *([source.target] if source.target else [])]
+    beside = [*source.static, *source.past, *source.future, *filter(None, [source.holidays_column])]
+    wanted = [source.time, *source.series, *([source.target] if source.target else []), *beside]
     absent = [name for name in wanted if name not in columns]
     if absent:
         raise DataError(f"no column {some(map(repr, absent))}; there are {some(columns)}")
@@ -117,6 +163,9 @@ def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
         raise UsageError("name the column to forecast: --target COLUMN (or count rows with --aggregate count)")
     if source.target and config.grid.aggregate != "count" and columns[source.target] not in ("number", "boolean"):
         raise DataError(f"column {source.target!r} holds no numbers ({columns[source.target]}): cast it in --sql")
+    odd = [f"{name!r} ({columns[name]})" for name in beside if columns[name] not in ("number", "boolean", "text")]
+    if odd:
+        raise DataError(f"a covariate is a number, a truth value or a text, not {some(odd)}: cast it in --sql")
     kind = columns[source.time]
     if kind not in ("instant", "local", "date", "text"):
         raise DataError(

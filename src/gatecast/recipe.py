@@ -7,6 +7,7 @@ import torch
 
 from gatecast import points
 from gatecast.config import Config, ModelSettings
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import deviation
 from gatecast.data.windows import Split, Windows
@@ -61,7 +62,7 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     return resolved, best_season(panel, split, [1, *seasons], horizon)
 
 
-def shape(config: Config, features: int) -> Shape:
+def shape(config: Config, encoder: Encoder) -> Shape:
     """The network of resolved settings."""
     model: ModelSettings = config.model
     assert model.context
@@ -71,13 +72,14 @@ def shape(config: Config, features: int) -> Shape:
         context=model.context,
         horizon=config.forecast.horizon,
         segment=model.segment,
-        features=features,
+        features=encoder.features,
         probabilities=probabilities(config),
         seasons=model.seasons,
         hidden=model.hidden,
         layers=model.layers,
         dropout=model.dropout,
         skip=model.recipe == "segment",
+        embeddings=encoder.embeddings,
     )
 
 
@@ -85,7 +87,7 @@ def best_season(panel: Panel, split: Split, seasons: list[int], horizon: int) ->
     """The season whose repetition forecasts the training rows best (mean absolute error over scale)."""
     reach = max(seasons)
     span = split.training(horizon)
-    windows = Windows.of(panel, (), reach, horizon, torch.device("cpu"))
+    windows = Windows.of(panel, Encoder(), reach, horizon, torch.device("cpu"))
     series, cutoffs = span.at(span.spread(SAMPLED))
     inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
     _, scale = deviation(inputs.context, inputs.observed)

@@ -195,7 +195,7 @@ def network_outputs(
 ) -> tuple[Float[Tensor, "B H Q"], Float[Tensor, "B 1"], Float[Tensor, "B 1"]]:
     """What the network says of some windows, in the scaled unit, and the scale."""
     loc, scale = scaler(inputs.context, inputs.observed, inputs.series)
-    return network((inputs.context - loc) / scale, inputs.observed, inputs.calendar), loc, scale
+    return network(*inputs.scaled(loc, scale)), loc, scale
 
 
 def loss_of(

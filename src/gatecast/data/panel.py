@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gatecast.data.covariates import Covariates, Gathering
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.errors import DataError, some
 
@@ -33,6 +34,26 @@ class Reading:
     all_missing: tuple[str, ...] = ()  # series left out because they have no value
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What comes with the rows of a panel beside the target.
+
+    Attributes:
+        varying: names of the columns covariate_0, covariate_1, ... of the rows: past ones, then future ones.
+        future: names of the columns covariate_0, ... of the rows of `more`.
+        more: rows of known-future values, as those of the panel, and whether their steps are local.
+        fixed: names of the columns static_0, static_1, ... of `statics`.
+        statics: rows of key_0, ..., static_0, ..., one for each series.
+    """
+
+    varying: Sequence[str] = ()
+    future: Sequence[str] = ()
+    more: Iterable[pa.RecordBatch] = ()
+    more_local: bool = False
+    fixed: Sequence[str] = ()
+    statics: Sequence[pa.RecordBatch] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Panel:
     """Series on one grid, one after the other.
@@ -49,6 +70,7 @@ class Panel:
     starts: Steps
     kind: TimeKind = "local"
     reading: Reading = field(default_factory=Reading)
+    covariates: Covariates | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -80,7 +102,9 @@ class Panel:
         offsets = _offsets(lengths)
         positions = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], lengths)
         keys = self.keys.take(pa.array(indices)) if self.keys.num_columns else self.keys
-        return replace(self, keys=keys, values=self.values[positions], offsets=offsets, starts=self.starts[indices])
+        covariates = self.covariates and self.covariates.take(indices)
+        values, starts = self.values[positions], self.starts[indices]
+        return replace(self, keys=keys, values=values, offsets=offsets, starts=starts, covariates=covariates)
 
     @classmethod
     def from_batches(
@@ -92,6 +116,7 @@ class Panel:
         kind: TimeKind = "local",
         local: bool = False,
         combine: str = "mean",
+        beside: Beside | None = None,
     ) -> Self:
         """A panel from the rows of `store.query.series_query`, in any order.
 
@@ -99,23 +124,43 @@ class Panel:
             batches: columns key_0, key_1, ..., step, value, row_count.
             grid: the grid that `step` counts on.
             series: names of the series columns, one for each key.
-                kind: what the time column of the source holds.
+            kind: what the time column of the source holds.
             local: `step` counts on the wall clock and is placed in the grid's zone here.
             combine: how values are combined that this puts on one step (a time that clocks skip).
+            beside: the covariates among the columns.
 
         Raises:
             DataError: no usable rows, an infinite value, or a grid far too fine for the rows.
         """
         rows = _Rows(len(series))
+        gathering = Gathering(beside.varying if beside else ())
         for batch in batches:
             rows.add(batch, grid if local else None)
+            if gathering.names:
+                gathering.add(*rows.located(batch, grid if local else None), gathering.names)
         if not rows.reading.rows:
             raise DataError("the query gave no rows: check the table, the filter and the dates")
         keys, values, offsets, starts, reading = rows.assemble(series, combine)
         panel = cls(grid, keys, values, offsets, starts, kind, reading)
         if not len(panel):
             raise DataError(f"no usable value in {rows.reading.rows:,} rows: every target or every time is empty")
-        return panel
+        return panel if beside is None else replace(panel, covariates=_gathered(panel, rows, gathering, beside))
+
+
+def _gathered(panel: Panel, rows: "_Rows", gathering: Gathering, beside: Beside) -> Covariates:
+    """What was gathered beside a panel, in the order of its series."""
+    for batch in beside.more:
+        gathering.add(*rows.located(batch, panel.grid if beside.more_local else None), beside.future)
+    codes = [rows.encoded(batch) for batch in beside.statics]
+    keys = list(zip(*(column.to_pylist() for column in panel.keys.columns), strict=True)) or [()]
+    own = {key: index for index, key in enumerate(keys)}
+    series = np.array([own.get(key, -1) for key in rows.codes], np.int64)
+    statics = np.full((len(panel) + 1, len(beside.fixed)), np.nan, np.float32)  # the last row is no series' own
+    for batch, code in zip(beside.statics, codes, strict=True):
+        statics[series[code]] = gathering.read(batch, "static", beside.fixed)
+    values, offsets = gathering.assemble(series, panel.starts, panel.lasts)
+    categories = {name: tuple(known) for name, known in gathering.categories.items()}
+    return Covariates(gathering.names, values, offsets, tuple(beside.fixed), statics[:-1], categories)
 
 
 def name_of(key: Sequence[object]) -> str:
@@ -136,7 +181,7 @@ class _Rows:
     def add(self, batch: pa.RecordBatch, local: Grid | None) -> None:
         """Take the rows of a batch that have a time and a value; count the others."""
         counts = batch.column("row_count").to_numpy(zero_copy_only=False)
-        codes = self._encode([batch.column(f"key_{i}") for i in range(self.parts)], len(counts))
+        codes = self.encoded(batch)
         value = batch.column("value").to_numpy(zero_copy_only=False)
         timed = batch.column("step").is_valid().to_numpy(zero_copy_only=False)
         valued = ~np.isnan(value)
@@ -170,14 +215,21 @@ class _Rows:
             chunk = (chunk[0][~skipped], chunk[1][~skipped], narrow[~skipped])
         self.chunks.append(chunk)
 
-    def _encode(self, keys: Sequence[pa.Array], rows: int) -> npt.NDArray[np.int32]:
+    def located(self, batch: pa.RecordBatch, local: Grid | None) -> tuple[pa.RecordBatch, npt.NDArray[np.int32], Steps]:
+        """The rows of a batch that have a time, the series and the step of each."""
+        batch = batch.filter(batch.column("step").is_valid())
+        steps = batch.column("step").to_numpy(zero_copy_only=False)
+        return batch, self.encoded(batch), steps if local is None else _placed(steps, local)[0]
+
+    def encoded(self, batch: pa.RecordBatch) -> npt.NDArray[np.int32]:
         """A number for the series of each row, the same in every batch."""
+        keys = [batch.column(f"key_{i}") for i in range(self.parts)]
         if not keys:
             self.codes.setdefault((), 0)
-            return np.zeros(rows, np.int32)
+            return np.zeros(batch.num_rows, np.int32)
         plain = [key.dictionary_decode() if pa.types.is_dictionary(key.type) else key for key in keys]
         encoded = [pc.dictionary_encode(key, null_encoding="encode") for key in plain]
-        mixed = np.zeros(rows, np.int64)
+        mixed = np.zeros(batch.num_rows, np.int64)
         for part in encoded:
             mixed = mixed * max(1, len(part.dictionary)) + part.indices.to_numpy()
         if len(keys) == 1:

@@ -257,7 +257,7 @@ def evaluate(
         until: the last step of each series that training used, for the scales of MASE and RMSSE.
     """
     shape = fitted.network.shape
-    windows = Windows.of(panel, fitted.cycles, shape.context, shape.horizon, fitted.device)
+    windows = Windows.of(panel, fitted.encoder, shape.context, shape.horizon, fitted.device)
     quantiles = predict(fitted, windows, series, cutoffs, shape.horizon).numpy()
     # The truth is fetched after and apart from the forecasts.
     truth = windows.truth(*(torch.from_numpy(part).to(windows.device) for part in (series, cutoffs)))

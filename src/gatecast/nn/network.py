@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,6 +32,7 @@ class Shape:
     layers: int
     dropout: float
     skip: bool  # a linear path from context to horizon
+    embeddings: int = 0  # rows of the table of what is static
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -50,6 +51,7 @@ class Network(nn.Module):
         self.block = min(shape.segment, shape.horizon) if shape.segment > 1 else shape.horizon
         self.blocks = -(-shape.horizon // self.block)
         width = shape.hidden
+        self.static = nn.EmbeddingBag(shape.embeddings, width, mode="sum") if shape.embeddings else None
         self.embed = nn.Linear(shape.segment * (2 + shape.features), width)
         self.lstm = LSTM(width, width, shape.layers, shape.dropout)
         self.place = nn.Parameter(torch.randn(self.blocks, width) / width**0.5)
@@ -58,33 +60,59 @@ class Network(nn.Module):
         self.skip = nn.Linear(shape.context, shape.horizon) if shape.skip else None
         self.mixture = nn.Parameter(torch.zeros(len(shape.seasons)))
         self.dropout = nn.Dropout(shape.dropout)
+        if self.static is not None:
+            nn.init.zeros_(self.static.weight)  # what is not known is as the average
         for layer in (self.write, self.skip):
             if layer is not None:
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
     def forward(
-        self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], calendar: Float[Tensor, "B T F"]
+        self,
+        x: Float[Tensor, "B C"],
+        observed: Bool[Tensor, "B C"],
+        calendar: Float[Tensor, "B T F"],
+        static: tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]] | None = None,
     ) -> Float[Tensor, "B H Q"]:
-        """Quantiles of the horizon in the scaled unit; Q = 1 for a point forecast."""
+        """Quantiles of the horizon in the scaled unit; Q = 1 for a point forecast.
+
+        Args:
+            static: rows of the table of what is static, and their weights.
+        """
         x = x.masked_fill(~observed, 0)
-        _, state = self.lstm(self.segments(x, observed, calendar))
-        decoded = self.decode(state.h, calendar[:, self.shape.context :])
+        about = self.about(static)
+        _, state = self.lstm(self.segments(x, observed, calendar, about))
+        h = state.h if about is None else state.h + about
+        decoded = self.decode(h, calendar[:, self.shape.context :])
         if self.skip is not None:
             decoded = decoded + self.skip(x)[..., None]
         for season, weight in zip(self.shape.seasons, self.mixture.softmax(0), strict=True):
             decoded = decoded + weight * seasonal_repeat(x, observed, season, self.shape.horizon)[..., None]
         return decoded
 
+    def about(self, static: tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]] | None) -> Float[Tensor, "B U"] | None:
+        """What is static, summed up; dropped now and then, so that the network can do without."""
+        if self.static is None or static is None:
+            return None
+        summed: Tensor = self.static(static[0], per_sample_weights=self.dropout(static[1]))
+        return summed
+
     def segments(
-        self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], calendar: Float[Tensor, "B T F"]
+        self,
+        x: Float[Tensor, "B C"],
+        observed: Bool[Tensor, "B C"],
+        calendar: Float[Tensor, "B T F"],
+        about: Float[Tensor, "B U"] | None = None,
     ) -> Float[Tensor, "B L U"]:
         """What the LSTM reads: values, mask and calendar of each of the L = C / p segments, embedded."""
         size, p = len(x), self.shape.segment
         parts = [x.reshape(size, -1, p), observed.to(x.dtype).reshape(size, -1, p)]
         parts.append(calendar[:, : self.shape.context].reshape(size, self.shape.context // p, -1))
-        embedded: Tensor = self.dropout(functional.gelu(self.embed(torch.cat(parts, -1))))
-        return embedded
+        embedded: Tensor = self.embed(torch.cat(parts, -1))
+        if about is not None:
+            embedded = embedded + about[:, None]
+        dropped: Tensor = self.dropout(functional.gelu(embedded))
+        return dropped
 
     def decode(self, h: Float[Tensor, "B U"], calendar: Float[Tensor, "B H F"]) -> Float[Tensor, "B H Q"]:
         """Every block of the horizon from the state after the newest step, its place and its calendar."""

@@ -4,8 +4,9 @@ Expressions are written once in plain GoogleSQL and translated by sqlglot. Nothi
 ordered: ORDER BY would force a warehouse into a single stream, and the panel sorts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Literal
 
 import sqlglot
@@ -29,21 +30,60 @@ AGGREGATES: dict[Aggregate, str] = {
 }
 
 
-def series_query(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggregate) -> exp.Select:
+def series_query(
+    source: SourceSettings,
+    kind: Kind,
+    grid: Grid,
+    aggregate: Aggregate,
+    kinds: Mapping[str, Kind] = MappingProxyType({}),
+) -> exp.Select:
     """One row for each series and grid step.
 
     Columns: `key_0`, `key_1`, ... (the series), `step` (see `steps_are_local`), `value`
-    (float64, NULL where every target was), `row_count` (how many rows made it).
+    (float64, NULL where every target was), `row_count` (how many rows made it), and
+    `covariate_0`, ... (the past, then the future columns: the mean of numbers, the last text).
+
+    Args:
+        kinds: what the target and the covariates hold; a target is taken to hold numbers.
     """
-    time, target = column(source.time), column(source.target) if source.target else exp.null()
-    value = _sql(AGGREGATES[aggregate], t=_time(time, kind), y=exp.cast(target, "DOUBLE"))
+    time, target = column(source.time), _number(source.target, kinds) if source.target else exp.null()
+    value = _sql(AGGREGATES[aggregate], t=_time(time, kind), y=target)
     keys = [exp.alias_(column(name), f"key_{i}") for i, name in enumerate(source.series)]
     selected = exp.select(*keys, _sql(f"{_step(kind, grid)} AS step", t=_time(time, kind), zone=_zone(grid.timezone)))
     selected = selected.select(
-        exp.alias_(exp.cast(value, "DOUBLE"), "value"), exp.alias_(exp.Count(this=exp.Star()), "row_count")
+        exp.alias_(exp.cast(value, "DOUBLE"), "value"),
+        exp.alias_(exp.Count(this=exp.Star()), "row_count"),
+        *_covariates([*source.past, *source.future], "covariate", "AVG(c)", kinds),
     )
     groups = [exp.Literal.number(i + 1) for i in range(len(keys) + 1)]
     return selected.from_(SOURCE).where(*_bounds(source, kind, grid)).group_by(*groups)
+
+
+def static_query(source: SourceSettings, names: Sequence[str], kinds: Mapping[str, Kind]) -> exp.Select:
+    """One row for each series.
+
+    Columns: `key_0`, ..., the static columns as `static_0`, ..., and how many values each has: `distinct_0`, ...
+    """
+    keys = [exp.alias_(column(name), f"key_{i}") for i, name in enumerate(source.series)]
+    counts = [exp.alias_(_sql("COUNT(DISTINCT c)", c=column(name)), f"distinct_{i}") for i, name in enumerate(names)]
+    selected = exp.select(*keys, *_covariates(names, "static", "MAX(c)", kinds), *counts).from_(SOURCE)
+    return selected.group_by(*[exp.Literal.number(i + 1) for i in range(len(keys))])
+
+
+def _covariates(names: Sequence[str], prefix: str, numbers: str, kinds: Mapping[str, Kind]) -> list[exp.Expr]:
+    """Columns under numbered names, one value a group: of text the last in the order of the alphabet."""
+    found = []
+    for i, name in enumerate(names):
+        text = kinds[name] == "text"
+        value = exp.cast(column(name), "TEXT") if text else _number(name, kinds)
+        found.append(exp.alias_(_sql("MAX(c)" if text else numbers, c=value), f"{prefix}_{i}"))
+    return found
+
+
+def _number(name: str, kinds: Mapping[str, Kind]) -> exp.Expression:
+    """A column of numbers or truth values as float64; GoogleSQL casts truth values to whole numbers only."""
+    found: exp.Expression = column(name)
+    return exp.cast(exp.cast(found, "BIGINT") if kinds.get(name) == "boolean" else found, "DOUBLE")
 
 
 def steps_are_local(kind: Kind, grid: Grid) -> bool:
