@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gatecast.config import ForecastSettings
 from gatecast.data.dates import Grid, Steps
-from gatecast.data.encoding import Encoder, gaps_ahead
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Indices, Panel, Values
 from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable, timestamps
 from gatecast.data.windows import Windows
@@ -145,7 +145,7 @@ def forecast(
 def _refuse_gaps(panel: Panel, encoder: Encoder, until: Steps) -> None:
     """Refuse to forecast where known-future values are missing between the end of a series and a step."""
     names = [column.name for column in encoder.columns if column.role == "future"]
-    gaps = [(name, *gap) for name in names for gap in zip(*gaps_ahead(panel, name, until), strict=True)]
+    gaps = [(name, *gap) for name in names for gap in zip(*panel.gaps_ahead(name, until), strict=True)]
     if gaps:
         where = some(f"{name} of {panel.names[series]} at {panel.grid.label(step)}" for name, series, step in gaps)
         raise DataError(

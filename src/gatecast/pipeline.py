@@ -18,6 +18,7 @@ import torch
 from gatecast.config import Config, merged
 from gatecast.data.audit import Audit
 from gatecast.data.audit import audit as look_over
+from gatecast.data.covariates import unknown
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Indices, Panel
 from gatecast.data.table import SEASONAL
@@ -78,7 +79,11 @@ def newest(model: Model, verb: str = "", listener: Listener = SILENT, *, context
     errand, since = Errand(verb, model.run_id, listener), None
     if context:
         since = model.grid.label(int(model.final.seen.min()) - model.final.network.shape.context + 1)
-    return read_rows(model.config, model.config.source.url, errand, since).panel
+    panel = read_rows(model.config, model.config.source.url, errand, since).panel
+    if panel.covariates is not None:
+        for told in unknown(model.final.encoder.columns, panel.covariates):
+            listener.note(f"{told}: forecast as the average of all")
+    return panel
 
 
 def fit(

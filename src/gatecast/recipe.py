@@ -80,6 +80,7 @@ def shape(config: Config, encoder: Encoder) -> Shape:
         dropout=model.dropout,
         skip=model.recipe == "segment",
         embeddings=encoder.embeddings,
+        known=encoder.known,
     )
 
 

@@ -33,6 +33,7 @@ class Covariates:
 
     Attributes:
         varying: names of the past and future columns, K of them.
+        past: those known up to the cutoff only.
         values: (M, K), NaN where missing; a category is its number in `categories`.
         offsets: `values[offsets[i]:offsets[i + 1]]` is series i from its first target on.
         fixed: names of the static columns, L of them.
@@ -41,6 +42,7 @@ class Covariates:
     """
 
     varying: tuple[str, ...]
+    past: tuple[str, ...]
     values: Values
     offsets: Indices
     fixed: tuple[str, ...]

@@ -38,7 +38,7 @@ class Encoder:
         """What the settings ask for, read off the rows up to a step of each series."""
         source, found = config.source, panel.covariates
         cycles = meaningful(panel.grid, int(np.median(until - panel.starts + 1)))
-        names = {"static": source.static, "past": source.past, "future": source.future}
+        names = {"static": source.static, "future": source.future, "past": source.past}
         columns = []
         if found is not None:
             rows = _until(found, panel.starts, until)
@@ -64,6 +64,13 @@ class Encoder:
         """F, numbers for each step."""
         holidays = HOLIDAY_FEATURES if self.place or self.places else 0
         return 2 * len(self.cycles) + holidays + sum(column.width for column in self.varying)
+
+    @property
+    def known(self) -> tuple[int, int]:
+        """Which features, from and up to, tell more of the horizon than the calendar; past ones come after them."""
+        first = 2 * len(self.cycles)
+        past = sum(column.width for column in self.columns if column.role == "past")
+        return first, self.features - past
 
     @property
     def embeddings(self) -> int:
@@ -125,15 +132,3 @@ def _until(covariates: Covariates, starts: Steps, until: Steps) -> npt.NDArray[n
     steps = np.arange(len(covariates.values)) - np.repeat(covariates.offsets[:-1], lengths)
     found: npt.NDArray[np.bool_] = steps <= np.repeat(until - starts, lengths)
     return found
-
-
-def gaps_ahead(panel: Panel, name: str, until: Steps) -> tuple[list[int], list[int]]:
-    """Series and steps, from the end of each series up to a step, at which a known-future column has no value."""
-    found = panel.covariates
-    assert found is not None
-    ahead = panel.lasts[:, None] + 1 + np.arange(max(int((until - panel.lasts).max()), 0))
-    position = found.offsets[:-1, None] + ahead - panel.starts[:, None]
-    inside = position < found.offsets[1:, None]
-    values = found.column(name)[np.minimum(position, len(found.values) - 1)]
-    series, at = np.nonzero((ahead <= until[:, None]) & ~(inside & ~np.isnan(values)))
-    return series.tolist(), ahead[series, at].tolist()

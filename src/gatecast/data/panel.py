@@ -106,6 +106,17 @@ class Panel:
         values, starts = self.values[positions], self.starts[indices]
         return replace(self, keys=keys, values=values, offsets=offsets, starts=starts, covariates=covariates)
 
+    def gaps_ahead(self, name: str, until: Steps) -> tuple[list[int], list[int]]:
+        """Series and steps, from the end of each series up to a step, at which a covariate has no value."""
+        found = self.covariates
+        assert found is not None
+        ahead = self.lasts[:, None] + 1 + np.arange(max(int((until - self.lasts).max()), 0))
+        position = found.offsets[:-1, None] + ahead - self.starts[:, None]
+        inside = position < found.offsets[1:, None]
+        values = found.column(name)[np.minimum(position, len(found.values) - 1)]
+        series, at = np.nonzero((ahead <= until[:, None]) & ~(inside & ~np.isnan(values)))
+        return series.tolist(), ahead[series, at].tolist()
+
     @classmethod
     def from_batches(
         cls,
@@ -160,7 +171,8 @@ def _gathered(panel: Panel, rows: "_Rows", gathering: Gathering, beside: Beside)
         statics[series[code]] = gathering.read(batch, "static", beside.fixed)
     values, offsets = gathering.assemble(series, panel.starts, panel.lasts)
     categories = {name: tuple(known) for name, known in gathering.categories.items()}
-    return Covariates(gathering.names, values, offsets, tuple(beside.fixed), statics[:-1], categories)
+    past = tuple(name for name in gathering.names if name not in beside.future)
+    return Covariates(gathering.names, past, values, offsets, tuple(beside.fixed), statics[:-1], categories)
 
 
 def name_of(key: Sequence[object]) -> str:

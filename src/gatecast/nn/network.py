@@ -33,6 +33,7 @@ class Shape:
     dropout: float
     skip: bool  # a linear path from context to horizon
     embeddings: int = 0  # rows of the table of what is static
+    known: tuple[int, int] = (0, 0)  # features that tell more of the horizon than the calendar: from, up to
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
