@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import narwhals as nw
+import pyarrow as pa
 
 from gatecast.config import Config
 from gatecast.data import spacing
@@ -13,7 +14,18 @@ from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Panel
 from gatecast.errors import DataError, UsageError, some
 from gatecast.store import Errand, Kind, Store, open_store
-from gatecast.store.query import any_query, series_query, spacing_query, steps_are_local, unreadable_query
+from gatecast.store.query import (
+    UNITS,
+    any_query,
+    series_query,
+    size_query,
+    spacing_query,
+    steps_are_local,
+    unreadable_query,
+)
+
+YEAR_5138 = 100_000_000_000
+"""In seconds since 1970. A greater number counts a finer unit, in which it lies after March 1973."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,8 @@ def read_rows(config: Config, source: object, errand: Errand | None = None, sinc
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with _store(source, errand) as store:
         kind = _time_kind(config, store.columns(config.source))
+        if kind == "number":
+            config, kind = _with_unit(config, store, errand), "instant"
         _refuse_unreadable(config, store, kind)
         frequency, agreement = _frequency(config, store, kind)
         grid = Grid(frequency, config.grid.timezone)
@@ -118,12 +132,27 @@ def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
     if source.target and config.grid.aggregate != "count" and columns[source.target] not in ("number", "boolean"):
         raise DataError(f"column {source.target!r} holds no numbers ({columns[source.target]}): cast it in --sql")
     kind = columns[source.time]
-    if kind not in ("instant", "local", "date", "text"):
-        raise DataError(
-            f"column {source.time!r} holds no timestamps ({kind}): "
-            f"convert it in --sql, as with to_timestamp({source.time})"
-        )
+    if kind not in ("instant", "local", "date", "text", "number"):
+        raise DataError(f"column {source.time!r} holds no timestamps ({kind}): convert it in --sql")
+    if source.time_unit and kind != "number":
+        raise UsageError(f"--time-unit is for whole numbers; column {source.time!r} holds {kind}")
     return kind
+
+
+def _with_unit(config: Config, store: Store, errand: Errand | None) -> Config:
+    """The settings with the unit of a time column of whole numbers: the one that puts them after 1973."""
+    if config.source.time_unit:
+        return config
+    sizes = store.read(config.source, size_query(config.source)).read_all().column("size")
+    if not pa.types.is_integer(sizes.type):
+        raise DataError(
+            f"column {config.source.time!r} holds no timestamps (numbers that are not whole): convert it in --sql"
+        )
+    size = sizes[0].as_py()
+    unit = next((unit for unit, per in UNITS.items() if (size or 0) < per * YEAR_5138), "ns")
+    if errand:
+        errand.observer.note(f"{config.source.time!r} holds whole numbers: taken as {unit} since 1970 (--time-unit)")
+    return config.having("source", time_unit=unit)
 
 
 def _refuse_unreadable(config: Config, store: Store, kind: Kind) -> None:
