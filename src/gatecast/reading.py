@@ -24,8 +24,8 @@ from gatecast.store.query import (
     unreadable_query,
 )
 
-YEAR_5138 = 100_000_000_000
-"""In seconds since 1970. A greater number counts a finer unit, in which it lies after March 1973."""
+YEAR_1973 = 100_000_000
+"""In seconds since 1970. A thousand times that, the year 5138 if it were seconds, is 1973 in milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,13 @@ def _with_unit(config: Config, store: Store, errand: Errand | None) -> Config:
     if config.source.time_unit:
         return config
     sizes = store.read(config.source, size_query(config.source)).read_all().column("size")
-    if not pa.types.is_integer(sizes.type):
-        raise DataError(
-            f"column {config.source.time!r} holds no timestamps (numbers that are not whole): convert it in --sql"
-        )
     size = sizes[0].as_py()
-    unit = next((unit for unit, per in UNITS.items() if (size or 0) < per * YEAR_5138), "ns")
+    if not pa.types.is_integer(sizes.type) or (size is not None and size < YEAR_1973):
+        raise DataError(
+            f"column {config.source.time!r} holds no timestamps (numbers up to {size}): "
+            "convert it in --sql, or give --time-unit if it counts since 1970"
+        )
+    unit = next((unit for unit, per in UNITS.items() if (size or 0) < per * YEAR_1973 * 1000), "ns")
     if errand:
         errand.observer.note(f"{config.source.time!r} holds whole numbers: taken as {unit} since 1970 (--time-unit)")
     return config.having("source", time_unit=unit)
