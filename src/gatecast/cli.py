@@ -185,7 +185,7 @@ def forecast(
     rows = pipeline.newest(model, "forecast", teller, context=at is None and as_of is None)
     table = model.forecast(rows, horizon=horizon, at=dates, as_of=as_of, series=series or ())
     if to:
-        table.write(to, into, Errand("forecast", model.run_id, teller))
+        table.write(to, into, Errand("forecast", model.run_id, teller, model.config.source))
         console.say(f"wrote {len(table):,} rows to {' '.join(filter(None, [to, into]))}")
     else:
         console.show_rows(table.to_arrow(), form)

@@ -80,6 +80,9 @@ class SourceSettings(Settings):
     table: str | None = Field(None, description="table or view to read (schema.table too)")
     sql: str | None = Field(None, description="query to read instead of a table")
     time: str = Field("", description="timestamp column")
+    time_unit: Literal["s", "ms", "us", "ns"] | None = Field(
+        None, description="unit of a timestamp column of whole numbers since 1970; default: by their size"
+    )
     target: str = Field("", description="column to forecast; may be left out with --aggregate count")
     series: Names = Field((), description="column that names a series; repeat for several")
     static: Names = Field((), description="column with one value a series: a number or a category; repeat for several")

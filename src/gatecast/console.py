@@ -46,11 +46,12 @@ class Teller:
         say(text)
 
     def agree(self, question: str) -> bool:
-        """See `store.Observer`. Only a person at a terminal is asked."""
+        """See `store.Observer`. Only a person at a terminal is asked, and only once."""
         self.stop()
-        if self.yes or not (sys.stdin.isatty() and err.is_terminal):
-            return True
-        return err.input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        if not self.yes and sys.stdin.isatty() and err.is_terminal:
+            self.yes = err.input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+            return self.yes
+        return True
 
     def rows(self, done: int, total: int) -> None:
         """See `store.Observer`."""

@@ -16,7 +16,19 @@ from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Beside, Panel
 from gatecast.errors import DataError, UsageError, some
 from gatecast.store import Errand, Kind, Store, open_store
-from gatecast.store.query import any_query, series_query, spacing_query, static_query, steps_are_local, unreadable_query
+from gatecast.store.query import (
+    UNITS,
+    any_query,
+    series_query,
+    size_query,
+    spacing_query,
+    static_query,
+    steps_are_local,
+    unreadable_query,
+)
+
+YEAR_1973 = 100_000_000
+"""In seconds since 1970. A thousand times that, the year 5138 if it were seconds, is 1973 in milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,8 @@ def read_rows(config: Config, source: object, errand: Errand | None = None, sinc
     with _store(source, errand) as store:
         kinds = store.columns(config.source)
         kind = _time_kind(config, kinds)
+        if kind == "number":
+            config, kind = _with_unit(config, store, errand), "instant"
         _refuse_unreadable(config, store, kind)
         frequency, agreement = _frequency(config, store, kind)
         grid = Grid(frequency, config.grid.timezone)
@@ -124,6 +138,8 @@ def _to_come(config: Config, store: Store, errand: Errand | None, grid: Grid) ->
     with open_store(table, errand=errand) if elsewhere else nullcontext(store) as place:
         kinds = place.columns(read.source)
         kind = _time_kind(read, kinds)
+        if kind == "number":
+            read, kind = _with_unit(read, place, errand), "instant"
         query = series_query(read.source, kind, grid, "count", kinds)
         return place.read(read.source, query).read_all().to_batches(), steps_are_local(kind, grid)
 
@@ -167,12 +183,28 @@ def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
     if odd:
         raise DataError(f"a covariate is a number, a truth value or a text, not {some(odd)}: cast it in --sql")
     kind = columns[source.time]
-    if kind not in ("instant", "local", "date", "text"):
-        raise DataError(
-            f"column {source.time!r} holds no timestamps ({kind}): "
-            f"convert it in --sql, as with to_timestamp({source.time})"
-        )
+    if kind not in ("instant", "local", "date", "text", "number"):
+        raise DataError(f"column {source.time!r} holds no timestamps ({kind}): convert it in --sql")
+    if source.time_unit and kind != "number":
+        raise UsageError(f"--time-unit is for whole numbers; column {source.time!r} holds {kind}")
     return kind
+
+
+def _with_unit(config: Config, store: Store, errand: Errand | None) -> Config:
+    """The settings with the unit of a time column of whole numbers: the one that puts them after 1973."""
+    if config.source.time_unit:
+        return config
+    sizes = store.read(config.source, size_query(config.source)).read_all().column("size")
+    size = sizes[0].as_py()
+    if not pa.types.is_integer(sizes.type) or (size is not None and size < YEAR_1973):
+        raise DataError(
+            f"column {config.source.time!r} holds no timestamps (numbers up to {size}): "
+            "convert it in --sql, or give --time-unit if it counts since 1970"
+        )
+    unit = next((unit for unit, per in UNITS.items() if (size or 0) < per * YEAR_1973 * 1000), "ns")
+    if errand:
+        errand.observer.note(f"{config.source.time!r} holds whole numbers: taken as {unit} since 1970 (--time-unit)")
+    return config.having("source", time_unit=unit)
 
 
 def _refuse_unreadable(config: Config, store: Store, kind: Kind) -> None:

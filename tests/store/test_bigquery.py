@@ -219,7 +219,7 @@ def test_a_query_that_costs_more_than_allowed_is_not_run(rows):
 
 def test_who_says_no_pays_nothing(rows):
     store, wire = on_wire(rows, costing(10**9), observer=Person(answer=False))
-    with pytest.raises(StoreError, match="nothing was read"):
+    with pytest.raises(StoreError, match="it was not run"):
         read(store)
     assert all(job.get("dryRun") for job in wire.jobs)
 

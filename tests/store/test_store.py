@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
 
-from gatecast.config import SourceSettings
+from gatecast.config import Config, SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.errors import StoreError, UsageError
-from gatecast.store import open_store
+from gatecast.reading import read_rows
+from gatecast.store import Errand, Unobserved, open_store
 from gatecast.store.duckdb import DuckDBStore
 from gatecast.store.query import AGGREGATES, relation, series_query, spacing_query, steps_are_local, unreadable_query
 
@@ -185,6 +186,37 @@ def by_query_of_one(store, source, kind, aggregate):
     """{step: (value, rows)} of a single series of days."""
     rows = store.read(source, series_query(source, kind, Grid(Frequency.parse("D")), aggregate)).read_all()
     return {row["step"]: (row["value"], row["row_count"]) for row in rows.to_pylist()}
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_of_whole_numbers_are_instants(put, unit):
+    rows = sample("instant", "1969-12-20", "2024-02-28")
+    numbers = rows.column("at").cast(pa.timestamp("ns", "UTC")).cast(pa.timestamp(unit, "UTC")).cast(pa.int64())
+    store, source = put(rows.set_column(0, "at", numbers), series=("shop", "item"), time_unit=unit)
+    assert store.columns(source)["at"] == "number"
+    for freq in ("30min", "D"):
+        grid = Grid(Frequency.parse(freq), NEW_YORK)
+        wanted = by_pandas(rows, grid_dates(rows, "instant", freq, grid), "last")
+        assert_same(by_query(store, source, "instant", grid, "last"), wanted)
+
+
+@pytest.mark.parametrize(("unit", "per"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_the_unit_of_whole_numbers_is_seen_by_their_size_and_bounds_are_whole_numbers_too(put, unit, per):
+    began = 1_709_251_200  # 1 March 2024
+    rows = pa.table({"at": [(began + 3600 * hour) * per for hour in range(48)], "y": [float(i) for i in range(48)]})
+    store, source = put(rows, since="2024-03-01 00:00:00.5", until="2024-03-02T01:00+01:00")
+    settings = source.model_dump(exclude={"url"}, exclude_none=True) | {"freq": "h"}
+    notes = []
+    observer = Unobserved()
+    observer.note = notes.append
+    place = "" if not store.url else store.url.removeprefix("duckdb:")
+    read = read_rows(Config.from_options(place, settings), place or rows, Errand(observer=observer))
+    assert f"'at' holds whole numbers: taken as {unit} since 1970 (--time-unit)" in notes
+    assert read.config.source.time_unit == unit
+    assert f">= {began * per + (1 if per == 1 else per // 2)}" in read.sql
+    assert read.panel.values.tolist() == [float(i) for i in range(1, 24)]
+    assert read.panel.kind == "instant"
+    assert read.panel.grid.label(int(read.panel.starts[0])) == "2024-03-01 01:00"
 
 
 def test_the_last_of_texts_is_the_latest_not_the_greatest_text(put):

@@ -181,12 +181,12 @@ def name_of(key: Sequence[object]) -> str:
 
 
 class _Rows:
-    """Rows on their way into a panel: twelve bytes each."""
+    """Rows on their way into a panel: twelve bytes each at most, eight up to 65,535 series and steps."""
 
     def __init__(self, parts: int) -> None:
         self.parts = parts
         self.codes: dict[tuple[object, ...], int] = {}
-        self.chunks: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Values]] = []
+        self.chunks: list[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer], Values]] = []
         self.base: int | None = None
         self.reading = Reading()
 
@@ -220,7 +220,7 @@ class _Rows:
         relative = steps - (self.base or 0)
         if relative.size and max(relative.max(), -relative.min()) > np.iinfo(np.int32).max:
             raise DataError("the timestamps span more than two thousand million steps: is the frequency right?")
-        chunk = (codes[used], relative.astype(np.int32), narrow)
+        chunk = (_narrowed(codes[used]), _narrowed(relative), narrow)
         if skipped is not None and skipped.any():
             # Put first, so that a row at a time that clocks show comes last and is the last one.
             self.chunks.insert(0, (chunk[0][skipped], chunk[1][skipped], narrow[skipped]))
@@ -338,6 +338,12 @@ def _placed(steps: Steps, grid: Grid) -> tuple[Steps, npt.NDArray[np.bool_]]:
     wall = (distinct * grid.frequency.multiple + grid.frequency.phase).astype("datetime64[s]")
     placed = grid.from_wall(wall)
     return placed[inverse], (grid.wall(placed) != wall)[inverse]
+
+
+def _narrowed(numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """Whole numbers in the smallest type that holds them."""
+    ends = [np.min_scalar_type(end) for end in (numbers.min(initial=0), numbers.max(initial=0))]
+    return numbers.astype(np.promote_types(*ends))
 
 
 def _is_nan(part: object) -> bool:

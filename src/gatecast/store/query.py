@@ -9,6 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
 import sqlglot
 from sqlglot import TokenType, exp
 
@@ -19,6 +20,9 @@ from gatecast.store import Kind
 Dialect = Literal["duckdb", "bigquery"]
 SOURCE = "gatecast_source"
 """The name under which queries here see the user's table or query."""
+
+UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+"""How many of each unit of time make a second."""
 
 AGGREGATES: dict[Aggregate, str] = {
     "sum": "SUM(y)",
@@ -46,10 +50,10 @@ def series_query(
     Args:
         kinds: what the target and the covariates hold; a target is taken to hold numbers.
     """
-    time, target = column(source.time), _number(source.target, kinds) if source.target else exp.null()
-    value = _sql(AGGREGATES[aggregate], t=_time(time, kind), y=target)
+    time, target = _time(source, kind), _number(source.target, kinds) if source.target else exp.null()
+    value = _sql(AGGREGATES[aggregate], t=time, y=target)
     keys = [exp.alias_(column(name), f"key_{i}") for i, name in enumerate(source.series)]
-    selected = exp.select(*keys, _sql(f"{_step(kind, grid)} AS step", t=_time(time, kind), zone=_zone(grid.timezone)))
+    selected = exp.select(*keys, _sql(f"{_step(kind, grid)} AS step", t=time, zone=_zone(grid.timezone)))
     selected = selected.select(
         exp.alias_(exp.cast(value, "DOUBLE"), "value"),
         exp.alias_(exp.Count(this=exp.Star()), "row_count"),
@@ -102,7 +106,7 @@ def spacing_query(source: SourceSettings, kind: Kind, timezone: str | None) -> e
     since 1970), and over the rows that end such a gap: `midnight`, `first_day`,
     `last_day`, `weekday` (each true if it holds for all of them).
     """
-    wall = _sql(_wall(kind), t=_time(column(source.time), kind), zone=_zone(timezone))
+    wall = _sql(_wall(kind), t=_time(source, kind), zone=_zone(timezone))
     keys: list[exp.Expression] = [column(name) for name in source.series]
     times = exp.select(exp.alias_(wall, "t"), *[exp.alias_(key, f"key_{i}") for i, key in enumerate(keys)])
     times = times.from_(SOURCE).where(*_bounds(source, kind, Grid(Frequency("day", 1), timezone)))
@@ -132,6 +136,11 @@ def any_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.S
     """One row, if there is one."""
     query = exp.select("1").from_(SOURCE).limit(1)
     return query if kind == "text" else query.where(*_bounds(source, kind, Grid(Frequency("day", 1), timezone)))
+
+
+def size_query(source: SourceSettings) -> exp.Select:
+    """The greatest number in the time column, whatever its sign (column `size`)."""
+    return exp.select(_sql("MAX(ABS(t)) AS size", t=column(source.time))).from_(SOURCE)
 
 
 def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
@@ -212,8 +221,13 @@ def _sql(template: str, **names: exp.Expression) -> exp.Expression:
     )
 
 
-def _time(time: exp.Column, kind: Kind) -> exp.Expression:
+def _time(source: SourceSettings, kind: Kind) -> exp.Expression:
     """The time column as a timestamp; text that is none becomes NULL."""
+    time = column(source.time)
+    if source.time_unit:
+        factor = UNITS["us"] // UNITS[source.time_unit]
+        scaled = f"CAST(t AS INT64) * {factor}" if factor else "DIV(CAST(t AS INT64), 1000)"
+        return _sql(f"TIMESTAMP_MICROS({scaled})", t=time)
     return _sql("SAFE_CAST(t AS DATETIME)", t=time) if kind == "text" else time
 
 
@@ -253,14 +267,17 @@ def _floor(number: str, divisor: int) -> str:
 
 def _bounds(source: SourceSettings, kind: Kind, grid: Grid) -> list[exp.Expression]:
     """`since` and `until` as filters on the time column itself, so that partitions are pruned."""
-    time = _time(column(source.time), kind)
+    time = column(source.time) if source.time_unit else _time(source, kind)
     ends: list[tuple[type[exp.Expression], str | None]] = [(exp.GTE, source.since), (exp.LT, source.until)]
-    return [compare(this=time.copy(), expression=_moment(text, kind, grid)) for compare, text in ends if text]
+    return [compare(this=time.copy(), expression=_moment(source, text, kind, grid)) for compare, text in ends if text]
 
 
-def _moment(text: str, kind: Kind, grid: Grid) -> exp.Expression:
+def _moment(source: SourceSettings, text: str, kind: Kind, grid: Grid) -> exp.Expression:
     """A date of the user as a literal of the time column's own type."""
     when = grid.moment(text, instant=kind == "instant")
+    if source.time_unit:  # the first number not before it
+        number = -(-int(when.astype(np.int64)) * UNITS[source.time_unit] // UNITS["us"])
+        return exp.Literal.number(number)
     if kind == "date":  # the first day not before it
         day = when.astype("datetime64[D]")
         return exp.cast(exp.Literal.string(str(day + int(day < when))), "DATE")

@@ -18,7 +18,7 @@ from gatecast.store.bigquery import merge
 from gatecast.store.bigquery.columns import kinds
 from gatecast.store.bigquery.connect import connect
 from gatecast.store.bigquery.errors import reason, sentence, translated
-from gatecast.store.bigquery.jobs import RETRY, Jobs
+from gatecast.store.bigquery.jobs import RETRY, Jobs, size
 from gatecast.store.bigquery.streams import NoStreams, by_pages, by_streams
 from gatecast.store.query import pinned, relation, render, user_sql
 
@@ -101,6 +101,8 @@ class BigQueryStore:
             raise UsageError(f"say which table of {self.url} to write: --into NAME")
         with self._translated():
             merge.write(self.jobs, self._full(table), rows, key)
+        if self.jobs.billed:
+            self.errand.observer.note(f"writing was billed {size(self.jobs.billed)}")
 
     def view(self, name: str, query: exp.Select) -> None:
         """See `Store.view`."""
@@ -108,7 +110,7 @@ class BigQueryStore:
         with self._translated():
             for table in statement.expression.find_all(exp.Table):
                 table.replace(self._full(_plain(table)))
-            merge.execute(self.jobs, statement.sql("bigquery"))
+            self.jobs.run(statement.sql("bigquery"), self.errand.source)
 
     def close(self) -> None:
         """See `Store.close`."""
