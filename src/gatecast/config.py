@@ -102,6 +102,7 @@ class GridSettings(Settings):
     freq: str | None = Field(None, description="15min, h, D, B, W-MON, MS, QE, YS, HOURLY, ...; default: inferred")
     timezone: str | None = Field(None, description="zone of the grid, as America/New_York; naive times are local to it")
     aggregate: Aggregate = Field("mean", description="how several rows of one series and step become one value")
+    holidays: str | None = Field(None, description="country, part of one or exchange, as DE, US-NY or XNYS")
 
 
 class ForecastSettings(Settings):

@@ -1,0 +1,184 @@
+"""What is known beside the target: rows of it gathered beside the panel, and the numbers a network reads.
+
+Three roles: static (one value a series), past (known up to the cutoff), future (known for the
+horizon too). Numbers are standardised on training rows; a category is one of those met in training
+or none of them.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gatecast.errors import DataError, some
+
+Values = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+Role = Literal["static", "past", "future", "series"]
+
+MOST = 64
+"""Categories of a past or future column that a network tells apart, the most frequent ones."""
+FARTHEST = 100_000
+"""Steps past the end of a series from which on known-future values are taken to be a mistake."""
+
+
+@dataclass(frozen=True, eq=False)
+class Covariates:
+    """Columns beside the target; a row for each step of each series, and one for each series.
+
+    Attributes:
+        varying: names of the past and future columns, K of them.
+        values: (M, K), NaN where missing; a category is its number in `categories`.
+        offsets: `values[offsets[i]:offsets[i + 1]]` is series i from its first target on.
+        fixed: names of the static columns, L of them.
+        statics: (S, L), as `values`.
+        categories: the categories of each column that holds text.
+    """
+
+    varying: tuple[str, ...]
+    values: Values
+    offsets: Indices
+    fixed: tuple[str, ...]
+    statics: Values
+    categories: Mapping[str, tuple[str, ...]]
+
+    def take(self, indices: Indices) -> Self:
+        """Those of some of the series, in the order given."""
+        rows = [np.arange(*self.offsets[index : index + 2]) for index in indices.tolist()]
+        offsets = np.concatenate([[0], np.cumsum([len(part) for part in rows], dtype=np.int64)])
+        values = self.values[np.concatenate([np.empty(0, np.int64), *rows])]
+        return replace(self, values=values, offsets=offsets, statics=self.statics[indices])
+
+    def column(self, name: str) -> Values:
+        """The values of a column, all series end to end."""
+        if name in self.varying:
+            return self.values[:, self.varying.index(name)]
+        return self.statics[:, self.fixed.index(name)]
+
+
+class Gathering:
+    """Covariates on their way into a panel: rows in any order, the first value of a step counts."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.categories: dict[str, dict[str, int]] = {}
+        self.chunks: list[tuple[npt.NDArray[np.int32], Indices, Values]] = []
+
+    def add(self, codes: npt.NDArray[np.int32], steps: Indices, columns: Sequence[pa.Array]) -> None:
+        """Take the values of some rows: the code of their series, their step, a column for each name."""
+        read = [self.numbers(name, column) for name, column in zip(self.names, columns, strict=True)]
+        self.chunks.append((codes, steps, np.stack(read, 1)))
+
+    def numbers(self, name: str, column: pa.Array) -> Values:
+        """Numbers as they are, texts as the numbers of their categories; NaN where missing."""
+        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            return np.asarray(column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False), np.float32)
+        known = self.categories.setdefault(name, {})
+        encoded = pc.dictionary_encode(column)
+        found = [known.setdefault(text, len(known)) for text in encoded.dictionary.to_pylist()]
+        indices = encoded.indices.to_numpy(zero_copy_only=False)
+        missing = np.isnan(indices)
+        return np.append(found, [np.nan])[np.where(missing, len(found), indices).astype(np.int64)].astype(np.float32)
+
+    def assemble(self, series: Indices, starts: Indices, lasts: Indices) -> tuple[Values, Indices]:
+        """Values and offsets, see `Covariates`.
+
+        Args:
+            series: index of each code in the panel, -1 where it is not in it.
+            starts: the first step of each series.
+            lasts: the last step of each series; values after it are kept.
+
+        Raises:
+            DataError: values lie absurdly far after the end of their series.
+        """
+        ends = lasts.copy()
+        for codes, steps, values in self.chunks:
+            told = (series[codes] >= 0) & ~np.isnan(values).all(1)
+            np.maximum.at(ends, series[codes[told]], steps[told])
+        far = np.flatnonzero(ends - lasts > FARTHEST)
+        if far.size:
+            raise DataError(f"known-future values more than {FARTHEST:,} steps after the last target: check the dates")
+        offsets = np.concatenate([[0], np.cumsum(ends - starts + 1, dtype=np.int64)])
+        table = np.full((int(offsets[-1]), len(self.names)), np.nan, np.float32)
+        for codes, steps, values in self.chunks:
+            index = series[codes]
+            inside = (index >= 0) & (steps >= starts[index]) & (steps <= ends[index])
+            at = offsets[index[inside]] + steps[inside] - starts[index[inside]]
+            table[at] = np.where(np.isnan(table[at]), values[inside], table[at])
+        return table, offsets
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column becomes features: a number standardised, a category as one of those known.
+
+    Attributes:
+        categories: those known, the others are none of them; None for a number.
+    """
+
+    name: str
+    role: Role
+    loc: float = 0.0
+    scale: float = 1.0
+    categories: tuple[str, ...] | None = None
+
+    @property
+    def width(self) -> int:
+        """Features of a varying column: a number and whether it is there, or a mark for each category."""
+        return 2 if self.categories is None else len(self.categories)
+
+    def read(self, covariates: Covariates) -> Values:
+        """Its values as the network counts them: standardised, or 1, 2, ... for the categories; NaN if missing.
+
+        A category that is not known is 0.
+        """
+        values = covariates.column(self.name)
+        if self.categories is None:
+            return np.asarray((values - self.loc) / self.scale, np.float32)
+        known = {text: number for number, text in enumerate(self.categories, 1)}
+        own = [known.get(text, 0) for text in covariates.categories.get(self.name, ())]
+        table = np.array([*own, np.nan], np.float32)
+        return table[np.where(np.isnan(values), len(own), values).astype(np.int64)]
+
+    @classmethod
+    def fit(cls, name: str, role: Role, covariates: Covariates, rows: npt.NDArray[np.bool_]) -> Self:
+        """Read off some rows: mean and standard deviation of a number, the most frequent categories."""
+        values = covariates.column(name)[rows]
+        values = values[~np.isnan(values)].astype(np.float64)
+        if name in covariates.categories:
+            counts = Counter(values.astype(int).tolist())
+            most = None if role == "static" else MOST
+            return cls(
+                name, role, categories=tuple(covariates.categories[name][i] for i, _ in counts.most_common(most))
+            )
+        if not values.size:
+            return cls(name, role)
+        return cls(name, role, float(values.mean()), float(values.std()) or 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> Self:
+        """From what `to_dict` gave."""
+        categories = about["categories"]
+        return cls(**dict(about) | {"categories": None if categories is None else tuple(categories)})
+
+
+def unknown(columns: Sequence[Column], covariates: Covariates) -> list[str]:
+    """A line for each column with categories that training never met."""
+    told = []
+    for column in columns:
+        if column.categories is None or column.role == "series":
+            continue
+        count = int((column.read(covariates) == 0).sum())
+        if count:
+            new = [text for text in covariates.categories[column.name] if text not in column.categories]
+            told.append(f"column {column.name!r}: {count:,} values are of no category met in training ({some(new)})")
+    return told
