@@ -48,7 +48,7 @@ def _of_gap(gap: Gap, gaps: Sequence[Gap]) -> Frequency:
     exact = sum(part["gaps"] for part in gaps if part["gap"] % seconds == 0)
     if days < 28 or (days % 7 == 0 and exact >= AGREEMENT * sum(part["gaps"] for part in gaps)):
         if days == 1 and all(gap["weekday"] for gap in gaps) and any(gap["gap"] == 3 * DAY for gap in gaps):
-            return Frequency("business day", 1)
+            return Frequency("business day", 1, days="B")
         return Frequency("day", days, first % days)
     months = round(days / _MONTH)
     end = all(gap["last_day"] for gap in gaps)
