@@ -254,9 +254,10 @@ class Grid:
 
     def _begins(self, units: Steps) -> Days:
         """The first days of months or of halves of months, of which the second begins after the 15th or on it."""
-        if self.frequency.unit == "month":
-            return units.astype("datetime64[M]").astype("datetime64[D]")
-        return (units // 2).astype("datetime64[M]").astype("datetime64[D]") + units % 2 * (14 + self.frequency.end)
+        halves = 1 if self.frequency.unit == "month" else 2
+        months: Days = (units // halves).astype("datetime64[M]").astype("datetime64[D]")
+        months += (units % halves * (14 + self.frequency.end)).astype("timedelta64[D]")
+        return months
 
     def step(self, text: str) -> int:
         """The step of a date in ISO 8601, on the wall clock of the grid's zone unless it names an offset.
@@ -328,7 +329,9 @@ class Grid:
         days = wall.astype("datetime64[D]")
         if self.frequency.unit == "half month":
             months = wall.astype("datetime64[M]")
-            return 2 * months.astype(np.int64) + ((days - months).astype(int) >= 14 + self.frequency.end)
+            late = (days - months).astype(np.int64) >= 14 + self.frequency.end
+            halves: Steps = 2 * months.astype(np.int64) + late
+            return halves
         if self.frequency.unit == "day":
             return days.astype(np.int64)
         if self.frequency.unit == "business day":
@@ -343,7 +346,8 @@ class Grid:
     def _open(self, days: Days) -> Steps:
         """Numbers of days that count; one that does not is the one before it."""
         weekdays = _weekdays(days)
-        return weekdays - np.searchsorted(self.closures, weekdays, side="right") + self.since_1970
+        numbers: Steps = weekdays - np.searchsorted(self.closures, weekdays, side="right") + self.since_1970
+        return numbers
 
     def _open_days(self, numbers: Steps) -> Days:
         """The days of such numbers."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gatecast.config import Fill
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.errors import DataError, some
 
@@ -81,6 +82,34 @@ class Panel:
         positions = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], lengths)
         keys = self.keys.take(pa.array(indices)) if self.keys.num_columns else self.keys
         return replace(self, keys=keys, values=self.values[positions], offsets=offsets, starts=self.starts[indices])
+
+    def ending_before(self, steps: int) -> tuple[str, ...]:
+        """The series that end more than some steps before the newest row, and where."""
+        stale = np.flatnonzero(self.lasts < self.lasts.max() - steps).tolist()
+        return tuple(f"{self.names[i]} ends {self.grid.label(int(self.lasts[i]))}" for i in stale)
+
+    def continued(self, common: bool, fill: Fill) -> Self:
+        """With steps without a value filled by rule, and all series ending with the newest row if that is wanted.
+
+        A step after the last value of a series lies on no line between two.
+        """
+        values, offsets = self.values, self.offsets
+        missing = np.isnan(values)
+        if fill == "interpolate" and missing.any():
+            places = np.arange(len(values))
+            values = np.where(missing, np.interp(places, places[~missing], values[~missing]), values).astype(np.float32)
+        if common:
+            lengths = self.lasts.max() - self.starts + 1
+            offsets = _offsets(lengths)
+            longer = np.full(offsets[-1], np.nan, np.float32)
+            longer[np.arange(len(values)) + np.repeat(offsets[:-1] - self.offsets[:-1], self.lengths)] = values
+            values = longer
+        if fill == "zero":
+            values = np.nan_to_num(values, nan=0.0)
+        elif fill == "forward":
+            known = np.where(np.isnan(values), 0, np.arange(len(values)))
+            values = values[np.maximum.accumulate(known)]
+        return replace(self, values=values, offsets=offsets)
 
     @classmethod
     def from_batches(

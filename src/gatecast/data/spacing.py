@@ -40,6 +40,15 @@ def infer(gaps: Sequence[Gap]) -> tuple[Frequency, float]:
     return frequency, share
 
 
+def frequencies(gaps: Sequence[Gap]) -> dict[float, Frequency]:
+    """The frequency of the series that have one of their own, by their usual gap in seconds."""
+    own: dict[float, list[Gap]] = {}
+    for gap in gaps:
+        if gap["usual"] is not None:
+            own.setdefault(gap["usual"], []).append(gap)
+    return {usual: _of_gap(max(rows, key=lambda gap: gap["gaps"]), rows) for usual, rows in sorted(own.items())}
+
+
 def _of_gap(gap: Gap, gaps: Sequence[Gap]) -> Frequency:
     seconds, earliest = int(gap["gap"]), int(gap["earliest"])
     if seconds % DAY:

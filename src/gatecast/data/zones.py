@@ -49,7 +49,8 @@ def to_utc(wall: Seconds, zone: str) -> Seconds:
         return wall
     clock, local = clock_of(zone, *_years(wall)), wall.astype(np.int64)
     offsets = np.array(clock.offsets)[np.searchsorted(clock.until, local, side="right")]
-    return (local - offsets).astype("datetime64[s]")
+    found: Seconds = (local - offsets).astype("datetime64[s]")
+    return found
 
 
 @dataclass(frozen=True)
