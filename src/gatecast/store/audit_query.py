@@ -18,7 +18,7 @@ JUMP, SHIFT, FLAT, TAIL = 15, 8, 5, 10
 _FOUND: dict[str, tuple[str, str, str, str]] = {
     "no_time": ("marks", "step IS NULL", "NULL", "row_count"),
     "shared": ("marks", "step IS NOT NULL AND row_count > 1", "step", "row_count - 1"),
-    "no_value": ("marks", "step IS NOT NULL AND value IS NULL AND infinite = 0", "step", "1"),
+    "no_value": ("marks", "step IS NOT NULL AND value IS NULL AND COALESCE(infinite, 0) = 0", "step", "1"),
     "not_a_number": ("marks", "nans > 0", "step", "nans"),
     "infinite": ("marks", "infinite > 0", "step", "infinite"),
     "skipped": ("marks", "skipped > 0", "step", "skipped"),
