@@ -1,11 +1,9 @@
 """A table made dirty on purpose, its faults planted and counted, audited in every store."""
 
 import datetime as dt
-import math
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from test_store import put  # noqa: F401 - a fixture
 
 from gatecast.config import Config
@@ -47,7 +45,10 @@ def planted():
         "rows without a time": (2, ("rows",)),
         "rows on a step that another row has": (3, (f"rows at {at(7)}", f"rows at {at(400)}")),
         "steps without a value": (9, (*(f"empty at {at(h)}" for h in range(5)),)),
-        "missing steps": (11, tuple(f"{n} from {at(h)}" for n, h in [("gaps", 50), ("gaps", 100), ("gaps", 470), ("rows", 300)])),
+        "missing steps": (
+            11,
+            tuple(f"{n} from {at(h)}" for n, h in [("gaps", 50), ("gaps", 100), ("gaps", 470), ("rows", 300)]),
+        ),
         "negative values": (len(negative), tuple(f"below at {at(hour)}" for hour in negative[:5])),
         "outliers": (1, (f"spike at {at(200)}",)),
         "level shifts": (1, (f"shift at {at(243)}",)),

@@ -162,7 +162,9 @@ def years_of(store, source, kind, grid):
 
 def by_query(store, source, kind, grid, aggregate):
     """What `series_query` gives, with dates for steps."""
-    rows = store.read(source, series_query(source, kind, grid, aggregate, years_of(store, source, kind, grid))).read_all()
+    rows = store.read(
+        source, series_query(source, kind, grid, aggregate, years_of(store, source, kind, grid))
+    ).read_all()
     step = rows.column("step").fill_null(0).to_numpy()
     label = grid.instants(step) if grid.frequency.elapsed else grid.wall(step)
     frame = rows.rename_columns(["shop", "item", "step", "value", "row_count"]).to_pandas()

@@ -54,9 +54,9 @@ _FOUND: dict[str, tuple[str, str, str, str]] = {
 _MARKS = """
 SELECT *, AVG(IF(value = 0 AND low = 0, NULL, ABS(value - low))) OVER ({of}) AS usual
 FROM (
-  SELECT *, LAG(step) OVER at AS before, LAG(value) OVER at AS low, LEAD(value) OVER at AS next
+  SELECT *, LAG(step) OVER line AS before, LAG(value) OVER line AS low, LEAD(value) OVER line AS next
   FROM (SELECT * EXCEPT (value), IF(step IS NULL OR IS_NAN(value) OR IS_INF(value), NULL, value) AS value FROM steps)
-  WINDOW at AS (PARTITION BY {keys}value IS NULL ORDER BY step)
+  WINDOW line AS (PARTITION BY {keys}value IS NULL ORDER BY step)
 )
 """
 _SERIES = """
@@ -75,14 +75,14 @@ SELECT *, LAG(shifted) OVER ({of} ORDER BY block) AS was_shifted
 FROM (
   SELECT *, LEAST(ABS(after - before), ABS(later - earlier)) > {shift} * AVG(ABS(mean - before)) OVER ({of}) AS shifted
   FROM (
-    SELECT *, LAG(mean) OVER at AS before, LEAD(mean) OVER at AS after, LAG(mean, 2) OVER at AS earlier,
-      LEAD(mean, 2) OVER at AS later, LEAD(jump) OVER at AS next_jump, LEAD(place) OVER at AS next_place
+    SELECT *, LAG(mean) OVER line AS before, LEAD(mean) OVER line AS after, LAG(mean, 2) OVER line AS earlier,
+      LEAD(mean, 2) OVER line AS later, LEAD(jump) OVER line AS next_jump, LEAD(place) OVER line AS next_place
     FROM (
       SELECT {keys}CAST(FLOOR(step / {block}) AS INT64) AS block, AVG(value) AS mean, MAX(ABS(value - low)) AS jump,
         MAX_BY(step, ABS(value - low)) AS place
       FROM marks WHERE value IS NOT NULL GROUP BY {keys}block
     )
-    WINDOW at AS ({of} ORDER BY block)
+    WINDOW line AS ({of} ORDER BY block)
   )
 )
 """
