@@ -90,7 +90,13 @@ def _config(source: str, options: dict[str, Any]) -> Config:
 
 @app.command()
 @settings("source", "grid", "forecast")
-def audit(source: Source, form: ShortForm = "table", yes: Yes = False, **options: Any) -> None:
+def audit(
+    source: Source,
+    strict: Annotated[bool, typer.Option("--strict", help="exit with 1 if something needs a decision")] = False,
+    form: ShortForm = "table",
+    yes: Yes = False,
+    **options: Any,
+) -> None:
     """Say what is in the rows, what is wrong with them, and what fit would do about it."""
     from gatecast import console, pipeline
 
@@ -99,6 +105,8 @@ def audit(source: Source, form: ShortForm = "table", yes: Yes = False, **options
         console.show_json(found.to_dict())
     else:
         console.show_audit(found)
+    if strict and found.undecided:
+        raise GatecastError(f"this needs a decision: {', '.join(found.undecided)}")
 
 
 @app.command()
@@ -182,7 +190,7 @@ def forecast(
     model = pipeline.load(run)
     dates = None if at is None else [date for given in at for date in _dates(given)]
     teller = console.Teller(yes)
-    rows = pipeline.newest(model, "forecast", teller, context=at is None and as_of is None)
+    rows = pipeline.newest(model, "forecast", teller, context=at is None and as_of is None, as_of=as_of)
     table = model.forecast(rows, horizon=horizon, at=dates, as_of=as_of, series=series or ())
     if to:
         table.write(to, into, Errand("forecast", model.run_id, teller, model.config.source))

@@ -25,6 +25,7 @@ from pydantic import (
 from gatecast.errors import UsageError
 
 Aggregate = Literal["sum", "mean", "last", "count", "min", "max"]
+Fill = Literal["zero", "missing", "forward", "interpolate"]
 Metric = Literal["mase", "wape", "mae", "rmse", "smape", "mape", "quantile"]
 Scaling = Literal["minmax", "standard", "robust", "window"]
 
@@ -83,7 +84,7 @@ class SourceSettings(Settings):
     time_unit: Literal["s", "ms", "us", "ns"] | None = Field(
         None, description="unit of a timestamp column of whole numbers since 1970; default: by their size"
     )
-    target: str = Field("", description="column to forecast; may be left out with --aggregate count")
+    target: str = Field("", description="column to forecast; left out: rows are counted")
     series: Names = Field((), description="column that names a series; repeat for several")
     static: Names = Field((), description="column with one value a series: a number or a category; repeat for several")
     past: Names = Field((), description="column known up to the last row, as the weather; repeat for several")
@@ -115,10 +116,23 @@ class SourceSettings(Settings):
 class GridSettings(Settings):
     """The regular timestamps every series is brought to."""
 
-    freq: str | None = Field(None, description="15min, h, D, B, W-MON, MS, QE, YS, HOURLY, ...; default: inferred")
+    freq: str | None = Field(None, description="15min, h, D, B, C, W-MON, MS, QE, YS, HOURLY, ...; default: inferred")
     timezone: str | None = Field(None, description="zone of the grid, as America/New_York; naive times are local to it")
-    aggregate: Aggregate = Field("mean", description="how several rows of one series and step become one value")
+    aggregate: Aggregate | None = Field(
+        None, description="how rows of one series and step become one value; default: mean, or count without a target"
+    )
+    fill: Fill | None = Field(None, description="a step without rows; default: zero for counts and sums, else missing")
+    align: Literal["last", "common"] | None = Field(
+        None, description="series end at their last row, or all at the newest; default: common for counts, else last"
+    )
     holidays: str | None = Field(None, description="country, part of one or exchange, as DE, US-NY or XNYS")
+
+    def resolved(self, target: str) -> Self:
+        """With the rules where nothing was said."""
+        aggregate = self.aggregate or ("mean" if target else "count")
+        fill = self.fill or ("zero" if aggregate in ("count", "sum") else "missing")
+        align = self.align or ("common" if aggregate == "count" else "last")
+        return self.model_copy(update={"aggregate": aggregate, "fill": fill, "align": align})
 
 
 class ForecastSettings(Settings):

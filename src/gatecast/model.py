@@ -155,6 +155,7 @@ class Model:
             "run_id": self.run_id,
             "frequency": str(self.grid.frequency),
             "timezone": self.grid.timezone,
+            "holidays": self.grid.holidays,
             "time_kind": self.kind,
             "season": self.season,
             "encoder": fitted.encoder.to_dict(),
@@ -190,7 +191,7 @@ class Model:
             tensors = load_file(folder / WEIGHTS)
             table = pq.read_table(folder / SERIES)
             stages = {stage: _read_stage(stage, about, tensors, table, device) for stage in about["stages"]}
-            grid = Grid(Frequency.parse(about["frequency"]), about["timezone"])
+            grid = Grid(Frequency.parse(about["frequency"]), about["timezone"], about.get("holidays"))
             keys = table.select(about["series_columns"])
             config = Config.from_toml(folder / CONFIG)
             evidence = {

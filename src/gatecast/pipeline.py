@@ -17,13 +17,12 @@ import torch
 
 from gatecast.config import Config, merged
 from gatecast.data.audit import Audit
-from gatecast.data.audit import audit as look_over
 from gatecast.data.covariates import unknown
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Indices, Panel
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Span, Split, split
-from gatecast.errors import DataError, UsageError
+from gatecast.errors import DataError, UsageError, some
 from gatecast.evaluation import statistical
 from gatecast.evaluation.backtest import Backtest, evaluate
 from gatecast.evaluation.proof import Proof
@@ -32,7 +31,7 @@ from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitted import Fitted, find
 from gatecast.fitting import refit
 from gatecast.model import EXAMPLES, HISTORY, MANIFEST, METRICS, TEST, Model, new_folder, write_json
-from gatecast.reading import Rows, read_rows
+from gatecast.reading import Rows, audit_rows, read_rows
 from gatecast.steps import SILENT, Listener, learn_told, prepare
 from gatecast.store import Errand
 from gatecast.training import Trained
@@ -54,8 +53,7 @@ def read(source: object, **options: object) -> Panel:
 
 def audit(source: object, *, listener: Listener = SILENT, **options: object) -> Audit:
     """What is in the rows, what is wrong with them, and what `fit` would do. Arguments as for `read`."""
-    rows = read_rows(_config(source, options), source, Errand("audit", observer=listener))
-    return look_over(rows.panel, rows.agreement, rows.config.forecast.horizon)
+    return audit_rows(_config(source, options), source, Errand("audit", observer=listener))
 
 
 def load(run: str | Path, *, device: str = "cpu") -> Model:
@@ -67,23 +65,30 @@ def load(run: str | Path, *, device: str = "cpu") -> Model:
     return Model.load(run, device)
 
 
-def newest(model: Model, verb: str = "", listener: Listener = SILENT, *, context: bool = False) -> Panel:
+def newest(
+    model: Model, verb: str = "", listener: Listener = SILENT, *, context: bool = False, as_of: str | None = None
+) -> Panel:
     """The rows that the run's source holds now; `verb` says what for.
 
     Args:
         context: only those that a forecast of the next steps reads: of each series the context
             before the last row that training saw, and what came since.
+        as_of: rows after the step of this date are not read.
     """
     if not model.config.source.url:
         raise UsageError("this model was not trained from a URL: give it a panel, as from gatecast.read")
-    errand, since = Errand(verb, model.run_id, listener), None
+    errand, since, config = Errand(verb, model.run_id, listener), None, model.config
     if context:
-        since = model.grid.label(int(model.final.seen.min()) - model.final.network.shape.context + 1)
-    panel = read_rows(model.config, model.config.source.url, errand, since).panel
-    if panel.covariates is not None:
-        for told in unknown(model.final.encoder.columns, panel.covariates):
+        since = model.grid.begins(int(model.final.seen.min()) - model.final.network.shape.context + 1)
+    if as_of is not None:
+        config = config.having("source", until=model.grid.begins(model.grid.floor(as_of) + 1))
+    rows = read_rows(config, config.source.url, errand, since)
+    if rows.stale and verb == "forecast":
+        listener.note(f"{len(rows.stale):,} series end before the others: {some(rows.stale)}")
+    if rows.panel.covariates is not None:
+        for told in unknown(model.final.encoder.columns, rows.panel.covariates):
             listener.note(f"{told}: forecast as the average of all")
-    return panel
+    return rows.panel
 
 
 def fit(
@@ -142,7 +147,7 @@ def again(run: str | Path, options: dict[str, Any]) -> Config:
 def _fit(config: Config, source: object, device: torch.device, listener: Listener) -> tuple[Model, Backtest]:
     """The eleven steps but the last; forecasting is the model's."""
     times, run_id = [time.monotonic()], uuid4().hex[:12]
-    rows = read_rows(config, source, Errand("fit", run_id, listener))
+    rows = read_rows(config, source, Errand("fit", run_id, listener), audited=True)
     times.append(time.monotonic())
     parts = split(rows.panel, config.forecast.horizon, config.training.test)
     found, shop, season = prepare(rows, parts, device, listener)
@@ -247,7 +252,7 @@ def backtest(
     stride = horizon if stride is None else stride
     if windows < 1 or stride < 1:
         raise UsageError(f"windows and stride must be 1 or more, got {windows} and {stride}")
-    rows = read_rows(config, source, Errand("backtest", observer=listener))
+    rows = read_rows(config, source, Errand("backtest", observer=listener), audited=True)
     panel, held = rows.panel, horizon + (windows - 1) * stride
     if int(panel.lengths.max()) < held + 2 * horizon + 1:
         raise DataError(

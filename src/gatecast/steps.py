@@ -6,7 +6,6 @@ import torch
 
 from gatecast import recipe
 from gatecast.data.audit import Audit
-from gatecast.data.audit import audit as look_over
 from gatecast.data.encoding import Encoder
 from gatecast.data.windows import Split, Windows
 from gatecast.fitted import Fitted
@@ -46,7 +45,8 @@ def prepare(rows: Rows, parts: Split, device: torch.device, listener: Listener) 
         what is wrong with the rows, what training needs, and the season of the naive forecast to compare with.
     """
     panel, horizon = rows.panel, rows.config.forecast.horizon
-    found = look_over(panel, rows.agreement, horizon)
+    found = rows.audit
+    assert found
     listener.step(1, "Read", f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}")
     encoder = Encoder.fit(panel, rows.config, parts.train)
     fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"

@@ -1,4 +1,3 @@
-import random
 import tracemalloc
 
 import numpy as np
@@ -200,33 +199,3 @@ def test_memory_is_four_bytes_a_value_and_little_a_series():
     assert panel.offsets.nbytes + panel.starts.nbytes <= 16 * series + 8
     assert kept <= 4 * len(steps) + 300 * series + 100_000
     assert peak <= 20 * len(steps) + 3_000_000
-
-
-NEW_YORK = Grid(Frequency("second", 3_600), "America/New_York")
-SKIPPED = int(np.datetime64("2024-03-10T02", "h").astype(int))  # clocks went from 02:00 to 03:00
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(
-    ("combine", "value"), [("sum", 11.0), ("count", 11.0), ("mean", 5.5), ("min", 4.0), ("max", 7.0), ("last", 4.0)]
-)
-def test_the_skipped_hour_is_combined_with_the_one_after_it(combine, value, seed):
-    rows = [(("a",), SKIPPED + more, at, 1) for more, at in [(-1, 1.0), (0, 7.0), (1, 4.0), (2, 2.0)]]
-    random.Random(seed).shuffle(rows)
-    batches = [batch(rows[:2]), batch(rows[2:])]
-    panel = Panel.from_batches(batches, NEW_YORK, ["name"], local=True, combine=combine)
-    assert lists(panel) == [(("a",), NEW_YORK.step("2024-03-10 01:00"), [1.0, value, 2.0])]
-
-
-def test_local_steps_are_placed_in_the_zone_and_an_hour_shown_twice_is_read_as_the_first():
-    hours = int(np.datetime64("2024-11-03T00", "h").astype(int)) + np.arange(4)
-    rows = [(("a",), step, float(value), 1) for value, step in enumerate(hours.tolist())]
-    panel = Panel.from_batches([batch(rows)], NEW_YORK, ["name"], local=True)
-    assert lists(panel) == [(("a",), NEW_YORK.step("2024-11-03 00:00"), [0.0, 1.0, None, 2.0, 3.0])]
-
-
-@pytest.mark.parametrize(("combine", "between"), [("count", 0.0), ("sum", None), ("mean", None)])
-def test_a_step_without_rows_counts_none_and_is_missing_otherwise(combine, between):
-    rows = [(("a",), 3, 5.0, 5), (("a",), 5, 2.0, 2), (("b",), 4, 1.0, 1)]
-    panel = Panel.from_batches([batch(rows)], DAYS, ["name"], combine=combine)
-    assert lists(panel) == [(("a",), 3, [5.0, between, 2.0]), (("b",), 4, [1.0])]

@@ -17,7 +17,15 @@ from gatecast.errors import StoreError, UsageError
 from gatecast.reading import read_rows
 from gatecast.store import Errand, Unobserved, open_store
 from gatecast.store.duckdb import DuckDBStore
-from gatecast.store.query import AGGREGATES, relation, series_query, spacing_query, steps_are_local, unreadable_query
+from gatecast.store.query import (
+    AGGREGATES,
+    needs_years,
+    relation,
+    series_query,
+    unreadable_query,
+    years_query,
+)
+from gatecast.store.spacing_query import spacing_query
 
 NEW_YORK = "America/New_York"
 
@@ -114,6 +122,10 @@ FLOORS = {
     "W-MON": lambda t: t.dt.to_period("W-SUN").dt.start_time,
     "MS": lambda t: t.dt.to_period("M").dt.start_time,
     "QS": lambda t: t.dt.to_period("Q").dt.start_time,
+    "BME": lambda t: (t.dt.to_period("M").dt.end_time.dt.floor("D") + pd.Timedelta("1D")) - pd.offsets.BDay(),
+    "SME": lambda t: t.dt.floor("D") - pd.Timedelta("1D") + pd.offsets.SemiMonthEnd(),
+    "C": lambda t: pd.Series(np.busday_offset(days(t), 0, roll="backward", holidays=US), t.index),
+    "bh": lambda t: (t - pd.offsets.BusinessHour() + pd.offsets.BusinessHour()).dt.floor("h"),
 }
 STANDARD = {None: 0, "UTC": 0, NEW_YORK: -5, "Asia/Kolkata": 5.5}  # hours ahead of UTC
 COLUMNS = ["shop", "item", "label"]
@@ -122,8 +134,11 @@ COLUMNS = ["shop", "item", "label"]
 def grid_dates(rows, kind, freq, grid):
     """The grid date each row falls on, by pandas: elapsed steps of instants in UTC, all others on the wall clock."""
     at, floor = rows.column("at").to_pandas(), FLOORS[freq]
-    if kind != "instant":
+    if kind != "instant" and not (grid.frequency.elapsed and grid.timezone):
         return floor(pd.to_datetime(at, errors="coerce"))
+    if kind != "instant":  # the first of two equal times; as much later as the clock was moved
+        once = pd.Series(True, at.index).to_numpy()
+        at = at.dt.tz_localize(grid.timezone, ambiguous=once, nonexistent=pd.Timedelta("1h")).dt.tz_convert("UTC")
     if grid.frequency.elapsed:
         standard = pd.Timedelta(hours=STANDARD[grid.timezone])
         return floor(at.dt.tz_localize(None) + standard) - standard
@@ -138,14 +153,21 @@ def by_pandas(rows, dates, aggregate):
     return pd.DataFrame({"value": value, "row_count": size}).reset_index()
 
 
+def years_of(store, source, kind, grid):
+    """First and last year of the rows, where the query needs them."""
+    if not needs_years(kind, grid):
+        return None
+    (found,) = store.read(source, years_query(source, kind, grid.timezone)).read_all().to_pylist()
+    return found["first"], found["last"]
+
+
 def by_query(store, source, kind, grid, aggregate):
     """What `series_query` gives, with dates for steps."""
-    rows = store.read(source, series_query(source, kind, grid, aggregate)).read_all()
+    rows = store.read(
+        source, series_query(source, kind, grid, aggregate, years_of(store, source, kind, grid))
+    ).read_all()
     step = rows.column("step").fill_null(0).to_numpy()
-    if steps_are_local(kind, grid):
-        label = (step * grid.frequency.multiple).astype("datetime64[s]")
-    else:
-        label = grid.instants(step) if grid.frequency.elapsed else grid.wall(step)
+    label = grid.instants(step) if grid.frequency.elapsed else grid.wall(step)
     frame = rows.rename_columns(["shop", "item", "step", "value", "row_count"]).to_pandas()
     return frame.assign(label=np.where(rows.column("step").is_valid(), label, np.datetime64("NaT")))
 
@@ -279,7 +301,7 @@ def test_since_and_until(put, kind, timezone, since, until, first, end):
     }[kind]
     store, source = put(pa.table({"at": times, "y": np.arange(len(hours))}), since=since, until=until)
     grid = Grid(Frequency.parse("h"), timezone)
-    rows = store.read(source, series_query(source, kind, grid, "min")).read_all()
+    rows = store.read(source, series_query(source, kind, grid, "min", years_of(store, source, kind, grid))).read_all()
     inside = (hours >= np.datetime64(first)) & (hours < np.datetime64(end))
     assert 10 < inside.sum() < len(hours)
     assert sum(rows.column("row_count").to_pylist()) == inside.sum()

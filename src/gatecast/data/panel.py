@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gatecast.config import Fill
 from gatecast.data.covariates import Covariates, Gathering
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.errors import DataError, some
@@ -41,7 +42,7 @@ class Beside:
     Attributes:
         varying: names of the columns covariate_0, covariate_1, ... of the rows: past ones, then future ones.
         future: names of the columns covariate_0, ... of the rows of `more`.
-        more: rows of known-future values, as those of the panel, and whether their steps are local.
+        more: rows of known-future values, as those of the panel.
         fixed: names of the columns static_0, static_1, ... of `statics`.
         statics: rows of key_0, ..., static_0, ..., one for each series.
     """
@@ -49,7 +50,6 @@ class Beside:
     varying: Sequence[str] = ()
     future: Sequence[str] = ()
     more: Iterable[pa.RecordBatch] = ()
-    more_local: bool = False
     fixed: Sequence[str] = ()
     statics: Sequence[pa.RecordBatch] = ()
 
@@ -117,6 +117,34 @@ class Panel:
         series, at = np.nonzero((ahead <= until[:, None]) & ~(inside & ~np.isnan(values)))
         return series.tolist(), ahead[series, at].tolist()
 
+    def ending_before(self, steps: int) -> tuple[str, ...]:
+        """The series that end more than some steps before the newest row, and where."""
+        stale = np.flatnonzero(self.lasts < self.lasts.max() - steps).tolist()
+        return tuple(f"{self.names[i]} ends {self.grid.label(int(self.lasts[i]))}" for i in stale)
+
+    def continued(self, common: bool, fill: Fill) -> Self:
+        """With steps without a value filled by rule, and all series ending with the newest row if that is wanted.
+
+        A step after the last value of a series lies on no line between two.
+        """
+        values, offsets = self.values, self.offsets
+        missing = np.isnan(values)
+        if fill == "interpolate" and missing.any():
+            places = np.arange(len(values))
+            values = np.where(missing, np.interp(places, places[~missing], values[~missing]), values).astype(np.float32)
+        if common:
+            lengths = self.lasts.max() - self.starts + 1
+            offsets = _offsets(lengths)
+            longer = np.full(offsets[-1], np.nan, np.float32)
+            longer[np.arange(len(values)) + np.repeat(offsets[:-1] - self.offsets[:-1], self.lengths)] = values
+            values = longer
+        if fill == "zero":
+            values = np.nan_to_num(values, nan=0.0)
+        elif fill == "forward":
+            known = np.where(np.isnan(values), 0, np.arange(len(values)))
+            values = values[np.maximum.accumulate(known)]
+        return replace(self, values=values, offsets=offsets)
+
     @classmethod
     def from_batches(
         cls,
@@ -125,8 +153,6 @@ class Panel:
         series: Sequence[str],
         *,
         kind: TimeKind = "local",
-        local: bool = False,
-        combine: str = "mean",
         beside: Beside | None = None,
     ) -> Self:
         """A panel from the rows of `store.query.series_query`, in any order.
@@ -136,8 +162,6 @@ class Panel:
             grid: the grid that `step` counts on.
             series: names of the series columns, one for each key.
             kind: what the time column of the source holds.
-            local: `step` counts on the wall clock and is placed in the grid's zone here.
-            combine: how values are combined that this puts on one step (a time that clocks skip).
             beside: the covariates among the columns.
 
         Raises:
@@ -146,12 +170,12 @@ class Panel:
         rows = _Rows(len(series))
         gathering = Gathering(beside.varying if beside else ())
         for batch in batches:
-            rows.add(batch, grid if local else None)
+            rows.add(batch)
             if gathering.names:
-                gathering.add(*rows.located(batch, grid if local else None), gathering.names)
+                gathering.add(*rows.located(batch), gathering.names)
         if not rows.reading.rows:
             raise DataError("the query gave no rows: check the table, the filter and the dates")
-        keys, values, offsets, starts, reading = rows.assemble(series, combine)
+        keys, values, offsets, starts, reading = rows.assemble(series)
         panel = cls(grid, keys, values, offsets, starts, kind, reading)
         if not len(panel):
             raise DataError(f"no usable value in {rows.reading.rows:,} rows: every target or every time is empty")
@@ -161,7 +185,7 @@ class Panel:
 def _gathered(panel: Panel, rows: "_Rows", gathering: Gathering, beside: Beside) -> Covariates:
     """What was gathered beside a panel, in the order of its series."""
     for batch in beside.more:
-        gathering.add(*rows.located(batch, panel.grid if beside.more_local else None), beside.future)
+        gathering.add(*rows.located(batch), beside.future)
     codes = [rows.encoded(batch) for batch in beside.statics]
     keys = list(zip(*(column.to_pylist() for column in panel.keys.columns), strict=True)) or [()]
     own = {key: index for index, key in enumerate(keys)}
@@ -190,7 +214,7 @@ class _Rows:
         self.base: int | None = None
         self.reading = Reading()
 
-    def add(self, batch: pa.RecordBatch, local: Grid | None) -> None:
+    def add(self, batch: pa.RecordBatch) -> None:
         """Take the rows of a batch that have a time and a value; count the others."""
         counts = batch.column("row_count").to_numpy(zero_copy_only=False)
         codes = self.encoded(batch)
@@ -212,26 +236,18 @@ class _Rows:
             narrow = value[used].astype(np.float32)
         if not np.isfinite(narrow).all():
             self._refuse(narrow, value[used], codes[used])
-        skipped = None
-        if local is not None:
-            steps, skipped = _placed(steps, local)
         if self.base is None and steps.size:
             self.base = int(steps[0])
         relative = steps - (self.base or 0)
         if relative.size and max(relative.max(), -relative.min()) > np.iinfo(np.int32).max:
             raise DataError("the timestamps span more than two thousand million steps: is the frequency right?")
-        chunk = (_narrowed(codes[used]), _narrowed(relative), narrow)
-        if skipped is not None and skipped.any():
-            # Put first, so that a row at a time that clocks show comes last and is the last one.
-            self.chunks.insert(0, (chunk[0][skipped], chunk[1][skipped], narrow[skipped]))
-            chunk = (chunk[0][~skipped], chunk[1][~skipped], narrow[~skipped])
-        self.chunks.append(chunk)
+        self.chunks.append((_narrowed(codes[used]), _narrowed(relative), narrow))
 
-    def located(self, batch: pa.RecordBatch, local: Grid | None) -> tuple[pa.RecordBatch, npt.NDArray[np.int32], Steps]:
+    def located(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.int32], Steps]:
         """The rows of a batch that have a time, the series and the step of each."""
         batch = batch.filter(batch.column("step").is_valid())
         steps = batch.column("step").to_numpy(zero_copy_only=False)
-        return batch, self.encoded(batch), steps if local is None else _placed(steps, local)[0]
+        return batch, self.encoded(batch), steps
 
     def encoded(self, batch: pa.RecordBatch) -> npt.NDArray[np.int32]:
         """A number for the series of each row, the same in every batch."""
@@ -265,7 +281,7 @@ class _Rows:
             "filter or repair them in the query"
         )
 
-    def assemble(self, series: Sequence[str], combine: str) -> tuple[pa.Table, Values, Indices, Steps, Reading]:
+    def assemble(self, series: Sequence[str]) -> tuple[pa.Table, Values, Indices, Steps, Reading]:
         """Sort the series and put every value in its place; no row is ever sorted."""
         order, keys = self._sorted()
         count = len(self.codes)
@@ -285,7 +301,9 @@ class _Rows:
         offsets = _offsets(lengths)
         place = np.empty(count, np.int64)
         place[order] = offsets[:-1] - low
-        values = self._scatter(place, int(offsets[-1]), combine)
+        values = np.full(int(offsets[-1]), np.nan, np.float32)
+        for codes, steps, chunk in self.chunks:
+            values[place[codes] + steps] = chunk
         used = [key for key, is_used in zip(keys, has.tolist(), strict=True) if is_used]
         names = tuple(name_of(key) for key, is_used in zip(keys, has.tolist(), strict=True) if not is_used)
         table = pa.table({name: [key[part] for key in used] for part, name in enumerate(series)})
@@ -303,41 +321,6 @@ class _Rows:
         keys = list(self.codes)
         order = sorted(range(len(keys)), key=lambda code: [(part is not None, part) for part in keys[code]])
         return np.array(order, np.int64), [keys[code] for code in order]
-
-    def _scatter(self, place: Indices, size: int, combine: str) -> Values:
-        values, seen = np.full(size, np.nan, np.float32), 0
-        for codes, steps, chunk in self.chunks:
-            values[place[codes] + steps] = chunk
-            seen += len(chunk)
-        if seen != size - int(np.isnan(values).sum()):
-            self._combine(values, place, combine)
-        if combine == "count":
-            values[np.isnan(values)] = 0  # no row on a step is a count, not a gap
-        return values
-
-    def _combine(self, values: Values, place: Indices, combine: str) -> None:
-        """What only a clock change brought to one step, combined by the rule of the query, each value once."""
-        at = np.concatenate([place[codes] + steps for codes, steps, _ in self.chunks])
-        chunk = np.concatenate([part for _, _, part in self.chunks])
-        where, inverse = np.unique(at, return_inverse=True)
-        match combine:
-            case "min" | "max":
-                total = np.full(len(where), np.inf if combine == "min" else -np.inf)
-                (np.minimum if combine == "min" else np.maximum).at(total, inverse, chunk)
-            case "last":
-                total = values[where]
-            case _:
-                total = np.bincount(inverse, chunk)
-                total = total / np.bincount(inverse) if combine == "mean" else total
-        values[where] = total
-
-
-def _placed(steps: Steps, grid: Grid) -> tuple[Steps, npt.NDArray[np.bool_]]:
-    """Wall-clock steps of an elapsed grid as steps of the grid, and which of them clocks skipped."""
-    distinct, inverse = np.unique(steps, return_inverse=True)
-    wall = (distinct * grid.frequency.multiple + grid.frequency.phase).astype("datetime64[s]")
-    placed = grid.from_wall(wall)
-    return placed[inverse], (grid.wall(placed) != wall)[inverse]
 
 
 def _narrowed(numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:

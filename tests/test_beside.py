@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from gatecast import fit, load, pipeline
+from gatecast import fit, load, pipeline, read
+from gatecast.console import Teller
 from gatecast.errors import DataError, UsageError
 from gatecast.evaluation.proof import prove
 
@@ -137,8 +138,6 @@ def test_beyond_the_horizon_past_covariates_stay_unread(model):
 
 
 def test_a_category_never_met_is_told_and_forecast(model, capsys):
-    from gatecast.console import Teller
-
     source = replace_source(
         model, table=None, sql="SELECT * REPLACE (CASE shop WHEN 's2' THEN 'huge' ELSE kind END AS kind) FROM sales"
     )
@@ -183,8 +182,6 @@ def test_a_series_may_be_learnt_by_itself_and_new_ones_still_forecast():
     assert network.static.weight.shape == (3, 8)
     assert network.static.weight.abs().max() > 0
     renamed = past_only(sales(shops=1)).set_column(1, "shop", pa.array(["new"] * DAYS))
-    from gatecast import read
-
     assert len(model.forecast(read(renamed, **NAMES, freq="D"))) == 6 * 2
 
 
