@@ -185,7 +185,7 @@ def _beside(opened: Opened, errand: Errand | None) -> Beside | None:
         several = statics.filter(pc.field(f"distinct_{i}") > 1)
         if several.num_rows:
             keys = several.select([f"key_{k}" for k in range(len(source.series))])
-            where = f" in {some(name_of(list(row.values())) for row in keys.to_pylist())}" if source.series else ""
+            where = f" in {some(sorted(name_of(list(row.values())) for row in keys.to_pylist()))}"
             raise DataError(f"column {name!r} has more than one value{where}: it is --past or --future, not static")
     more = _to_come(opened, errand) if source.future_table else ()
     return Beside(varying, source.future, more, fixed, statics.to_batches())

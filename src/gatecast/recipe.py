@@ -72,7 +72,7 @@ def shape(config: Config, encoder: Encoder) -> Shape:
         context=model.context,
         horizon=config.forecast.horizon,
         segment=model.segment,
-        features=encoder.features,
+        dates=encoder.dates,
         probabilities=probabilities(config),
         seasons=model.seasons,
         hidden=model.hidden,
@@ -81,6 +81,7 @@ def shape(config: Config, encoder: Encoder) -> Shape:
         skip=model.recipe == "segment",
         embeddings=encoder.embeddings,
         known=encoder.known,
+        past=encoder.past,
     )
 
 

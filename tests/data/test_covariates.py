@@ -114,7 +114,7 @@ def test_a_constant_and_an_empty_column_stay_finite():
     panel = read(rows(("a", 0, 1.0, 7.0, None), ("a", 1, 1.0, 7.0, None)))
     encoder = Encoder.fit(panel, Config.from_options(None, {"past": ["n", "t"]}), np.array([1]))
     assert lists(encoder.varied(panel.covariates)) == [[0, None], [0, None]]
-    assert [column.width for column in encoder.columns] == [2, 0]
+    assert [column.width for column in encoder.columns] == [1, 0]
 
 
 def test_a_category_is_one_of_those_known_or_none():
@@ -157,8 +157,7 @@ def test_an_encoder_is_what_its_json_says():
     columns = (Column("t", "future", categories=("x",)), Column("n", "past", loc=1.5, scale=2.0))
     encoder = Encoder(("day",), "DE-BY", None, columns)
     assert Encoder.of(encoder.to_dict()) == encoder
-    assert encoder.features == 2 + 3 + 1 + 2
-    assert encoder.known == (2, 6)
+    assert (encoder.dates, encoder.known, encoder.past) == (2, 3 + 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -136,8 +136,8 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Features of a varying column: a number and whether it is there, or a mark for each category."""
-        return 2 if self.categories is None else len(self.categories)
+        """Features of a varying column: a number, or a mark for each category."""
+        return 1 if self.categories is None else len(self.categories)
 
     def read(self, covariates: Covariates) -> Values:
         """Its values as the network counts them: standardised, or 1, 2, ... for the categories; NaN if missing.

@@ -51,7 +51,7 @@ class Encoder:
 
     @property
     def varying(self) -> tuple[Column, ...]:
-        """The columns with a value for each step."""
+        """The columns with a value for each step, those known ahead first."""
         return tuple(column for column in self.columns if column.role in ("past", "future"))
 
     @property
@@ -60,17 +60,20 @@ class Encoder:
         return tuple(column for column in self.columns if column.role in ("static", "series"))
 
     @property
-    def features(self) -> int:
-        """F, numbers for each step."""
-        holidays = HOLIDAY_FEATURES if self.place or self.places else 0
-        return 2 * len(self.cycles) + holidays + sum(column.width for column in self.varying)
+    def dates(self) -> int:
+        """Features of the calendar, the first of each step."""
+        return 2 * len(self.cycles)
 
     @property
-    def known(self) -> tuple[int, int]:
-        """Which features, from and up to, tell more of the horizon than the calendar; past ones come after them."""
-        first = 2 * len(self.cycles)
-        past = sum(column.width for column in self.columns if column.role == "past")
-        return first, self.features - past
+    def known(self) -> int:
+        """Features that are known of the horizon, the next: holidays and covariates."""
+        holidays = HOLIDAY_FEATURES if self.place or self.places else 0
+        return holidays + sum(column.width for column in self.columns if column.role == "future")
+
+    @property
+    def past(self) -> int:
+        """Features that are known up to the cutoff, the last."""
+        return sum(column.width for column in self.columns if column.role == "past")
 
     @property
     def embeddings(self) -> int:

@@ -147,6 +147,9 @@ class Windows:
     ) -> Float[Tensor, "B T F"]:
         """What is known of the C steps up to each cutoff and the H after it: dates, holidays, covariates.
 
+        Covariates are told as differences from their mean over the context, as the target is scaled by
+        its own: what is always so is in the target already. What is missing differs by nothing.
+
         Args:
             read: the last step whose past covariates may be read, where that is not the cutoff.
         """
@@ -161,7 +164,9 @@ class Windows:
         parts = [dates]
         for index, column in enumerate(self.columns):
             seen = read_by if column.role == "past" else inside
-            parts.append(_features(column, values[..., index].masked_fill(~seen, torch.nan)))
+            features = _features(column, values[..., index].masked_fill(~seen, torch.nan))
+            mean = features[:, : self.context].nanmean(1, keepdim=True).nan_to_num(0)
+            parts.append((features - mean).nan_to_num(0))
         return torch.cat(parts, -1)
 
     def truth(self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]) -> Truth:
@@ -267,11 +272,11 @@ def _span(low: Steps, high: Steps) -> Span:
 
 
 def _features(column: Column, values: Float[Tensor, "B T"]) -> Float[Tensor, "B T W"]:
-    """A number and whether it is there, or a mark for each category."""
+    """A number, or a mark for each category; NaN where missing."""
     if column.categories is None:
-        return torch.stack([values.nan_to_num(0), (~values.isnan()).to(values.dtype)], -1)
-    marks = functional.one_hot(values.nan_to_num(0).long(), len(column.categories) + 1)
-    return marks[..., 1:].to(values.dtype)
+        return values[..., None]
+    marks = functional.one_hot(values.nan_to_num(0).long(), len(column.categories) + 1)[..., 1:]
+    return marks.to(values.dtype).masked_fill(values.isnan()[..., None], torch.nan)
 
 
 def _tensor(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gatecast.nn.covariates import Effect, means, now_and_then
 from gatecast.nn.lstm import LSTM
 
 
@@ -25,15 +26,21 @@ class Shape:
     context: int  # C, a multiple of the segment
     horizon: int  # H
     segment: int  # p
-    features: int  # F
+    dates: int  # features of the calendar
     probabilities: tuple[float, ...]  # Q increasing ones with 0.5 among them, or () for one point
     seasons: tuple[int, ...]  # whose repetition, mixed, is the starting point; none: start from zero
     hidden: int
     layers: int
     dropout: float
     skip: bool  # a linear path from context to horizon
+    known: int = 0  # features known of the horizon: holidays and covariates
+    past: int = 0  # features known up to the cutoff
     embeddings: int = 0  # rows of the table of what is static
-    known: tuple[int, int] = (0, 0)  # features that tell more of the horizon than the calendar: from, up to
+
+    @property
+    def features(self) -> int:
+        """F, all of them; in this order."""
+        return self.dates + self.known + self.past
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -53,10 +60,11 @@ class Network(nn.Module):
         self.blocks = -(-shape.horizon // self.block)
         width = shape.hidden
         self.static = nn.EmbeddingBag(shape.embeddings, width, mode="sum") if shape.embeddings else None
-        self.embed = nn.Linear(shape.segment * (2 + shape.features), width)
+        self.effect = Effect(shape.features) if shape.known + shape.past else None
+        self.embed = nn.Linear(shape.segment * (2 + shape.dates) + shape.known + shape.past, width)
         self.lstm = LSTM(width, width, shape.layers, shape.dropout)
         self.place = nn.Parameter(torch.randn(self.blocks, width) / width**0.5)
-        self.read = nn.Linear(width + self.block * shape.features, width)
+        self.read = nn.Linear(width + self.block * shape.dates + shape.known, width)
         self.write = nn.Linear(width, self.block * self.outputs)
         self.skip = nn.Linear(shape.context, shape.horizon) if shape.skip else None
         self.mixture = nn.Parameter(torch.zeros(len(shape.seasons)))
@@ -80,7 +88,8 @@ class Network(nn.Module):
         Args:
             static: rows of the table of what is static, and their weights.
         """
-        x = x.masked_fill(~observed, 0)
+        effect = None if self.effect is None else self.effect(calendar)
+        x = (x if effect is None else x - effect[:, : self.shape.context]).masked_fill(~observed, 0)
         about = self.about(static)
         _, state = self.lstm(self.segments(x, observed, calendar, about))
         h = state.h if about is None else state.h + about
@@ -89,7 +98,7 @@ class Network(nn.Module):
             decoded = decoded + self.skip(x)[..., None]
         for season, weight in zip(self.shape.seasons, self.mixture.softmax(0), strict=True):
             decoded = decoded + weight * seasonal_repeat(x, observed, season, self.shape.horizon)[..., None]
-        return decoded
+        return decoded if effect is None else decoded + effect[:, self.shape.context :, None]
 
     def about(self, static: tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]] | None) -> Float[Tensor, "B U"] | None:
         """What is static, summed up; dropped now and then, so that the network can do without."""
@@ -108,7 +117,12 @@ class Network(nn.Module):
         """What the LSTM reads: values, mask and calendar of each of the L = C / p segments, embedded."""
         size, p = len(x), self.shape.segment
         parts = [x.reshape(size, -1, p), observed.to(x.dtype).reshape(size, -1, p)]
-        parts.append(calendar[:, : self.shape.context].reshape(size, self.shape.context // p, -1))
+        read = calendar[:, : self.shape.context]
+        parts.append(read[..., : self.shape.dates].reshape(size, self.shape.context // p, -1))
+        if self.effect is not None:
+            beside = means(read[..., self.shape.dates :], p)
+            past = beside[..., self.shape.known :]
+            parts += [beside[..., : self.shape.known], now_and_then(past) if self.training else past]
         embedded: Tensor = self.embed(torch.cat(parts, -1))
         if about is not None:
             embedded = embedded + about[:, None]
@@ -118,9 +132,12 @@ class Network(nn.Module):
     def decode(self, h: Float[Tensor, "B U"], calendar: Float[Tensor, "B H F"]) -> Float[Tensor, "B H Q"]:
         """Every block of the horizon from the state after the newest step, its place and its calendar."""
         size = len(h)
-        padded = functional.pad(calendar, (0, 0, 0, self.blocks * self.block - self.shape.horizon))
+        first, last = self.shape.dates, self.shape.dates + self.shape.known
+        dates, known = calendar[..., :first], calendar[..., first:last]
+        padded = functional.pad(dates, (0, 0, 0, self.blocks * self.block - self.shape.horizon))
         states = h[:, None] + self.place
-        read = functional.gelu(self.read(torch.cat([states, padded.reshape(size, self.blocks, -1)], -1)))
+        parts = [states, padded.reshape(size, self.blocks, -1), means(known, self.block)]
+        read = functional.gelu(self.read(torch.cat(parts, -1)))
         out = self.write(self.dropout(read)).reshape(size, -1, self.outputs)[:, : self.shape.horizon]
         return self._spread(out)
 
