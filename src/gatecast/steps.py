@@ -52,7 +52,8 @@ def prepare(rows: Rows, parts: Split, device: torch.device, listener: Listener) 
     cycles = features.meaningful(panel.grid, int(np.median(parts.train - parts.firsts + 1)))
     fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
     faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
-    told = f"grid {panel.grid}{fits}; {faults}; calendar of {_and(cycles) or 'nothing'}"
+    aggregate = rows.config.grid.resolved(rows.config.source.target).aggregate
+    told = f"grid {panel.grid}, {aggregate} of each step{fits}; {faults}; calendar of {_and(cycles) or 'nothing'}"
     listener.step(2, "Dates to numbers", told)
     config, season = recipe.resolve(rows.config, panel, parts)
     model = config.model

@@ -119,8 +119,6 @@ class Panel:
         series: Sequence[str],
         *,
         kind: TimeKind = "local",
-        local: bool = False,
-        combine: str = "mean",
     ) -> Self:
         """A panel from the rows of `store.query.series_query`, in any order.
 
@@ -128,19 +126,17 @@ class Panel:
             batches: columns key_0, key_1, ..., step, value, row_count.
             grid: the grid that `step` counts on.
             series: names of the series columns, one for each key.
-                kind: what the time column of the source holds.
-            local: `step` counts on the wall clock and is placed in the grid's zone here.
-            combine: how values are combined that this puts on one step (a time that clocks skip).
+            kind: what the time column of the source holds.
 
         Raises:
             DataError: no usable rows, an infinite value, or a grid far too fine for the rows.
         """
         rows = _Rows(len(series))
         for batch in batches:
-            rows.add(batch, grid if local else None)
+            rows.add(batch)
         if not rows.reading.rows:
             raise DataError("the query gave no rows: check the table, the filter and the dates")
-        keys, values, offsets, starts, reading = rows.assemble(series, combine)
+        keys, values, offsets, starts, reading = rows.assemble(series)
         panel = cls(grid, keys, values, offsets, starts, kind, reading)
         if not len(panel):
             raise DataError(f"no usable value in {rows.reading.rows:,} rows: every target or every time is empty")
@@ -162,7 +158,7 @@ class _Rows:
         self.base: int | None = None
         self.reading = Reading()
 
-    def add(self, batch: pa.RecordBatch, local: Grid | None) -> None:
+    def add(self, batch: pa.RecordBatch) -> None:
         """Take the rows of a batch that have a time and a value; count the others."""
         counts = batch.column("row_count").to_numpy(zero_copy_only=False)
         codes = self._encode([batch.column(f"key_{i}") for i in range(self.parts)], len(counts))
@@ -184,19 +180,12 @@ class _Rows:
             narrow = value[used].astype(np.float32)
         if not np.isfinite(narrow).all():
             self._refuse(narrow, value[used], codes[used])
-        skipped = None
-        if local is not None:
-            steps, skipped = _placed(steps, local)
         if self.base is None and steps.size:
             self.base = int(steps[0])
         relative = steps - (self.base or 0)
         if relative.size and max(relative.max(), -relative.min()) > np.iinfo(np.int32).max:
             raise DataError("the timestamps span more than two thousand million steps: is the frequency right?")
         chunk = (codes[used], relative.astype(np.int32), narrow)
-        if skipped is not None and skipped.any():
-            # Put first, so that a row at a time that clocks show comes last and is the last one.
-            self.chunks.insert(0, (chunk[0][skipped], chunk[1][skipped], narrow[skipped]))
-            chunk = (chunk[0][~skipped], chunk[1][~skipped], narrow[~skipped])
         self.chunks.append(chunk)
 
     def _encode(self, keys: Sequence[pa.Array], rows: int) -> npt.NDArray[np.int32]:
@@ -230,7 +219,7 @@ class _Rows:
             "filter or repair them in the query"
         )
 
-    def assemble(self, series: Sequence[str], combine: str) -> tuple[pa.Table, Values, Indices, Steps, Reading]:
+    def assemble(self, series: Sequence[str]) -> tuple[pa.Table, Values, Indices, Steps, Reading]:
         """Sort the series and put every value in its place; no row is ever sorted."""
         order, keys = self._sorted()
         count = len(self.codes)
@@ -250,7 +239,7 @@ class _Rows:
         offsets = _offsets(lengths)
         place = np.empty(count, np.int64)
         place[order] = offsets[:-1] - low
-        values = self._scatter(place, int(offsets[-1]), combine)
+        values = self._scatter(place, int(offsets[-1]))
         used = [key for key, is_used in zip(keys, has.tolist(), strict=True) if is_used]
         names = tuple(name_of(key) for key, is_used in zip(keys, has.tolist(), strict=True) if not is_used)
         table = pa.table({name: [key[part] for key in used] for part, name in enumerate(series)})
@@ -269,40 +258,11 @@ class _Rows:
         order = sorted(range(len(keys)), key=lambda code: [(part is not None, part) for part in keys[code]])
         return np.array(order, np.int64), [keys[code] for code in order]
 
-    def _scatter(self, place: Indices, size: int, combine: str) -> Values:
-        values, seen = np.full(size, np.nan, np.float32), 0
+    def _scatter(self, place: Indices, size: int) -> Values:
+        values = np.full(size, np.nan, np.float32)
         for codes, steps, chunk in self.chunks:
             values[place[codes] + steps] = chunk
-            seen += len(chunk)
-        if seen != size - int(np.isnan(values).sum()):
-            self._combine(values, place, combine)
-        if combine == "count":
-            values[np.isnan(values)] = 0  # no row on a step is a count, not a gap
         return values
-
-    def _combine(self, values: Values, place: Indices, combine: str) -> None:
-        """What only a clock change brought to one step, combined by the rule of the query, each value once."""
-        at = np.concatenate([place[codes] + steps for codes, steps, _ in self.chunks])
-        chunk = np.concatenate([part for _, _, part in self.chunks])
-        where, inverse = np.unique(at, return_inverse=True)
-        match combine:
-            case "min" | "max":
-                total = np.full(len(where), np.inf if combine == "min" else -np.inf)
-                (np.minimum if combine == "min" else np.maximum).at(total, inverse, chunk)
-            case "last":
-                total = values[where]
-            case _:
-                total = np.bincount(inverse, chunk)
-                total = total / np.bincount(inverse) if combine == "mean" else total
-        values[where] = total
-
-
-def _placed(steps: Steps, grid: Grid) -> tuple[Steps, npt.NDArray[np.bool_]]:
-    """Wall-clock steps of an elapsed grid as steps of the grid, and which of them clocks skipped."""
-    distinct, inverse = np.unique(steps, return_inverse=True)
-    wall = (distinct * grid.frequency.multiple + grid.frequency.phase).astype("datetime64[s]")
-    placed = grid.from_wall(wall)
-    return placed[inverse], (grid.wall(placed) != wall)[inverse]
 
 
 def _is_nan(part: object) -> bool:
