@@ -145,7 +145,7 @@ FORECASTS = {
     "no date": (["--at", "tomorrow"], 2, ["'tomorrow' is not a date: write 2015-01-31"]),
     "before the rows": (["--at", "2023-12-31"], 2, ["2023-12-31 has no history before it", "(from 2024-01-01)"]),
     "as of what": (["--as-of", "noon"], 2, ["'noon' is not a date"]),
-    "as of too early": (["--as-of", "2023-01-01"], 2, ["no history by 2023-01-01"]),
+    "as of too early": (["--as-of", "2023-01-01"], 1, ["no rows: check the table, the filter and the dates"]),
     "as of too late": (["--at", "2024-02-01", "--as-of", "2024-02-01"], 2, ["forecast dates come after it"]),
     "both": (["--at", "2024-03-05", "--horizon", "2"], 2, ["not both"]),
     "no steps": (["--horizon", "0"], 2, ["a horizon of 1 or more"]),

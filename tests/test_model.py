@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import pickle
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 

@@ -34,8 +34,9 @@ FREQUENCIES = {
     "months by their last day of a calendar": any_phase("month", st.integers(1, 40), end=True, days="C"),
 }
 every = st.one_of(*FREQUENCIES.values())
-ends = every.filter(lambda frequency: frequency.end and not frequency.days)
-starts = every.filter(lambda frequency: not frequency.end and (not frequency.days or frequency.unit == "business day"))
+ends = FREQUENCIES["months by their end"] | FREQUENCIES["half months by their end"]
+STARTS = ("seconds", "days", "business days", "days of a calendar", "half months", "months")
+starts = st.one_of(*(FREQUENCIES[name] for name in STARTS))
 grids = st.builds(Grid, every, st.sampled_from(ZONES), st.just("US"))
 # From year 1200 to 2390, and often within a day of a change of clocks.
 changes = st.sampled_from([int(np.datetime64(day, "s").astype(int)) for day in CLOCK_CHANGES])
