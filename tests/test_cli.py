@@ -113,7 +113,8 @@ def test_every_setting_has_an_option_and_help():
 GIVEN = {
     "table": "t", "time": "at", "target": "y", "since": "2024-01-02", "until": "2024-02-01", "freq": "h",
     "snapshot": "2024-03-01", "location": "EU", "max_bytes": 5_000_000,
-    "timezone": "UTC", "aggregate": "max", "horizon": 3, "metric": "mae", "recipe": "classic", "context": 10,
+    "timezone": "UTC", "aggregate": "max", "fill": "zero", "align": "common", "holidays": "DE",
+    "horizon": 3, "metric": "mae", "recipe": "classic", "context": 10,
     "segment": 2, "scaling": "robust", "hidden": 7, "layers": 2, "dropout": 0.3, "seed": 4, "device": "cpu",
     "time_limit": 90.0, "baselines": 5.0, "epochs": 5, "steps": 6, "batch": 9, "rate": 0.5, "patience": 3, "test": 0.2,
 }  # fmt: skip
@@ -213,6 +214,46 @@ def test_audit_prints_facts_and_findings(call):
     assert "480 rows, 2 series, 2024-01-01 00:00 to 2024-01-10 23:00" in text
     assert "frequency h (inferred: fits 100.0% of the gaps), zone none" in text
     assert "series too short to test" in call(*arguments, "--horizon", 80)[0].decode()
+
+
+def test_a_strict_audit_fails_where_something_needs_a_decision(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    holes = "SELECT * FROM t WHERE hour(t.\"at\") != 5 OR name = 's0'"
+    arguments = [
+        "gatecast",
+        "audit",
+        "shop.duckdb",
+        "--sql",
+        holes,
+        *options({**SOURCE, "table": None})[2:],
+        "--strict",
+    ]
+    for more, code, told in (([], 1, "needs a decision: missing steps (--fill)"), (["--fill", "missing"], 0, "")):
+        monkeypatch.setattr(sys, "argv", [*arguments, *more])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, said = capsys.readouterr()
+        assert (left.value.code, "missing steps" in out) == (code, True)
+        assert told in said
+
+
+def test_rows_after_an_as_of_date_are_not_read_and_early_ends_are_told(call, place):
+    before = call("forecast", "run", "--as-of", "2024-01-08 05:00", "--format", "json")
+    with duckdb.connect(str(place / "shop.duckdb")) as connection:
+        connection.execute("CREATE TABLE kept AS FROM t")
+        # Read, this row would stop everything; and this one would be a third series.
+        connection.execute("INSERT INTO t VALUES ('2024-01-08 06:00', 's0', 'inf')")
+        connection.execute("INSERT INTO t VALUES ('2024-02-01 00:00', 'late', 1)")
+    try:
+        assert call("forecast", "run", "--as-of", "2024-01-08 05:00", "--format", "json") == before
+        assert {row["kind"] for row in json.loads(before[0])} == {"in_sample"}
+        with duckdb.connect(str(place / "shop.duckdb")) as connection:
+            connection.execute("DELETE FROM t WHERE y = 'inf'")
+        said = call("forecast", "run", "--format", "json")[1]
+        assert said == "2 series end before the others: s0 ends 2024-01-10 23:00, s1 ends 2024-01-10 23:00\n"
+    finally:
+        with duckdb.connect(str(place / "shop.duckdb")) as connection:
+            connection.execute("CREATE OR REPLACE TABLE t AS FROM kept; DROP TABLE kept")
 
 
 def test_test_and_backtest_print_their_evidence(call, place):

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import pickle
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from gatecast import Config, fit, load
-from gatecast.data.audit import audit
+from gatecast.data.audit import audit_panel
 from gatecast.errors import RunError, UsageError
 from gatecast.pipeline import newest
 
@@ -132,7 +133,8 @@ def test_the_manifest_says_where_the_run_came_from(made, database):
     assert all(seconds >= 0 for seconds in manifest["durations"].values())
     assert manifest["created"] >= manifest["snapshot_time"]
     assert manifest["bytes_billed"] is None
-    assert manifest["audit"] == json.loads(json.dumps(audit(model.panel, 1.0, 6).to_dict()))
+    found = replace(audit_panel(model.panel, horizon=6), agreement=1.0)
+    assert manifest["audit"] == json.loads(json.dumps(found.to_dict()))
 
 
 def test_settings_and_history_are_kept(made):

@@ -76,7 +76,7 @@ def test_the_numbers_are_those_of_the_evidence(run, page):
     for level, share in metrics["overall"]["coverage"].items():
         assert texts[texts.index(f"coverage of the {level} % interval") + 1] == f"{share:.1f} %"
     assert any("478 rows, 2 series, 2024-01-01 00:00 to 2024-01-10 23:00, frequency h, zone none." in t for t in texts)
-    assert "2 missing steps: masked, never filled in (2 gaps)" in " ".join(texts)
+    assert "2 missing steps: masked, never filled in (2 gaps, the longest 1: " in " ".join(texts)
     assert manifest["run_id"] in page
     assert any("horizon = 6" in text for text in texts)
 

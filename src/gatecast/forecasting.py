@@ -137,7 +137,9 @@ def forecast(
             quantiles[part] = predict(fitted, windows, series[part], cutoffs[part], quantiles.shape[1]).numpy()
             seen[part] = fitted.seen[series[part]]
     values = quantiles[inverse, ahead - 1]
-    kind = _kinds(asked.dates.ravel(), ahead, panel.lasts[pairs[:, 0]], seen[inverse], shape.horizon)
+    # What training saw was observed, even where it was not read again.
+    lasts = np.maximum(panel.lasts, both[1].seen)[pairs[:, 0]]
+    kind = _kinds(asked.dates.ravel(), ahead, lasts, seen[inverse], shape.horizon)
     columns = _columns(values, final.probabilities, settings) | {"kind": pa.array(kind.tolist(), pa.string())}
     return _table(panel, asked, pairs[:, 0], columns, settings.level, run_id)
 

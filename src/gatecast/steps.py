@@ -51,7 +51,8 @@ def prepare(rows: Rows, parts: Split, device: torch.device, listener: Listener) 
     encoder = Encoder.fit(panel, rows.config, parts.train)
     fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
     faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
-    told = f"grid {panel.grid}{fits}; {faults}; {_known(encoder)}"
+    aggregate = rows.config.grid.resolved(rows.config.source.target).aggregate
+    told = f"grid {panel.grid}, {aggregate} of each step{fits}; {faults}; {_known(encoder)}"
     listener.step(2, "Dates to numbers", told)
     config, season = recipe.resolve(rows.config, panel, parts)
     model = config.model

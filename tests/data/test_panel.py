@@ -199,3 +199,53 @@ def test_memory_is_four_bytes_a_value_and_little_a_series():
     assert panel.offsets.nbytes + panel.starts.nbytes <= 16 * series + 8
     assert kept <= 4 * len(steps) + 300 * series + 100_000
     assert peak <= 20 * len(steps) + 3_000_000
+
+
+RAGGED = [(("a",), 3, 5.0, 1), (("a",), 5, 2.0, 1), (("a",), 8, 4.0, 1), (("b",), 4, 1.0, 1), (("b",), 6, 3.0, 1)]
+N = None
+
+
+@pytest.mark.parametrize(
+    ("common", "fill", "a", "b"),
+    [
+        (False, "missing", [5, N, 2, N, N, 4], [1, N, 3]),
+        (False, "zero", [5, 0, 2, 0, 0, 4], [1, 0, 3]),
+        (False, "forward", [5, 5, 2, 2, 2, 4], [1, 1, 3]),
+        (False, "interpolate", [5, 3.5, 2, 2 + 2 / 3, 3 + 1 / 3, 4], [1, 2, 3]),
+        (True, "missing", [5, N, 2, N, N, 4], [1, N, 3, N, N]),
+        (True, "zero", [5, 0, 2, 0, 0, 4], [1, 0, 3, 0, 0]),
+        (True, "forward", [5, 5, 2, 2, 2, 4], [1, 1, 3, 3, 3]),
+        (True, "interpolate", [5, 3.5, 2, 2 + 2 / 3, 3 + 1 / 3, 4], [1, 2, 3, N, N]),
+    ],
+)
+def test_steps_without_rows_are_filled_and_ends_aligned_as_asked(common, fill, a, b):
+    panel = panel_of(*RAGGED)
+    before = panel.values.copy()
+    found = lists(panel.continued(common, fill))
+    assert [(key, start) for key, start, _ in found] == [(("a",), 3), (("b",), 4)]
+    for (_, _, values), wanted in zip(found, (a, b), strict=True):
+        assert [None if v is None else round(v, 5) for v in values] == [
+            None if v is None else pytest.approx(v, abs=1e-5) for v in wanted
+        ]
+    assert np.array_equal(panel.values, before, equal_nan=True)
+
+
+@PROPERTY
+@given(st.dictionaries(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), st.floats(-9, 9, width=32), min_size=1))
+def test_filling_changes_no_value_and_leaves_no_hole(table):
+    panel = panel_of(*(((key,), step, value, 1) for (key, step), value in table.items()))
+    for fill in ("zero", "forward"):
+        for common in (False, True):
+            filled = panel.continued(common, fill)
+            assert not np.isnan(filled.values).any()
+            assert (filled.lasts == (panel.lasts.max() if common else panel.lasts)).all()
+            for i in range(len(panel)):
+                known = panel.series(i)
+                kept = filled.series(i)[: len(known)]
+                assert np.array_equal(kept[~np.isnan(known)], known[~np.isnan(known)])
+
+
+def test_series_that_end_early_are_named():
+    panel = panel_of(*RAGGED)
+    assert panel.ending_before(1) == ("b ends 1970-01-07",)
+    assert panel.ending_before(2) == ()

@@ -45,7 +45,8 @@ SERIES = {
     ("30 minutes of instants", "duckdb"): """
         SELECT "shop" AS key_0,
         CAST(FLOOR((EPOCH_US("at") + -18000000000) / 1800000000) AS BIGINT) AS step,
-        CAST(AVG(CASE WHEN ISNAN(CAST("y" AS DOUBLE)) THEN NULL ELSE CAST("y" AS DOUBLE) END) AS DOUBLE) AS value, COUNT(*) AS row_count
+        CAST(AVG(CASE WHEN ISNAN(CAST("y" AS DOUBLE)) THEN NULL ELSE CAST("y" AS DOUBLE) END) AS DOUBLE)
+        AS value, COUNT(*) AS row_count
         FROM gatecast_source
         WHERE "at" >= CAST('2024-01-02 05:00:00.000000+00:00' AS TIMESTAMPTZ)
         AND "at" < CAST('2024-02-01 17:00:00.000000+00:00' AS TIMESTAMPTZ) GROUP BY 1, 2""",

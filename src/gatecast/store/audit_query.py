@@ -18,12 +18,12 @@ JUMP, SHIFT, FLAT, TAIL = 15, 8, 5, 10
 _FOUND: dict[str, tuple[str, str, str, str]] = {
     "no_time": ("marks", "step IS NULL", "NULL", "row_count"),
     "shared": ("marks", "step IS NOT NULL AND row_count > 1", "step", "row_count - 1"),
-    "no_value": ("marks", "step IS NOT NULL AND value IS NULL AND COALESCE(infinite, 0) = 0", "step", "1"),
+    "no_value": ("marks", "step IS NOT NULL AND value IS NULL AND COALESCE(nans + infinite, 0) = 0", "step", "1"),
     "not_a_number": ("marks", "nans > 0", "step", "nans"),
     "infinite": ("marks", "infinite > 0", "step", "infinite"),
     "skipped": ("marks", "skipped > 0", "step", "skipped"),
     "twice": ("marks", "twice > 0", "step", "twice"),
-    "gap": ("marks", "step - before > 1", "before + 1", "step - before - 1"),
+    "gap": ("marks", "value IS NOT NULL AND step - before > 1", "before + 1", "step - before - 1"),
     "negative": ("marks", "value < 0", "step", "1"),
     "outlier": (
         "marks",
@@ -64,7 +64,8 @@ SELECT *, MAX(last) OVER () AS newest
 FROM (
   SELECT {keys}SUM(row_count) AS row_count, COUNT(value) AS observed, MIN(value) AS least, MAX(value) AS most,
     SUM(IF(value = 0, 1, 0)) AS zeros, MIN(IF(value IS NULL, NULL, step)) AS first,
-    MAX(IF(value IS NULL, NULL, step)) AS last, SUM(IF(step - before > 1, step - before - 1, 0)) AS absent,
+    MAX(IF(value IS NULL, NULL, step)) AS last,
+    SUM(IF(value IS NOT NULL AND step - before > 1, step - before - 1, 0)) AS absent,
     SUM(IF(value != low, 1, 0)) AS changes, MAX(IF(value != low, step, NULL)) AS changed
   FROM marks {group}
 )
