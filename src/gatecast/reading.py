@@ -22,6 +22,7 @@ from gatecast.store.query import (
     spacing_query,
     steps_are_local,
     unreadable_query,
+    without_older,
 )
 
 YEAR_1973 = 100_000_000
@@ -40,14 +41,23 @@ class Rows:
     bytes_billed: int | None = None
 
 
-def read_rows(config: Config, source: object, errand: Errand | None = None, since: str | None = None) -> Rows:
+@dataclass(frozen=True)
+class Needed:
+    """The rows from a date on; between `since` and `recent` only those of the series `older` (their keys)."""
+
+    since: str
+    recent: str
+    older: tuple[tuple[object, ...], ...] = ()
+
+
+def read_rows(config: Config, source: object, errand: Errand | None = None, needed: Needed | None = None) -> Rows:
     """Rows from a store, a frame or a panel, on the grid of the settings.
 
     Args:
         config: the settings.
         source: where the rows are, if not where the settings say.
         errand: what they are read for, and who hears of it.
-        since: what is needed begins here; what not reading the rest saves is told.
+        needed: the rows that are enough; what not reading the rest saves is told.
 
     Raises:
         UsageError: a setting that cannot be meant.
@@ -61,8 +71,8 @@ def read_rows(config: Config, source: object, errand: Errand | None = None, sinc
         config = config.having("grid", freq=str(grid.frequency), timezone=grid.timezone)
         return Rows(source, config.having("source", series=tuple(source.keys.column_names)))
     whole = config.source
-    if since:
-        config = config.having("source", since=since)
+    if needed:
+        config = config.having("source", since=needed.since)
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with _store(source, errand) as store:
         kind = _time_kind(config, store.columns(config.source))
@@ -72,10 +82,12 @@ def read_rows(config: Config, source: object, errand: Errand | None = None, sinc
         frequency, agreement = _frequency(config, store, kind)
         grid = Grid(frequency, config.grid.timezone)
         query = series_query(config.source, kind, grid, config.grid.aggregate)
-        if since and errand:
+        if needed and needed.older:
+            query = without_older(query, config.source, kind, grid, needed.recent, needed.older)
+        if needed and errand:
             _tell_saved(
                 errand,
-                since,
+                needed.since,
                 store.estimate(whole, series_query(whole, kind, grid, config.grid.aggregate)),
                 store.estimate(config.source, query),
             )

@@ -50,6 +50,23 @@ def series_query(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggr
     return selected.from_(SOURCE).where(*_bounds(source, kind, grid)).group_by(*groups)
 
 
+def without_older(
+    query: exp.Select, source: SourceSettings, kind: Kind, grid: Grid, since: str, but: Sequence[Sequence[object]]
+) -> exp.Select:
+    """The query without the rows before a date, but those of some series (their keys)."""
+    recent = exp.GTE(this=_raw_time(source, kind), expression=_moment(source, since, kind, grid))
+    theirs = [
+        exp.and_(
+            *(
+                exp.NullSafeEQ(this=column(n), expression=exp.convert(part))
+                for n, part in zip(source.series, key, strict=True)
+            )
+        )
+        for key in but
+    ]
+    return query.where(exp.or_(recent, *theirs))
+
+
 def steps_are_local(kind: Kind, grid: Grid) -> bool:
     """Whether `step` numbers wall-clock steps that still have to be placed in the grid's zone.
 
@@ -191,6 +208,11 @@ def _time(source: SourceSettings, kind: Kind) -> exp.Expression:
     return _sql("SAFE_CAST(t AS DATETIME)", t=time) if kind == "text" else time
 
 
+def _raw_time(source: SourceSettings, kind: Kind) -> exp.Expression:
+    """The time column as dates of the user are compared with it: whole numbers as they are."""
+    return column(source.time) if source.time_unit else _time(source, kind)
+
+
 def _wall(kind: Kind) -> str:
     """The wall-clock time of `t` in `zone`, as GoogleSQL."""
     return "DATETIME(t, zone)" if kind == "instant" else "CAST(t AS DATETIME)"
@@ -227,7 +249,7 @@ def _floor(number: str, divisor: int) -> str:
 
 def _bounds(source: SourceSettings, kind: Kind, grid: Grid) -> list[exp.Expression]:
     """`since` and `until` as filters on the time column itself, so that partitions are pruned."""
-    time = column(source.time) if source.time_unit else _time(source, kind)
+    time = _raw_time(source, kind)
     ends: list[tuple[type[exp.Expression], str | None]] = [(exp.GTE, source.since), (exp.LT, source.until)]
     return [compare(this=time.copy(), expression=_moment(source, text, kind, grid)) for compare, text in ends if text]
 
