@@ -14,7 +14,7 @@ import requests
 
 from gatecast.config import Config, SourceSettings
 from gatecast.data.dates import Frequency, Grid
-from gatecast.errors import DataError, StoreError, UsageError
+from gatecast.errors import StoreError, UsageError
 from gatecast.reading import read_rows
 from gatecast.store import Errand, Unobserved, open_store
 from gatecast.store.bigquery.jobs import money, size
@@ -58,28 +58,6 @@ def tables(url):
         return sorted(table.table_id for table in store.client.list_tables(store.dataset))
 
 
-def test_rows_are_replaced_by_key_and_never_doubled(bigquery):
-    write(bigquery, forecasts([1.0, 2.0, None]))
-    write(bigquery, forecasts([1.0, 2.0, None]))
-    assert content(bigquery) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1"), ("north", 3, None, "r1")]
-    write(bigquery, forecasts([7.0], shop="söuth; `1`"))
-    write(bigquery, forecasts([10.0], run="r2").select(["value", "run", "at", "shop"]))
-    assert content(bigquery) == [
-        ("north", 1, 10.0, "r2"),
-        ("north", 2, 2.0, "r1"),
-        ("north", 3, None, "r1"),
-        ("söuth; `1`", 1, 7.0, "r1"),
-    ]
-    assert tables(bigquery) == ["out"]
-
-
-def test_a_null_in_the_key_is_a_key(bigquery):
-    for value in (1.0, 2.0):
-        write(bigquery, forecasts([value], shop=None))
-    write(bigquery, forecasts([3.0]))
-    assert content(bigquery) == [("north", 1, 3.0, "r1"), (None, 1, 2.0, "r1")]
-
-
 def test_types_survive_and_nan_is_not_null(bigquery):
     rows = pa.table(
         {
@@ -102,24 +80,6 @@ def test_a_new_table_is_partitioned_by_day_and_clustered_by_series(bigquery):
         table = store.client.get_table(f"{store.dataset}.out")
     assert (table.time_partitioning.type_, table.time_partitioning.field) == ("DAY", "at")
     assert table.clustering_fields == ["shop"]
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda rows: rows.append_column("more", pa.array([1, 2])), "more"),
-        (lambda rows: rows.drop_columns("run"), "run"),
-        (lambda rows: rows.set_column(2, "value", pa.array(["1", "2"])), "value"),
-        (lambda rows: rows.set_column(1, "at", rows.column("at").cast(pa.date32())), "at"),
-    ],
-    ids=["more", "fewer", "another type", "date for time"],
-)
-def test_other_columns_are_refused_before_anything_is_written(bigquery, change, told):
-    write(bigquery, forecasts([1.0, 2.0]))
-    with pytest.raises(DataError, match=f"other columns.*{told} "):
-        write(bigquery, change(forecasts([8.0, 9.0])))
-    assert content(bigquery) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1")]
-    assert tables(bigquery) == ["out"]
 
 
 class Wire(requests.Session):

@@ -132,21 +132,24 @@ def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
     )
 
 
-def latest_query(table: str, series: Sequence[str], columns: Sequence[str]) -> exp.Select:
+def latest_query(table: str, series: Sequence[str], columns: Sequence[str], *, instants: bool = False) -> exp.Select:
     """Of a table of forecasts the newest of each series, timestamp and level, as AI.FORECAST would give it.
 
     Args:
         table: where the forecasts are.
         series: its series columns.
         columns: the columns of AI.FORECAST after them, first the timestamp, last the status.
+        instants: the timestamp is a TIMESTAMP, as AI.FORECAST gives it whatever the source has.
     """
     time, _, level, *_, status = columns
     one = ", ".join(column(name).sql("bigquery") for name in (*series, time, level))
     rank = _sql(f"ROW_NUMBER() OVER (PARTITION BY {one} ORDER BY cutoff DESC, run_id)")
     ranked = exp.select("*", exp.alias_(rank, "gatecast_rank")).from_(relation(table)).subquery("ranked")
-    kept = [column(name) for name in (*series, *columns[:-1])]
+    keys, others = ([column(name) for name in part] for part in (series, columns[1:-1]))
+    when = exp.alias_(exp.cast(column(time), "TIMESTAMPTZ"), time, quoted=True) if instants else column(time)
     # A forecast that is written has worked: AI.FORECAST says so by an empty text.
-    return exp.select(*kept, exp.alias_(exp.Literal.string(""), status)).from_(ranked).where("gatecast_rank = 1")
+    done = exp.alias_(exp.Literal.string(""), status)
+    return exp.select(*keys, when, *others, done).from_(ranked).where("gatecast_rank = 1")
 
 
 def column(name: str) -> exp.Column:
