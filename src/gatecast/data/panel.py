@@ -109,6 +109,7 @@ class Panel:
         rows = _Rows(len(series))
         for batch in batches:
             rows.add(batch, grid if local else None)
+            del batch  # before the next one is made
         if not rows.reading.rows:
             raise DataError("the query gave no rows: check the table, the filter and the dates")
         keys, values, offsets, starts, reading = rows.assemble(series, combine)
@@ -150,6 +151,7 @@ class _Rows:
             surplus=reading.surplus + int((counts[shared & timed] - 1).sum()),
         )
         used = timed & valued
+        used = slice(None) if used.all() else used  # a view, no copy
         steps = batch.column("step").fill_null(0).to_numpy(zero_copy_only=False)[used]
         with np.errstate(over="ignore"):
             narrow = value[used].astype(np.float32)
