@@ -173,6 +173,7 @@ class Panel:
             rows.add(batch)
             if gathering.names:
                 gathering.add(*rows.located(batch), gathering.names)
+            del batch  # before the next one is made
         if not rows.reading.rows:
             raise DataError("the query gave no rows: check the table, the filter and the dates")
         keys, values, offsets, starts, reading = rows.assemble(series)
@@ -231,6 +232,7 @@ class _Rows:
             surplus=reading.surplus + int((counts[shared & timed] - 1).sum()),
         )
         used = timed & valued
+        used = slice(None) if used.all() else used  # a view, no copy
         steps = batch.column("step").fill_null(0).to_numpy(zero_copy_only=False)[used]
         with np.errstate(over="ignore"):
             narrow = value[used].astype(np.float32)
