@@ -82,8 +82,8 @@ def audit(
         DataError: there is no row with a time and a value.
     """
     block = next((length for length in grid.frequency.seasons if length <= 400), 10)
-    resolved = settings.resolved(source.target)
-    query = audit_query(steps, len(source.series), block, horizon, resolved.fill == "zero")
+    resolved, planned = settings.resolved(source.target), bool(source.future) and source.future_table is None
+    query = audit_query(steps, len(source.series), block, horizon, resolved.fill == "zero", planned)
     rows = store.read(source, query).read_all().to_pylist()
     facts = {name: int(rows[0][name] or 0) for name in ("row_count", "series", "steps", "shortest", "longest")}
     if not facts["series"]:
@@ -114,7 +114,7 @@ def audit_panel(panel: Panel, settings: GridSettings | None = None, horizon: int
         "value": panel.values.astype(np.float64),
     }
     there = ~np.isnan(panel.values)
-    zeros = ("nans", "infinite", "skipped", "twice")
+    zeros = ("bare", "known", "nans", "infinite", "skipped", "twice")
     steps = exp.select("*", "1 AS row_count", *(f"0 AS {name}" for name in zeros)).from_(SOURCE)
     source = SourceSettings(target="value", series=tuple(columns))
     with DuckDBStore.of_frame(pa.table(table).filter(pa.array(there))) as store:
@@ -139,6 +139,8 @@ _NAMES = {
     "negative": "negative values",
     "outlier": "outliers",
     "shift": "level shifts",
+    "bare": "steps without a past or future covariate",
+    "ahead": "series whose future covariates end within the horizon",
     "empty": "series without any value",
     "constant": "constant series",
     "flat": "series that end flat",
@@ -146,8 +148,8 @@ _NAMES = {
     "short": "series too short to test",
     "stale": "series that end before the others",
 }
-_WHERE = {"gap": "from", "flat": "from", "stale": "ends"}
-_OF_SERIES = ("shift", "empty", "constant", "flat", "zeros", "short", "stale")
+_WHERE = {"gap": "from", "ahead": "from", "flat": "from", "stale": "ends"}
+_OF_SERIES = ("shift", "ahead", "empty", "constant", "flat", "zeros", "short", "stale")
 
 
 def _findings(
@@ -169,6 +171,8 @@ def _findings(
         "skipped": ("taken to be as much later as the clock was moved", None),
         "twice": ("taken to be the first of the two", None),
         "gap": (_FILLED[resolved.fill or "missing"], None if given.fill else "--fill"),
+        "bare": ("told as the mean of their window", None),
+        "ahead": ("forecast only as far as they are known", "--future-table"),
         "empty": ("left out", "--sql"),
         "short": (f"forecast, but not tested: {needed}", None),
         "stale": (

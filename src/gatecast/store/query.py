@@ -51,7 +51,8 @@ def series_query(
 
     Columns: `key_0`, `key_1`, ... (the series), `step`, `value` (float64, NULL where every
     target was NULL or NaN), `row_count` (how many rows made it), and `covariate_0`, ... (the
-    past, then the future columns: the mean of numbers, the last text in the alphabet).
+    past, then the future columns: the mean of numbers, the last text in the alphabet). Where
+    future columns are read, rows from `until` on are too, but without target and past columns.
 
     Args:
         years: of the rows, where `needs_years` says so.
@@ -59,7 +60,15 @@ def series_query(
     """
     value = exp.cast(sql(AGGREGATES[aggregate], **terms(source, kind, grid)), "DOUBLE")
     covariates = _covariates([*source.past, *source.future], "covariate", "AVG(c)", kinds)
-    return steps_query(source, kind, grid, years, {"value": value, "row_count": sql("COUNT(*)")} | covariates)
+    columns = {"value": value, "row_count": sql("COUNT(*)")} | covariates
+    if not (source.until and source.future):
+        return steps_query(source, kind, grid, years, columns)
+    *_, before = bounds(source, kind, grid)
+    hidden = {source.target, *source.past}
+    query = steps_query(source.model_copy(update={"until": None}), kind, grid, years, columns)
+    for node in [node for node in query.find_all(exp.Column) if node.name in hidden]:
+        node.replace(exp.If(this=before.copy(), true=node.copy(), false=exp.null()))
+    return query
 
 
 def without_older(
