@@ -20,7 +20,7 @@ _FOUND: dict[str, tuple[str, str, str, str]] = {
     "shared": ("marks", "step IS NOT NULL AND row_count > 1", "step", "row_count - 1"),
     "no_value": (
         "marks",
-        "step IS NOT NULL AND value IS NULL AND COALESCE(nans + infinite + known, 0) = 0",
+        "step IS NOT NULL AND value IS NULL AND known + COALESCE(nans + infinite, 0) = 0",
         "step",
         "1",
     ),
@@ -131,8 +131,8 @@ def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggrega
         spans = {"skipped": clock.skipped, "twice": clock.twice}
     micros = f"UNIX_MICROS(TIMESTAMP({wall(kind)}))"
     for name, stretches in spans.items():
-        tests = [f"{micros} >= {first * 1_000_000} AND {micros} < {end * 1_000_000}" for first, end in stretches]
-        columns[name] = sql(f"COUNTIF({' OR '.join(tests)})" if tests else "0", **named)
+        within = [f"{micros} >= {first * 1_000_000} AND {micros} < {end * 1_000_000}" for first, end in stretches]
+        columns[name] = sql(f"COUNTIF({' OR '.join(within)})" if within else "0", **named)
     return steps_query(source, kind, grid, years, columns)
 
 
