@@ -125,7 +125,7 @@ def test_events_become_series(options, a, b):
 def test_the_audit_says_what_happens_to_steps_without_events():
     found = {f.name: f for f in audit(EVENTS, time="at", series="shop", freq="h").findings}
     assert found["missing steps"].done.startswith("taken as 0 (2 gaps, the longest 2: a from 2024-01-01 01:00)")
-    assert found["rows on a step that another row has"].done == "counted"
+    assert found["rows on a step that another row has"].done == "brought together (count)"
     assert found["series that end before the others"].done == "continued to the newest row of any"
     asked = audit(EVENTS, time="at", series="shop", freq="h", fill="zero", align="common", aggregate="count")
     assert asked.undecided == []

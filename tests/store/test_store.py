@@ -205,7 +205,7 @@ def assert_same(found, wanted):
     ("kind", "timezone", "freqs"),
     [
         ("local", None, list(FLOORS)),
-        ("local", NEW_YORK, list(FLOORS)),
+        ("local", NEW_YORK, ["30min", "h", "4h", "D", "C"]),
         ("instant", NEW_YORK, list(FLOORS)),
         ("instant", "Asia/Kolkata", ["h", "D"]),
         ("date", None, ["D", "B", "C", "W-MON", "SME", "MS", "BME", "QS"]),
