@@ -78,7 +78,9 @@ def newest(
     if not model.config.source.url:
         raise UsageError("this model was not trained from a URL: give it a panel, as from gatecast.read")
     errand, since, config = Errand(verb, model.run_id, listener), None, model.config
-    if context:
+    # What is filled, and where a series ends, hangs on rows before the context.
+    settings = config.grid.resolved(config.source.target)
+    if context and (settings.fill, settings.align) == ("missing", "last"):
         since = model.grid.begins(int(model.final.seen.min()) - model.final.network.shape.context + 1)
     if as_of is not None:
         config = config.having("source", until=model.grid.begins(model.grid.floor(as_of) + 1))
