@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from gatecast import audit, fit, read
+from gatecast import audit, fit, open_store, pipeline, read
 from gatecast.errors import DataError, UsageError
 
 HOUR = dt.timedelta(hours=1)
@@ -122,10 +122,27 @@ def test_events_become_series(options, a, b):
     assert [panel.grid.label(step) for step in panel.starts.tolist()] == ["2024-01-01 00:00", "2024-01-01 01:00"]
 
 
+def test_events_are_forecast_from_the_same_series_as_they_were_trained_on(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    at = np.datetime64("2024-01-01", "us") + rng.integers(0, 20 * 86_400, 900) * np.timedelta64(1, "s")
+    shops = np.where(at < np.datetime64("2024-01-08"), rng.choice(["a", "closed"], 900), "a")
+    with open_store(str(tmp_path / "log.duckdb"), write=True) as store:
+        store.connection.register("rows", pa.table({"at": at, "shop": shops}))
+        store.connection.execute("CREATE TABLE log AS FROM rows")
+    model = fit(
+        str(tmp_path / "log.duckdb"), time="at", series="shop", freq="h", horizon=6, epochs=1, steps=2, hidden=4
+    )
+    assert model.panel.lasts.tolist() == [int(model.panel.lasts.max())] * 2
+    assert values(model.panel, 1)[-24 * 12 :] == [0.0] * 24 * 12
+    newest = pipeline.newest(model, "forecast", context=True)
+    assert newest.keys.equals(model.panel.keys)
+    assert model.forecast(newest).rows.equals(model.forecast().rows)
+
+
 def test_the_audit_says_what_happens_to_steps_without_events():
     found = {f.name: f for f in audit(EVENTS, time="at", series="shop", freq="h").findings}
     assert found["missing steps"].done.startswith("taken as 0 (2 gaps, the longest 2: a from 2024-01-01 01:00)")
-    assert found["rows on a step that another row has"].done == "counted"
+    assert found["rows on a step that another row has"].done == "brought together (count)"
     assert found["series that end before the others"].done == "continued to the newest row of any"
     asked = audit(EVENTS, time="at", series="shop", freq="h", fill="zero", align="common", aggregate="count")
     assert asked.undecided == []

@@ -93,7 +93,9 @@ def newest(
     if as_of is not None:
         config = config.having("source", until=grid.begins(grid.floor(str(as_of)) + 1))
     errand, needed, ends = Errand(verb, model.run_id, listener), None, [int(model.final.seen.max())]
-    if context:
+    # What is filled, and where a series ends, hangs on rows before the context.
+    settings = config.grid.resolved(config.source.target)
+    if context and (settings.fill, settings.align) == ("missing", "last"):
         ends += [] if at is None else [step - 1 for step in read_dates(grid, at)]
         ends += [] if as_of is None else [grid.floor(str(as_of))]
         needed = _needed(model, min(ends))

@@ -61,7 +61,11 @@ def test_rows_and_batches_in_any_order_give_the_same_panel(table, shuffler, size
     panel = Panel.from_batches([batch([], 2), *batches], DAYS, ["shop", "item"])
     assert lists(panel) == expected(table)
     assert panel.reading.rows == len(rows)
-    assert panel.reading.without_value == sum(value is None or value != value for value in table.values())
+    valueless = {key for key, value in table.items() if value is None or value != value}
+    spans = {key: (start, start + len(values)) for key, start, values in lists(panel)}
+    inside = [step for key, step in valueless if key in spans and spans[key][0] <= step < spans[key][1]]
+    zeros = panel.continued(False, "zero")
+    assert np.isnan(zeros.values).sum() == len(panel.reading.hollow) == len(inside)
 
 
 @PROPERTY
@@ -96,7 +100,6 @@ def test_a_series_column_may_have_any_name(column):
     rows = [(("b",), 1, 1.0, 1), (("a",), 1, 2.0, 1), (("empty",), 1, None, 1)]
     panel = Panel.from_batches([batch(rows)], DAYS, [column])
     assert panel.keys.to_pylist() == [{column: "a"}, {column: "b"}]
-    assert panel.reading.all_missing == ("empty",)
 
 
 def test_a_series_column_that_is_all_null():
@@ -133,9 +136,8 @@ def test_what_was_met_is_counted():
         (("timeless",), None, 1.0, 1),
         (("timeless",), None, None, 1),
     )
-    assert panel.reading == Reading(
-        rows=14, without_time=6, without_value=3, shared=2, surplus=3, all_missing=("empty", "timeless")
-    )
+    assert panel.reading == Reading(rows=14)
+    assert panel.reading.hollow.tolist() == [1, 2]
     assert lists(panel) == [(("a",), 1, [1.0, None, None, 2.0])]
 
 
@@ -199,6 +201,15 @@ def test_memory_is_four_bytes_a_value_and_little_a_series():
     assert panel.offsets.nbytes + panel.starts.nbytes <= 16 * series + 8
     assert kept <= 4 * len(steps) + 300 * series + 100_000
     assert peak <= 20 * len(steps) + 3_000_000
+
+
+def test_a_step_whose_rows_have_no_value_is_not_taken_as_zero():
+    rows = [(("b",), 5, 2.0, 1), (("a",), 3, 5.0, 1), (("a",), 4, None, 2), (("a",), 6, 4.0, 1), (("b",), 9, 1.0, 1)]
+    panel = panel_of(*rows)
+    assert lists(panel.continued(False, "zero"))[0] == (("a",), 3, [5.0, None, 0.0, 4.0])
+    assert lists(panel.continued(True, "zero"))[0] == (("a",), 3, [5.0, None, 0.0, 4.0, 0.0, 0.0, 0.0])
+    assert lists(panel.continued(True, "zero")) == lists(panel.continued(True, "missing").continued(False, "zero"))
+    assert lists(panel.continued(False, "forward"))[0] == (("a",), 3, [5.0, 5.0, 5.0, 4.0])
 
 
 RAGGED = [(("a",), 3, 5.0, 1), (("a",), 5, 2.0, 1), (("a",), 8, 4.0, 1), (("b",), 4, 1.0, 1), (("b",), 6, 3.0, 1)]

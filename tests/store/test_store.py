@@ -13,6 +13,7 @@ from google.cloud import bigquery
 
 from gatecast.config import Config, SourceSettings
 from gatecast.data.dates import Frequency, Grid
+from gatecast.data.holidays import holidays_of
 from gatecast.errors import StoreError, UsageError
 from gatecast.reading import read_rows
 from gatecast.store import Errand, Unobserved, open_store
@@ -122,11 +123,29 @@ FLOORS = {
     "W-MON": lambda t: t.dt.to_period("W-SUN").dt.start_time,
     "MS": lambda t: t.dt.to_period("M").dt.start_time,
     "QS": lambda t: t.dt.to_period("Q").dt.start_time,
-    "BME": lambda t: (t.dt.to_period("M").dt.end_time.dt.floor("D") + pd.Timedelta("1D")) - pd.offsets.BDay(),
-    "SME": lambda t: t.dt.floor("D") - pd.Timedelta("1D") + pd.offsets.SemiMonthEnd(),
-    "C": lambda t: pd.Series(np.busday_offset(days(t), 0, roll="backward", holidays=US), t.index),
-    "bh": lambda t: (t - pd.offsets.BusinessHour() + pd.offsets.BusinessHour()).dt.floor("h"),
+    "BME": lambda t: rolled(t.dt.to_period("M").dt.end_time, []),
+    "SME": lambda t: (
+        t.where(t.dt.day > 15, t.dt.to_period("M").dt.start_time + pd.Timedelta("14D"))
+        .where(t.dt.day <= 15, t.dt.to_period("M").dt.end_time)
+        .dt.floor("D")
+    ),
+    "C": lambda t: rolled(t, US),
+    "bh": lambda t: t.map(opened),
 }
+US = holidays_of("US", 1969, 2025)
+
+
+def rolled(t, holidays):
+    """Back to the nearest business day."""
+    return pd.Series(np.busday_offset(t.to_numpy("datetime64[D]"), 0, roll="backward", holidays=holidays), t.index)
+
+
+def opened(time):
+    """Back to the start of the nearest business hour."""
+    back = pd.offsets.BusinessHour().rollback(time) if time is not pd.NaT else time
+    return back.floor("h") if back == time else back - pd.Timedelta("1h")
+
+
 STANDARD = {None: 0, "UTC": 0, NEW_YORK: -5, "Asia/Kolkata": 5.5}  # hours ahead of UTC
 COLUMNS = ["shop", "item", "label"]
 
@@ -186,10 +205,10 @@ def assert_same(found, wanted):
     ("kind", "timezone", "freqs"),
     [
         ("local", None, list(FLOORS)),
-        ("local", NEW_YORK, list(FLOORS)),
+        ("local", NEW_YORK, ["30min", "h", "4h", "D", "C"]),
         ("instant", NEW_YORK, list(FLOORS)),
         ("instant", "Asia/Kolkata", ["h", "D"]),
-        ("date", None, ["D", "B", "W-MON", "MS", "QS"]),
+        ("date", None, ["D", "B", "C", "W-MON", "SME", "MS", "BME", "QS"]),
         ("text", None, ["30min", "D", "MS"]),
     ],
 )
@@ -199,7 +218,7 @@ def test_series_are_what_pandas_gives(put, kind, timezone, freqs):
     assert store.columns(source)["at"] == kind
     for freq, aggregate in [*((freq, "sum") for freq in freqs), *(("D", aggregate) for aggregate in AGGREGATES)]:
         if (kind, aggregate) != ("date", "last"):  # of several rows of one day none is the last
-            grid = Grid(Frequency.parse(freq), timezone)
+            grid = Grid(Frequency.parse(freq), timezone, "US")
             wanted = by_pandas(rows, grid_dates(rows, kind, freq, grid), aggregate)
             assert_same(by_query(store, source, kind, grid, aggregate), wanted)
 

@@ -127,70 +127,66 @@ _FILLED = {
     "forward": "filled with the value before",
     "interpolate": "filled on a line between the values around",
 }
-_NAMES = {
-    "no_time": "rows without a time",
-    "shared": "rows on a step that another row has",
-    "no_value": "steps without a value",
-    "not_a_number": "values that are not a number",
-    "infinite": "infinite values",
-    "skipped": "local times that clocks skip",
-    "twice": "local times that clocks show twice",
-    "gap": "missing steps",
-    "negative": "negative values",
-    "outlier": "outliers",
-    "shift": "level shifts",
-    "bare": "steps without a past or future covariate",
-    "ahead": "series whose future covariates end within the horizon",
-    "empty": "series without any value",
-    "constant": "constant series",
-    "flat": "series that end flat",
-    "zeros": "series that are mostly zero",
-    "short": "series too short to test",
-    "stale": "series that end before the others",
+_ENDS = {"last": "forecast from their own last row", "common": "continued to the newest row of any"}
+
+# What each finding is called, what `fit` does about it, and the option that decides it.
+_FINDINGS: Mapping[str, tuple[str, str, str | None]] = {
+    "no_time": ("rows without a time", "left out", "sql"),
+    "shared": ("rows on a step that another row has", "brought together ({aggregate})", "aggregate"),
+    "no_value": ("steps without a value", "treated as missing", None),
+    "not_a_number": ("values that are not a number", "treated as missing", None),
+    "infinite": ("infinite values", "fit stops: filter or repair them", "sql"),
+    "skipped": ("local times that clocks skip", "taken to be as much later as the clock was moved", None),
+    "twice": ("local times that clocks show twice", "taken to be the first of the two", None),
+    "gap": ("missing steps", "{filled} ({gaps}, the longest {longest})", "fill"),
+    "negative": ("negative values", "kept", None),
+    "outlier": ("outliers", "kept", None),
+    "shift": ("level shifts", "kept", None),
+    "bare": ("steps without a past or future covariate", "told as the mean of their context", None),
+    "ahead": (
+        "series whose future covariates end within the horizon",
+        "forecast only as far as they are known",
+        "future_table",
+    ),
+    "empty": ("series without any value", "left out", "sql"),
+    "constant": ("constant series", "kept", None),
+    "flat": ("series that end flat", "kept", None),
+    "zeros": ("series that are mostly zero", "kept", None),
+    "short": ("series too short to test", "forecast, but not tested: {needed:,} steps are needed for a test", None),
+    "stale": ("series that end before the others", "{ends}", "align"),
 }
 _WHERE = {"gap": "from", "ahead": "from", "flat": "from", "stale": "ends"}
-_OF_SERIES = ("shift", "ahead", "empty", "constant", "flat", "zeros", "short", "stale")
+_COUNTED = ("no_time", "shared", "no_value", "not_a_number", "infinite", "skipped", "twice", "gap", "negative", "bare")
+"""Findings whose sizes add up; of the others the places are counted."""
 
 
 def _findings(
     rows: list[Row], grid: Grid, keys: int, given: GridSettings, resolved: GridSettings, horizon: int
 ) -> Iterable[Finding]:
-    """What was found, in the order of `_NAMES`."""
+    """What was found, in the order of `_FINDINGS`."""
 
     def place(row: Row) -> str:
         name = name_of([row[f"key_{i}"] for i in range(keys)])
         return name if row["step"] is None else f"{name} {_WHERE.get(row['finding'], 'at')} {grid.label(row['step'])}"
 
-    needed = f"{3 * horizon + 1:,} steps are needed for a test"
-    done = {
-        "no_time": ("left out", "--sql"),
-        "shared": (f"brought together ({resolved.aggregate})", None if given.aggregate else "--aggregate"),
-        "no_value": ("treated as missing", None),
-        "not_a_number": ("treated as missing", None),
-        "infinite": ("fit stops: filter or repair them", "--sql"),
-        "skipped": ("taken to be as much later as the clock was moved", None),
-        "twice": ("taken to be the first of the two", None),
-        "gap": (_FILLED[resolved.fill or "missing"], None if given.fill else "--fill"),
-        "bare": ("told as the mean of their window", None),
-        "ahead": ("forecast only as far as they are known", "--future-table"),
-        "empty": ("left out", "--sql"),
-        "short": (f"forecast, but not tested: {needed}", None),
-        "stale": (
-            "forecast from their own last row" if resolved.align == "last" else "continued to the newest row of any",
-            None if given.align else "--align",
-        ),
-    }
-    if resolved.aggregate == "count":
-        done["shared"] = ("counted", None)
-    for kind, name in _NAMES.items():
+    for kind, (name, done, option) in _FINDINGS.items():
         found = sorted((row for row in rows if row["finding"] == kind), key=lambda row: row["rank"])
         if not found:
             continue
-        places = tuple(place(row) for row in found if row["rank"] <= SHOWN)
-        text, decide = done.get(kind, ("kept", None))
-        if kind == "gap":
-            longest = next(row for row in found if row["size_rank"] == 1)
-            gaps = f"{found[0]['places']:,} gap{'s' if found[0]['places'] > 1 else ''}"
-            text += f" ({gaps}, the longest {longest['size']:,}: {place(longest)})"
-        count = int(found[0]["places" if kind in _OF_SERIES else "total"])
-        yield Finding(name, count, places, text, decide)
+        largest, places = next(row for row in found if row["size_rank"] == 1), found[0]["places"]
+        text = done.format(
+            aggregate=resolved.aggregate,
+            filled=_FILLED[resolved.fill or "missing"],
+            gaps=f"{places:,} gap{'s' if places > 1 else ''}",
+            longest=f"{largest['size']:,}: {place(largest)}",
+            needed=3 * horizon + 1,
+            ends=_ENDS[resolved.align or "last"],
+        )
+        decided = option is None or getattr(given, option, None) or (kind == "shared" and resolved.aggregate == "count")
+        yield Finding(
+            name,
+            count=int(found[0]["total"] if kind in _COUNTED else places),
+            places=tuple(place(row) for row in found if row["rank"] <= SHOWN),
+            done=text,
+            decide=None if decided else f"--{option}".replace("_", "-"),
+        )

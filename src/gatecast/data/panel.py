@@ -25,14 +25,15 @@ SPARSE = 50
 
 @dataclass(frozen=True)
 class Reading:
-    """What was met while rows became a panel."""
+    """What was met while rows became a panel.
+
+    Attributes:
+        rows: how many there were.
+        hollow: positions in the values of the steps that have rows, but no value.
+    """
 
     rows: int = 0
-    without_time: int = 0
-    without_value: int = 0  # grid steps whose every target was NULL or NaN
-    shared: int = 0  # grid steps that more than one row fell into
-    surplus: int = 0  # rows beyond the first on such steps
-    all_missing: tuple[str, ...] = ()  # series left out because they have no value
+    hollow: Indices = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Panel:
 
         A step after the last value of a series lies on no line between two.
         """
-        values, offsets = self.values, self.offsets
+        values, offsets, hollow = self.values, self.offsets, self.reading.hollow
         missing = np.isnan(values)
         if fill == "interpolate" and missing.any():
             places = np.arange(len(values))
@@ -136,14 +137,16 @@ class Panel:
             lengths = self.lasts.max() - self.starts + 1
             offsets = _offsets(lengths)
             longer = np.full(offsets[-1], np.nan, np.float32)
-            longer[np.arange(len(values)) + np.repeat(offsets[:-1] - self.offsets[:-1], self.lengths)] = values
-            values = longer
+            place = np.arange(len(values)) + np.repeat(offsets[:-1] - self.offsets[:-1], self.lengths)
+            longer[place] = values
+            values, hollow = longer, place[hollow]
         if fill == "zero":
             values = np.nan_to_num(values, nan=0.0)
+            values[hollow] = np.nan  # something was there, and nobody knows how much
         elif fill == "forward":
             known = np.where(np.isnan(values), 0, np.arange(len(values)))
             values = values[np.maximum.accumulate(known)]
-        return replace(self, values=values, offsets=offsets)
+        return replace(self, values=values, offsets=offsets, reading=replace(self.reading, hollow=hollow))
 
     @classmethod
     def from_batches(
@@ -174,12 +177,12 @@ class Panel:
             if gathering.names:
                 gathering.add(*rows.located(batch), gathering.names)
             del batch  # before the next one is made
-        if not rows.reading.rows:
+        if not rows.count:
             raise DataError("the query gave no rows: check the table, the filter and the dates")
         keys, values, offsets, starts, reading = rows.assemble(series)
         panel = cls(grid, keys, values, offsets, starts, kind, reading)
         if not len(panel):
-            raise DataError(f"no usable value in {rows.reading.rows:,} rows: every target or every time is empty")
+            raise DataError(f"no usable value in {rows.count:,} rows: every target or every time is empty")
         return panel if beside is None else replace(panel, covariates=_gathered(panel, rows, gathering, beside))
 
 
@@ -213,27 +216,22 @@ class _Rows:
         self.codes: dict[tuple[object, ...], int] = {}
         self.chunks: list[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer], Values]] = []
         self.base: int | None = None
-        self.reading = Reading()
+        self.count = 0
+        self.hollow: list[tuple[npt.NDArray[np.int32], Steps]] = []  # steps that have rows but no value
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take the rows of a batch that have a time and a value; count the others."""
+        """Take the rows of a batch that have a time; one that has no value is only known to be there."""
         counts = batch.column("row_count").to_numpy(zero_copy_only=False)
         codes = self.encoded(batch)
         value = batch.column("value").to_numpy(zero_copy_only=False)
         timed = batch.column("step").is_valid().to_numpy(zero_copy_only=False)
         valued = ~np.isnan(value)
-        reading, shared = self.reading, counts > 1
-        self.reading = replace(
-            reading,
-            rows=reading.rows + int(counts.sum()),
-            without_time=reading.without_time + int(counts[~timed].sum()),
-            without_value=reading.without_value + int((timed & ~valued).sum()),
-            shared=reading.shared + int((shared & timed).sum()),
-            surplus=reading.surplus + int((counts[shared & timed] - 1).sum()),
-        )
+        self.count += int(counts.sum())
         used = timed & valued
+        steps = batch.column("step").fill_null(0).to_numpy(zero_copy_only=False)
+        self.hollow.append((codes[timed & ~valued], steps[timed & ~valued]))
         used = slice(None) if used.all() else used  # a view, no copy
-        steps = batch.column("step").fill_null(0).to_numpy(zero_copy_only=False)[used]
+        steps = steps[used]
         with np.errstate(over="ignore"):
             narrow = value[used].astype(np.float32)
         if not np.isfinite(narrow).all():
@@ -291,7 +289,7 @@ class _Rows:
         for codes, steps, _ in self.chunks:
             np.minimum.at(low, codes, steps)
             np.maximum.at(high, codes, steps)
-        low, high = low[order], high[order]
+        first, last, low, high = low, high, low[order], high[order]
         has = high >= low
         lengths = np.where(has, high.astype(np.int64) - low + 1, 0)
         taken = sum(len(values) for _, _, values in self.chunks)
@@ -306,17 +304,16 @@ class _Rows:
         values = np.full(int(offsets[-1]), np.nan, np.float32)
         for codes, steps, chunk in self.chunks:
             values[place[codes] + steps] = chunk
+        hollow = [np.empty(0, np.int64)]
+        for codes, steps in self.hollow:
+            relative = steps - (self.base or 0)
+            inside = (relative >= first[codes]) & (relative <= last[codes])
+            hollow.append((place[codes] + relative)[inside])
         used = [key for key, is_used in zip(keys, has.tolist(), strict=True) if is_used]
-        names = tuple(name_of(key) for key, is_used in zip(keys, has.tolist(), strict=True) if not is_used)
         table = pa.table({name: [key[part] for key in used] for part, name in enumerate(series)})
         starts = low[has].astype(np.int64) + (self.base or 0)
-        return (
-            table,
-            values,
-            np.append(offsets[:-1][has], offsets[-1]),
-            starts,
-            replace(self.reading, all_missing=names),
-        )
+        reading = Reading(self.count, np.concatenate(hollow))
+        return table, values, np.append(offsets[:-1][has], offsets[-1]), starts, reading
 
     def _sorted(self) -> tuple[Indices, list[tuple[object, ...]]]:
         """Codes in the order of their keys (nulls first), and the keys in that order."""
