@@ -5,6 +5,7 @@ import json
 import platform
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,7 +25,7 @@ from gatecast.data.dates import Steps
 from gatecast.data.panel import Indices, Panel
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Span, Split, split
-from gatecast.errors import DataError, UsageError, some
+from gatecast.errors import DataError, NoRowsError, UsageError, some
 from gatecast.evaluation import statistical
 from gatecast.evaluation.backtest import Backtest, evaluate
 from gatecast.evaluation.proof import Proof
@@ -99,8 +100,11 @@ def newest(
         ends += [] if at is None else [step - 1 for step in read_dates(grid, at)]
         ends += [] if as_of is None else [grid.floor(str(as_of))]
         needed = _needed(model, min(ends))
-    rows = read_rows(config, config.source.url, errand, needed)
-    if needed and any((rows.panel.starts > end).any() for end in ends[1:]):  # the last row before lies further back
+    rows = None
+    with suppress(NoRowsError):
+        rows = read_rows(config, config.source.url, errand, needed)
+    # The last row before an end may lie further back.
+    if rows is None or (needed and any((rows.panel.starts > end).any() for end in ends[1:])):
         rows = read_rows(config, config.source.url, errand)
     if rows.stale and verb == "forecast":
         listener.note(f"{len(rows.stale):,} series end before the others: {some(rows.stale)}")

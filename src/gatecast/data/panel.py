@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from gatecast.config import Fill
 from gatecast.data.covariates import Covariates, Gathering
 from gatecast.data.dates import Grid, Steps, TimeKind
-from gatecast.errors import DataError, some
+from gatecast.errors import DataError, NoRowsError, some
 
 Values = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
@@ -178,7 +178,7 @@ class Panel:
                 gathering.add(*rows.located(batch), gathering.names)
             del batch  # before the next one is made
         if not rows.count:
-            raise DataError("the query gave no rows: check the table, the filter and the dates")
+            raise NoRowsError("the query gave no rows: check the table, the filter and the dates")
         keys, values, offsets, starts, reading = rows.assemble(series)
         panel = cls(grid, keys, values, offsets, starts, kind, reading)
         if not len(panel):
