@@ -4,7 +4,6 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,7 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
@@ -32,17 +30,15 @@ from gatecast.evaluation.proof import prove as leaks
 from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitted import Fitted, find
 from gatecast.fitting import refit
-from gatecast.forecasting import read_dates
 from gatecast.model import EXAMPLES, HISTORY, MANIFEST, METRICS, TEST, Model, new_folder, write_json
-from gatecast.reading import Needed, Rows, read_rows
+from gatecast.newest import newest
+from gatecast.reading import Rows, read_rows
 from gatecast.steps import SILENT, Listener, learn_told, prepare
 from gatecast.store import Errand
 from gatecast.training import Trained
 
 TESTED = 2_000
 """Windows a test looks at, if there are so many; one a series at least."""
-OLDER = 100
-"""Series that ended long ago and are read further back than the others, each by its name."""
 PACKAGES = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
 
 
@@ -69,52 +65,6 @@ def load(run: str | Path, *, device: str = "cpu") -> Model:
         RunError: there is none, or it is damaged.
     """
     return Model.load(run, device)
-
-
-def newest(
-    model: Model,
-    verb: str = "",
-    listener: Listener = SILENT,
-    *,
-    context: bool = False,
-    at: Iterable[object] | None = None,
-    as_of: object | None = None,
-) -> Panel:
-    """The rows that the run's source holds now; `verb` says what for.
-
-    Args:
-        context: only those that a forecast reads: of each series the context before the last row
-            that training saw, or before the dates below if they are earlier, and what came since.
-        at: dates that will be forecast.
-        as_of: last date that will be used.
-    """
-    config, grid = model.config, model.grid
-    if not config.source.url:
-        raise UsageError("this model was not trained from a URL: give it a panel, as from gatecast.read")
-    errand = Errand(verb, model.run_id, listener)
-    if context:
-        ends = [] if at is None else [step - 1 for step in read_dates(grid, at)]
-        ends += [] if as_of is None else [grid.floor(str(as_of))]
-        panel = read_rows(config, config.source.url, errand, _needed(model, ends)).panel
-        if not any((panel.starts > end).any() for end in ends):
-            return panel  # else the last row before such a date lies further back
-    return read_rows(config, config.source.url, errand).panel
-
-
-def _needed(model: Model, ends: Sequence[int]) -> Needed:
-    """The rows that forecasts from the last row seen of each series, or from earlier ends, read."""
-    context, cutoffs = model.final.network.shape.context, np.minimum(model.final.seen, min(ends, default=2**62))
-    # Steps labelled by their last day begin before that label.
-    firsts = cutoffs - context + 1 - int(model.grid.frequency.end)
-    recent = int(firsts[cutoffs > cutoffs.max() - context].min())
-    older = np.flatnonzero(firsts < recent)
-    if len(older) > OLDER:
-        older, recent = older[:0], int(firsts.min())
-    keys = [part.take(pa.array(older)).to_pylist() for part in model.keys.columns]
-    since, own = model.grid.label(int(firsts.min())), model.config.source.since
-    if own and model.grid.floor(own) >= int(firsts.min()):
-        since = own
-    return Needed(since, model.grid.label(recent), tuple(zip(*keys, strict=True)))
 
 
 def fit(
