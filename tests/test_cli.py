@@ -112,7 +112,8 @@ def test_every_setting_has_an_option_and_help():
 
 GIVEN = {
     "table": "t", "time": "at", "target": "y", "since": "2024-01-02", "until": "2024-02-01", "freq": "h",
-    "snapshot": "2024-03-01", "location": "EU", "max_bytes": 5_000_000,
+    "snapshot": "2024-03-01", "location": "EU", "max_bytes": 5_000_000, "time_unit": "ms",
+    "future_table": "plan", "holidays_column": "land", "series_embedding": True,
     "timezone": "UTC", "aggregate": "max", "fill": "zero", "align": "common", "holidays": "DE",
     "horizon": 3, "metric": "mae", "recipe": "classic", "context": 10,
     "segment": 2, "scaling": "robust", "hidden": 7, "layers": 2, "dropout": 0.3, "seed": 4, "device": "cpu",

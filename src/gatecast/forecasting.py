@@ -40,10 +40,9 @@ class Asked:
         return self.cutoffs + self.ahead
 
 
-def next_steps(panel: Panel, horizon: int, as_of: int | None = None) -> Asked:
-    """The steps after the last value of each series, or after a date that lies before it."""
-    lasts = panel.lasts if as_of is None else np.minimum(panel.lasts, as_of)
-    return Asked(np.repeat(lasts[:, None], horizon, 1), np.tile(np.arange(1, horizon + 1), (len(panel), 1)))
+def next_steps(panel: Panel, horizon: int) -> Asked:
+    """The steps after the last value of each series."""
+    return Asked(np.repeat(panel.lasts[:, None], horizon, 1), np.tile(np.arange(1, horizon + 1), (len(panel), 1)))
 
 
 def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None = None) -> Asked:

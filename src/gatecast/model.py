@@ -104,9 +104,10 @@ class Model:
         if cut is not None and (panel.starts > cut).any():
             late = np.flatnonzero(panel.starts > cut).tolist()
             raise UsageError(f"no history by {self.grid.label(cut)} in {some(panel.names[i] for i in late)}")
+        panel = panel if cut is None else panel.until(cut)
         trained = self.config.forecast.horizon
         if at is None:
-            asked = next_steps(panel, horizon or trained, cut)
+            asked = next_steps(panel, horizon or trained)
         else:
             asked = at_dates(panel, read_dates(self.grid, at), trained, cut)
         return forecast(self.tested, self.final, panel, self.keys, asked, self.config.forecast, self.run_id)

@@ -200,7 +200,16 @@ def test_memory_is_four_bytes_a_value_and_little_a_series():
     assert panel.values.nbytes == 4 * series * length
     assert panel.offsets.nbytes + panel.starts.nbytes <= 16 * series + 8
     assert kept <= 4 * len(steps) + 300 * series + 100_000
-    assert peak <= 20 * len(steps) + 3_000_000
+    assert peak <= 12 * len(steps) + 3_000_000
+
+
+@pytest.mark.parametrize("far", [100, 127, 128, 255, 256, 32_768, 40_000])
+def test_steps_on_either_side_of_the_first_row_keep_their_place(far):
+    steps = [0, -far, far, 1]
+    panel = panel_of(*((("a",), 5 + step, float(step), 1) for step in steps))
+    assert (panel.starts.tolist(), panel.lengths.tolist()) == ([5 - far], [2 * far + 1])
+    assert {step: panel.values[step + far] for step in steps} == {step: float(step) for step in steps}
+    assert np.isnan(panel.values).sum() == 2 * far + 1 - 4
 
 
 def test_a_step_whose_rows_have_no_value_is_not_taken_as_zero():

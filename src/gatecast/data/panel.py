@@ -118,6 +118,15 @@ class Panel:
         series, at = np.nonzero((ahead <= until[:, None]) & ~(inside & ~np.isnan(values)))
         return series.tolist(), ahead[series, at].tolist()
 
+    def until(self, step: int) -> Self:
+        """What was known at a step: no value after it, every series up to its last value by then."""
+        begins, lengths = self.offsets[:-1], self.lengths
+        place = np.arange(len(self.values)) - np.repeat(begins, lengths)
+        known = ~np.isnan(self.values) & (place + np.repeat(self.starts, lengths) <= step)
+        last = np.where(self.lasts <= step, lengths - 1, np.maximum.reduceat(np.where(known, place, -1), begins))
+        kept = place <= np.repeat(last, lengths)
+        return replace(self, values=self.values[kept], offsets=_offsets(last + 1))
+
     def ending_before(self, steps: int) -> tuple[str, ...]:
         """The series that end more than some steps before the newest row, and where."""
         stale = np.flatnonzero(self.lasts < self.lasts.max() - steps).tolist()
