@@ -269,3 +269,13 @@ def test_series_that_end_early_are_named():
     panel = panel_of(*RAGGED)
     assert panel.ending_before(1) == ("b ends 1970-01-07",)
     assert panel.ending_before(2) == ()
+
+
+@PROPERTY
+@given(tables, st.integers(-45, 45))
+def test_what_was_known_at_a_step_ends_with_the_last_value_by_then(table, step):
+    panel = panel_of(*[(key, at, value, 1) for (key, at), value in table.items()], parts=2)
+    panel = panel.take(np.flatnonzero(panel.starts <= step))
+    if len(panel):
+        known = {key: value for key, value in table.items() if key[1] <= step}
+        assert lists(panel.until(step)) == expected(known)

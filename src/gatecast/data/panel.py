@@ -107,11 +107,11 @@ class Panel:
         values, starts = self.values[positions], self.starts[indices]
         return replace(self, keys=keys, values=values, offsets=offsets, starts=starts, covariates=covariates)
 
-    def gaps_ahead(self, name: str, until: Steps) -> tuple[list[int], list[int]]:
-        """Series and steps, from the end of each series up to a step, at which a covariate has no value."""
+    def gaps_ahead(self, name: str, after: Steps, until: Steps) -> tuple[list[int], list[int]]:
+        """Series and steps, after one step of each series and up to another, at which a covariate has no value."""
         found = self.covariates
         assert found is not None
-        ahead = self.lasts[:, None] + 1 + np.arange(max(int((until - self.lasts).max()), 0))
+        ahead = after[:, None] + 1 + np.arange(max(int((until - after).max()), 0))
         position = found.offsets[:-1, None] + ahead - self.starts[:, None]
         inside = position < found.offsets[1:, None]
         values = found.column(name)[np.minimum(position, len(found.values) - 1)]
