@@ -32,12 +32,15 @@ from gatecast.nn.network import Network, Shape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from gatecast.insight import Insight
+
 FORMAT = 1
 """Version of the run folder; a newer one is refused."""
 
 MODEL, WEIGHTS, SERIES = "model.json", "model.safetensors", "series.parquet"
 CONFIG, MANIFEST, METRICS = "config.toml", "manifest.json", "metrics.json"
 HISTORY, TEST, EXAMPLES = "history.jsonl", "test.parquet", "examples.parquet"
+INSPECTED = "inspect"
 DAMAGE = (
     *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError),
     *(SafetensorError, pa.ArrowException, GatecastError),
@@ -91,11 +94,7 @@ class Model:
         Raises:
             UsageError: a date off the grid or without history before it, or a series that is not there.
         """
-        panel = panel if panel is not None else self.panel
-        if panel is None:
-            raise UsageError("this model has no rows at hand: give forecast a panel, as from gatecast.read")
-        if panel.grid != self.grid:
-            raise UsageError(f"the panel's grid is {panel.grid}, the model was trained on {self.grid}")
+        panel = self._panel(panel)
         if horizon is not None and (horizon < 1 or at is not None):
             raise UsageError(f"ask for a horizon of 1 or more, or for dates, not both: got {horizon} and {at}")
         panel = _chosen(panel, tuple(series))
@@ -123,6 +122,32 @@ class Model:
         panel = asked.get("panel") or self.panel
         assert panel is not None  # or there was no forecast
         return forecast_figure(panel, 0 if series is None else panel.names.index(series), table)
+
+    def inspect(self, panel: Panel | None = None, *, series: str | None = None, at: object | None = None) -> "Insight":
+        """What the LSTM keeps and forgets, what a forecast leaned on, and whether the memory is used.
+
+        Args:
+            panel: rows to look at, the held-back ones among them; by default those the model was given last.
+            series: whose forecast to look into; by default the first.
+            at: the last date that it may use; by default the last row.
+
+        Raises:
+            UsageError: there is no such series, or it had not begun.
+            DataError: there are no rows that the tested weights have not seen.
+        """
+        from gatecast.insight import inspect  # noqa: PLC0415 - only where it is wanted
+
+        panel = self._panel(panel)
+        return inspect(self.tested, self.final, panel, self.keys, series, None if at is None else str(at))
+
+    def _panel(self, given: Panel | None) -> Panel:
+        """The rows given, or those at hand."""
+        panel = given if given is not None else self.panel
+        if panel is None:
+            raise UsageError("this model has no rows at hand: give it a panel, as from gatecast.read")
+        if panel.grid != self.grid:
+            raise UsageError(f"the panel's grid is {panel.grid}, the model was trained on {self.grid}")
+        return panel
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model into a folder that `load` reads: the whole of it, or nothing. `fit` adds its evidence.
@@ -247,13 +272,16 @@ def _chosen(panel: Panel, names: tuple[str, ...]) -> Panel:
 
 
 @contextmanager
-def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL) -> Iterator[Path]:
     """A folder under a temporary name, renamed when it is whole and removed when it is not.
+
+    Args:
+        mark: the file that a folder must hold for it to be replaced.
 
     Raises:
         RunError: there is something at the path already, or the file system refuses.
     """
-    if path.exists() and not (overwrite and (path / MODEL).is_file()):
+    if path.exists() and not (overwrite and (path / mark).is_file()):
         hint = " with --run, or replace it with --overwrite" if (path / MODEL).is_file() else ""
         raise RunError(f"{path} is there already: choose another{hint}")
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")

@@ -1,0 +1,92 @@
+"""What an insight says, in sentences that hold its numbers."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+
+from gatecast.data.dates import Frequency, Grid
+from gatecast.insight.attribution import Attribution
+from gatecast.insight.gates import STRONG, Gates
+from gatecast.insight.memory import Memory
+
+HARDLY = 0.1
+"""Share of the window's scale below which the context hardly moved the forecast."""
+
+
+def uses(memory: Memory, frequency: Frequency) -> str:
+    """Does it use its memory, and how much of it is enough."""
+    context, none = int(memory.kept[-1]), memory.ratios[0]
+    spread = f"{none.value:.2f} times that with all as it was, 95 % interval {none.low:.2f} to {none.high:.2f}"
+    if not memory.enough:
+        return f"Nothing in the context helps: with all {context:,} steps shuffled the error is the same ({spread})."
+    told = f"{memory.enough:,} steps ({frequency.spell(memory.enough)})"
+    if memory.enough == context:
+        text = f"It uses all {told} that it reads; a longer --context might help"
+    else:
+        text = f"The newest {told} do as well as all {context:,}; --context {memory.enough} might be enough"
+    most = " and ".join(f"{first:,} to {last:,} back ({share:.0%})" for first, last, share in memory.stretches)
+    where = f" Of what they give, much comes from the steps {most}." if most else ""
+    return f"{text}. With everything shuffled the error is {spread}.{where}"
+
+
+def remembers(gates: Gates, frequency: Frequency) -> str:
+    """How long the units remember."""
+    lives, span = gates.half_lives.flatten(), len(gates.steps)
+    median, longest = float(lives.median()), float(lives.max())
+    beyond = longest > span
+    last = "keeps it beyond the context" if beyond else f"after {_told(longest, frequency)}"
+    return (
+        f"It read {_told(span, frequency)} in segments of {gates.segment}. Half of the units have forgotten half "
+        f"of what they knew after {_told(median, frequency)}; the one that remembers longest {last}."
+    )
+
+
+def follow(names: Sequence[str]) -> str:
+    """What the units follow, where it is strong."""
+    found = Counter(name for name in names if name)
+    if not found:
+        return "No unit strongly follows level, trend or calendar."
+    told = ", ".join(f"{count} the {name}" for name, count in found.most_common())
+    return f"Of {len(names)} units, {told} (correlation of {STRONG:.2f} or more over the test windows)."
+
+
+def happened(gates: Gates, grid: Grid) -> str:
+    """What the gates did at the segment that stands out, if one does."""
+    at = gates.event
+    if at is None:
+        return "No part of the context stands out, so there is no event to see the gates react to."
+    means, others = gates.means(), torch.arange(len(gates.apart)) != at
+    told = ", ".join(
+        f"{name.replace('_', ' ')}s {float(mean[at]):.2f} open ({float(mean[others].mean()):.2f} elsewhere)"
+        for name, mean in means.items()
+    )
+    gate = gates.trace.f[-1, 0]
+    closing = int((gate[at] < gate[others].mean(0) - 0.1).sum())
+    date = grid.label(int(gates.steps[at * gates.segment]))
+    return (
+        f"At {date}, the part least like the others: {told}; {closing} of {gate.shape[1]} units forgot more than usual."
+    )
+
+
+def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
+    """Which parts of the context the forecast leaned on, if it did, and how sure that is."""
+    shares, others = found.shares
+    parts = {
+        grid.label(int(step)): float(share) for step, share in zip(gates.steps[:: found.segment], shares, strict=True)
+    }
+    ranked = sorted(
+        (parts | {f"the {name}": share for name, share in others.items()}).items(), key=lambda part: -part[1]
+    )
+    told = ", ".join(f"{name} ({share:.0%})" for name, share in ranked[:3])
+    agree = "" if math.isnan(found.agreement) else f", rank agreement with occlusion {found.agreement:.2f}"
+    sure = f"completeness error {found.error:.2%}{agree}"
+    if found.moved < HARDLY:
+        return f"The context hardly moved this forecast ({found.moved:.0%} of its spread; {sure})."
+    helps = "" if memory.enough else " Since nothing in the context helps, that is noise."
+    return f"This forecast differs from that of a flat context mostly by {told}; {sure}.{helps}"
+
+
+def _told(steps: float, frequency: Frequency) -> str:
+    return f"{steps:,.0f} steps ({frequency.spell(steps)})"
