@@ -2,9 +2,11 @@
 
 Sundararajan, Taly & Yan, "Axiomatic Attribution for Deep Networks", ICML 2017: the gradient is
 integrated along the straight line from a baseline to the input, so that what all inputs are given
-adds up to the difference of the two forecasts (completeness). The baseline is a context that stays
-at the mean of its observed values, under covariates that stay at their means over the window: no
-shape, no time of day in particular. The scale of the window is held.
+adds up to the difference of the two forecasts (completeness). The baseline is the context made flat:
+it stays at the mean of its observed values, under covariates that stay at their means over the
+window; no shape, no time of day in particular. A scale that is read off the window is read again
+all along, so what is attributed is the forecast as a function of the values themselves: shifting
+all of them shifts the forecast, and no single one is given what only their mean does.
 """
 
 from collections.abc import Mapping
@@ -24,6 +26,8 @@ COMPLETE = 0.01
 """Largest share of the difference between the forecasts that may be left unexplained."""
 ROUNDING = 1e-5
 """Difference that rounding makes, as a share of the scale."""
+FLAT = 1e-3
+"""What is left of the swings of a flat context: a constant would have no scale."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Attribution:
     Attributes:
         context: what each step of the context gave.
         covariates: what each covariate gave.
-        forecast: the median.
+        forecast: the median, not yet kept from going below the least there can be.
         flat: the median of the baseline.
         scale: of the window.
         error: |Σ given − (forecast − flat)| as a share of the latter, over all steps; below 0.01.
@@ -69,25 +73,30 @@ class Attribution:
 
 
 class _Path:
-    """The median of one window as a function of what varies; its scale is held."""
+    """The median of one window as a function of what varies, all in the window's own scaled unit."""
 
     def __init__(self, fitted: Fitted, inputs: Inputs) -> None:
         self.fitted, self.inputs = fitted, inputs
         self.loc, self.scale = fitted.scaler(inputs.context, inputs.observed, inputs.series)
-        mean = inputs.context.sum(1, keepdim=True) / inputs.observed.sum(1, keepdim=True).clamp(min=1)
-        self.end = {"context": inputs.context, "calendar": inputs.calendar}
+        context = ((inputs.context - self.loc) / self.scale).masked_fill(~inputs.observed, 0)
+        mean = context.sum(1, keepdim=True) / inputs.observed.sum(1, keepdim=True).clamp(min=1)
+        self.end = {"context": context, "calendar": inputs.calendar}
         self.start = {
-            "context": torch.where(inputs.observed, mean, inputs.context),
+            "context": torch.where(inputs.observed, mean.lerp(context, FLAT), 0),
             "calendar": inputs.calendar.mean(1, keepdim=True).expand_as(inputs.calendar),
         }
 
     def __call__(self, varied: Mapping[str, Tensor]) -> Float[Tensor, "N H"]:
-        """The forecasts of N inputs."""
+        """The forecasts of N inputs, in the target's unit."""
         size = len(varied["context"])
         observed, series = self.inputs.observed.expand(size, -1), self.inputs.series.expand(size)
         inputs = replace(self.inputs, observed=observed, series=series, **varied)
-        scaled = self.fitted.scaled(inputs, self.loc, self.scale)[..., self.fitted.middle]
-        return scaled * self.scale + self.loc
+        loc, scale = torch.zeros_like(self.loc), torch.ones_like(self.scale)
+        if self.fitted.scaler.fixed is None:
+            loc, scale = self.fitted.scaler(inputs.context, observed, series)
+        quantiles = self.fitted.scaled(inputs, loc, scale).add(self.fitted.shifts).sort(-1).values
+        scaled = quantiles[..., self.fitted.middle]
+        return (scaled * scale + loc) * self.scale + self.loc
 
     def gradients(self, points: int) -> dict[str, Tensor]:
         """What each input gave to each step: the gradient along the path, integrated, times its length; (H, ...)."""
@@ -98,10 +107,11 @@ class _Path:
             for name, start in self.start.items()
         }
         total = weights.to(at.device) @ self(varied)
-        steps = [torch.autograd.grad(step, list(varied.values()), retain_graph=True) for step in total]
+        parts = [*varied.values()]
+        steps = [torch.autograd.grad(step, parts, retain_graph=True, materialize_grads=True) for step in total]
         return {
-            name: torch.stack([part.sum(0) for part in parts]) * (self.end[name] - self.start[name])
-            for name, *parts in zip(varied, *steps, strict=True)
+            name: torch.stack([part.sum(0) for part in given]) * (self.end[name] - self.start[name])
+            for name, *given in zip(varied, *steps, strict=True)
         }
 
     def without(self, segment: int, groups: Mapping[str, list[int]]) -> Float[Tensor, "G H"]:

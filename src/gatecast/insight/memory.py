@@ -70,8 +70,8 @@ class Memory:
     @property
     def stretches(self) -> list[tuple[int, int, float]]:
         """First and last step back of each stretch that gives much, and its share of all that the context gives."""
-        values = np.array([found.value for found in self.ratios])
-        gains = -np.diff(values) / max(values[0] - 1, 1e-9)
+        best = np.minimum.accumulate([found.value for found in self.ratios])
+        gains = -np.diff(best) / max(best[0] - best[-1], 1e-9)
         found = zip((self.kept[:-1] + 1).tolist(), self.kept[1:].tolist(), gains.tolist(), strict=True)
         return [part for part in found if self.enough and part[2] >= MUCH]
 

@@ -56,8 +56,9 @@ def gates_figure(panel: Panel, index: int, gates: Gates) -> Figure:
     if gates.event is not None:
         for part in axes:
             part.axvspan(edges[gates.event], edges[gates.event + 1], fill=False, ec=OTHER, lw=1.4)
-        where = (edges[gates.event], 1.0)
-        axes[0].annotate("least like the others", where, xycoords=("data", "axes fraction"), color=OTHER, fontsize=8)
+        where = (edges[gates.event], 0.98)
+        told = " least like the others"
+        axes[0].annotate(told, where, xycoords=("data", "axes fraction"), va="top", color=OTHER, fontsize=8)
     dated(axes[-1])
     axes[-1].grid(visible=False)
     return figure
@@ -78,7 +79,10 @@ def half_lives_figure(gates: Gates, followed: Sequence[str], frequency: Frequenc
     for name in ["", *dict.fromkeys(names[names != ""])]:
         part, label = names == name, f"follows the {name}" if name else "follows none of these"
         axes.scatter(rank[part], shown[part], s=16, color=FOLLOWED.get(name, QUIET), label=label, lw=0)
-    for steps, text in ((span, "the context it reads"), (float(np.median(lives)), "half of the units forget faster")):
+    for steps, text in (
+        (span, "the context it reads"),
+        (float(gates.half_lives.median()), "half of the units forget faster"),
+    ):
         if steps <= BEYOND * span:
             axes.axhline(steps, color=INK, lw=0.9, ls=":")
             told = f"{frequency.spell(steps)}: {text}"
@@ -109,12 +113,13 @@ def attribution_figure(panel: Panel, index: int, steps: Steps, found: Attributio
     _observed(whole, panel, index, steps)
     for values, label, color, style in (
         (found.forecast, "forecast", MODEL, "-"),
-        (found.flat, "forecast of a\nflat context", OTHER, "--"),
+        (found.flat, "forecast of a flat context", OTHER, "--"),
     ):
         marker = "o" if horizon == 1 else None
         whole.plot(times, values.numpy(), color=color, ls=style, lw=1.6, label=label, marker=marker)
     whole.set_title(f"{panel.names[index]}: what was read, and the forecast", loc="left", color=INK)
-    whole.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left", bbox_to_anchor=(1, 1))
+    whole.margins(y=0.2)
+    whole.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left", ncols=2)
     shares, others = found.shares
     share.bar(edges[:-1], 100 * shares.numpy(), np.diff(edges) * 0.92, align="edge", color=MODEL)
     share.set_title("Share of what makes the difference between the two, %", loc="left", fontsize=10, color=INK)
@@ -125,7 +130,7 @@ def attribution_figure(panel: Panel, index: int, steps: Steps, found: Attributio
     each.set_title(title, loc="left", fontsize=10, color=INK)
     each.set_ylabel("step ahead", fontsize=9, color=INK)
     bar = figure.colorbar(image, cax=figure.add_subplot(grid[2, 1]), format=StrMethodFormatter("{x:+,.10g}"))
-    bar.ax.set_box_aspect(8)
+    bar.ax.set(box_aspect=8, anchor="W")
     for part in axes:
         dated(part)
         part.set_xlim(edges[0], _dates(times)[-1])

@@ -73,19 +73,15 @@ def happened(gates: Gates, grid: Grid) -> str:
 def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
     """Which parts of the context the forecast leaned on, if it did, and how sure that is."""
     shares, others = found.shares
-    parts = {
-        grid.label(int(step)): float(share) for step, share in zip(gates.steps[:: found.segment], shares, strict=True)
-    }
-    ranked = sorted(
-        (parts | {f"the {name}": share for name, share in others.items()}).items(), key=lambda part: -part[1]
-    )
-    told = ", ".join(f"{name} ({share:.0%})" for name, share in ranked[:3])
+    parts = dict(zip(map(grid.label, gates.steps[:: found.segment].tolist()), shares.tolist(), strict=True))
+    ranked = Counter[str](parts | {f"the {name}": share for name, share in others.items()})
+    told = ", ".join(f"{share:.0%} from {name}" for name, share in ranked.most_common(3))
     agree = "" if math.isnan(found.agreement) else f", rank agreement with occlusion {found.agreement:.2f}"
     sure = f"completeness error {found.error:.2%}{agree}"
     if found.moved < HARDLY:
-        return f"The context hardly moved this forecast ({found.moved:.0%} of its spread; {sure})."
+        return f"The context hardly moved this forecast ({found.moved:.0%} of the spread; {sure})."
     helps = "" if memory.enough else " Since nothing in the context helps, that is noise."
-    return f"This forecast differs from that of a flat context mostly by {told}; {sure}.{helps}"
+    return f"Of what sets this forecast apart from that of a flat context, {told} ({sure}).{helps}"
 
 
 def _told(steps: float, frequency: Frequency) -> str:
