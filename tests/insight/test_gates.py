@@ -122,9 +122,12 @@ def test_a_unit_follows_what_it_was_made_to_follow(made_to_follow):
     assert max(abs(part[0, 4]) for part in found.values()) < 0.15
     assert [part[0, 5] for part in found.values()] == [0] * 4  # a constant follows nothing
     only = {name: part for name, part in found.items() if name not in ("level", "trend")}
-    names, values = strongest(only)
-    assert names[2:] == ["hour", "weekday", "", ""]
-    assert values[2] == pytest.approx(1, abs=1e-4)
+    assert strongest(only)[2:] == [
+        ("hour", pytest.approx(1, abs=1e-4)),
+        ("weekday", pytest.approx(1, abs=1e-4)),
+        None,
+        None,
+    ]
 
 
 def test_a_few_windows_or_a_few_days_name_nothing(made_to_follow):
@@ -132,14 +135,12 @@ def test_a_few_windows_or_a_few_days_name_nothing(made_to_follow):
     assert follows(fitted, windows, np.zeros(29, np.int64), np.arange(24, 53), grid) == {}
     assert list(follows(fitted, windows, np.zeros(47, np.int64), np.arange(24, 71), grid)) == ["level", "trend"]
     assert list(follows(fitted, windows, np.zeros(48, np.int64), np.arange(24, 72), grid))[2:] == ["hour"]
-    names, values = strongest({})
-    assert (names, values.tolist()) == ([], [])
+    assert strongest({}) == []
 
 
 def test_strong_is_half_of_the_variance():
     found = {"level": torch.tensor([[-0.72, 0.70]]), "hour": torch.tensor([[0.71, 0.6]])}
-    names, values = strongest(found)
-    assert (names, values.tolist()) == (["level", ""], pytest.approx([-0.72, 0.70]))
+    assert strongest(found) == [("level", pytest.approx(-0.72)), None]
     assert pytest.approx(0.5) == STRONG**2
 
 

@@ -52,7 +52,9 @@ def test_gates_stand_under_the_series_on_one_axis(panel, gates):
 
 
 def test_half_lives_fall_and_are_coloured_by_what_is_followed(gates):
-    axes = pictures.half_lives_figure(gates, ["", "level", "", "", "hour", ""], Frequency.parse("h")).axes[0]
+    axes = pictures.half_lives_figure(
+        gates, [None, ("level", 0.9), None, None, ("hour", 0.9), None], Frequency.parse("h")
+    ).axes[0]
     lives = gates.half_lives.flatten().numpy()
     found = {part.get_label(): part.get_offsets() for part in axes.collections}
     assert set(found) == {"follows none of these", "follows the level", "follows the hour"}
@@ -68,9 +70,9 @@ def test_half_lives_fall_and_are_coloured_by_what_is_followed(gates):
 
 def test_what_never_forgets_is_drawn_at_ten_contexts(gates):
     gates.trace.f[0] = 1.0
-    axes = pictures.half_lives_figure(gates, [], Frequency.parse("h")).axes[0]
+    axes = pictures.half_lives_figure(gates, [None] * 6, Frequency.parse("h")).axes[0]
     assert axes.collections[0].get_offsets()[:3, 1].tolist() == [240] * 3
-    assert "this long, or longer" in [text.get_text() for text in axes.texts]
+    assert " this long, or longer" in [text.get_text() for text in axes.texts]
 
 
 @pytest.mark.parametrize("covariates", [{}, {"day": torch.tensor([1.0, 1, 2])}], ids=["none", "day"])
@@ -113,5 +115,5 @@ def test_the_curve_of_memory(count, enough, told):
     assert axes.get_legend().get_texts()[2].get_text() == told
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels[0] == "none"
-    assert "24\n1 day" in labels or "50\n2.08 days" in labels
+    assert "24\n1 day" in labels or "36\n1.5 days" in labels
     assert len(labels) <= 10

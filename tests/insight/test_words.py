@@ -53,10 +53,10 @@ def test_how_long_it_remembers():
 
 
 def test_what_units_follow():
-    assert words.follow(["level", "", "hour", "level"]) == (
+    assert words.follow([("level", 0.8), None, ("hour", 0.9), ("level", -0.9)]) == (
         "Of 4 units, 2 the level, 1 the hour (correlation of 0.71 or more over the test windows)."
     )
-    assert words.follow(["", ""]) == words.follow([]) == "No unit strongly follows level, trend or calendar."
+    assert words.follow([None, None]) == words.follow([]) == "No unit strongly follows level, trend or calendar."
 
 
 def test_what_happened_at_an_event():

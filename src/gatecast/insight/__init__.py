@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -46,7 +45,7 @@ class Insight:
     Attributes:
         series: index into the panel.
         gates: of the forecast.
-        followed: how closely each unit goes with what could explain it, see `gates.follows`.
+        following: what each unit of each layer follows, and the correlation; None where there is nothing strong.
         attribution: of the forecast.
         memory: of the tested weights, over windows they never saw.
     """
@@ -54,7 +53,7 @@ class Insight:
     panel: Panel
     series: int
     gates: Gates
-    followed: Mapping[str, Float[Tensor, "K U"]]
+    following: Sequence[tuple[str, float] | None]
     attribution: Attribution
     memory: Memory
 
@@ -66,13 +65,13 @@ class Insight:
             words.uses(self.memory, grid.frequency),
             words.leaned(self.attribution, self.gates, grid, self.memory),
             words.remembers(self.gates, grid.frequency),
-            words.follow(strongest(self.followed)[0]),
+            words.follow(self.following),
             words.happened(self.gates, grid),
         )
 
     def to_arrow(self) -> pa.Table:
         """A row for each unit, the longest memory first: half-life, mean gates, and what it follows if strongly."""
-        lives, (names, values) = self.gates.half_lives, strongest(self.followed)
+        lives, best = self.gates.half_lives, self.following
         layers, units = lives.shape
         columns: dict[str, Any] = {
             "layer": np.repeat(np.arange(1, layers + 1), units),
@@ -82,8 +81,8 @@ class Insight:
         }
         for name in ("input_gate", "forget_gate", "output_gate"):
             columns[name] = _column(getattr(self.gates.trace, name[0])[:, 0].mean(1))
-        if names:
-            columns |= {"follows": [name or None for name in names], "correlation": _column(values)}
+        columns["follows"] = pa.array([unit and unit[0] for unit in best], pa.string())
+        columns["correlation"] = pa.array([unit and unit[1] for unit in best], pa.float64())
         return pa.table(columns).sort_by([("half_life_steps", "descending")])
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,12 +110,12 @@ class Insight:
 
     def figures(self) -> dict[str, Figure]:
         """A figure for each of `CAPTIONS`."""
-        frequency, followed = self.panel.grid.frequency, strongest(self.followed)[0]
+        frequency = self.panel.grid.frequency
         return {
             "memory": pictures.memory_figure(self.memory, frequency),
             "attribution": pictures.attribution_figure(self.panel, self.series, self.gates.steps, self.attribution),
             "gates": pictures.gates_figure(self.panel, self.series, self.gates),
-            "half_lives": pictures.half_lives_figure(self.gates, followed, frequency),
+            "half_lives": pictures.half_lives_figure(self.gates, self.following, frequency),
         }
 
     def write(self, folder: Path) -> None:
@@ -162,7 +161,7 @@ def inspect(
         panel,
         index,
         read_gates(stage, inputs, np.arange(cutoff - shape.context + 1, cutoff + 1)),
-        follows(stage, windows, *looked, panel.grid),
+        strongest(follows(stage, windows, *looked, panel.grid)) or [None] * shape.layers * shape.hidden,
         attribute(stage, inputs),
         remember(unseen, windows, *looked),
     )

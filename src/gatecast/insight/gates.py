@@ -119,15 +119,11 @@ def follows(
     return {name: torch.from_numpy(_correlation(cell, columns)) for name, columns in told.items()}
 
 
-def strongest(found: Mapping[str, Float[Tensor, "K U"]]) -> tuple[list[str], Float[Tensor, "N"]]:
-    """What each of the N = K U units follows, empty where nothing strongly; and its largest correlation."""
-    if not found:
-        return [], torch.empty(0)
-    names, values = list(found), torch.stack([part.flatten() for part in found.values()])
-    best = values.abs().argmax(0)
-    figures = values.gather(0, best[None])[0]
-    strong = figures.abs() >= STRONG
-    return [names[i] if sure else "" for i, sure in zip(best.tolist(), strong.tolist(), strict=True)], figures
+def strongest(found: Mapping[str, Float[Tensor, "K U"]]) -> list[tuple[str, float] | None]:
+    """What each unit of each layer follows, and the correlation; None where there is nothing strong."""
+    units = zip(*([(name, value) for value in part.flatten().tolist()] for name, part in found.items()), strict=True)
+    best = [max(unit, key=lambda part: abs(part[1])) for unit in units]
+    return [unit if abs(unit[1]) >= STRONG else None for unit in best]
 
 
 def _read(fitted: Fitted, inputs: Inputs) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B L U"]]:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from gatecast.data.dates import DAY, HOUR, Frequency, Steps
 from gatecast.data.panel import Panel
@@ -56,22 +56,17 @@ def gates_figure(panel: Panel, index: int, gates: Gates) -> Figure:
     if gates.event is not None:
         for part in axes:
             part.axvspan(edges[gates.event], edges[gates.event + 1], fill=False, ec=OTHER, lw=1.4)
-        where = (edges[gates.event], 0.98)
-        told = " least like the others"
-        axes[0].annotate(told, where, xycoords=("data", "axes fraction"), va="top", color=OTHER, fontsize=8)
+        where, across = (edges[gates.event], 0.98), axes[0].get_xaxis_transform()
+        axes[0].text(*where, " least like the others", transform=across, va="top", color=OTHER, fontsize=8)
     dated(axes[-1])
     axes[-1].grid(visible=False)
     return figure
 
 
-def half_lives_figure(gates: Gates, followed: Sequence[str], frequency: Frequency) -> Figure:
-    """How long each unit remembers, the longest first, coloured by what it follows.
-
-    Args:
-        followed: what each unit follows, layer after layer; empty where nothing, or if that is not known.
-    """
+def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None], frequency: Frequency) -> Figure:
+    """How long each unit of each layer remembers, the longest first, coloured by what it follows."""
     lives = gates.half_lives.flatten().numpy()
-    names = np.array(followed or [""] * len(lives))
+    names = np.array([unit[0] if unit else "" for unit in following])
     order, span = np.argsort(-lives), len(gates.steps)
     shown, names = np.minimum(lives[order], BEYOND * span), names[order]
     figure, axes = new(WIDE, 3.6)
@@ -79,10 +74,8 @@ def half_lives_figure(gates: Gates, followed: Sequence[str], frequency: Frequenc
     for name in ["", *dict.fromkeys(names[names != ""])]:
         part, label = names == name, f"follows the {name}" if name else "follows none of these"
         axes.scatter(rank[part], shown[part], s=16, color=FOLLOWED.get(name, QUIET), label=label, lw=0)
-    for steps, text in (
-        (span, "the context it reads"),
-        (float(gates.half_lives.median()), "half of the units forget faster"),
-    ):
+    median = float(gates.half_lives.median())
+    for steps, text in ((span, "the context it reads"), (median, "half of the units forget faster")):
         if steps <= BEYOND * span:
             axes.axhline(steps, color=INK, lw=0.9, ls=":")
             told = f"{frequency.spell(steps)}: {text}"
@@ -97,9 +90,7 @@ def half_lives_figure(gates: Gates, followed: Sequence[str], frequency: Frequenc
     axes.set_xlabel("units, the longest memory first", color=INK)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left")
     if lives.max() > BEYOND * span:
-        axes.annotate(
-            "this long, or longer", (1, BEYOND * span), (0, 5), textcoords="offset points", fontsize=9, color=INK
-        )
+        axes.annotate(" this long, or longer", (1, BEYOND * span), va="bottom", fontsize=9, color=INK)
     return figure
 
 
@@ -152,11 +143,7 @@ def memory_figure(memory: Memory, frequency: Frequency) -> Figure:
     told = f"{memory.enough:,} steps ({frequency.spell(memory.enough)}) do as well as all"
     axes.axvline(memory.enough, color=OTHER, lw=1.2, ls=":", label=told if memory.enough else "none is needed")
     axes.set_title("Accuracy = 1 − WAPE on the test windows, in %", loc="left", color=INK)
-    context = int(memory.kept[-1])
-    ticks = [
-        tick for tick in MaxNLocator(8, steps=[1, 2, 5, 10], integer=True).tick_values(0, context) if tick <= context
-    ]
-    ticks = memory.kept.tolist() if len(memory.kept) <= 9 else ticks
+    ticks = memory.kept[:: -(-len(memory.kept) // 9)].tolist()
     axes.set_xticks(ticks, [f"{tick:,.0f}\n{frequency.spell(tick)}" if tick else "none" for tick in ticks])
     axes.set_xlabel("newest steps of the context that are left as they were", color=INK)
     clean(axes)
@@ -185,12 +172,6 @@ def _heat(
     axes: Axes, values: Array, extent: tuple[float, float, float, float], colors: str, low: float, high: float
 ) -> Any:
     """A heat map of (rows, segments); the first row is on top."""
-    return axes.imshow(
-        values,
-        aspect="auto",
-        extent=extent,
-        cmap=colors,
-        vmin=low,
-        vmax=high,
-        interpolation="nearest",
-    )
+    image = axes.imshow(values, aspect="auto", extent=extent, cmap=colors, interpolation="nearest")
+    image.set_clim(low, high)
+    return image

@@ -43,13 +43,13 @@ def remembers(gates: Gates, frequency: Frequency) -> str:
     )
 
 
-def follow(names: Sequence[str]) -> str:
+def follow(units: Sequence[tuple[str, float] | None]) -> str:
     """What the units follow, where it is strong."""
-    found = Counter(name for name in names if name)
+    found = Counter(unit[0] for unit in units if unit)
     if not found:
         return "No unit strongly follows level, trend or calendar."
     told = ", ".join(f"{count} the {name}" for name, count in found.most_common())
-    return f"Of {len(names)} units, {told} (correlation of {STRONG:.2f} or more over the test windows)."
+    return f"Of {len(units)} units, {told} (correlation of {STRONG:.2f} or more over the test windows)."
 
 
 def happened(gates: Gates, grid: Grid) -> str:
