@@ -91,7 +91,7 @@ def wall(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
 
 def dated(axes: Axes) -> None:
     """Dates along the bottom, few and short."""
-    locator = AutoDateLocator(maxticks=9)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     clean(axes)

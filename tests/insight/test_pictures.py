@@ -100,7 +100,8 @@ def test_attribution_stands_under_series_and_forecast(panel, covariates):
 
 
 @pytest.mark.parametrize(
-    ("count", "enough", "told"), [(5, 24, "24 steps (1 day) do as well as all"), (20, 0, "none is needed")]
+    ("count", "enough", "told"),
+    [(5, 24, "with 24 (1 day) it does as well"), (20, 0, "none is needed"), (5, 48, "all are needed")],
 )
 def test_the_curve_of_memory(count, enough, told):
     kept = np.arange(count) * 12

@@ -30,16 +30,20 @@ def memory_of(enough, stretches=(), ratio=(2.5, 2.0, 3.0)):
     ("enough", "stretches", "told"),
     [
         (48, [(1, 24, 0.4), (25, 48, 0.6)], "It uses all 48 steps (2 days) that it reads; a longer --context might "
-         "help. With everything shuffled the error is 2.50 times that with all as it was, 95 % interval 2.00 to 3.00. "
+         "help. With everything shuffled the error is 2.50 times that with all as it was, 99 % interval 2.00 to 3.00. "
          "Of what they give, much comes from the steps 1 to 24 back (40%) and 25 to 48 back (60%)."),
-        (24, [], "The newest 24 steps (1 day) do as well as all 48; --context 24 might be enough. "
-         "With everything shuffled the error is 2.50 times that with all as it was, 95 % interval 2.00 to 3.00."),
-        (0, [], "Nothing in the context helps: with all 48 steps shuffled the error is the same "
-         "(2.50 times that with all as it was, 95 % interval 2.00 to 3.00)."),
+        (24, [], "With the newest 24 steps (1 day) it does as well as with all 48; --context 24 might be enough. "
+         "With everything shuffled the error is 2.50 times that with all as it was, 99 % interval 2.00 to 3.00."),
+        (0, [], "Nothing in the context helps measurably: with all 48 steps shuffled the error is "
+         "2.50 times that with all as it was, 99 % interval 2.00 to 3.00."),
     ],
 )  # fmt: skip
 def test_the_use_of_memory(enough, stretches, told):
     assert words.uses(memory_of(enough, stretches), HOURLY.frequency) == told
+
+
+def test_a_single_step_is_no_steps():
+    assert words.uses(memory_of(1), HOURLY.frequency).startswith("With the newest 1 step (1 hour) it does as well")
 
 
 def test_how_long_it_remembers():
@@ -85,7 +89,7 @@ def test_what_the_forecast_leaned_on():
         f"10% from 1970-01-01 00:00 ({sure})."
     )
     told = words.leaned(found, gates, HOURLY, memory_of(0))
-    assert told.endswith("Since nothing in the context helps, that is noise.")
+    assert told.endswith("Since nothing in the context helps measurably, take that for noise.")
     found = Attribution(context, {}, torch.tensor([5.1]), torch.tensor([5.0]), 8, 4, 0.0012, float("nan"))
     told = words.leaned(found, gates, HOURLY, memory_of(24))
     assert told == "The context hardly moved this forecast (1% of the spread; completeness error 0.12%)."

@@ -87,7 +87,7 @@ class _Path:
         }
 
     def __call__(self, varied: Mapping[str, Tensor]) -> Float[Tensor, "N H"]:
-        """The forecasts of N inputs, in the target's unit."""
+        """The forecasts of N inputs."""
         size = len(varied["context"])
         observed, series = self.inputs.observed.expand(size, -1), self.inputs.series.expand(size)
         inputs = replace(self.inputs, observed=observed, series=series, **varied)
@@ -95,8 +95,7 @@ class _Path:
         if self.fitted.scaler.fixed is None:
             loc, scale = self.fitted.scaler(inputs.context, observed, series)
         quantiles = self.fitted.scaled(inputs, loc, scale).add(self.fitted.shifts).sort(-1).values
-        scaled = quantiles[..., self.fitted.middle]
-        return (scaled * scale + loc) * self.scale + self.loc
+        return quantiles[..., self.fitted.middle] * scale + loc
 
     def gradients(self, points: int) -> dict[str, Tensor]:
         """What each input gave to each step: the gradient along the path, integrated, times its length; (H, ...)."""
@@ -139,7 +138,7 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
     with torch.backends.cudnn.flags(enabled=False):  # whose LSTM has no gradient outside training
         with torch.no_grad():
             forecast, flat = path(path.end)[0], path(path.start)[0]
-        moved = (forecast - flat).abs().sum() + ROUNDING * len(forecast) * path.scale.sum()
+        moved = (forecast - flat).abs().sum() + ROUNDING * len(forecast)
         for points in POINTS:
             given = path.gradients(points)
             missed = given["context"].sum(1) + given["calendar"].sum((1, 2)) - (forecast - flat)
@@ -148,9 +147,12 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
                 break
         assert error < COMPLETE, f"the attribution leaves {error:.1%} of the forecast unexplained"
         effects = path.without(segment, groups)
-    covariates = {name: given["calendar"].sum(1)[:, columns].sum(1).cpu() for name, columns in groups.items()}
-    scale = float(path.scale.mean())
-    found = Attribution(given["context"].cpu(), covariates, forecast.cpu(), flat.cpu(), scale, segment, error, np.nan)
+    loc, scale = path.loc.cpu()[0], path.scale.cpu()[0]  # from here on in the target's unit
+    calendar = given["calendar"].sum(1).cpu() * scale
+    covariates = {name: calendar[:, columns].sum(1) for name, columns in groups.items()}
+    forecast, flat = (part.cpu() * scale + loc for part in (forecast, flat))
+    context = given["context"].cpu() * scale
+    found = Attribution(context, covariates, forecast, flat, float(scale), segment, error, np.nan)
     by_path, covered = found.shares
     sizes = torch.tensor([*by_path.tolist(), *covered.values()])
     return replace(found, agreement=_rank_correlation(sizes, effects.abs().sum(1).cpu()))

@@ -20,6 +20,8 @@ Array = npt.NDArray[np.floating]
 BATCH = 512
 SAME = 0.01
 """Share by which the error may rise for it to count as the same."""
+SURE = 99
+"""Confidence of an interval in percent: many lengths are looked at, so each must be surer."""
 MUCH = 0.25
 """Share of all that the context gives from which on a stretch of it is named."""
 
@@ -59,7 +61,7 @@ class Memory:
         if not errors[-1].sum():
             return [Estimate(1.0, 1.0, 1.0)] * len(errors)
         series, blocks = (part[seen] for part in self.places)
-        return [ratio(error, errors[-1], series, blocks) for error in errors]
+        return [ratio(error, errors[-1], series, blocks, confidence=SURE) for error in errors]
 
     @cached_property
     def enough(self) -> int:

@@ -140,8 +140,9 @@ def memory_figure(memory: Memory, frequency: Frequency) -> Figure:
     for name, color, style in (("shuffled", MODEL, "-"), ("hidden", QUIET, "--")):
         label = f"older steps {name}"
         axes.plot(memory.kept, memory.accuracy[name], color=color, ls=style, lw=1.6, marker="o", ms=4, label=label)
-    told = f"{memory.enough:,} steps ({frequency.spell(memory.enough)}) do as well as all"
-    axes.axvline(memory.enough, color=OTHER, lw=1.2, ls=":", label=told if memory.enough else "none is needed")
+    some = f"with {memory.enough:,} ({frequency.spell(memory.enough)}) it does as well"
+    told = {0: "none is needed", int(memory.kept[-1]): "all are needed"}.get(memory.enough, some)
+    axes.axvline(memory.enough, color=OTHER, lw=1.2, ls=":", label=told)
     axes.set_title("Accuracy = 1 − WAPE on the test windows, in %", loc="left", color=INK)
     ticks = memory.kept[:: -(-len(memory.kept) // 9)].tolist()
     axes.set_xticks(ticks, [f"{tick:,.0f}\n{frequency.spell(tick)}" if tick else "none" for tick in ticks])

@@ -9,7 +9,7 @@ import torch
 from gatecast.data.dates import Frequency, Grid
 from gatecast.insight.attribution import Attribution
 from gatecast.insight.gates import STRONG, Gates
-from gatecast.insight.memory import Memory
+from gatecast.insight.memory import SURE, Memory
 
 HARDLY = 0.1
 """Share of the window's scale below which the context hardly moved the forecast."""
@@ -18,14 +18,16 @@ HARDLY = 0.1
 def uses(memory: Memory, frequency: Frequency) -> str:
     """Does it use its memory, and how much of it is enough."""
     context, none = int(memory.kept[-1]), memory.ratios[0]
-    spread = f"{none.value:.2f} times that with all as it was, 95 % interval {none.low:.2f} to {none.high:.2f}"
+    spread = f"{none.value:.2f} times that with all as it was, {SURE} % interval {none.low:.2f} to {none.high:.2f}"
     if not memory.enough:
-        return f"Nothing in the context helps: with all {context:,} steps shuffled the error is the same ({spread})."
-    told = f"{memory.enough:,} steps ({frequency.spell(memory.enough)})"
+        return f"Nothing in the context helps measurably: with all {_steps(context)} shuffled the error is {spread}."
+    told = _told(memory.enough, frequency)
     if memory.enough == context:
         text = f"It uses all {told} that it reads; a longer --context might help"
     else:
-        text = f"The newest {told} do as well as all {context:,}; --context {memory.enough} might be enough"
+        text = (
+            f"With the newest {told} it does as well as with all {context:,}; --context {memory.enough} might be enough"
+        )
     most = " and ".join(f"{first:,} to {last:,} back ({share:.0%})" for first, last, share in memory.stretches)
     where = f" Of what they give, much comes from the steps {most}." if most else ""
     return f"{text}. With everything shuffled the error is {spread}.{where}"
@@ -80,9 +82,13 @@ def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
     sure = f"completeness error {found.error:.2%}{agree}"
     if found.moved < HARDLY:
         return f"The context hardly moved this forecast ({found.moved:.0%} of the spread; {sure})."
-    helps = "" if memory.enough else " Since nothing in the context helps, that is noise."
+    helps = "" if memory.enough else " Since nothing in the context helps measurably, take that for noise."
     return f"Of what sets this forecast apart from that of a flat context, {told} ({sure}).{helps}"
 
 
 def _told(steps: float, frequency: Frequency) -> str:
-    return f"{steps:,.0f} steps ({frequency.spell(steps)})"
+    return f"{_steps(steps)} ({frequency.spell(steps)})"
+
+
+def _steps(steps: float) -> str:
+    return f"{steps:,.0f} step{'s' * (round(steps) != 1)}"
