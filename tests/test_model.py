@@ -246,7 +246,7 @@ def test_a_full_disk_leaves_nothing_behind(database, run, writer, monkeypatch, t
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_folder_half_written_is_no_run(database, writer, monkeypatch, tmp_path):
     monkeypatch.setattr(writer, full)
-    monkeypatch.setattr("gatecast.model.shutil.rmtree", lambda *_, **__: None)  # as when the process is killed
+    monkeypatch.setattr("gatecast.run_folder.shutil.rmtree", lambda *_, **__: None)  # as when the process is killed
     with pytest.raises(RunError):
         fit(database, run=tmp_path / "run", **OPTIONS)
     (left,) = tmp_path.iterdir()

@@ -30,9 +30,20 @@ from gatecast.evaluation.proof import Proof
 from gatecast.evaluation.proof import prove as leaks
 from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitting import refit
-from gatecast.insight import INSPECTION, Insight
-from gatecast.model import EXAMPLES, HISTORY, INSPECTED, MANIFEST, METRICS, TEST, Model, new_folder, write_json
+from gatecast.insight import Insight
+from gatecast.model import Model
 from gatecast.reading import Rows, read_rows
+from gatecast.run_folder import (
+    EXAMPLES,
+    HISTORY,
+    INSPECTED,
+    INSPECTION,
+    MANIFEST,
+    METRICS,
+    TEST,
+    new_folder,
+    write_json,
+)
 from gatecast.steps import SILENT, Listener, learn_told, prepare
 from gatecast.store import Errand
 from gatecast.training import Trained

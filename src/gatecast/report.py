@@ -16,6 +16,7 @@ from gatecast import evidence, figures
 from gatecast.config import Config
 from gatecast.data.table import BASELINES
 from gatecast.errors import GatecastError, RunError
+from gatecast.run_folder import INSPECTED, INSPECTION
 
 REPORT = "report.html"
 MOST_SERIES = 200
@@ -63,7 +64,7 @@ def write(run: str | Path) -> Path:
         calibration=_svg(evidence.calibration_figure(tests, config.forecast.level)),
         dates=_svg(evidence.dates_figure(tests)),
         calendar=calendar and _svg(calendar),
-        insight=_insight(folder / "inspect"),
+        insight=_insight(folder / INSPECTED),
     )
     path, beside = folder / REPORT, folder / f".{REPORT}"
     beside.write_text(text, encoding="utf-8")
@@ -76,7 +77,7 @@ def _insight(folder: Path) -> dict[str, Any] | None:
     if not folder.is_dir():
         return None
     try:
-        found: dict[str, Any] = json.loads((folder / "inspection.json").read_text("utf-8"))
+        found: dict[str, Any] = json.loads((folder / INSPECTION).read_text("utf-8"))
         drawn = {name: _themed((folder / f"{name}.svg").read_text("utf-8")) for name in found["figures"]}
     except (OSError, ValueError) as error:
         raise RunError(f"{folder} is damaged, run gatecast inspect again: {error}") from None

@@ -24,8 +24,8 @@ from gatecast.insight import pictures, words
 from gatecast.insight.attribution import Attribution, attribute
 from gatecast.insight.gates import Gates, follows, read_gates, strongest
 from gatecast.insight.memory import Memory, remember
+from gatecast.run_folder import INSPECTION
 
-INSPECTION = "inspection.json"
 LOOKED_AT = 512
 """Test windows that memory and units are judged by, evenly over series and time."""
 CAPTIONS = {
