@@ -258,7 +258,7 @@ def test_a_folder_half_written_is_no_run(database, writer, monkeypatch, tmp_path
 
 def test_a_model_says_what_it_lacks(made):
     run, model = made
-    with pytest.raises(UsageError, match="give forecast a panel"):
+    with pytest.raises(UsageError, match="give it a panel"):
         load(run).forecast()
     with pytest.raises(UsageError, match="no series 'zz'; there are None/1, a/1, a/b/2"):
         model.forecast(series=["zz"])
