@@ -1,6 +1,5 @@
 """The windows of a test lie after what the weights have seen, and are as many as wanted, in all series."""
 
-
 import numpy as np
 import pyarrow as pa
 import pytest

@@ -28,7 +28,6 @@ TURNS = 2
 """How often the windows must go through a cycle of the calendar before a unit may be said to follow it."""
 EVENT = 1.5
 """An event is a segment this many times as far from the average segment as the median one is."""
-BATCH = 256
 PLACES = {"day": "hour", "week": "weekday", "month": "day of the month", "year": "season"}
 
 
@@ -97,21 +96,14 @@ def follows(
     """
     if len(series) < FEWEST:
         return {}
-    cells, levels, trends = [], [], []
     with torch.inference_mode():
-        for at in range(0, len(series), BATCH):
-            chosen = (torch.from_numpy(part[at : at + BATCH]).to(windows.device) for part in (series, cutoffs))
-            inputs = windows.inputs(*chosen)
-            x, read = _read(fitted, inputs)
-            time = torch.linspace(-1, 1, x.shape[1], device=x.device)
-            cells.append(fitted.network.lstm.fast(read)[1][1])
-            levels.append(x[:, -fitted.network.shape.segment :].mean(1))
-            trends.append(x @ time)
-    cell = torch.cat(cells, 1).cpu().double().numpy()
-    told: dict[str, list[Array]] = {
-        name: [torch.cat(part).cpu().double().numpy()] for name, part in (("level", levels), ("trend", trends))
-    }
-    length, step = (int(np.ptp(cutoffs)) + 1) * grid.frequency.seconds, grid.frequency.seconds
+        inputs = windows.inputs(*(torch.from_numpy(part).to(windows.device) for part in (series, cutoffs)))
+        x, read = _read(fitted, inputs)
+        newest, time = x[:, -fitted.network.shape.segment :], torch.linspace(-1, 1, x.shape[1], device=x.device)
+        parts = (fitted.network.lstm.fast(read)[1][1], newest.mean(1), x @ time)
+    cell, level, trend = (part.cpu().double().numpy() for part in parts)
+    told, step = {"level": [level], "trend": [trend]}, grid.frequency.seconds
+    length = (int(np.ptp(cutoffs)) + 1) * step
     for name, cycle in CYCLES.items():
         if 2 * step <= cycle.length and TURNS * cycle.length <= length:
             angle = 2 * np.pi * cycle.passed(grid.wall(cutoffs))

@@ -1,5 +1,6 @@
 """Does the model use its memory? Its accuracy when only the newest steps of each context are left as they were."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,7 +18,6 @@ from gatecast.evaluation.metrics import accuracy
 from gatecast.fitted import Fitted
 
 Array = npt.NDArray[np.floating]
-BATCH = 512
 SAME = 0.01
 """Share by which the error may rise for it to count as the same."""
 SURE = 99
@@ -87,22 +87,19 @@ def remember(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps) 
     """
     kept = _lengths(windows.context, fitted.network.shape.segment)
     chance = torch.Generator().manual_seed(0)
-    truths, forecasts = [], []
+    chosen = [torch.from_numpy(part).to(windows.device) for part in (series, cutoffs)]
+    inputs, truth = windows.inputs(*chosen), windows.truth(*chosen)
+    order = torch.rand(inputs.context.shape, generator=chance).to(windows.device)
+
+    def forecasts(changed: Iterable[Inputs]) -> Array:
+        return torch.stack([fitted.quantiles(part)[..., fitted.middle] for part in changed]).cpu().numpy()
+
     fitted.network.eval()
     with torch.inference_mode():
-        for at in range(0, len(series), BATCH):
-            chosen = [torch.from_numpy(part[at : at + BATCH]).to(windows.device) for part in (series, cutoffs)]
-            inputs, truth = windows.inputs(*chosen), windows.truth(*chosen)
-            order = torch.rand(inputs.context.shape, generator=chance).to(windows.device)
-            changed = [
-                change for size in kept.tolist() for change in (_shuffled(inputs, size, order), _hidden(inputs, size))
-            ]
-            found = torch.stack([fitted.quantiles(part)[..., fitted.middle] for part in changed])
-            forecasts.append(found.cpu())
-            truths.append(truth.values.masked_fill(~truth.observed, torch.nan).cpu())
-    both = torch.cat(forecasts, 1).numpy()
-    where = places(series, cutoffs, windows.horizon)
-    return Memory(kept, torch.cat(truths).numpy(), where, both[::2], both[1::2])
+        shuffled = forecasts(_shuffled(inputs, size, order) for size in kept.tolist())
+        hidden = forecasts(_hidden(inputs, size) for size in kept.tolist())
+    values = truth.values.masked_fill(~truth.observed, torch.nan).cpu().numpy()
+    return Memory(kept, values, places(series, cutoffs, windows.horizon), shuffled, hidden)
 
 
 def _lengths(context: int, segment: int) -> npt.NDArray[np.int64]:
