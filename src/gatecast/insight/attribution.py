@@ -20,7 +20,7 @@ from torch import Tensor
 from gatecast.data.windows import Inputs
 from gatecast.fitted import Fitted
 
-POINTS = (32, 128, 512)
+POINTS = (16, 64, 256)
 """Points of the integral (Gauss-Legendre); more are taken until it is complete."""
 COMPLETE = 0.01
 """Largest share of the difference between the forecasts that may be left unexplained."""
