@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
+from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs
 from gatecast.fitted import Fitted
@@ -27,12 +28,12 @@ class Known(torch.nn.Module):
         super().__init__()
         self.function, self.shape = function, SimpleNamespace(segment=3, probabilities=(0.5,))
 
-    def forward(self, x, observed, calendar):
+    def forward(self, x, observed, calendar, static=None):
         return self.function(x.masked_fill(~observed, 0), calendar)[..., None]
 
 
 def fitted_of(network, fixed=None, name="window"):
-    return Fitted(network, Scaler(name, fixed), ("day",), (0.5,), torch.zeros(HORIZON, 1), np.array([0]))
+    return Fitted(network, Scaler(name, fixed), Encoder(("day",)), (0.5,), torch.zeros(HORIZON, 1), np.array([0]))
 
 
 def inputs_of(seed=0, missing=(4,)):

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs, Windows
 from gatecast.fitted import Fitted
@@ -20,7 +21,7 @@ SHAPE = Shape(12, 2, 3, 0, (), (), hidden=5, layers=2, dropout=0.0, skip=False)
 
 
 def fitted_of(network):
-    return Fitted(network.eval(), Scaler("window"), (), (0.5,), torch.zeros(2, 1), np.array([0]))
+    return Fitted(network.eval(), Scaler("window"), Encoder(), (0.5,), torch.zeros(2, 1), np.array([0]))
 
 
 def inputs_of(values):
@@ -93,7 +94,7 @@ def test_a_cell_that_differs_from_the_fast_path_is_noticed(monkeypatch, part):
 def made_to_follow(make_panel):
     """Weights whose six units hold known things of each window, and hourly windows over 20 days."""
 
-    def segments(x, observed, calendar):
+    def segments(x, observed, calendar, about):
         return torch.cat([x, calendar[:, 23]], 1)  # the calendar at the cutoff
 
     def fast(read):
@@ -104,10 +105,16 @@ def made_to_follow(make_panel):
         units = [newest, -slope, day_sin + day_cos, week_cos - 2 * week_sin, noise, torch.ones(len(x))]
         return None, (None, torch.stack(units, -1)[None])
 
-    network = SimpleNamespace(shape=SimpleNamespace(segment=4), segments=segments, lstm=SimpleNamespace(fast=fast))
+    network = SimpleNamespace(
+        shape=SimpleNamespace(segment=4),
+        cleaned=lambda x, observed, calendar: (x.masked_fill(~observed, 0), None),
+        about=lambda static: None,
+        segments=segments,
+        lstm=SimpleNamespace(fast=fast),
+    )
     rng = np.random.default_rng(0)
     panel = make_panel(1000 + rng.normal(0, 10, 520).cumsum())
-    windows = Windows.of(panel, ("day", "week"), 24, 2, torch.device("cpu"))
+    windows = Windows.of(panel, Encoder(("day", "week")), 24, 2, torch.device("cpu"))
     return replace(fitted_of(Network(SHAPE)), network=network), windows, panel.grid
 
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs, Windows
 from gatecast.evaluation.bootstrap import places
@@ -23,16 +24,16 @@ def forecaster(function, segment=6):
     class Network(torch.nn.Module):
         shape = SimpleNamespace(segment=segment, probabilities=())
 
-        def forward(self, x, observed, calendar):
+        def forward(self, x, observed, calendar, static=None):
             return function(x.masked_fill(~observed, 0))[..., None]
 
     fixed = torch.zeros(1, 1), torch.ones(1, 1)
-    return Fitted(Network(), Scaler("standard", fixed), (), (0.5,), torch.zeros(HORIZON, 1), np.array([0]))
+    return Fitted(Network(), Scaler("standard", fixed), Encoder(), (0.5,), torch.zeros(HORIZON, 1), np.array([0]))
 
 
 def remembered(make_panel, values, function, count=300):
     panel = make_panel(values)
-    windows = Windows.of(panel, (), CONTEXT, HORIZON, torch.device("cpu"))
+    windows = Windows.of(panel, Encoder(), CONTEXT, HORIZON, torch.device("cpu"))
     cutoffs = np.arange(len(values) - HORIZON - count, len(values) - HORIZON)
     return remember(forecaster(function), windows, np.zeros(count, np.int64), cutoffs)
 
