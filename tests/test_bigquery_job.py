@@ -63,6 +63,7 @@ def test_fit_forecast_twice_and_the_very_same_rows_again(bigquery, tmp_path):
     with open_store(bigquery) as store:
         view = store.client.get_table(f"{store.dataset}.forecasts_latest")
         assert [field.name for field in view.schema] == AI_FORECAST
+        assert view.schema[0].field_type == "TIMESTAMP"  # of a DATETIME
     assert ask(bigquery, "SELECT COUNT(*), MAX(ai_forecast_status) FROM {}.forecasts_latest") == [(96, "")]
 
     ask(bigquery, "INSERT INTO {}.taxi VALUES (DATETIME '2015-02-01 00:00:00', 9)")

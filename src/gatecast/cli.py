@@ -190,7 +190,7 @@ def forecast(
     model = pipeline.load(run)
     dates = None if at is None else [date for given in at for date in _dates(given)]
     teller = console.Teller(yes)
-    rows = pipeline.newest(model, "forecast", teller, context=at is None and as_of is None, as_of=as_of)
+    rows = pipeline.newest(model, "forecast", teller, context=True, at=dates, as_of=as_of)
     table = model.forecast(rows, horizon=horizon, at=dates, as_of=as_of, series=series or ())
     if to:
         table.write(to, into, Errand("forecast", model.run_id, teller, model.config.source))

@@ -30,6 +30,7 @@ from gatecast.store.query import (
     size_query,
     static_query,
     unreadable_query,
+    without_older,
     years_query,
 )
 from gatecast.store.spacing_query import groups_query, spacing_query
@@ -52,6 +53,15 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Needed:
+    """The rows from a date on; between `since` and `recent` only those of the series `older` (their keys)."""
+
+    since: str
+    recent: str
+    older: tuple[tuple[object, ...], ...] = ()
+
+
+@dataclass(frozen=True)
 class Opened:
     """A source whose columns, grid and years are known."""
 
@@ -63,11 +73,14 @@ class Opened:
     agreement: float | None  # share of gaps that fit an inferred frequency
     years: Years | None
 
-    def query(self, source: SourceSettings) -> exp.Select:
+    def query(self, source: SourceSettings, needed: Needed | None = None) -> exp.Select:
         """The query for the panel."""
         aggregate = self.config.grid.resolved(source.target).aggregate
         assert aggregate
-        return series_query(source, self.kind, self.grid, aggregate, self.years, self.kinds)
+        query = series_query(source, self.kind, self.grid, aggregate, self.years, self.kinds)
+        if needed is None or not needed.older:
+            return query
+        return without_older(query, source, self.kind, self.grid, needed.recent, needed.older)
 
     def audit(self) -> Audit:
         """What is wrong with the rows."""
@@ -88,7 +101,12 @@ def audit_rows(config: Config, source: object, errand: Errand | None = None) -> 
 
 
 def read_rows(
-    config: Config, source: object, errand: Errand | None = None, since: str | None = None, *, audited: bool = False
+    config: Config,
+    source: object,
+    errand: Errand | None = None,
+    needed: Needed | None = None,
+    *,
+    audited: bool = False,
 ) -> Rows:
     """Rows from a store, a frame or a panel, on the grid of the settings.
 
@@ -96,7 +114,7 @@ def read_rows(
         config: the settings.
         source: where the rows are, if not where the settings say.
         errand: what they are read for, and who hears of it.
-        since: what is needed begins here; what not reading the rest saves is told.
+        needed: the rows that are enough; what not reading the rest saves is told.
         audited: look them over too.
 
     Raises:
@@ -110,16 +128,16 @@ def read_rows(
         config = config.having("source", series=tuple(source.keys.column_names))
         return Rows(source, config, audit_panel(source, config.grid, config.forecast.horizon) if audited else None)
     whole = config.source
-    if since:
-        config = config.having("source", since=since)
+    if needed:
+        config = config.having("source", since=needed.since)
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with _opened(config, source, errand) as opened:
         store, config, grid = opened.store, opened.config, opened.grid
         found = opened.audit() if audited else None
-        query, settings = opened.query(config.source), config.grid.resolved(config.source.target)
-        if since and errand:
-            both = (store.estimate(part, opened.query(part)) for part in (whole, config.source))
-            _tell_saved(errand, since, *both)
+        query, settings = opened.query(config.source, needed), config.grid.resolved(config.source.target)
+        if needed and errand:
+            both = (store.estimate(whole, opened.query(whole)), store.estimate(config.source, query))
+            _tell_saved(errand, needed.since, *both)
         beside = _beside(opened, errand)  # before the rows, which stream
         panel = Panel.from_batches(
             store.read(config.source, query),

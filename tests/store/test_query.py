@@ -23,6 +23,7 @@ from gatecast.store.query import (
     series_query,
     unreadable_query,
     user_sql,
+    without_older,
     years_query,
 )
 from gatecast.store.spacing_query import groups_query, spacing_query
@@ -169,6 +170,21 @@ def test_golden(name, dialect):
     assert QUERIES[name].sql(dialect) == golden
 
 
+def test_golden_of_whole_numbers_and_of_rows_further_back():
+    source = SHOPS.model_copy(update={"time_unit": "ms", "since": "1960-01-01"})
+    query = series_query(source, "instant", grid("h"), "sum")
+    few = without_older(query, source, "instant", grid("h"), "2024-01-31", [("it's",), (None,)])
+    where = few.find(exp.Where).sql("bigquery")
+    assert where == (
+        "WHERE (`at` >= -315619200000 AND `at` < 1706788800000) AND (`at` >= 1706659200000 "
+        "OR `shop` IS NOT DISTINCT FROM 'it\\'s' OR `shop` IS NOT DISTINCT FROM NULL)"
+    )
+    step = query.sql("bigquery").partition(" AS step")[0]
+    assert step.endswith(
+        "FLOOR((UNIX_MICROS(TIMESTAMP_MICROS(CAST(`at` AS INT64) * 1000)) + 0) / 3600000000) AS INT64)"
+    )
+
+
 LATEST = """
     SELECT `shop`, `forecast_timestamp`, `forecast_value`, `confidence_level`, `prediction_interval_lower_bound`,
     `prediction_interval_upper_bound`, '' AS ai_forecast_status FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY `shop`,
@@ -179,6 +195,11 @@ LATEST = """
 def test_golden_of_the_latest_forecasts():
     query = latest_query("sales.forecasts", ["shop"], AI_FORECAST)
     assert query.sql("bigquery") == " ".join(LATEST.split())
+    as_there = latest_query("sales.forecasts", ["shop"], AI_FORECAST, instants=True).sql("bigquery")
+    instant = "SELECT `shop`, CAST(`forecast_timestamp` AS TIMESTAMP) AS `forecast_timestamp`, `forecast_value`"
+    assert as_there == query.sql("bigquery").replace(
+        "SELECT `shop`, `forecast_timestamp`, `forecast_value`", instant, 1
+    )
 
 
 def test_days_are_bounded_by_days_so_that_partitions_are_pruned():

@@ -82,8 +82,8 @@ def audit(
         DataError: there is no row with a time and a value.
     """
     block = next((length for length in grid.frequency.seasons if length <= 400), 10)
-    resolved = settings.resolved(source.target)
-    query = audit_query(steps, len(source.series), block, horizon, resolved.fill == "zero")
+    resolved, planned = settings.resolved(source.target), bool(source.future) and source.future_table is None
+    query = audit_query(steps, len(source.series), block, horizon, resolved.fill == "zero", planned)
     rows = store.read(source, query).read_all().to_pylist()
     facts = {name: int(rows[0][name] or 0) for name in ("row_count", "series", "steps", "shortest", "longest")}
     if not facts["series"]:
@@ -114,7 +114,7 @@ def audit_panel(panel: Panel, settings: GridSettings | None = None, horizon: int
         "value": panel.values.astype(np.float64),
     }
     there = ~np.isnan(panel.values)
-    zeros = ("nans", "infinite", "skipped", "twice")
+    zeros = ("bare", "known", "nans", "infinite", "skipped", "twice")
     steps = exp.select("*", "1 AS row_count", *(f"0 AS {name}" for name in zeros)).from_(SOURCE)
     source = SourceSettings(target="value", series=tuple(columns))
     with DuckDBStore.of_frame(pa.table(table).filter(pa.array(there))) as store:
@@ -142,6 +142,12 @@ _FINDINGS: Mapping[str, tuple[str, str, str | None]] = {
     "negative": ("negative values", "kept", None),
     "outlier": ("outliers", "kept", None),
     "shift": ("level shifts", "kept", None),
+    "bare": ("steps without a past or future covariate", "told as the mean of their window", None),
+    "ahead": (
+        "series whose future covariates end within the horizon",
+        "forecast only as far as they are known",
+        "future_table",
+    ),
     "empty": ("series without any value", "left out", "sql"),
     "constant": ("constant series", "kept", None),
     "flat": ("series that end flat", "kept", None),
@@ -149,8 +155,8 @@ _FINDINGS: Mapping[str, tuple[str, str, str | None]] = {
     "short": ("series too short to test", "forecast, but not tested: {needed:,} steps are needed for a test", None),
     "stale": ("series that end before the others", "{ends}", "align"),
 }
-_WHERE = {"gap": "from", "flat": "from", "stale": "ends"}
-_COUNTED = ("no_time", "shared", "no_value", "not_a_number", "infinite", "skipped", "twice", "gap", "negative")
+_WHERE = {"gap": "from", "ahead": "from", "flat": "from", "stale": "ends"}
+_COUNTED = ("no_time", "shared", "no_value", "not_a_number", "infinite", "skipped", "twice", "gap", "negative", "bare")
 """Findings whose sizes add up; of the others the places are counted."""
 
 
@@ -176,11 +182,11 @@ def _findings(
             needed=3 * horizon + 1,
             ends=_ENDS[resolved.align or "last"],
         )
-        decided = option is None or getattr(given, option, None) or (kind == "shared" and resolved.aggregate == "count")
+        decided = getattr(given, option or "", None) or (kind == "shared" and resolved.aggregate == "count")
         yield Finding(
             name,
             count=int(found[0]["total"] if kind in _COUNTED else places),
             places=tuple(place(row) for row in found if row["rank"] <= SHOWN),
             done=text,
-            decide=None if decided else f"--{option}",
+            decide=None if decided or option is None else "--" + option.replace("_", "-"),
         )

@@ -176,6 +176,7 @@ class Panel:
             rows.add(batch)
             if gathering.names:
                 gathering.add(*rows.located(batch), gathering.names)
+            del batch  # before the next one is made
         if not rows.count:
             raise DataError("the query gave no rows: check the table, the filter and the dates")
         keys, values, offsets, starts, reading = rows.assemble(series)
@@ -228,7 +229,10 @@ class _Rows:
         self.count += int(counts.sum())
         used = timed & valued
         steps = batch.column("step").fill_null(0).to_numpy(zero_copy_only=False)
-        self.hollow.append((codes[timed & ~valued], steps[timed & ~valued]))
+        hollow = timed & ~valued
+        if hollow.any():
+            self.hollow.append((codes[hollow], steps[hollow]))
+        used = slice(None) if used.all() else used  # a view, no copy
         steps = steps[used]
         with np.errstate(over="ignore"):
             narrow = value[used].astype(np.float32)

@@ -129,7 +129,7 @@ def open_store(url: str, *, write: bool = False, errand: Errand | None = None) -
     module, name = STORES[scheme]
     try:
         store: Any = getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
+    except ImportError as error:  # of a part of google.cloud, where others are installed, no ModuleNotFoundError
         if (error.name or "").partition(".")[0] not in ("google", "grpc"):
             raise
         raise UsageError(f"BigQuery needs libraries that are not here: pip install 'gatecast[{scheme}]'") from None

@@ -9,7 +9,7 @@ from gatecast.data.dates import Grid
 from gatecast.data.zones import clock_of
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
-from gatecast.store.query import AGGREGATES, Years, sql, steps_query, terms, wall
+from gatecast.store.query import AGGREGATES, Years, column, sql, steps_query, terms, wall
 
 JUMP, SHIFT, FLAT, TAIL = 15, 8, 5, 10
 """Times a usual change that make an outlier and a level shift, times a usual run and steps that make a flat tail."""
@@ -18,7 +18,12 @@ JUMP, SHIFT, FLAT, TAIL = 15, 8, 5, 10
 _FOUND: dict[str, tuple[str, str, str, str]] = {
     "no_time": ("marks", "step IS NULL", "NULL", "row_count"),
     "shared": ("marks", "step IS NOT NULL AND row_count > 1", "step", "row_count - 1"),
-    "no_value": ("marks", "step IS NOT NULL AND value IS NULL AND COALESCE(nans + infinite, 0) = 0", "step", "1"),
+    "no_value": (
+        "marks",
+        "step IS NOT NULL AND value IS NULL AND known + COALESCE(nans + infinite, 0) = 0",
+        "step",
+        "1",
+    ),
     "not_a_number": ("marks", "nans > 0", "step", "nans"),
     "infinite": ("marks", "infinite > 0", "step", "infinite"),
     "skipped": ("marks", "skipped > 0", "step", "skipped"),
@@ -36,6 +41,13 @@ _FOUND: dict[str, tuple[str, str, str, str]] = {
         "shifted AND NOT COALESCE(was_shifted, FALSE)",
         "IF(next_jump > jump, next_place, place)",
         "1",
+    ),
+    "bare": ("marks", "value IS NOT NULL AND bare > 0", "step", "1"),
+    "ahead": (
+        "series",
+        "COALESCE(known, last) < last + {ahead}",
+        "GREATEST(COALESCE(known, last), last) + 1",
+        "last + {ahead} - GREATEST(COALESCE(known, last), last)",
     ),
     "empty": ("series", "observed = 0", "NULL", "1"),
     "constant": ("series", "least = most AND observed > 1", "NULL", "1"),
@@ -65,6 +77,7 @@ FROM (
   SELECT {keys}SUM(row_count) AS row_count, COUNT(value) AS observed, MIN(value) AS least, MAX(value) AS most,
     SUM(IF(value = 0, 1, 0)) AS zeros, MIN(IF(value IS NULL, NULL, step)) AS first,
     MAX(IF(value IS NULL, NULL, step)) AS last,
+    MAX(IF(known > 0, step, NULL)) AS known,
     SUM(IF(value IS NOT NULL AND step - before > 1, step - before - 1, 0)) AS absent,
     SUM(IF(value != low, 1, 0)) AS changes, MAX(IF(value != low, step, NULL)) AS changed
   FROM marks {group}
@@ -105,6 +118,11 @@ def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggrega
     named = terms(source, kind, grid)
     plain = exp.cast(exp.column(source.target, quoted=True), "DOUBLE") if source.target else exp.null()
     columns = {"value": exp.cast(sql(AGGREGATES[aggregate], **named), "DOUBLE"), "row_count": sql("COUNT(*)")}
+    varying = [*source.past, *source.future]
+    for name, test, read in (("bare", "OR c{} IS NULL", varying), ("known", "AND c{} IS NOT NULL", source.future)):
+        tests = " ".join(test.format(i) for i in range(len(read))).partition(" ")[2]
+        beside = {f"c{i}": column(part) for i, part in enumerate(read)}
+        columns[name] = sql(f"COUNTIF({tests or 'FALSE'})", **beside)
     for name, test in (("nans", "IS_NAN(y)"), ("infinite", "IS_INF(y)")):
         columns[name] = sql(f"COUNTIF({test})", y=plain) if source.target else sql("0")
     spans: dict[str, Sequence[tuple[int, int]]] = {"skipped": (), "twice": ()}
@@ -113,12 +131,14 @@ def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggrega
         spans = {"skipped": clock.skipped, "twice": clock.twice}
     micros = f"UNIX_MICROS(TIMESTAMP({wall(kind)}))"
     for name, stretches in spans.items():
-        tests = [f"{micros} >= {first * 1_000_000} AND {micros} < {end * 1_000_000}" for first, end in stretches]
-        columns[name] = sql(f"COUNTIF({' OR '.join(tests)})" if tests else "0", **named)
+        within = [f"{micros} >= {first * 1_000_000} AND {micros} < {end * 1_000_000}" for first, end in stretches]
+        columns[name] = sql(f"COUNTIF({' OR '.join(within)})" if within else "0", **named)
     return steps_query(source, kind, grid, years, columns)
 
 
-def audit_query(steps: exp.Select, keys: int, block: int, horizon: int, zero: bool) -> exp.Select:
+def audit_query(
+    steps: exp.Select, keys: int, block: int, horizon: int, zero: bool, planned: bool = False
+) -> exp.Select:
     """The findings, the first places of each and the one of the greatest size, beside what holds for all rows.
 
     Columns: `finding` (a name of `_FOUND`, NULL if nothing was found), `key_0`, ..., `step`, `size`,
@@ -131,12 +151,14 @@ def audit_query(steps: exp.Select, keys: int, block: int, horizon: int, zero: bo
         block: steps of a season, between whose means level shifts are looked for.
         horizon: if known, series too short to be tested at it are found too.
         zero: steps without rows are taken as 0.
+        planned: values of the horizon have to be known beforehand.
     """
     names = [f"key_{i}" for i in range(keys)]
     listed = "".join(f"{name}, " for name in names)
     of = f"PARTITION BY {', '.join(names)}" if names else ""
     group = f"GROUP BY {', '.join(names)}" if names else ""
-    limits = {"absent": "absent" if zero else "0", "short": 3 * horizon, "stale": max(horizon, 1)}
+    limits = {"absent": "absent" if zero else "0", "ahead": horizon if planned else 0}
+    limits |= {"short": 3 * horizon, "stale": max(horizon, 1)}
     relations = {
         "marks": _MARKS.format(keys=listed, of=of),
         "series": _SERIES.format(keys=listed, group=group),
@@ -144,7 +166,7 @@ def audit_query(steps: exp.Select, keys: int, block: int, horizon: int, zero: bo
         "totals": _TOTALS,
         "found": " UNION ALL ".join(
             f"SELECT '{name}' AS finding, {listed}CAST({step} AS INT64) AS step, CAST({size} AS INT64) AS size "
-            f"FROM {relation} WHERE {condition.format(**limits)}"
+            f"FROM {relation} WHERE {condition}".format(**limits)
             for name, (relation, condition, step, size) in _FOUND.items()
         ),
         "placed": _PLACES.format(keys=listed),

@@ -51,7 +51,8 @@ def series_query(
 
     Columns: `key_0`, `key_1`, ... (the series), `step`, `value` (float64, NULL where every
     target was NULL or NaN), `row_count` (how many rows made it), and `covariate_0`, ... (the
-    past, then the future columns: the mean of numbers, the last text in the alphabet).
+    past, then the future columns: the mean of numbers, the last text in the alphabet). Where
+    future columns are read, rows from `until` on are too, but without target and past columns.
 
     Args:
         years: of the rows, where `needs_years` says so.
@@ -59,7 +60,32 @@ def series_query(
     """
     value = exp.cast(sql(AGGREGATES[aggregate], **terms(source, kind, grid)), "DOUBLE")
     covariates = _covariates([*source.past, *source.future], "covariate", "AVG(c)", kinds)
-    return steps_query(source, kind, grid, years, {"value": value, "row_count": sql("COUNT(*)")} | covariates)
+    columns = {"value": value, "row_count": sql("COUNT(*)")} | covariates
+    if not (source.until and source.future):
+        return steps_query(source, kind, grid, years, columns)
+    *_, before = bounds(source, kind, grid)
+    hidden = {source.target, *source.past}
+    query = steps_query(source.model_copy(update={"until": None}), kind, grid, years, columns)
+    for node in [node for node in query.find_all(exp.Column) if node.name in hidden]:
+        node.replace(exp.If(this=before.copy(), true=node.copy(), false=exp.null()))
+    return query
+
+
+def without_older(
+    query: exp.Select, source: SourceSettings, kind: Kind, grid: Grid, since: str, but: Sequence[Sequence[object]]
+) -> exp.Select:
+    """The query without the rows before a date, but those of some series (their keys)."""
+    recent = exp.GTE(this=_raw_time(source, kind), expression=_moment(source, since, kind, grid))
+    theirs = [
+        exp.and_(
+            *(
+                exp.NullSafeEQ(this=column(n), expression=exp.convert(part))
+                for n, part in zip(source.series, key, strict=True)
+            )
+        )
+        for key in but
+    ]
+    return query.where(exp.or_(recent, *theirs))
 
 
 def static_query(source: SourceSettings, names: Sequence[str], kinds: Mapping[str, Kind]) -> exp.Select:
@@ -145,21 +171,24 @@ def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
     )
 
 
-def latest_query(table: str, series: Sequence[str], columns: Sequence[str]) -> exp.Select:
+def latest_query(table: str, series: Sequence[str], columns: Sequence[str], *, instants: bool = False) -> exp.Select:
     """Of a table of forecasts the newest of each series, timestamp and level, as AI.FORECAST would give it.
 
     Args:
         table: where the forecasts are.
         series: its series columns.
         columns: the columns of AI.FORECAST after them, first the timestamp, last the status.
+        instants: the timestamp is a TIMESTAMP, as AI.FORECAST gives it whatever the source has.
     """
     time, _, level, *_, status = columns
     one = ", ".join(column(name).sql("bigquery") for name in (*series, time, level))
     rank = sql(f"ROW_NUMBER() OVER (PARTITION BY {one} ORDER BY cutoff DESC, run_id)")
     ranked = exp.select("*", exp.alias_(rank, "gatecast_rank")).from_(relation(table)).subquery("ranked")
-    kept = [column(name) for name in (*series, *columns[:-1])]
+    keys, others = ([column(name) for name in part] for part in (series, columns[1:-1]))
+    when = exp.alias_(exp.cast(column(time), "TIMESTAMPTZ"), time, quoted=True) if instants else column(time)
     # A forecast that is written has worked: AI.FORECAST says so by an empty text.
-    return exp.select(*kept, exp.alias_(exp.Literal.string(""), status)).from_(ranked).where("gatecast_rank = 1")
+    done = exp.alias_(exp.Literal.string(""), status)
+    return exp.select(*keys, when, *others, done).from_(ranked).where("gatecast_rank = 1")
 
 
 def column(name: str) -> exp.Column:
@@ -221,6 +250,11 @@ def _time(source: SourceSettings, kind: Kind) -> exp.Expression:
         scaled = f"CAST(t AS INT64) * {factor}" if factor else "DIV(CAST(t AS INT64), 1000)"
         return sql(f"TIMESTAMP_MICROS({scaled})", t=time)
     return sql("SAFE_CAST(t AS DATETIME)", t=time) if kind == "text" else time
+
+
+def _raw_time(source: SourceSettings, kind: Kind) -> exp.Expression:
+    """The time column as dates of the user are compared with it: whole numbers as they are."""
+    return column(source.time) if source.time_unit else _time(source, kind)
 
 
 def wall(kind: Kind) -> str:
@@ -298,7 +332,7 @@ def _floor(number: str, divisor: int) -> str:
 
 def bounds(source: SourceSettings, kind: Kind, grid: Grid) -> list[exp.Expression]:
     """`since` and `until` as filters on the time column itself, so that partitions are pruned."""
-    time = column(source.time) if source.time_unit else _time(source, kind)
+    time = _raw_time(source, kind)
     ends: list[tuple[type[exp.Expression], str | None]] = [(exp.GTE, source.since), (exp.LT, source.until)]
     return [compare(this=time.copy(), expression=_moment(source, text, kind, grid)) for compare, text in ends if text]
 

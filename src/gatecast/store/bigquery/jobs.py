@@ -85,7 +85,7 @@ class Jobs:
     def _agree(self, count: int, source: SourceSettings) -> None:
         if not count:
             return
-        cost = f"{size(count)} (about {money(count)} on demand)"
+        cost = f"{size(count)} ({money(count)} on demand)"
         if count > source.max_bytes:
             raise StoreError(
                 f"the query would read {cost}, more than --max-bytes {size(source.max_bytes)}: "
@@ -111,4 +111,4 @@ def size(count: float) -> str:
 def money(count: int) -> str:
     """What reading so many bytes costs on demand."""
     dollars = count / 2**40 * PRICE
-    return f"${dollars:,.2f}" if dollars >= 0.01 else "less than $0.01"
+    return f"about ${dollars:,.2f}" if dollars >= 0.01 else "less than $0.01"
