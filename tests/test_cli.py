@@ -112,13 +112,22 @@ def test_every_setting_has_an_option_and_help():
 
 GIVEN = {
     "table": "t", "time": "at", "target": "y", "since": "2024-01-02", "until": "2024-02-01", "freq": "h",
-    "snapshot": "2024-03-01", "location": "EU", "max_bytes": 5_000_000,
+    "snapshot": "2024-03-01", "location": "EU", "max_bytes": 5_000_000, "time_unit": "ms",
+    "future_table": "plan", "holidays_column": "land",
     "timezone": "UTC", "aggregate": "max", "fill": "zero", "align": "common", "holidays": "DE",
     "horizon": 3, "metric": "mae", "recipe": "classic", "context": 10,
     "segment": 2, "scaling": "robust", "hidden": 7, "layers": 2, "dropout": 0.3, "seed": 4, "device": "cpu",
     "time_limit": 90.0, "baselines": 5.0, "epochs": 5, "steps": 6, "batch": 9, "rate": 0.5, "patience": 3, "test": 0.2,
 }  # fmt: skip
-LISTS = {"series": ("a", "b"), "label": ("team:a", "team:b"), "level": (50.0, 90.0), "seasons": (3, 9)}
+LISTS = {
+    "series": ("a", "b"),
+    "static": ("c",),
+    "past": ("d", "e"),
+    "future": ("f",),
+    "label": ("team:a", "team:b"),
+    "level": (50.0, 90.0),
+    "seasons": (3, 9),
+}
 
 
 def test_every_option_reaches_its_setting(call, monkeypatch):
@@ -126,9 +135,10 @@ def test_every_option_reaches_its_setting(call, monkeypatch):
     monkeypatch.setattr(pipeline, "fit", lambda config, **_: seen.append(config) or sys.exit(0))
     given = [part for name, value in GIVEN.items() for part in (f"--{name.replace('_', '-')}", value)]
     given += [part for name, values in LISTS.items() for value in values for part in (f"--{name}", value)]
-    call("fit", "shop.duckdb", "--run", "new", "--no-refit", *given)
-    assert GIVEN.keys() | LISTS.keys() | {"refit", "url", "sql"} == set(all_names())
-    assert seen[0] == Config.from_options("shop.duckdb", GIVEN | LISTS | {"refit": False})
+    call("fit", "shop.duckdb", "--run", "new", "--no-refit", "--series-embedding", *given)
+    flags = {"refit": False, "series_embedding": True}
+    assert GIVEN.keys() | LISTS.keys() | flags.keys() | {"url", "sql"} == set(all_names())
+    assert seen[0] == Config.from_options("shop.duckdb", GIVEN | LISTS | flags)
     call("fit", "shop.duckdb", "--run", "new", "--sql", "FROM t")
     assert seen[1] == Config.from_options("shop.duckdb", {"sql": "FROM t"})
 

@@ -23,7 +23,7 @@ def commands(text):
     return [line.removeprefix("$ ") for line in joined.splitlines() if re.match(r"\$ gatecast \w", line)]
 
 
-@pytest.mark.parametrize("page", ["lstm.md", "time.md"])
+@pytest.mark.parametrize("page", ["covariates.md", "lstm.md", "time.md"])
 def test_examples_compute_what_they_say(page):
     found = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
     assert (found.failed, found.attempted > 5) == (0, True)

@@ -84,7 +84,7 @@ CASES = {
     "no target": (["fit", "good.csv", "--time", "day", "--aggregate", "sum", *NEW], 2, ["by sum: --target COLUMN"]),
     "no calendar": (good(*H, "--freq", "C"), 2, ["C needs a calendar of holidays: --holidays DE"]),
     "text target": (good(*H, table="words"), 1, ["column 'y' holds no numbers (text)", "cast it"]),
-    "time is a number": (good(*H, table="numbered"), 1, ["no timestamps (numbers up to 20240101)", "--time-unit"]),
+    "time is a number": (good(*H, table="numbered"), 1, ["timestamps (numbers up to 20240101)", "--time-unit"]),
     "no time readable": (good(*H, table="unreadable"), 1, ["text that is no timestamp, as 'day 2024-0"]),
     "no time readable, freq given": (good(*H, "--freq", "D", table="unreadable"), 1, ["no timestamp, as 'day 2024-0"]),
     "some times unreadable": (good(*H, table="partly"), 1, ["column 'day' holds text that is no timestamp, as 'n/a'"]),

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from gatecast import Config, fit, load
 from gatecast.data.audit import audit_panel
 from gatecast.errors import RunError, UsageError
-from gatecast.pipeline import newest
+from gatecast.newest import newest
 
 FILES = [
     "config.toml",

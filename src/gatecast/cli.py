@@ -148,9 +148,10 @@ def test(
     from dataclasses import asdict
 
     from gatecast import console, pipeline
+    from gatecast.newest import newest
 
     model = pipeline.load(run)
-    panel = pipeline.newest(model, "test", console.Teller(yes))
+    panel = newest(model, "test", console.Teller(yes))
     backtest, verdict = pipeline.test(model, panel)
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
     if form == "json":
@@ -183,6 +184,7 @@ def forecast(
 ) -> None:
     """Forecast the next steps, or any dates, from the newest rows of the run's source."""
     from gatecast import console, pipeline
+    from gatecast.newest import newest
     from gatecast.store import Errand
 
     if into and not to:
@@ -190,7 +192,7 @@ def forecast(
     model = pipeline.load(run)
     dates = None if at is None else [date for given in at for date in _dates(given)]
     teller = console.Teller(yes)
-    rows = pipeline.newest(model, "forecast", teller, context=True, at=dates, as_of=as_of)
+    rows = newest(model, "forecast", teller, context=True, at=dates, as_of=as_of)
     table = model.forecast(rows, horizon=horizon, at=dates, as_of=as_of, series=series or ())
     if to:
         table.write(to, into, Errand("forecast", model.run_id, teller, model.config.source))
@@ -258,9 +260,10 @@ def inspect_(
 ) -> None:
     """Show what the LSTM keeps and forgets: the memory of every unit, and its gates over the context."""
     from gatecast import console, figures, insight, pipeline
+    from gatecast.newest import newest
 
     model = pipeline.load(run)
-    seen = insight.inspect(model, pipeline.newest(model, "inspect", console.Teller(yes)), series, at)
+    seen = insight.inspect(model, newest(model, "inspect", console.Teller(yes)), series, at)
     if figure:
         figures.save(seen.figure(), figure)
         console.say(f"drew the gates in {figure}")

@@ -104,12 +104,13 @@ class Model:
         if cut is not None and (panel.starts > cut).any():
             late = np.flatnonzero(panel.starts > cut).tolist()
             raise UsageError(f"no history by {self.grid.label(cut)} in {some(panel.names[i] for i in late)}")
+        panel, observed = panel if cut is None else panel.until(cut), panel.lasts
         trained = self.config.forecast.horizon
         if at is None:
-            asked = next_steps(panel, horizon or trained, cut)
+            asked = next_steps(panel, horizon or trained)
         else:
             asked = at_dates(panel, read_dates(self.grid, at), trained, cut)
-        return forecast(self.tested, self.final, panel, self.keys, asked, self.config.forecast, self.run_id)
+        return forecast(self.tested, self.final, panel, self.keys, asked, self.config.forecast, self.run_id, observed)
 
     def plot(self, series: str | None = None, **asked: Any) -> "Figure":
         """A matplotlib figure of the history and the forecast of one series, by default the first.

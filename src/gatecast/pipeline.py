@@ -4,7 +4,6 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,18 +12,16 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from gatecast.config import Config, merged
 from gatecast.data.audit import Audit
-from gatecast.data.covariates import unknown
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Indices, Panel
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Span, Split, split
-from gatecast.errors import DataError, UsageError, some
+from gatecast.errors import DataError, UsageError
 from gatecast.evaluation import statistical
 from gatecast.evaluation.backtest import Backtest, evaluate
 from gatecast.evaluation.proof import Proof
@@ -32,17 +29,15 @@ from gatecast.evaluation.proof import prove as leaks
 from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitted import Fitted, find
 from gatecast.fitting import refit
-from gatecast.forecasting import read_dates
 from gatecast.model import EXAMPLES, HISTORY, MANIFEST, METRICS, TEST, Model, new_folder, write_json
-from gatecast.reading import Needed, Rows, audit_rows, read_rows
+from gatecast.newest import newest
+from gatecast.reading import Rows, audit_rows, read_rows
 from gatecast.steps import SILENT, Listener, learn_told, prepare
 from gatecast.store import Errand
 from gatecast.training import Trained
 
 TESTED = 2_000
 """Windows a test looks at, if there are so many; one a series at least."""
-OLDER = 100
-"""Series that ended long ago and are read further back than the others, each by its name."""
 PACKAGES = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
 
 
@@ -68,60 +63,6 @@ def load(run: str | Path, *, device: str = "cpu") -> Model:
         RunError: there is none, or it is damaged.
     """
     return Model.load(run, device)
-
-
-def newest(
-    model: Model,
-    verb: str = "",
-    listener: Listener = SILENT,
-    *,
-    context: bool = False,
-    at: Iterable[object] | None = None,
-    as_of: object | None = None,
-) -> Panel:
-    """The rows that the run's source holds now; `verb` says what for.
-
-    Args:
-        context: only those that a forecast reads: of each series the context before the last row
-            that training saw, or before the dates below if they are earlier, and what came since.
-        at: dates that will be forecast.
-        as_of: last date that will be used; later rows are not read.
-    """
-    config, grid = model.config, model.grid
-    if not config.source.url:
-        raise UsageError("this model was not trained from a URL: give it a panel, as from gatecast.read")
-    if as_of is not None:
-        config = config.having("source", until=grid.begins(grid.floor(str(as_of)) + 1))
-    errand, needed, ends = Errand(verb, model.run_id, listener), None, [int(model.final.seen.max())]
-    # What is filled, and where a series ends, hangs on rows before the context.
-    settings = config.grid.resolved(config.source.target)
-    if context and (settings.fill, settings.align) == ("missing", "last"):
-        ends += [] if at is None else [step - 1 for step in read_dates(grid, at)]
-        ends += [] if as_of is None else [grid.floor(str(as_of))]
-        needed = _needed(model, min(ends))
-    rows = read_rows(config, config.source.url, errand, needed)
-    if needed and any((rows.panel.starts > end).any() for end in ends[1:]):  # the last row before lies further back
-        rows = read_rows(config, config.source.url, errand)
-    if rows.stale and verb == "forecast":
-        listener.note(f"{len(rows.stale):,} series end before the others: {some(rows.stale)}")
-    if rows.panel.covariates is not None:
-        for told in unknown(model.final.encoder.columns, rows.panel.covariates):
-            listener.note(f"{told}: forecast as the average of all")
-    return rows.panel
-
-
-def _needed(model: Model, end: int) -> Needed:
-    """The rows that forecasts from the last row seen of each series, or from an earlier end, read."""
-    firsts = np.minimum(model.final.seen, end) - model.final.network.shape.context + 1
-    recent = int(firsts[firsts > firsts.max() - model.final.network.shape.context].min())
-    older = np.flatnonzero(firsts < recent)
-    if len(older) > OLDER:
-        older, recent = older[:0], int(firsts.min())
-    keys = [part.take(pa.array(older)).to_pylist() for part in model.keys.columns]
-    since, own = model.grid.begins(int(firsts.min())), model.config.source.since
-    if own and model.grid.floor(own) >= int(firsts.min()):
-        since = own
-    return Needed(since, model.grid.begins(recent), tuple(zip(*keys, strict=True)))
 
 
 def fit(

@@ -18,7 +18,7 @@ from gatecast.data.audit import Audit, audit_panel
 from gatecast.data.audit import audit as look_over
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Beside, Panel, name_of
-from gatecast.errors import DataError, UsageError, some
+from gatecast.errors import DataError, NoRowsError, UsageError, some
 from gatecast.store import Errand, Kind, Store, open_store
 from gatecast.store.audit_query import row_steps
 from gatecast.store.query import (
@@ -292,7 +292,7 @@ def _with_unit(config: Config, store: Store, errand: Errand | None) -> Config:
 def _refuse_unreadable(config: Config, store: Store, kind: Kind) -> None:
     """Say so if there are no rows, or texts in the time column that are no timestamps."""
     if not store.read(config.source, any_query(config.source, kind, config.grid.timezone)).read_all().num_rows:
-        raise DataError("the query gave no rows: check the table, the filter and the dates")
+        raise NoRowsError("the query gave no rows: check the table, the filter and the dates")
     if kind == "text":
         rows = store.read(config.source, unreadable_query(config.source, 5)).read_all()
         if rows.num_rows:

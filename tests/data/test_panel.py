@@ -200,7 +200,16 @@ def test_memory_is_four_bytes_a_value_and_little_a_series():
     assert panel.values.nbytes == 4 * series * length
     assert panel.offsets.nbytes + panel.starts.nbytes <= 16 * series + 8
     assert kept <= 4 * len(steps) + 300 * series + 100_000
-    assert peak <= 20 * len(steps) + 3_000_000
+    assert peak <= 12 * len(steps) + 3_000_000
+
+
+@pytest.mark.parametrize("far", [100, 127, 128, 255, 256, 32_768, 40_000])
+def test_steps_on_either_side_of_the_first_row_keep_their_place(far):
+    steps = [0, -far, far, 1]
+    panel = panel_of(*((("a",), 5 + step, float(step), 1) for step in steps))
+    assert (panel.starts.tolist(), panel.lengths.tolist()) == ([5 - far], [2 * far + 1])
+    assert {step: panel.values[step + far] for step in steps} == {step: float(step) for step in steps}
+    assert np.isnan(panel.values).sum() == 2 * far + 1 - 4
 
 
 def test_a_step_whose_rows_have_no_value_is_not_taken_as_zero():
@@ -260,3 +269,13 @@ def test_series_that_end_early_are_named():
     panel = panel_of(*RAGGED)
     assert panel.ending_before(1) == ("b ends 1970-01-07",)
     assert panel.ending_before(2) == ()
+
+
+@PROPERTY
+@given(tables, st.integers(-45, 45))
+def test_what_was_known_at_a_step_ends_with_the_last_value_by_then(table, step):
+    panel = panel_of(*[(key, at, value, 1) for (key, at), value in table.items()], parts=2)
+    panel = panel.take(np.flatnonzero(panel.starts <= step))
+    if len(panel):
+        known = {key: value for key, value in table.items() if key[1] <= step}
+        assert lists(panel.until(step)) == expected(known)

@@ -142,7 +142,7 @@ _FINDINGS: Mapping[str, tuple[str, str, str | None]] = {
     "negative": ("negative values", "kept", None),
     "outlier": ("outliers", "kept", None),
     "shift": ("level shifts", "kept", None),
-    "bare": ("steps without a past or future covariate", "told as the mean of their window", None),
+    "bare": ("steps without a past or future covariate", "told as the mean of their context", None),
     "ahead": (
         "series whose future covariates end within the horizon",
         "forecast only as far as they are known",

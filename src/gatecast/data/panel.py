@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from gatecast.config import Fill
 from gatecast.data.covariates import Covariates, Gathering
 from gatecast.data.dates import Grid, Steps, TimeKind
-from gatecast.errors import DataError, some
+from gatecast.errors import DataError, NoRowsError, some
 
 Values = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
@@ -107,16 +107,25 @@ class Panel:
         values, starts = self.values[positions], self.starts[indices]
         return replace(self, keys=keys, values=values, offsets=offsets, starts=starts, covariates=covariates)
 
-    def gaps_ahead(self, name: str, until: Steps) -> tuple[list[int], list[int]]:
-        """Series and steps, from the end of each series up to a step, at which a covariate has no value."""
+    def gaps_ahead(self, name: str, after: Steps, until: Steps) -> tuple[list[int], list[int]]:
+        """Series and steps, after one step of each series and up to another, at which a covariate has no value."""
         found = self.covariates
         assert found is not None
-        ahead = self.lasts[:, None] + 1 + np.arange(max(int((until - self.lasts).max()), 0))
+        ahead = after[:, None] + 1 + np.arange(max(int((until - after).max()), 0))
         position = found.offsets[:-1, None] + ahead - self.starts[:, None]
         inside = position < found.offsets[1:, None]
         values = found.column(name)[np.minimum(position, len(found.values) - 1)]
         series, at = np.nonzero((ahead <= until[:, None]) & ~(inside & ~np.isnan(values)))
         return series.tolist(), ahead[series, at].tolist()
+
+    def until(self, step: int) -> Self:
+        """What was known at a step: no value after it, every series up to its last value by then."""
+        begins, lengths = self.offsets[:-1], self.lengths
+        place = np.arange(len(self.values)) - np.repeat(begins, lengths)
+        known = ~np.isnan(self.values) & (place + np.repeat(self.starts, lengths) <= step)
+        last = np.where(self.lasts <= step, lengths - 1, np.maximum.reduceat(np.where(known, place, -1), begins))
+        kept = place <= np.repeat(last, lengths)
+        return replace(self, values=self.values[kept], offsets=_offsets(last + 1))
 
     def ending_before(self, steps: int) -> tuple[str, ...]:
         """The series that end more than some steps before the newest row, and where."""
@@ -178,7 +187,7 @@ class Panel:
                 gathering.add(*rows.located(batch), gathering.names)
             del batch  # before the next one is made
         if not rows.count:
-            raise DataError("the query gave no rows: check the table, the filter and the dates")
+            raise NoRowsError("the query gave no rows: check the table, the filter and the dates")
         keys, values, offsets, starts, reading = rows.assemble(series)
         panel = cls(grid, keys, values, offsets, starts, kind, reading)
         if not len(panel):
@@ -229,9 +238,7 @@ class _Rows:
         self.count += int(counts.sum())
         used = timed & valued
         steps = batch.column("step").fill_null(0).to_numpy(zero_copy_only=False)
-        hollow = timed & ~valued
-        if hollow.any():
-            self.hollow.append((codes[hollow], steps[hollow]))
+        self.hollow.append((codes[timed & ~valued], steps[timed & ~valued]))
         used = slice(None) if used.all() else used  # a view, no copy
         steps = steps[used]
         with np.errstate(over="ignore"):
