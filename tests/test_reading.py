@@ -185,6 +185,19 @@ def test_different_frequencies_are_refused_by_name(groups, told):
     )
 
 
+def test_the_frequency_may_be_left_to_be_found_in_the_words_of_bigquery():
+    table = mixed(daily=("D", 1))
+    given = {"time": "at", "target": "y", "series": "shop"}
+    for name, found in {
+        "AUTO_FREQUENCY": "D",
+        "DAILY": "D",
+        "WEEKLY": "W-SUN",
+        "MONTHLY": "MS",
+        "YEARLY": "YS-JAN",
+    }.items():
+        assert str(read(table, freq=name, **given).grid.frequency) == found
+
+
 def test_a_series_with_holes_has_no_frequency_of_its_own():
     table = mixed(daily=("D", 3))
     kept = np.ones(len(table), bool)

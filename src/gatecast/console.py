@@ -160,7 +160,7 @@ def show_audit(audit: Audit) -> None:
         return
     table = Table("found", "count", "where", "what fit does", box=None, header_style="bold")
     for finding in audit.findings:
-        table.add_row(finding.name, f"{finding.count:,}", "\n".join(finding.places), finding.done)
+        table.add_row(finding.name, f"{finding.count:,}", "; ".join(finding.places), finding.done)
     out.print(table)
 
 

@@ -182,11 +182,11 @@ def _findings(
             needed=3 * horizon + 1,
             ends=_ENDS[resolved.align or "last"],
         )
-        decided = option is None or getattr(given, option, None) or (kind == "shared" and resolved.aggregate == "count")
+        decided = getattr(given, option or "", None) or (kind == "shared" and resolved.aggregate == "count")
         yield Finding(
             name,
             count=int(found[0]["total"] if kind in _COUNTED else places),
             places=tuple(place(row) for row in found if row["rank"] <= SHOWN),
             done=text,
-            decide=None if decided else f"--{option}".replace("_", "-"),
+            decide=None if decided or option is None else "--" + option.replace("_", "-"),
         )

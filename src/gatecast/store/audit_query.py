@@ -141,7 +141,7 @@ def audit_query(
 ) -> exp.Select:
     """The findings, the first places of each and the one of the greatest size, beside what holds for all rows.
 
-    Columns: `finding` (a name of `_FOUND`, NULL if nothing was found), `key_0`, ..., `step`, `size`,
+    Columns: `finding` (a name of `_FOUND`, or '' once), `key_0`, ..., `step`, `size`,
     `rank`, `size_rank`, `places` (how many), `total` (of their sizes), and of all rows `row_count`,
     `series`, `steps`, `first`, `last`, `shortest`, `longest`.
 
@@ -168,15 +168,13 @@ def audit_query(
             f"SELECT '{name}' AS finding, {listed}CAST({step} AS INT64) AS step, CAST({size} AS INT64) AS size "
             f"FROM {relation} WHERE {condition}".format(**limits)
             for name, (relation, condition, step, size) in _FOUND.items()
-        ),
+        )
+        # One row at least, so that there always is one to give the totals beside.
+        + f" UNION ALL SELECT '', {'NULL, ' * keys}NULL, 0",
         "placed": _PLACES.format(keys=listed),
     }
-    query = (
-        exp.select("placed.*", "totals.*")
-        .from_("totals")
-        .join("placed", join_type="left", on=f"rank <= {SHOWN} OR size_rank = 1")
-        .with_("steps", as_=steps)
-    )
+    query = exp.select("placed.*", "totals.*").from_("totals").join("placed", join_type="cross")
+    query = query.where(f"rank <= {SHOWN} OR size_rank = 1").with_("steps", as_=steps)
     for name, text in relations.items():
         query = query.with_(name, as_=sql(text))
     return query

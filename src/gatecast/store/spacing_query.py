@@ -17,11 +17,11 @@ _SECONDS = "DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)"
 _WEEKDAY = "MOD(UNIX_DATE(DATE(t)) + 7000003, 7)"
 _MARKED = f"SELECT {{keys}}t, {_SECONDS} - LAG({_SECONDS}) OVER ({{of}} ORDER BY t) AS gap FROM times"
 # Months are alike though their lengths differ, and so is a weekend between business days.
-_ALIKE = f"""
+_COUNTED = f"""
 SELECT {{keys}}gap, CASE
     WHEN gap = {3 * DAY} AND {_WEEKDAY} = 0 THEN {DAY}
     WHEN gap >= {28 * DAY} AND ABS(gap - ROUND(gap / {MONTH}) * {MONTH}) <= {3 * DAY}
-    THEN ROUND(gap / {MONTH}) * {MONTH}
+    THEN CAST(ROUND(gap / {MONTH}) * {MONTH} AS INT64)
     ELSE gap END AS alike,
   COUNT(*) AS gaps, MIN({_SECONDS}) - gap AS earliest, LOGICAL_AND(MOD({_SECONDS}, {DAY}) = 0) AS midnight,
   LOGICAL_AND(EXTRACT(DAY FROM t) = 1) AS first_day,
@@ -30,7 +30,7 @@ SELECT {{keys}}gap, CASE
 FROM marked WHERE gap > 0 GROUP BY {{keys}}gap, alike
 """
 _SHARES = """
-SELECT *, SUM(gaps) OVER (PARTITION BY {keys}alike) AS these, SUM(gaps) OVER ({of}) AS whole FROM alike
+SELECT *, SUM(gaps) OVER (PARTITION BY {keys}alike) AS these, SUM(gaps) OVER ({of}) AS whole FROM counted
 """
 _OWN = f"""
 SELECT *, MAX(IF(these >= {REGULAR} * whole AND whole >= {ENOUGH}, alike, NULL)) OVER ({{of}}) AS usual FROM shares
@@ -68,6 +68,6 @@ def _own(source: SourceSettings, kind: Kind, timezone: str | None, query: exp.Se
     times = exp.select(sql(f"{wall(kind)} AS t", **terms(source, kind, grid)), *keys)
     query = query.with_("times", as_=times.from_(SOURCE).where(*bounds(source, kind, grid)))
     parts = {"keys": "".join(f"{name}, " for name in names), "of": f"PARTITION BY {', '.join(names)}" if names else ""}
-    for name, text in {"marked": _MARKED, "alike": _ALIKE, "shares": _SHARES, "own": _OWN}.items():
+    for name, text in {"marked": _MARKED, "counted": _COUNTED, "shares": _SHARES, "own": _OWN}.items():
         query = query.with_(name, as_=sql(text.format(**parts)))
     return query
