@@ -116,6 +116,7 @@ GIVEN = {
     "timezone": "UTC", "aggregate": "max", "horizon": 3, "metric": "mae", "recipe": "classic", "context": 10,
     "segment": 2, "scaling": "robust", "hidden": 7, "layers": 2, "dropout": 0.3, "seed": 4, "device": "cpu",
     "time_limit": 90.0, "baselines": 5.0, "epochs": 5, "steps": 6, "batch": 9, "rate": 0.5, "patience": 3, "test": 0.2,
+    "holidays": "US", "bounds": "0:9.5", "logs": True, "members": 2,
 }  # fmt: skip
 LISTS = {"series": ("a", "b"), "label": ("team:a", "team:b"), "level": (50.0, 90.0), "seasons": (3, 9)}
 

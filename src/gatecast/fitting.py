@@ -15,8 +15,8 @@ from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Span, Split, Windows
+from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
-from gatecast.nn.network import Network
 from gatecast.training import VALIDATION, OnEpoch, Trained, train
 
 REFIT_SHARE = 0.4
@@ -55,15 +55,15 @@ class Workshop:
         return span if len(span) else self.split.everything(self.horizon)
 
 
-def build(shop: Workshop) -> Network:
-    """The network of the settings, its weights drawn by the seed."""
+def build(shop: Workshop) -> Ensemble:
+    """The networks of the settings, their weights drawn by the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(shop.config.training.seed)
-        network = Network(recipe.shape(shop.config, shop.windows.features.shape[1]))
+        network = Ensemble(recipe.shapes(shop.config, shop.windows.features.shape[1]))
     return network.to(shop.windows.device)
 
 
-def learn(shop: Workshop, network: Network) -> tuple[Fitted, Trained]:
+def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
     """Weights trained up to the validation part, chosen and calibrated on it."""
     training = shop.config.training
     seconds = training.time_limit * (1 - REFIT_SHARE if training.refit else 1)
@@ -72,9 +72,9 @@ def learn(shop: Workshop, network: Network) -> tuple[Fitted, Trained]:
         shop, network, scaler, shop.training(), shop.split.validating(shop.horizon), training.epochs, seconds
     )
     levels = recipe.probabilities(shop.config) or recipe.bounds(shop.config)
-    shifts = torch.zeros(shop.horizon, len(levels), device=shop.windows.device)
-    fitted = Fitted(network, scaler, shop.cycles, levels, shifts, shop.split.validation, _least(shop))
-    return fitted.calibrated(*_residuals(shop, fitted, [shop.split.validating(shop.horizon)])), trained
+    stretch = torch.ones(shop.horizon, len(levels), device=shop.windows.device)
+    fitted = Fitted(network, scaler, shop.cycles, levels, stretch, shop.split.validation, _bounds(shop))
+    return fitted.calibrated(*_held_back(shop, fitted, [shop.split.validating(shop.horizon)])), trained
 
 
 def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]:
@@ -87,12 +87,12 @@ def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]
     seconds = shop.config.training.time_limit * REFIT_SHARE
     trained = _train(shop, network, scaler, shop.everything(), None, epochs, seconds)
     held = [shop.split.validating(shop.horizon), shop.split.testing(shop.horizon)]
-    shifts = tested.calibrated(*_residuals(shop, tested, held)).shifts
-    return replace(tested, network=network, scaler=scaler, shifts=shifts, seen=shop.split.lasts), trained
+    stretch = tested.calibrated(*_held_back(shop, tested, held)).stretch
+    return replace(tested, network=network, scaler=scaler, stretch=stretch, seen=shop.split.lasts), trained
 
 
 def _train(
-    shop: Workshop, network: Network, scaler: Scaler, span: Span, validating: Span | None, epochs: int, seconds: float
+    shop: Workshop, network: Ensemble, scaler: Scaler, span: Span, validating: Span | None, epochs: int, seconds: float
 ) -> Trained:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(shop.config.training.seed)
@@ -103,6 +103,7 @@ def _train(
             span,
             validating,
             shop.config.training,
+            shop.config.forecast.metric,
             epochs=epochs,
             seconds=seconds,
             on_epoch=shop.on_epoch,
@@ -118,26 +119,28 @@ def _scaler(shop: Workshop, until: Steps) -> Scaler:
     return Scaler.fit(name, [torch.from_numpy(part.copy()) for part in rows]).to(shop.windows.device)
 
 
-def _least(shop: Workshop) -> float:
-    """0 if the rows up to the test part hold no negative value, else no bound."""
+def _bounds(shop: Workshop) -> tuple[float, float]:
+    """Those of the settings; else 0 if the rows up to the test part hold no negative value, else none."""
+    if shop.config.forecast.bounds is not None:
+        low, high = shop.config.forecast.bounds.split(":")
+        return float(low or -math.inf), float(high or math.inf)
     counts = shop.split.validation - shop.panel.starts + 1
     lowest = (np.nanmin(shop.panel.series(i)[: counts[i]]) for i in np.flatnonzero(counts > 0).tolist())
-    return 0.0 if min(lowest, default=-1) >= 0 else -math.inf
+    return (0.0 if min(lowest, default=-1) >= 0 else -math.inf), math.inf
 
 
-def _residuals(
+def _held_back(
     shop: Workshop, fitted: Fitted, spans: Sequence[Span]
-) -> tuple[Float[Tensor, "W H P"], Bool[Tensor, "W H"]]:
-    """Truth minus quantile, in the scaled unit and before calibration, over windows held back from training."""
+) -> tuple[Float[Tensor, "W H P"], Float[Tensor, "W H"], Bool[Tensor, "W H"]]:
+    """Quantiles before calibration over windows held back from training, and what came."""
     fitted.network.eval()
-    residuals, seen = [], []
+    raw, values, seen = [], [], []
     with torch.inference_mode():
         for span in spans:
             for numbers in torch.split(span.spread(VALIDATION), 256):
                 series, cutoffs = (part.to(shop.windows.device) for part in span.at(numbers))
-                inputs, truth = shop.windows.inputs(series, cutoffs), shop.windows.truth(series, cutoffs)
-                loc, scale = fitted.scaler(inputs.context, inputs.observed, series)
-                scaled = fitted.scaled(inputs, loc, scale)
-                residuals.append(((truth.values - loc) / scale)[..., None] - scaled)
+                truth = shop.windows.truth(series, cutoffs)
+                raw.append(fitted.raw(shop.windows.inputs(series, cutoffs)))
+                values.append(truth.values)
                 seen.append(truth.observed)
-    return torch.cat(residuals), torch.cat(seen)
+    return torch.cat(raw), torch.cat(values), torch.cat(seen)

@@ -94,12 +94,13 @@ def inspect(model: Model, panel: Panel, series: str | None = None, at: str | Non
     stage = model.final.known(known)
     if cutoff < stage.seen[index]:
         stage = model.tested.known(known)
-    network, shape = stage.network.eval(), stage.network.shape
+    network = stage.network.eval().networks[0]
+    shape = network.shape
     windows = Windows.of(panel, stage.cycles, shape.context, shape.horizon, stage.device)
     with torch.inference_mode():
         inputs = windows.inputs(torch.tensor([index]), torch.tensor([cutoff]))
-        loc, scale = stage.scaler(inputs.context, inputs.observed, inputs.series)
-        x = ((inputs.context - loc) / scale).masked_fill(~inputs.observed, 0)
+        unit = stage.scaler(inputs.context, inputs.observed, inputs.series, shape.logs)
+        x = unit.scaled(inputs.context).masked_fill(~inputs.observed, 0)
         read = network.segments(x, inputs.observed, inputs.calendar)
         trace, (fast, _) = network.lstm.trace(read), network.lstm(read)
     apart = float((trace.h[-1] - fast).abs().max())

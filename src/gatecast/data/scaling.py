@@ -1,4 +1,4 @@
-"""Values brought near the unit range: scaled = (value - loc) / scale.
+"""Values brought near the unit range: scaled = (value - loc) / scale, of the value or of its logarithm.
 
 A scaling is a function from values and the mask of observed ones to (loc, scale) along the
 last axis; the state is returned, never stored. Which rows it may see is the caller's duty:
@@ -16,6 +16,8 @@ from torch import Tensor
 Scale = tuple[Float[Tensor, "*n 1"], Float[Tensor, "*n 1"]]
 Estimator = Callable[[Float[Tensor, "*n T"], Bool[Tensor, "*n T"]], Scale]
 
+SMALL = 0.01
+"""Values below this share of a window's mean size are read as they are, those well above it as logarithms."""
 TINY = 1e-6
 """A spread below this share of the level is rounding noise of float32: the series counts as constant."""
 
@@ -65,6 +67,33 @@ def _safe(loc: Tensor, scale: Tensor) -> Scale:
 
 
 @dataclass(frozen=True)
+class Unit:
+    """What the values of each window are measured in.
+
+    Attributes:
+        small: where logarithms are read, the size at which they begin: the logarithm is that of
+            zero and negative values too, log₁₊ = asinh(value / small), and sinh inverts it.
+    """
+
+    loc: Float[Tensor, "B 1"]
+    scale: Float[Tensor, "B 1"]
+    small: Float[Tensor, "B 1"] | None = None
+
+    def scaled(self, values: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+        """Values near the unit range."""
+        return ((values if self.small is None else torch.asinh(values / self.small)) - self.loc) / self.scale
+
+    def values(self, scaled: Float[Tensor, "B H Q"]) -> Float[Tensor, "B H Q"]:
+        """The values again."""
+        read = scaled * self.scale[..., None] + self.loc[..., None]
+        return read if self.small is None else self.small[..., None] * torch.sinh(read.clamp(-MOST, MOST))
+
+
+MOST = 80.0
+"""Logarithm of the largest value, in its unit, that float32 holds."""
+
+
+@dataclass(frozen=True)
 class Scaler:
     """One of the scalings, either read off each window or fixed for each series beforehand."""
 
@@ -82,16 +111,26 @@ class Scaler:
         scales = [SCALINGS[name](part[None], ~part.isnan()[None]) for part in values]
         return cls(name, (torch.cat([loc for loc, _ in scales]), torch.cat([scale for _, scale in scales])))
 
-    def __call__(self, context: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], series: Int[Tensor, "B"]) -> Scale:
-        """(loc, scale) of each window; off the window itself, too, for a series whose scale is not fixed (NaN)."""
+    def __call__(
+        self,
+        context: Float[Tensor, "B C"],
+        observed: Bool[Tensor, "B C"],
+        series: Int[Tensor, "B"],
+        logs: bool = False,
+    ) -> Unit:
+        """The unit of each window; read off the window itself, too, for a series whose scale is not fixed (NaN)."""
+        if logs:
+            small = SMALL * _mean(context.abs(), observed)
+            small = torch.where(small > 0, small, 1)
+            return Unit(*SCALINGS[self.name](torch.asinh(context / small), observed), small)
         if self.fixed is None:
-            return SCALINGS[self.name](context, observed)
+            return Unit(*SCALINGS[self.name](context, observed))
         loc, scale = (part[series] for part in self.fixed)
         new = loc.isnan()
         if not new.any():
-            return loc, scale
+            return Unit(loc, scale)
         own_loc, own_scale = SCALINGS[self.name](context, observed)
-        return torch.where(new, own_loc, loc), torch.where(new, own_scale, scale)
+        return Unit(torch.where(new, own_loc, loc), torch.where(new, own_scale, scale))
 
     def to(self, device: torch.device) -> Self:
         """The same on a device."""

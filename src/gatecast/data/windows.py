@@ -4,7 +4,7 @@ The panel lies on the device once, as it is. Nothing is copied but the batch its
 inputs of a forecast are gathered apart from its truth: `inputs` cannot reach past a cutoff.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -29,6 +29,16 @@ class Inputs:
     observed: Bool[Tensor, "B C"]
     calendar: Float[Tensor, "B T F"]  # T = C + H
     series: Int[Tensor, "B"]  # index into the panel
+
+    def newest(self, context: int) -> Self:
+        """The same of a shorter context."""
+        dropped = self.context.shape[1] - context
+        return replace(
+            self,
+            context=self.context[:, dropped:],
+            observed=self.observed[:, dropped:],
+            calendar=self.calendar[:, dropped:],
+        )
 
 
 @dataclass(frozen=True)
