@@ -150,7 +150,7 @@ def _context(horizon: int, seasons: list[int], segment: int, room: int, values: 
         return min(max(2 * horizon, 24), CLASSIC_MOST, room)
     longest = max(seasons, default=1)
     least = max(longest, 16, 2 * horizon if longest == 1 else min(2 * horizon, 4 * longest))
-    most = min(values // PER_STEP, RECURRENT * segment, (4 if horizon >= longest else 2) * longest)
+    most = min(values // PER_STEP, RECURRENT * segment, (3 if horizon >= longest else 2) * longest)
     return min(max(least, most), room)
 
 

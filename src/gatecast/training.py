@@ -25,8 +25,6 @@ FLOOR = 0.01
 LATE = 0.2
 """Share of the time after which a schedule that is behind is completed by the clock."""
 CLIP = 1.0
-PACE = 0.01
-"""Share of the moving weights in a step of their average, which is what is validated and kept."""
 WEIGHT_DECAY = 0.01
 STEPS = 100
 """Most batches an epoch, so that progress is seen and validated on large panels too."""
@@ -94,8 +92,6 @@ def train(
         TrainingError: the loss is no longer a number.
     """
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=WEIGHT_DECAY)
-    slow = copy.deepcopy(network)
-    optimizer.register_step_post_hook(lambda *_: follow(slow, network, max(PACE, 9 / (10 + schedule.taken))))
     chance = torch.Generator().manual_seed(settings.seed)
     steps = settings.steps or min(STEPS, math.ceil(len(training) / settings.batch))
     schedule = Schedule(settings.rate, steps * epochs, seconds)
@@ -108,7 +104,7 @@ def train(
         lasted = time.monotonic() - began
         held: tuple[float | None, float | None] = (None, None)
         if validating is not None:
-            held = run_epoch(slow, scaler, windows, validating, held_back, metric)
+            held = run_epoch(network, scaler, windows, validating, held_back, metric)
         if not math.isfinite(loss + (held[0] or 0)):
             raise TrainingError(
                 f"the loss is no longer a number in epoch {epoch}: lower the learning rate (it was {settings.rate}) "
@@ -120,23 +116,16 @@ def train(
         on_epoch(told[-1])
         if held[0] is None or held[0] < best_loss:
             best, best_loss = epoch, math.inf if held[0] is None else held[0]
-            kept = copy.deepcopy(slow.state_dict())
+            kept = copy.deepcopy(network.state_dict()) if validating is not None else None
         if epoch - best >= settings.patience:
             ended = f"no better validation loss for {settings.patience} epochs"
             break
         if schedule.elapsed >= seconds:
             ended = "the time limit was reached"
             break
-    assert kept is not None
-    network.load_state_dict(kept)
+    if kept is not None:
+        network.load_state_dict(kept)
     return Trained(best, ended, schedule.hurried, tuple(told))
-
-
-def follow(slow: nn.Module, network: nn.Module, pace: float) -> None:
-    """Move weights a share of the way towards others."""
-    with torch.no_grad():
-        for average, weights in zip(slow.parameters(), network.parameters(), strict=True):
-            average.lerp_(weights, pace)
 
 
 class Schedule:
