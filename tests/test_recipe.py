@@ -123,7 +123,7 @@ def test_classic_is_the_same_code_with_other_settings():
     models = [fit(panel_of("h", 200, season=24), recipe=name, **tiny) for name in ("classic", "segment")]
     classic, segment = (model.final for model in models)
     assert type(classic.network) is type(segment.network) is Ensemble
-    assert (len(classic.network.networks), len(segment.network.networks)) == (1, 4)
+    assert (len(classic.network.networks), len(segment.network.networks)) == (1, 6)
     one, other = classic.network.networks[0], segment.network.networks[0]
     assert (one.outputs, other.outputs) == (1, 7)
     assert classic.scaler.name == "minmax"
@@ -154,3 +154,18 @@ def test_logarithms_are_read_only_where_all_training_values_lie_above_zero():
         panel.values[place] = 0
         assert resolved(panel, 24)[0].logs is logs
     assert resolved(panel, 24, logs=False)[0].logs is False
+
+
+def test_more_time_never_means_fewer_members():
+    panel = panel_of("h", *[1_000] * 50, season=24)
+    limits = ["1s", "2m", "10m", "1h"]
+    found = [resolved(panel, 24, time_limit=limit)[0].members for limit in limits]
+    assert found == sorted(found)
+    assert (found[0], found[-1]) == (1, recipe.MEMBERS)
+    assert found == [resolved(panel, 24, time_limit=limit)[0].members for limit in limits]  # whatever the clock says
+    assert resolved(panel, 24, time_limit="1s", members=3)[0].members == 3
+
+
+def test_a_context_grows_with_what_there_is_to_learn_from():
+    few, many = (resolved(panel_of("h", *[1_000] * count), 24)[0].context for count in (1, 60))
+    assert (few, many) == (168, 336)  # a week, two weeks

@@ -26,7 +26,7 @@ RECURRENT = 64
 """Most recurrent steps of a context beyond the needed."""
 MANY = 30_000
 """Training values from which on 128 units beat 64."""
-MEMBERS = 4
+MEMBERS = 6
 """Most networks that are trained where nobody says how many."""
 BATCHES, OVERHEAD, SPEED = 100, 8e-3, 3e10
 """Batches an epoch, seconds a batch beside the arithmetic, operations a second: of a slow processor."""
