@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from gatecast.data.scaling import Scaler
+from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble
 from gatecast.fitted import FEW, NEVER, Fitted, find
@@ -24,7 +24,7 @@ def fitted_of(probabilities=LEVELS, scaler=None, seen=(9, 9)):
     torch.manual_seed(0)
     shape = Shape(CONTEXT, HORIZON, 2, 0, probabilities, (1,), 4, 1, 0.0, True)
     stretch = torch.ones(HORIZON, len(LEVELS))
-    return Fitted(Ensemble([shape]).eval(), scaler or Scaler("window"), (), LEVELS, stretch, np.array(seen))
+    return Fitted(Ensemble([shape]).eval(), scaler or Scaler("window"), (), LEVELS, stretch, stretch[0], np.array(seen))
 
 
 def windows_of(count, seed=0):
@@ -40,7 +40,8 @@ def windows_of(count, seed=0):
 def calibrated(fitted, inputs, truth, observed=None):
     with torch.inference_mode():
         raw = fitted.raw(inputs)
-    return fitted.calibrated(raw, truth, torch.ones_like(truth, dtype=torch.bool) if observed is None else observed)
+    observed = torch.ones_like(truth, dtype=torch.bool) if observed is None else observed
+    return fitted.calibrated(raw, truth, observed, flat(inputs.context, inputs.observed))
 
 
 def shares_below(fitted, inputs, truth):
@@ -157,3 +158,18 @@ def test_known_needs_no_scale_where_each_window_has_its_own():
     found = fitted_of().known(np.array([-1, 1]))
     assert found.scaler == Scaler("window")
     assert found.seen.tolist() == [NEVER, 9]
+
+
+def test_windows_that_never_moved_are_calibrated_apart():
+    """What was still stays still: tiny intervals there, and no part in those of what moves."""
+    inputs, truth = windows_of(400)
+    level = 10 * torch.ones(100, CONTEXT)
+    still = replace(inputs, **{name: getattr(inputs, name)[:100] for name in vars(inputs)})
+    still = replace(still, context=level)
+    both = replace(inputs, **{name: torch.cat([getattr(inputs, name), getattr(still, name)]) for name in vars(inputs)})
+    fitted = calibrated(fitted_of(), both, torch.cat([truth, level[:, :HORIZON]]))
+    assert torch.equal(fitted.stretch, calibrated(fitted_of(), inputs, truth).stretch)
+    with torch.inference_mode():
+        calm, wild = fitted.quantiles(still), fitted.quantiles(inputs)
+    assert calm.numpy() == pytest.approx(10, abs=1e-4)
+    assert (wild[..., 4] - wild[..., 0]).min() > 1

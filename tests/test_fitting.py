@@ -41,6 +41,7 @@ def state(fitted):
     return {
         **fitted.network.state_dict(),
         "stretch": fitted.stretch,
+        "still": fitted.still,
         "scale": torch.cat(fitted.scaler.fixed or (torch.zeros(1),)),
         "bounds": torch.tensor(fitted.bounds),
         "seen": torch.from_numpy(fitted.seen),

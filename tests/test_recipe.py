@@ -45,7 +45,7 @@ def resolved(panel, horizon, **options):
         ("W-MON", 300, 8, (52,), 96, 48),
         ("MS", 120, 12, (12,), 24, 12),
         ("QE", 60, 4, (4,), 16, 4),
-        ("YS", 60, 6, (1,), 16, 1),
+        ("YS", 60, 6, (1,), 16, 4),
     ],
 )
 def test_choices_by_frequency(freq, length, horizon, seasons, context, segment):
@@ -56,8 +56,8 @@ def test_choices_by_frequency(freq, length, horizon, seasons, context, segment):
 
 def test_a_long_horizon_is_read_twice_over_as_far_as_the_history_allows():
     assert resolved(panel_of("h", 5_000), 200)[0].context == 408  # 2 · 200 in whole days
-    model, _ = resolved(panel_of("MS", 60), 14)  # of 32 months to train on, 18 lie before a horizon
-    assert (model.context, model.seasons) == (18, (1,))  # and no year has passed twice
+    model, _ = resolved(panel_of("MS", 60), 14)  # of 32 months to train on, 18 lie before a horizon: five segments
+    assert (model.context, model.seasons) == (20, (1,))  # and no year has passed twice
 
 
 def test_what_is_given_is_kept():

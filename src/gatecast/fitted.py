@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Indices
-from gatecast.data.scaling import Scaler
+from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble
 
@@ -28,6 +28,7 @@ class Fitted:
     Attributes:
         probabilities: P, those of the quantiles that `quantiles` gives.
         stretch: what calibration multiplies each quantile's distance from the median by.
+        still: the same where the context never moved.
         bounds: no forecast lies below the one or above the other.
         seen: the last step of each series that training, or the choice of its length, looked at.
     """
@@ -37,6 +38,7 @@ class Fitted:
     cycles: tuple[str, ...]
     probabilities: tuple[float, ...]
     stretch: Float[Tensor, "H P"]
+    still: Float[Tensor, "P"]
     seen: Steps
     bounds: tuple[float, float] = (-math.inf, math.inf)
 
@@ -54,7 +56,9 @@ class Fitted:
         """Calibrated quantiles in the target's unit."""
         raw = self.raw(inputs)
         median = raw[..., self.middle : self.middle + 1]
-        return (median + self.stretch * (raw - median)).sort(-1).values.clamp(*self.bounds)
+        still = flat(inputs.context, inputs.observed)[:, None, None]
+        stretch = torch.where(still, self.still, self.stretch)
+        return (median + stretch * (raw - median)).sort(-1).values.clamp(*self.bounds)
 
     def raw(self, inputs: Inputs) -> Float[Tensor, "B H P"]:
         """Quantiles before calibration; a network that gives a point has the others one scale away from it."""
@@ -65,35 +69,49 @@ class Fitted:
         return out + scale * torch.sign(out.new_tensor(self.probabilities) - 0.5)
 
     def calibrated(
-        self, raw: Float[Tensor, "W H P"], truth: Float[Tensor, "W H"], observed: Bool[Tensor, "W H"]
+        self,
+        raw: Float[Tensor, "W H P"],
+        truth: Float[Tensor, "W H"],
+        observed: Bool[Tensor, "W H"],
+        still: Bool[Tensor, "W"],
     ) -> Self:
         """Stretch the distance of each quantile from the median so that it holds on held-back windows.
 
         Split conformal prediction (Romano et al. 2019), by factors instead of summands: a window
         whose interval is wide by itself keeps its share. The median, which was trained as the
-        point, stays where it is.
+        point, stays where it is. Windows that never moved in their context are taken apart.
+
+        Args:
+            raw: quantiles before calibration.
+            still: windows whose context is flat.
         """
-        if not observed.any():
-            return self
         median = raw[..., self.middle, None]
         ratio = (truth[..., None] - median) / (raw - median).abs()
         ratio = ratio.masked_fill(~(observed[..., None] & ratio.isfinite()), torch.nan)
-        count = observed.sum(0)
-        if int(count.min()) < FEW:  # too few for each step on its own: all steps together
-            ratio, count = ratio.flatten(0, 1)[:, None], count.sum()[None]
-        size, stretch = float(count.float().mean()), torch.ones_like(self.stretch)
+        moving, pooled = ratio[~still], ratio[still].flatten(0, 1)[:, None]
+        if int(moving.isfinite().any(-1).sum(0).min()) < FEW:  # too few for each step on its own: all steps together
+            moving = moving.flatten(0, 1)[:, None]
+        return replace(self, stretch=self._factors(moving, self.stretch), still=self._factors(pooled, self.still))
+
+    def _factors(self, ratio: Float[Tensor, "W H P"], instead: Tensor) -> Tensor:
+        """For each quantile the factor that makes it hold; another where there is nothing to go by."""
+        size, factors = float(ratio.isfinite().any(-1).sum(0).float().mean()), instead.clone()
         for index, probability in enumerate(self.probabilities):
-            if probability != 0.5:
+            if probability != 0.5 and size:
                 level = probability + (probability - 0.5) / size  # the finite-sample correction, (n + 1) / n
                 side = math.copysign(1, probability - 0.5)
                 found = side * ratio[..., index].nanquantile(min(max(level, 0.0), 1.0), 0)
-                stretch[:, index] = found.nan_to_num(1.0).clamp(min=0)
-        return replace(self, stretch=stretch)
+                factors[..., index] = found.nan_to_num(1.0).clamp(min=0)
+        return factors
 
     def on(self, device: torch.device) -> Self:
         """The same on a device."""
         return replace(
-            self, network=self.network.to(device), scaler=self.scaler.to(device), stretch=self.stretch.to(device)
+            self,
+            network=self.network.to(device),
+            scaler=self.scaler.to(device),
+            stretch=self.stretch.to(device),
+            still=self.still.to(device),
         )
 
     def known(self, known: Indices) -> Self:

@@ -13,7 +13,7 @@ from gatecast import recipe
 from gatecast.config import Config
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
-from gatecast.data.scaling import Scaler
+from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Span, Split, Windows
 from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
@@ -73,7 +73,7 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
     )
     levels = recipe.probabilities(shop.config) or recipe.bounds(shop.config)
     stretch = torch.ones(shop.horizon, len(levels), device=shop.windows.device)
-    fitted = Fitted(network, scaler, shop.cycles, levels, stretch, shop.split.validation, _bounds(shop))
+    fitted = Fitted(network, scaler, shop.cycles, levels, stretch, stretch[0], shop.split.validation, _bounds(shop))
     return fitted.calibrated(*_held_back(shop, fitted, [shop.split.validating(shop.horizon)])), trained
 
 
@@ -87,8 +87,8 @@ def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]
     seconds = shop.config.training.time_limit * REFIT_SHARE
     trained = _train(shop, network, scaler, shop.everything(), None, epochs, seconds)
     held = [shop.split.validating(shop.horizon), shop.split.testing(shop.horizon)]
-    stretch = tested.calibrated(*_held_back(shop, tested, held)).stretch
-    return replace(tested, network=network, scaler=scaler, stretch=stretch, seen=shop.split.lasts), trained
+    calibrated = tested.calibrated(*_held_back(shop, tested, held))
+    return replace(calibrated, network=network, scaler=scaler, seen=shop.split.lasts), trained
 
 
 def _train(
@@ -131,16 +131,16 @@ def _bounds(shop: Workshop) -> tuple[float, float]:
 
 def _held_back(
     shop: Workshop, fitted: Fitted, spans: Sequence[Span]
-) -> tuple[Float[Tensor, "W H P"], Float[Tensor, "W H"], Bool[Tensor, "W H"]]:
-    """Quantiles before calibration over windows held back from training, and what came."""
+) -> tuple[Float[Tensor, "W H P"], Float[Tensor, "W H"], Bool[Tensor, "W H"], Bool[Tensor, "W"]]:
+    """Quantiles before calibration over windows held back from training, what came, and which never moved before."""
     fitted.network.eval()
-    raw, values, seen = [], [], []
+    parts: list[list[Tensor]] = []
     with torch.inference_mode():
         for span in spans:
             for numbers in torch.split(span.spread(VALIDATION), 256):
                 series, cutoffs = (part.to(shop.windows.device) for part in span.at(numbers))
-                truth = shop.windows.truth(series, cutoffs)
-                raw.append(fitted.raw(shop.windows.inputs(series, cutoffs)))
-                values.append(truth.values)
-                seen.append(truth.observed)
-    return torch.cat(raw), torch.cat(values), torch.cat(seen)
+                inputs, truth = shop.windows.inputs(series, cutoffs), shop.windows.truth(series, cutoffs)
+                still = flat(inputs.context, inputs.observed)
+                parts.append([fitted.raw(inputs), truth.values, truth.observed, still])
+    raw, values, seen, still = (torch.cat(part) for part in zip(*parts, strict=True))
+    return raw, values, seen, still

@@ -150,7 +150,7 @@ class Model:
         table = self.keys if self.keys.num_columns else pa.table({"gatecast_series": list(range(len(self.final.seen)))})
         for stage, fitted in stages.items():
             tensors |= {f"{stage}.network.{name}": part for name, part in fitted.network.state_dict().items()}
-            tensors[f"{stage}.stretch"] = fitted.stretch
+            tensors |= {f"{stage}.stretch": fitted.stretch, f"{stage}.still": fitted.still}
             if fitted.scaler.fixed is not None:
                 tensors |= {
                     f"{stage}.{name}": part for name, part in zip(("loc", "scale"), fitted.scaler.fixed, strict=True)
@@ -244,6 +244,7 @@ def _read_stage(
         cycles=tuple(about["cycles"]),
         probabilities=tuple(about["probabilities"]),
         stretch=tensors[f"{stage}.stretch"],
+        still=tensors[f"{stage}.still"],
         seen=table.column(_SEEN.format(stage)).to_numpy(),
         bounds=(-math.inf if low is None else low, math.inf if high is None else high),
     )

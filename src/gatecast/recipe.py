@@ -137,7 +137,7 @@ def _positive(panel: Panel, split: Split) -> bool:
 
 def _segment(seasons: list[int]) -> int:
     """The shortest season: a day of hours, a week of days, a year of months."""
-    return min(seasons[0], LONGEST_SEGMENT) if seasons else 1
+    return min(seasons[0], LONGEST_SEGMENT) if seasons else 4
 
 
 def _context(horizon: int, seasons: list[int], segment: int, room: int, values: int, classic: bool) -> int:

@@ -25,6 +25,8 @@ FLOOR = 0.01
 LATE = 0.2
 """Share of the time after which a schedule that is behind is completed by the clock."""
 CLIP = 1.0
+FAR = 100.0
+"""Units beyond which a truth is as far as any: after a flat stretch a jump may be millions of them."""
 WEIGHT_DECAY = 0.01
 STEPS = 100
 """Most batches an epoch, so that progress is seen and validated on large panels too."""
@@ -202,7 +204,7 @@ def loss_of(
     shape: Shape, out: Float[Tensor, "B H Q"], unit: Unit, inputs: Inputs, truth: Truth, metric: Metric
 ) -> Float[Tensor, ""]:
     """Quantile loss of a member in its own unit, or squared error of a network that gives one point."""
-    target = unit.scaled(truth.values)
+    target = unit.scaled(truth.values).clamp(-FAR, FAR)
     if not shape.probabilities:
         return squared(out[..., 0], target, truth.observed)
     weights = importance(unit, inputs, metric)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatecast.data.scaling import SCALINGS, Scaler
+from gatecast.data.scaling import FLAT, SCALINGS, SOME, Scaler, flat
 
 PROPERTY = settings(deadline=None, max_examples=60)
 NAMES = list(SCALINGS)
@@ -77,21 +77,22 @@ def test_minmax_of_negative_values_beside_a_masked_one():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("length", [1, 3])
+@pytest.mark.parametrize("length", [1, 3, 4])
 @pytest.mark.parametrize("level", [0.0, 5.0, -5.0, 0.1, 1e6, 1e-9])
 def test_a_constant_is_scaled_by_its_level(name, level, length):
     values, observed = all_seen(*[level] * length, dtype=torch.float32)
     loc, scale = SCALINGS[name](values, observed)
     assert loc.item() == pytest.approx(level, rel=1e-6)
-    assert scale.item() == pytest.approx(abs(level) or 1.0, rel=1e-6)
+    unit = FLAT if name == "window" and level and length >= SOME else 1  # thousandths: nothing moved
+    assert scale.item() == pytest.approx(unit * (abs(level) or 1), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rounding_noise_of_float32_is_no_spread(name):
     values, observed = all_seen(1e6, 1e6 + 0.0625, 1e6, 1e6 + 0.125, dtype=torch.float32)
     loc, scale = SCALINGS[name](values, observed)
-    assert scale.item() == pytest.approx(1e6)
-    assert ((values - loc) / scale).abs().max() < 1e-6
+    assert scale.item() == pytest.approx(FLAT * 1e6 if name == "window" else 1e6)
+    assert ((values - loc) / scale).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -169,3 +170,11 @@ def test_logarithms_of_nothing_but_zeros_are_zeros():
     unit = Scaler("window")(values, observed, torch.tensor([0]), logs=True)
     assert unit.scaled(values).tolist() == [[0, 0, 0]]
     assert unit.values(torch.zeros(1, 2, 3)).eq(0).all()
+
+
+def test_flat_is_what_did_not_move_while_it_was_seen():
+    values = torch.tensor([[5.0, 5, 5, 5], [5, 5, 5, 6], [0, 0, 0, 0], [9, 5, 5, 5], [-1e6, -1e6, -1e6, -1e6 + 0.0625]])
+    observed = torch.ones(5, 4, dtype=torch.bool)
+    assert flat(values, observed).tolist() == [True, False, True, False, True]
+    assert not flat(values[:, 1:], observed[:, 1:]).any()  # three values are too few to say so
+    assert not flat(values, ~observed).any()

@@ -18,6 +18,8 @@ Estimator = Callable[[Float[Tensor, "*n T"], Bool[Tensor, "*n T"]], Scale]
 
 SMALL = 0.01
 """Values below this share of a window's mean size are read as they are, those well above it as logarithms."""
+FLAT, SOME = 1e-3, 4
+"""The unit of what never moved, as a share of its level; and how many values must be seen to say so."""
 TINY = 1e-6
 """A spread below this share of the level is rounding noise of float32: the series counts as constant."""
 
@@ -46,9 +48,16 @@ def robust(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Sca
 
 
 def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
-    """Mean 0 and mean absolute deviation 1."""
+    """Mean 0 and mean absolute deviation 1; what never moved is told in thousandths of its level."""
     mean = _mean(values, observed)
-    return _safe(mean, _mean((values - mean).abs(), observed))
+    loc, scale = _safe(mean, _mean((values - mean).abs(), observed))
+    return loc, torch.where(flat(values, observed)[:, None] & (loc != 0), FLAT * loc.abs(), scale)
+
+
+def flat(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n"]:
+    """Whether some values were observed, and all were the same."""
+    low, high = values.masked_fill(~observed, torch.inf).amin(-1), values.masked_fill(~observed, -torch.inf).amax(-1)
+    return (observed.sum(-1) >= SOME) & ~(high - low > TINY * low.abs())
 
 
 SCALINGS: Mapping[str, Estimator] = {"minmax": minmax, "standard": standard, "robust": robust, "window": deviation}
