@@ -30,7 +30,7 @@ model = fit(panel, horizon=HORIZON, epochs=1, steps=5, refit=False, baselines=0)
 series = np.repeat(np.arange(SERIES), CUTOFFS)
 cutoffs = (panel.lasts[:, None] - HORIZON - np.arange(CUTOFFS) * 5).ravel()
 shape = model.tested.network.shape
-windows = Windows.of(panel, model.tested.cycles, shape.context, HORIZON, torch.device("cpu"))
+windows = Windows.of(panel, model.tested.encoder, shape.context, HORIZON, torch.device("cpu"))
 
 
 def seconds(parts: list[np.ndarray]) -> float:

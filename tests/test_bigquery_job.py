@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from google.cloud import bigquery as google
 
-from gatecast import pipeline
+from gatecast import load
+from gatecast.newest import newest
 from gatecast.store import open_store
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +64,7 @@ def test_fit_forecast_twice_and_the_very_same_rows_again(bigquery, tmp_path):
     with open_store(bigquery) as store:
         view = store.client.get_table(f"{store.dataset}.forecasts_latest")
         assert [field.name for field in view.schema] == AI_FORECAST
+        assert view.schema[0].field_type == "TIMESTAMP"  # of a DATETIME
     assert ask(bigquery, "SELECT COUNT(*), MAX(ai_forecast_status) FROM {}.forecasts_latest") == [(96, "")]
 
     ask(bigquery, "INSERT INTO {}.taxi VALUES (DATETIME '2015-02-01 00:00:00', 9)")
@@ -75,8 +77,8 @@ def test_fit_forecast_twice_and_the_very_same_rows_again(bigquery, tmp_path):
     assert weights[0] == weights[1]
     assert "snapshot" not in tomllib.loads((tmp_path / "again" / "config.toml").read_text())["source"]
 
-    model = pipeline.load(tmp_path / "run")
-    few, all_ = pipeline.newest(model, context=True), pipeline.newest(model)
+    model = load(tmp_path / "run")
+    few, all_ = newest(model, context=True), newest(model)
     assert few.reading.rows == model.config.model.context + 1
     assert all_.reading.rows == 10_321
     assert model.forecast(few).rows.equals(model.forecast(all_).rows)

@@ -112,13 +112,23 @@ def test_every_setting_has_an_option_and_help():
 
 GIVEN = {
     "table": "t", "time": "at", "target": "y", "since": "2024-01-02", "until": "2024-02-01", "freq": "h",
-    "snapshot": "2024-03-01", "location": "EU", "max_bytes": 5_000_000,
-    "timezone": "UTC", "aggregate": "max", "horizon": 3, "metric": "mae", "recipe": "classic", "context": 10,
+    "snapshot": "2024-03-01", "location": "EU", "max_bytes": 5_000_000, "time_unit": "ms",
+    "future_table": "plan", "holidays_column": "land",
+    "timezone": "UTC", "aggregate": "max", "fill": "zero", "align": "common", "holidays": "DE",
+    "horizon": 3, "metric": "mae", "recipe": "classic", "context": 10,
     "segment": 2, "scaling": "robust", "hidden": 7, "layers": 2, "dropout": 0.3, "seed": 4, "device": "cpu",
     "time_limit": 90.0, "baselines": 5.0, "epochs": 5, "steps": 6, "batch": 9, "rate": 0.5, "patience": 3, "test": 0.2,
-    "holidays": "US", "bounds": "0:9.5", "logs": True, "members": 2,
+    "bounds": "0:9.5", "logs": True, "members": 2,
 }  # fmt: skip
-LISTS = {"series": ("a", "b"), "label": ("team:a", "team:b"), "level": (50.0, 90.0), "seasons": (3, 9)}
+LISTS = {
+    "series": ("a", "b"),
+    "static": ("c",),
+    "past": ("d", "e"),
+    "future": ("f",),
+    "label": ("team:a", "team:b"),
+    "level": (50.0, 90.0),
+    "seasons": (3, 9),
+}
 
 
 def test_every_option_reaches_its_setting(call, monkeypatch):
@@ -126,9 +136,10 @@ def test_every_option_reaches_its_setting(call, monkeypatch):
     monkeypatch.setattr(pipeline, "fit", lambda config, **_: seen.append(config) or sys.exit(0))
     given = [part for name, value in GIVEN.items() for part in (f"--{name.replace('_', '-')}", value)]
     given += [part for name, values in LISTS.items() for value in values for part in (f"--{name}", value)]
-    call("fit", "shop.duckdb", "--run", "new", "--no-refit", *given)
-    assert GIVEN.keys() | LISTS.keys() | {"refit", "url", "sql"} == set(all_names())
-    assert seen[0] == Config.from_options("shop.duckdb", GIVEN | LISTS | {"refit": False})
+    call("fit", "shop.duckdb", "--run", "new", "--no-refit", "--series-embedding", *given)
+    flags = {"refit": False, "series_embedding": True}
+    assert GIVEN.keys() | LISTS.keys() | flags.keys() | {"url", "sql"} == set(all_names())
+    assert seen[0] == Config.from_options("shop.duckdb", GIVEN | LISTS | flags)
     call("fit", "shop.duckdb", "--run", "new", "--sql", "FROM t")
     assert seen[1] == Config.from_options("shop.duckdb", {"sql": "FROM t"})
 
@@ -216,6 +227,46 @@ def test_audit_prints_facts_and_findings(call):
     assert "series too short to test" in call(*arguments, "--horizon", 80)[0].decode()
 
 
+def test_a_strict_audit_fails_where_something_needs_a_decision(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    holes = "SELECT * FROM t WHERE hour(t.\"at\") != 5 OR name = 's0'"
+    arguments = [
+        "gatecast",
+        "audit",
+        "shop.duckdb",
+        "--sql",
+        holes,
+        *options({**SOURCE, "table": None})[2:],
+        "--strict",
+    ]
+    for more, code, told in (([], 1, "needs a decision: missing steps (--fill)"), (["--fill", "missing"], 0, "")):
+        monkeypatch.setattr(sys, "argv", [*arguments, *more])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, said = capsys.readouterr()
+        assert (left.value.code, "missing steps" in out) == (code, True)
+        assert told in said
+
+
+def test_rows_after_an_as_of_date_are_not_read_and_early_ends_are_told(call, place):
+    before = call("forecast", "run", "--as-of", "2024-01-08 05:00", "--format", "json")
+    with duckdb.connect(str(place / "shop.duckdb")) as connection:
+        connection.execute("CREATE TABLE kept AS FROM t")
+        # Read, this row would stop everything; and this one would be a third series.
+        connection.execute("INSERT INTO t VALUES ('2024-01-08 06:00', 's0', 'inf')")
+        connection.execute("INSERT INTO t VALUES ('2024-02-01 00:00', 'late', 1)")
+    try:
+        assert call("forecast", "run", "--as-of", "2024-01-08 05:00", "--format", "json") == before
+        assert {row["kind"] for row in json.loads(before[0])} == {"in_sample"}
+        with duckdb.connect(str(place / "shop.duckdb")) as connection:
+            connection.execute("DELETE FROM t WHERE y = 'inf'")
+        said = call("forecast", "run", "--format", "json")[1]
+        assert said == "2 series end before the others: s0 ends 2024-01-10 23:00, s1 ends 2024-01-10 23:00\n"
+    finally:
+        with duckdb.connect(str(place / "shop.duckdb")) as connection:
+            connection.execute("CREATE OR REPLACE TABLE t AS FROM kept; DROP TABLE kept")
+
+
 def test_test_and_backtest_print_their_evidence(call, place):
     told = json.loads((place / "run" / "metrics.json").read_text())
     assert json.loads(call("test", "run", "--format", "json")[0]) == told
@@ -231,12 +282,17 @@ def test_test_and_backtest_print_their_evidence(call, place):
 
 
 def test_inspect_and_report_write_what_they_say(call, place, monkeypatch):
-    out, said = call("inspect", "run", "--series", "s1", "--figure", "gates.png", "--format", "csv")
+    out, said = call("inspect", "run", "--series", "s1", "--to", "looked", "--format", "csv")
     rows = pd.read_csv(io.BytesIO(out))
     assert sorted(rows["unit"]) == list(range(8))
     assert rows["half_life_steps"].is_monotonic_decreasing
-    assert "read 24 steps in segments of 24" in said
-    assert (place / "gates.png").read_bytes().startswith(b"\x89PNG")
+    assert "It read 24 steps (1 day) in segments of 24" in said
+    assert "four figures are in looked" in said
+    assert (place / "looked" / "gates.png").read_bytes().startswith(b"\x89PNG")
+    for _ in range(2):  # the second replaces the first
+        told = json.loads(call("inspect", "run", "--format", "json")[0])
+        assert told == json.loads((place / "run" / "inspect" / "inspection.json").read_text())
+    assert told["series"] == "s0"
     opened = []
     monkeypatch.setattr(typer, "launch", opened.append)
     out, said = call("report", "run", "--open")

@@ -1,6 +1,7 @@
 """The demo, with a network too small to be good, leaves all that it promises."""
 
 import io
+import json
 import re
 from contextlib import redirect_stderr, redirect_stdout
 
@@ -31,7 +32,9 @@ def test_it_leaves_what_it_promises(made):
     for name in ("forecast.png", "training.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
         assert (folder / name).stat().st_size > 10_000
-    assert (folder / "run" / "report.html").is_file()
+    page = (folder / "run" / "report.html").read_text()
+    told = json.loads((folder / "run" / "inspect" / "inspection.json").read_text())
+    assert told["sentences"][0] in page
     assert "In " + str(folder) in said
     assert load(folder / "run").config.grid.timezone == "America/New_York"
 
@@ -43,7 +46,8 @@ def test_the_eleven_steps_are_announced_in_order(made):
     told = [found for *_, found in steps]
     assert told[0] == "10,320 rows, 1 series, 2014-07-01 00:00 to 2015-01-31 23:30"
     assert told[1].startswith(
-        "grid 30min, America/New_York (fits 100.0% of the gaps); 2 missing steps; calendar of day and week"
+        "grid 30min, America/New_York, mean of each step (fits 100.0% of the gaps); "
+        "2 local times that clocks show twice; 2 missing steps; calendar of day and week"
     )  # clocks went back
     assert re.search(r"accuracy \d+\.\d % \(seasonal naive \d+\.\d %\), MAE", told[9])
     assert said.index("training, epoch 1 of 2: loss") < said.index("10/11 Test")

@@ -23,8 +23,9 @@ def commands(text):
     return [line.removeprefix("$ ") for line in joined.splitlines() if re.match(r"\$ gatecast \w", line)]
 
 
-def test_the_lesson_computes_what_it_says():
-    found = doctest.testfile(str(ROOT / "docs" / "lstm.md"), module_relative=False)
+@pytest.mark.parametrize("page", ["covariates.md", "lstm.md", "time.md"])
+def test_examples_compute_what_they_say(page):
+    found = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
     assert (found.failed, found.attempted > 5) == (0, True)
 
 

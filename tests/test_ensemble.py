@@ -16,7 +16,7 @@ LONG = Shape(
     context=12,
     horizon=5,
     segment=4,
-    features=2,
+    dates=2,
     probabilities=(0.1, 0.5, 0.9),
     seasons=(4,),
     hidden=8,
@@ -51,7 +51,7 @@ def test_what_is_said_is_the_average_of_what_each_says_alone(count):
     for network in ensemble.networks:
         own = inputs.newest(network.shape.context)
         unit = SCALER(own.context, own.observed, own.series, network.shape.logs)
-        alone.append(unit.values(network(unit.scaled(own.context), own.observed, own.calendar)))
+        alone.append(unit.values(network(*own.scaled(unit))))
     assert_close(ensemble(inputs, SCALER), together(alone))
 
 

@@ -11,6 +11,7 @@ import torch
 from gatecast import fitting, recipe
 from gatecast.config import Config
 from gatecast.data.dates import Frequency, Grid
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.windows import Windows, split
 from gatecast.fitting import Workshop, build, learn, refit
@@ -31,9 +32,9 @@ def workshop(panel, **options):
     """As `steps.prepare` sets it up; the epochs are kept in a list."""
     parts = split(panel, HORIZON, 0.15)
     config, _ = recipe.resolve(Config.from_options(None, TINY | options), panel, parts)
-    windows = Windows.of(panel, ("day",), config.model.context, HORIZON, torch.device("cpu"))
+    windows = Windows.of(panel, Encoder(("day",)), config.model.context, HORIZON, torch.device("cpu"))
     epochs = []
-    return Workshop(config, panel, parts, ("day",), windows, epochs.append), epochs
+    return Workshop(config, panel, parts, Encoder(("day",)), windows, epochs.append), epochs
 
 
 def state(fitted):

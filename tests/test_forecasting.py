@@ -70,7 +70,8 @@ def kept():
     ],
 )
 def test_cutoffs_of_dates(dates, as_of, cutoffs):
-    asked = at_dates(waves((100, 60), (0, 20)), dates, HORIZON, as_of)
+    panel = waves((100, 60), (0, 20))
+    asked = at_dates(panel if as_of is None else panel.until(as_of), dates, HORIZON, as_of)
     assert asked.cutoffs.tolist() == cutoffs
     assert asked.dates.tolist() == [sorted(set(dates))] * 2
     assert asked.ahead.tolist() == (np.array([sorted(set(dates))] * 2) - cutoffs).tolist()
@@ -79,8 +80,8 @@ def test_cutoffs_of_dates(dates, as_of, cutoffs):
 def test_cutoffs_of_the_next_steps():
     panel = waves((100, 60), (0, 20))
     assert next_steps(panel, 2).dates.tolist() == [[100, 101], [80, 81]]
-    assert next_steps(panel, 2, 85).cutoffs.tolist() == [[85, 85], [79, 79]]
-    assert next_steps(panel, 3, 85).ahead.tolist() == [[1, 2, 3]] * 2
+    assert next_steps(panel.until(85), 2).cutoffs.tolist() == [[85, 85], [79, 79]]
+    assert next_steps(panel, 3).ahead.tolist() == [[1, 2, 3]] * 2
 
 
 @given(st.lists(st.integers(21, 140), min_size=1, max_size=8), st.integers(1, 12))

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import pickle
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,9 +18,9 @@ import torch
 from safetensors.torch import load_file
 
 from gatecast import Config, fit, load
-from gatecast.data.audit import audit
+from gatecast.data.audit import audit_panel
 from gatecast.errors import RunError, UsageError
-from gatecast.pipeline import newest
+from gatecast.newest import newest
 
 FILES = [
     "config.toml",
@@ -133,7 +134,8 @@ def test_the_manifest_says_where_the_run_came_from(made, database):
     assert all(seconds >= 0 for seconds in manifest["durations"].values())
     assert manifest["created"] >= manifest["snapshot_time"]
     assert manifest["bytes_billed"] is None
-    assert manifest["audit"] == json.loads(json.dumps(audit(model.panel, 1.0, 6).to_dict()))
+    found = replace(audit_panel(model.panel, horizon=6), agreement=1.0)
+    assert manifest["audit"] == json.loads(json.dumps(found.to_dict()))
 
 
 def test_settings_and_history_are_kept(made):
@@ -249,7 +251,7 @@ def test_a_full_disk_leaves_nothing_behind(database, run, writer, monkeypatch, t
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_folder_half_written_is_no_run(database, writer, monkeypatch, tmp_path):
     monkeypatch.setattr(writer, full)
-    monkeypatch.setattr("gatecast.model.shutil.rmtree", lambda *_, **__: None)  # as when the process is killed
+    monkeypatch.setattr("gatecast.run_folder.shutil.rmtree", lambda *_, **__: None)  # as when the process is killed
     with pytest.raises(RunError):
         fit(database, run=tmp_path / "run", **OPTIONS)
     (left,) = tmp_path.iterdir()
@@ -261,7 +263,7 @@ def test_a_folder_half_written_is_no_run(database, writer, monkeypatch, tmp_path
 
 def test_a_model_says_what_it_lacks(made):
     run, model = made
-    with pytest.raises(UsageError, match="give forecast a panel"):
+    with pytest.raises(UsageError, match="give it a panel"):
         load(run).forecast()
     with pytest.raises(UsageError, match="no series 'zz'; there are None/1, a/1, a/b/2"):
         model.forecast(series=["zz"])

@@ -10,6 +10,7 @@ import torch
 from gatecast import fit, recipe
 from gatecast.config import Config
 from gatecast.data.dates import Frequency, Grid
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.windows import split
 from gatecast.ensemble import Ensemble
@@ -111,7 +112,7 @@ def test_classic_is_one_value_a_step_scaled_to_its_range_and_one_point():
     assert resolved(panel_of("h", 5_000), 200, recipe="classic")[0].context == 168  # a recurrent step for each value
     config = Config.from_options(None, {"horizon": 24}).model_copy(update={"model": model})
     assert (model.members, model.logs) == (1, False)
-    (shape,) = recipe.shapes(config, features=4)
+    (shape,) = recipe.shapes(config, Encoder(("day", "week")))
     assert (shape.probabilities, shape.skip) == ((), False)
     network = Network(shape)
     read = network.segments(torch.zeros(2, 48), torch.ones(2, 48, dtype=torch.bool), torch.zeros(2, 72, 4))
@@ -137,7 +138,7 @@ def test_members_differ_in_context_and_in_reading_logarithms():
     for rows, logs in ((panel, False), (above, True)):
         model, _ = resolved(rows, 24, members=4)
         config = Config.from_options(None, {"horizon": 24}).model_copy(update={"model": model})
-        found = [(shape.context, shape.logs) for shape in recipe.shapes(config, 4)]
+        found = [(shape.context, shape.logs) for shape in recipe.shapes(config, Encoder(("day", "week")))]
         assert model.logs is logs
         assert len(found) == model.members == 4
         assert len(set(found)) == (4 if logs else 2)

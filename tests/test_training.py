@@ -9,6 +9,7 @@ import torch
 
 from gatecast import training
 from gatecast.config import TrainingSettings
+from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs, Windows, split
 from gatecast.ensemble import Ensemble
@@ -17,7 +18,7 @@ from gatecast.nn.network import Shape
 from gatecast.training import FLOOR, WARM_UP, Schedule, importance, mixed, one_cycle, run_epoch, train
 
 HORIZON, LONG = 6, 1e9  # steps, and seconds that never run out
-SHAPE = {"context": 24, "horizon": HORIZON, "segment": 6, "features": 2, "seasons": (), "hidden": 16, "layers": 1}
+SHAPE = {"context": 24, "horizon": HORIZON, "segment": 6, "dates": 2, "seasons": (), "hidden": 16, "layers": 1}
 SCALER = Scaler("window")
 
 
@@ -27,7 +28,7 @@ class Bench:
     def __init__(self, panel, probabilities=(0.1, 0.5, 0.9), dropout=0.1):
         torch.manual_seed(1)
         self.network = Ensemble([Shape(**SHAPE, probabilities=probabilities, dropout=dropout, skip=True)])
-        self.windows = Windows.of(panel, ("day",), 24, HORIZON, torch.device("cpu"))
+        self.windows = Windows.of(panel, Encoder(("day",)), 24, HORIZON, torch.device("cpu"))
         parts = split(panel, HORIZON, 0.15)
         self.training, self.validating = parts.training(HORIZON), parts.validating(HORIZON)
         self.history, self.snapshots = [], []

@@ -90,7 +90,13 @@ def _config(source: str, options: dict[str, Any]) -> Config:
 
 @app.command()
 @settings("source", "grid", "forecast")
-def audit(source: Source, form: ShortForm = "table", yes: Yes = False, **options: Any) -> None:
+def audit(
+    source: Source,
+    strict: Annotated[bool, typer.Option("--strict", help="exit with 1 if something needs a decision")] = False,
+    form: ShortForm = "table",
+    yes: Yes = False,
+    **options: Any,
+) -> None:
     """Say what is in the rows, what is wrong with them, and what fit would do about it."""
     from gatecast import console, pipeline
 
@@ -99,6 +105,8 @@ def audit(source: Source, form: ShortForm = "table", yes: Yes = False, **options
         console.show_json(found.to_dict())
     else:
         console.show_audit(found)
+    if strict and found.undecided:
+        raise GatecastError(f"this needs a decision: {', '.join(found.undecided)}")
 
 
 @app.command()
@@ -140,9 +148,10 @@ def test(
     from dataclasses import asdict
 
     from gatecast import console, pipeline
+    from gatecast.newest import newest
 
     model = pipeline.load(run)
-    panel = pipeline.newest(model, "test", console.Teller(yes))
+    panel = newest(model, "test", console.Teller(yes))
     backtest, verdict = pipeline.test(model, panel)
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
     if form == "json":
@@ -181,6 +190,7 @@ def forecast(
 ) -> None:
     """Forecast the next steps, or any dates, from the newest rows of the run's source."""
     from gatecast import console, pipeline
+    from gatecast.newest import newest
     from gatecast.store import Errand
 
     if into and not to:
@@ -188,12 +198,12 @@ def forecast(
     model = pipeline.load(run)
     dates = None if at is None else [date for given in at for date in _dates(given)]
     teller = console.Teller(yes)
-    rows = pipeline.newest(model, "forecast", teller, context=at is None and as_of is None)
+    rows = newest(model, "forecast", teller, context=True, at=dates, as_of=as_of)
     table = model.forecast(
         rows, horizon=horizon, at=dates, as_of=as_of, series=series or (), point=point, level=level or ()
     )
     if to:
-        table.write(to, into, Errand("forecast", model.run_id, teller))
+        table.write(to, into, Errand("forecast", model.run_id, teller, model.config.source))
         console.say(f"wrote {len(table):,} rows to {' '.join(filter(None, [to, into]))}")
     else:
         console.show_rows(table.to_arrow(), form)
@@ -252,20 +262,24 @@ def inspect_(
     run: Run,
     series: Annotated[str | None, typer.Option(help="which series [default: the first]")] = None,
     at: Annotated[str | None, typer.Option(help="the cutoff to look at [default: the last row]")] = None,
-    figure: Annotated[Path | None, typer.Option(help="PNG or SVG file to draw the gates in")] = None,
+    to: Annotated[Path | None, typer.Option(help="folder for the figures [default: RUN/inspect]")] = None,
     form: Form = "table",
     yes: Yes = False,
 ) -> None:
-    """Show what the LSTM keeps and forgets: the memory of every unit, and its gates over the context."""
-    from gatecast import console, figures, insight, pipeline
+    """Show what the LSTM keeps and forgets, what a forecast leaned on, and whether the memory is used.
 
-    model = pipeline.load(run)
-    seen = insight.inspect(model, pipeline.newest(model, "inspect", console.Teller(yes)), series, at)
-    if figure:
-        figures.save(seen.figure(), figure)
-        console.say(f"drew the gates in {figure}")
-    console.show_rows(seen.to_arrow(), form)
-    console.say(seen.sentence)
+    Prints a row for each unit, and with --format json everything that was found.
+    """
+    from gatecast import console, pipeline
+
+    found = pipeline.inspect(run, series=series, at=at, to=to, listener=console.Teller(yes))
+    if form == "json":
+        console.show_json(found.to_dict())
+    else:
+        console.show_rows(found.to_arrow(), form)
+    for sentence in found.sentences:
+        console.say(sentence)
+    console.say(f"four figures are in {to or run / 'inspect'}, and gatecast report {run} shows them")
 
 
 @app.command()

@@ -25,6 +25,7 @@ from pydantic import (
 from gatecast.errors import UsageError
 
 Aggregate = Literal["sum", "mean", "last", "count", "min", "max"]
+Fill = Literal["zero", "missing", "forward", "interpolate"]
 Metric = Literal["mase", "wape", "mae", "rmse", "smape", "mape", "quantile"]
 Scaling = Literal["minmax", "standard", "robust", "window"]
 
@@ -80,8 +81,16 @@ class SourceSettings(Settings):
     table: str | None = Field(None, description="table or view to read (schema.table too)")
     sql: str | None = Field(None, description="query to read instead of a table")
     time: str = Field("", description="timestamp column")
-    target: str = Field("", description="column to forecast; may be left out with --aggregate count")
+    time_unit: Literal["s", "ms", "us", "ns"] | None = Field(
+        None, description="unit of a timestamp column of whole numbers since 1970; default: by their size"
+    )
+    target: str = Field("", description="column to forecast; left out: rows are counted")
     series: Names = Field((), description="column that names a series; repeat for several")
+    static: Names = Field((), description="column with one value a series: a number or a category; repeat for several")
+    past: Names = Field((), description="column known up to the last row, as the weather; repeat for several")
+    future: Names = Field((), description="column known for the horizon, as a promotion; repeat for several")
+    future_table: str | None = Field(None, description="table or file with values of --future that are still to come")
+    holidays_column: str | None = Field(None, description="column with the place of each series, as DE, US-NY or XNYS")
     since: str | None = Field(None, description="read rows from this date on")
     until: str | None = Field(None, description="read rows before this date")
     snapshot: str | None = Field(None, description="read a BigQuery table as it was at this time")
@@ -95,14 +104,35 @@ class SourceSettings(Settings):
             raise ValueError("give table or sql, not both")
         return self
 
+    @model_validator(mode="after")
+    def _each_column_once(self) -> Self:
+        named = [self.time, self.target, *self.series, *self.static, *self.past, *self.future]
+        twice = sorted({name for name in named if name and named.count(name) > 1})
+        if twice:
+            raise ValueError(f"a column has one meaning, these have more: {', '.join(map(repr, twice))}")
+        return self
+
 
 class GridSettings(Settings):
     """The regular timestamps every series is brought to."""
 
-    freq: str | None = Field(None, description="15min, h, D, B, W-MON, MS, QE, YS, HOURLY, ...; default: inferred")
+    freq: str | None = Field(None, description="15min, h, D, B, C, W-MON, MS, QE, YS, HOURLY, ...; default: inferred")
     timezone: str | None = Field(None, description="zone of the grid, as America/New_York; naive times are local to it")
-    aggregate: Aggregate = Field("mean", description="how several rows of one series and step become one value")
+    aggregate: Aggregate | None = Field(
+        None, description="how rows of one series and step become one value; default: mean, or count without a target"
+    )
+    fill: Fill | None = Field(None, description="a step without rows; default: zero for counts and sums, else missing")
+    align: Literal["last", "common"] | None = Field(
+        None, description="series end at their last row, or all at the newest; default: common for counts, else last"
+    )
     holidays: str | None = Field(None, description="country, part of one or exchange, as DE, US-NY or XNYS")
+
+    def resolved(self, target: str) -> Self:
+        """With the rules where nothing was said."""
+        aggregate = self.aggregate or ("mean" if target else "count")
+        fill = self.fill or ("zero" if aggregate in ("count", "sum") else "missing")
+        align = self.align or ("common" if aggregate == "count" else "last")
+        return self.model_copy(update={"aggregate": aggregate, "fill": fill, "align": align})
 
 
 class ForecastSettings(Settings):
@@ -140,6 +170,7 @@ class ModelSettings(Settings):
     hidden: int | None = Field(None, ge=1, description="units of the LSTM")
     layers: int = Field(1, ge=1, description="layers of the LSTM")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of features dropped while training")
+    series_embedding: bool = Field(False, description="learn each series by itself too; new ones are then the average")
 
 
 class TrainingSettings(Settings):

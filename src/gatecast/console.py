@@ -46,11 +46,12 @@ class Teller:
         say(text)
 
     def agree(self, question: str) -> bool:
-        """See `store.Observer`. Only a person at a terminal is asked."""
+        """See `store.Observer`. Only a person at a terminal is asked, and only once."""
         self.stop()
-        if self.yes or not (sys.stdin.isatty() and err.is_terminal):
-            return True
-        return err.input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        if not self.yes and sys.stdin.isatty() and err.is_terminal:
+            self.yes = err.input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+            return self.yes
+        return True
 
     def rows(self, done: int, total: int) -> None:
         """See `store.Observer`."""
@@ -159,7 +160,7 @@ def show_audit(audit: Audit) -> None:
         return
     table = Table("found", "count", "where", "what fit does", box=None, header_style="bold")
     for finding in audit.findings:
-        table.add_row(finding.name, f"{finding.count:,}", "\n".join(finding.places), finding.done)
+        table.add_row(finding.name, f"{finding.count:,}", "; ".join(finding.places), finding.done)
     out.print(table)
 
 

@@ -24,16 +24,21 @@ class Ensemble(nn.Module):
         return tuple(member for member in self.members if isinstance(member, Network))
 
     @property
+    def leading(self) -> Network:
+        """The first of those that read the longest context."""
+        return max(self.networks, key=lambda network: network.shape.context)
+
+    @property
     def shape(self) -> Shape:
-        """Of the member that reads the longest context; all have one horizon and one set of probabilities."""
-        return max((member.shape for member in self.networks), key=lambda shape: shape.context)
+        """Of the leading member; all have one horizon and one set of probabilities."""
+        return self.leading.shape
 
     def each(self, inputs: Inputs, scaler: Scaler) -> Iterator[tuple[Float[Tensor, "B H Q"], Unit]]:
         """What each member says, and the unit it says it in."""
         for member in self.networks:
             own = inputs.newest(member.shape.context)
             unit = scaler(own.context, own.observed, own.series, member.shape.logs)
-            yield member(unit.scaled(own.context), own.observed, own.calendar), unit
+            yield member(*own.scaled(unit)), unit
 
     def forward(self, inputs: Inputs, scaler: Scaler) -> Float[Tensor, "B H Q"]:
         """The members' quantiles averaged, in the target's unit."""

@@ -3,6 +3,7 @@
 GatecastError        1   base of all
 ├── UsageError       2   an option, a setting or a date that cannot be meant
 ├── DataError        1   rows that cannot be used as they are
+│   └── NoRowsError  1   there are none
 ├── StoreError       1   the warehouse or the file system refused
 ├── RunError         1   a run folder that is missing, taken or damaged
 └── TrainingError    1   training that cannot go on
@@ -27,6 +28,10 @@ class UsageError(GatecastError):
 
 class DataError(GatecastError):
     """Rows that cannot be used as they are."""
+
+
+class NoRowsError(DataError):
+    """No rows where some are needed."""
 
 
 class StoreError(GatecastError):

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gatecast.data.dates import Steps
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Indices
 from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
@@ -35,7 +36,7 @@ class Fitted:
 
     network: Ensemble
     scaler: Scaler
-    cycles: tuple[str, ...]
+    encoder: Encoder
     probabilities: tuple[float, ...]
     stretch: Float[Tensor, "H P"]
     still: Float[Tensor, "P"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from gatecast import recipe
 from gatecast.config import Config
 from gatecast.data.dates import Steps
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Span, Split, Windows
@@ -30,7 +31,7 @@ class Workshop:
     config: Config  # resolved
     panel: Panel
     split: Split
-    cycles: tuple[str, ...]
+    encoder: Encoder
     windows: Windows
     on_epoch: OnEpoch
 
@@ -59,7 +60,7 @@ def build(shop: Workshop) -> Ensemble:
     """The networks of the settings, their weights drawn by the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(shop.config.training.seed)
-        network = Ensemble(recipe.shapes(shop.config, shop.windows.features.shape[1]))
+        network = Ensemble(recipe.shapes(shop.config, shop.encoder))
     return network.to(shop.windows.device)
 
 
@@ -73,7 +74,7 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
     )
     levels = recipe.probabilities(shop.config) or recipe.bounds(shop.config)
     stretch = torch.ones(shop.horizon, len(levels), device=shop.windows.device)
-    fitted = Fitted(network, scaler, shop.cycles, levels, stretch, stretch[0], shop.split.validation, _bounds(shop))
+    fitted = Fitted(network, scaler, shop.encoder, levels, stretch, stretch[0], shop.split.validation, _bounds(shop))
     return fitted.calibrated(*_held_back(shop, fitted, [shop.split.validating(shop.horizon)])), trained
 
 

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from gatecast.config import ForecastSettings
 from gatecast.data.dates import Grid, Steps
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Indices, Panel, Values
 from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable, timestamps
 from gatecast.data.windows import Windows
-from gatecast.errors import UsageError, some
+from gatecast.errors import DataError, UsageError, some
 from gatecast.fitted import Fitted, find
 from gatecast.points import at, bounds, points
 
@@ -39,10 +40,9 @@ class Asked:
         return self.cutoffs + self.ahead
 
 
-def next_steps(panel: Panel, horizon: int, as_of: int | None = None) -> Asked:
-    """The steps after the last value of each series, or after a date that lies before it."""
-    lasts = panel.lasts if as_of is None else np.minimum(panel.lasts, as_of)
-    return Asked(np.repeat(lasts[:, None], horizon, 1), np.tile(np.arange(1, horizon + 1), (len(panel), 1)))
+def next_steps(panel: Panel, horizon: int) -> Asked:
+    """The steps after the last value of each series."""
+    return Asked(np.repeat(panel.lasts[:, None], horizon, 1), np.tile(np.arange(1, horizon + 1), (len(panel), 1)))
 
 
 def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None = None) -> Asked:
@@ -56,16 +56,13 @@ def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None
         UsageError: a date is not after `as_of`, or lies before the series began.
     """
     dates = np.unique(np.array(steps, np.int64))
-    lasts = panel.lasts if as_of is None else np.minimum(panel.lasts, as_of)
     if as_of is not None and dates[0] <= as_of:
         early = [panel.grid.label(int(date)) for date in dates if date <= as_of]
         raise UsageError(f"--as-of {panel.grid.label(as_of)} is not before {some(early)}: forecast dates come after it")
-    cutoffs = np.repeat(lasts[:, None], len(dates), 1)
-    if as_of is None:
-        group = np.full(len(panel), np.iinfo(np.int64).min // 2)
-        for column, date in enumerate(dates):
-            group = np.where(date > group + horizon, date - 1, group)
-            cutoffs[:, column] = np.where(date > lasts, lasts, group)
+    cutoffs, group = np.repeat(panel.lasts[:, None], len(dates), 1), np.full(len(panel), np.iinfo(np.int64).min // 2)
+    for column, date in enumerate(dates):
+        group = np.where(date > group + horizon, date - 1, group)
+        cutoffs[:, column] = np.where(date > panel.lasts, panel.lasts, group)
     early_series = np.flatnonzero((cutoffs < panel.starts[:, None]).any(1))
     if early_series.size:
         names = (f"{panel.names[i]} (from {panel.grid.label(int(panel.starts[i]))})" for i in early_series.tolist())
@@ -84,7 +81,7 @@ def predict(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, s
     with torch.inference_mode():
         for at in range(0, len(series), BATCH):
             index, cutoff = (torch.from_numpy(part[at : at + BATCH]).to(windows.device) for part in (series, cutoffs))
-            inputs = windows.inputs(index, cutoff)
+            inputs, begun = windows.inputs(index, cutoff), cutoff
             blocks = [fitted.quantiles(inputs)]
             while len(blocks) * windows.horizon < steps:
                 median, cutoff = blocks[-1][..., fitted.middle], cutoff + windows.horizon
@@ -92,7 +89,8 @@ def predict(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, s
                 observed = torch.cat([inputs.observed, torch.ones_like(median, dtype=torch.bool)], 1)[
                     :, -windows.context :
                 ]
-                inputs = replace(inputs, context=context, observed=observed, calendar=windows.calendar(cutoff))
+                known = windows.calendar(index, cutoff, begun)
+                inputs = replace(inputs, context=context, observed=observed, calendar=known)
                 widened = _widened(fitted.quantiles(inputs), blocks[-1], fitted.middle)
                 blocks.append(widened.clamp(*fitted.bounds))
             out.append(torch.cat(blocks, 1)[:, :steps].cpu())
@@ -107,7 +105,14 @@ def _widened(block: Tensor, before: Tensor, middle: int) -> Tensor:
 
 
 def forecast(
-    tested: Fitted, final: Fitted, panel: Panel, keys: pa.Table, asked: Asked, settings: ForecastSettings, run_id: str
+    tested: Fitted,
+    final: Fitted,
+    panel: Panel,
+    keys: pa.Table,
+    asked: Asked,
+    settings: ForecastSettings,
+    run_id: str,
+    observed: Steps,
 ) -> ForecastTable:
     """Forecast what was asked, each cutoff with weights that have not seen past it where there are such.
 
@@ -116,12 +121,15 @@ def forecast(
         final: weights trained on all rows there were.
         keys: the series both were trained on.
         settings: the levels of the intervals, and the metric the point is for.
+        observed: the last step known of each series, which the panel may have been cut before.
     """
     known = find(panel.keys, keys, len(panel))
     both = [fitted.known(known) for fitted in (tested, final)]
+    observed = np.maximum(observed, both[1].seen)
+    _refuse_gaps(panel, final.encoder, observed, asked.dates.max(1))
     shape = final.network.shape
     reach = max(int((asked.dates.max(1) - panel.lasts).max()), 0) + shape.horizon
-    windows = Windows.of(panel, final.cycles, shape.context, shape.horizon, final.device, reach)
+    windows = Windows.of(panel, final.encoder, shape.context, shape.horizon, final.device, reach)
 
     pairs = np.stack([np.repeat(np.arange(len(panel)), asked.cutoffs.shape[1]), asked.cutoffs.ravel()], 1)
     (series, cutoffs), inverse = _distinct(pairs)
@@ -134,9 +142,22 @@ def forecast(
             quantiles[part] = predict(fitted, windows, series[part], cutoffs[part], quantiles.shape[1]).numpy()
             seen[part] = fitted.seen[series[part]]
     values = quantiles[inverse, ahead - 1]
-    kind = _kinds(asked.dates.ravel(), ahead, panel.lasts[pairs[:, 0]], seen[inverse], shape.horizon)
+    # What training saw was observed, even where it was not read again.
+    kind = _kinds(asked.dates.ravel(), ahead, observed[pairs[:, 0]], seen[inverse], shape.horizon)
     columns = _columns(values, final.probabilities, settings) | {"kind": pa.array(kind.tolist(), pa.string())}
     return _table(panel, asked, pairs[:, 0], columns, settings.level, run_id)
+
+
+def _refuse_gaps(panel: Panel, encoder: Encoder, observed: Steps, until: Steps) -> None:
+    """Refuse to forecast where known-future values are missing between the last step observed and another."""
+    names = [column.name for column in encoder.columns if column.role == "future"]
+    gaps = [(name, *gap) for name in names for gap in zip(*panel.gaps_ahead(name, observed, until), strict=True)]
+    if gaps:
+        where = some(f"{name} of {panel.names[series]} at {panel.grid.label(step)}" for name, series, step in gaps)
+        raise DataError(
+            f"{len(gaps):,} values of --future columns are needed and missing: {where}; "
+            "put them into the source, in rows with an empty target, or into the --future-table"
+        )
 
 
 def _distinct(pairs: Indices) -> tuple[tuple[Indices, Steps], Indices]:

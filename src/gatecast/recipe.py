@@ -8,6 +8,7 @@ import torch
 
 from gatecast import points
 from gatecast.config import Config, ModelSettings
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import deviation
 from gatecast.data.windows import Split, Windows
@@ -84,7 +85,7 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     return resolved, best_season(panel, split, [1, *seasons], horizon)
 
 
-def shapes(config: Config, features: int) -> list[Shape]:
+def shapes(config: Config, encoder: Encoder) -> list[Shape]:
     """The networks of resolved settings: every other one reads logarithms, every other two a shorter context."""
     model: ModelSettings = config.model
     assert model.context
@@ -98,13 +99,16 @@ def shapes(config: Config, features: int) -> list[Shape]:
         context=model.context,
         horizon=config.forecast.horizon,
         segment=model.segment,
-        features=features,
+        dates=encoder.dates,
         probabilities=probabilities(config),
         seasons=model.seasons,
         hidden=model.hidden,
         layers=model.layers,
         dropout=model.dropout,
         skip=model.recipe == "segment",
+        embeddings=encoder.embeddings,
+        known=encoder.known,
+        past=encoder.past,
     )
     return [
         replace(longest, logs=bool(model.logs) and number % 2 == 0, context=(model.context, short)[number // 2 % 2])
@@ -116,7 +120,7 @@ def best_season(panel: Panel, split: Split, seasons: list[int], horizon: int) ->
     """The season whose repetition forecasts the training rows best (mean absolute error over scale)."""
     reach = max(seasons)
     span = split.training(horizon)
-    windows = Windows.of(panel, (), reach, horizon, torch.device("cpu"))
+    windows = Windows.of(panel, Encoder(), reach, horizon, torch.device("cpu"))
     series, cutoffs = span.at(span.spread(SAMPLED))
     inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
     _, scale = deviation(inputs.context, inputs.observed)

@@ -2,13 +2,11 @@
 
 from typing import Protocol
 
-import numpy as np
 import torch
 
 from gatecast import recipe
-from gatecast.data import features
 from gatecast.data.audit import Audit
-from gatecast.data.audit import audit as look_over
+from gatecast.data.encoding import Encoder
 from gatecast.data.windows import Split, Windows
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn
@@ -47,19 +45,21 @@ def prepare(rows: Rows, parts: Split, device: torch.device, listener: Listener) 
         what is wrong with the rows, what training needs, and the season of the naive forecast to compare with.
     """
     panel, horizon = rows.panel, rows.config.forecast.horizon
-    found = look_over(panel, rows.agreement, horizon)
+    found = rows.audit
+    assert found
     listener.step(1, "Read", f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}")
-    cycles = features.meaningful(panel.grid, int(np.median(parts.train - parts.firsts + 1)))
+    encoder = Encoder.fit(panel, rows.config, parts.train)
     fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
     faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
-    told = f"grid {panel.grid}{fits}; {faults}; calendar of {_and(cycles) or 'nothing'}"
+    aggregate = rows.config.grid.resolved(rows.config.source.target).aggregate
+    told = f"grid {panel.grid}, {aggregate} of each step{fits}; {faults}; {_known(encoder)}"
     listener.step(2, "Dates to numbers", told)
     config, season = recipe.resolve(rows.config, panel, parts)
     model = config.model
     assert model.context
     assert model.segment
-    windows = Windows.of(panel, cycles, model.context, horizon, device)
-    shop = Workshop(config, panel, parts, cycles, windows, listener.epoch)
+    windows = Windows.of(panel, encoder, model.context, horizon, device)
+    shop = Workshop(config, panel, parts, encoder, windows, listener.epoch)
     counts = [len(span) for span in (shop.training(), parts.validating(horizon), parts.testing(horizon))]
     shares = ", ".join(f"{name} {count:,}" for name, count in zip(("train", "validation", "test"), counts, strict=True))
     listener.step(3, "Split in time", f"before anything is fitted; windows: {shares}")
@@ -68,8 +68,9 @@ def prepare(rows: Rows, parts: Split, device: torch.device, listener: Listener) 
     text = f"{model.context:,} steps in, {horizon:,} out; read {model.segment} at once: "
     told = f"{text}{model.context // model.segment} recurrent steps; batches of {config.training.batch}"
     listener.step(5, "Windows", told)
-    size = sum(part.nbytes for part in (windows.values, windows.features)) / 1e6
-    listener.step(6, "Data to the device", f"{device}, once: {size:.1f} MB, windows are gathered there by index")
+    listener.step(
+        6, "Data to the device", f"{device}, once: {windows.nbytes / 1e6:.1f} MB, windows are gathered there by index"
+    )
     return found, shop, season
 
 
@@ -86,6 +87,16 @@ def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
     listener.step(9, "Train", f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept")
     return tested, trained
+
+
+def _known(encoder: Encoder) -> str:
+    """What is known beside the target."""
+    place = encoder.place or (encoder.places and f"each {encoder.places}")
+    told = [f"calendar of {_and(encoder.cycles) or 'nothing'}", place and f"holidays of {place}"]
+    for role in ("static", "past", "future"):
+        names = [column.name for column in encoder.columns if column.role == role]
+        told.append(f"{role} {_and(names)}" if names else None)
+    return "; ".join(filter(None, told))
 
 
 def _and(names: list[str] | tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatecast.data.dates import DAY, HOUR, Frequency, Grid
+from gatecast.data.holidays import holidays_of
 from gatecast.errors import UsageError
 
 PROPERTY = settings(deadline=None, max_examples=100)
@@ -14,20 +15,29 @@ CLOCK_CHANGES = ["1893-04-01", "2018-11-04", "2024-03-10", "2024-03-31", "2024-0
 ROUND = [1, 30, 60, 900, 1_800, HOUR, 5_400, 2 * HOUR, 4 * HOUR, 12 * HOUR]
 
 
-def any_phase(unit, multiples, end=False):
-    return multiples.flatmap(lambda n: st.integers(0, n - 1).map(lambda phase: Frequency(unit, n, phase, end)))
+def any_phase(unit, multiples, end=False, days=""):
+    return multiples.flatmap(lambda n: st.integers(0, n - 1).map(lambda phase: Frequency(unit, n, phase, end, days)))
 
 
 FREQUENCIES = {
     "seconds": any_phase("second", st.sampled_from(ROUND) | st.integers(1, 200_000).filter(lambda n: n % DAY)),
     "days": any_phase("day", st.integers(1, 60)),
-    "business days": any_phase("business day", st.integers(1, 20)),
+    "business days": any_phase("business day", st.integers(1, 20), days="B"),
+    "days of a calendar": any_phase("business day", st.integers(1, 20), days="C"),
+    "business hours": any_phase("business hour", st.integers(1, 30), days="B"),
+    "business hours of a calendar": any_phase("business hour", st.integers(1, 30), days="C"),
+    "half months": any_phase("half month", st.integers(1, 9)),
+    "half months by their end": any_phase("half month", st.integers(1, 9), end=True),
     "months": any_phase("month", st.integers(1, 40)),
     "months by their end": any_phase("month", st.integers(1, 40), end=True),
+    "months by their first weekday": any_phase("month", st.integers(1, 40), days="B"),
+    "months by their last day of a calendar": any_phase("month", st.integers(1, 40), end=True, days="C"),
 }
-ends = FREQUENCIES["months by their end"]
-starts = st.one_of(*FREQUENCIES.values()).filter(lambda frequency: not frequency.end)
-grids = st.builds(Grid, starts | ends, st.sampled_from(ZONES))
+every = st.one_of(*FREQUENCIES.values())
+ends = FREQUENCIES["months by their end"] | FREQUENCIES["half months by their end"]
+STARTS = ("seconds", "days", "business days", "days of a calendar", "half months", "months")
+starts = st.one_of(*(FREQUENCIES[name] for name in STARTS))
+grids = st.builds(Grid, every, st.sampled_from(ZONES), st.just("US"))
 # From year 1200 to 2390, and often within a day of a change of clocks.
 changes = st.sampled_from([int(np.datetime64(day, "s").astype(int)) for day in CLOCK_CHANGES])
 near = changes.flatmap(lambda change: st.integers(change - DAY, change + 2 * DAY))
@@ -61,7 +71,7 @@ def test_a_frequency_is_read_back_from_its_text(unit, data):
         ("h H HOURLY 60min", Frequency("second", HOUR)),
         ("4h 4H 240min", Frequency("second", 4 * HOUR)),
         ("D DAILY 24h 1440min 86400s", Frequency("day", 1)),
-        ("B", Frequency("business day", 1)),
+        ("B", Frequency("business day", 1, days="B")),
         ("W W-SUN WEEKLY W-sun", Frequency("day", 7, 3)),  # 1970-01-04 was a Sunday
         ("W-MON", Frequency("day", 7, 4)),
         ("2W-THU", Frequency("day", 14, 0)),
@@ -77,6 +87,15 @@ def test_a_frequency_is_read_back_from_its_text(unit, data):
         ("YE-JUN", Frequency("month", 12, 6, end=True)),
         ("h+900s", Frequency("second", HOUR, 900)),
         ("3D+2D", Frequency("day", 3, 2)),
+        ("C", Frequency("business day", 1, days="C")),
+        ("bh BH", Frequency("business hour", 1, days="B")),
+        ("2cbh", Frequency("business hour", 2, days="C")),
+        ("SMS", Frequency("half month", 1)),
+        ("SME SM", Frequency("half month", 1, end=True)),
+        ("BMS", Frequency("month", 1, days="B")),
+        ("CBME CBM", Frequency("month", 1, 0, end=True, days="C")),
+        ("BQE BQ BQE-DEC", Frequency("month", 3, 0, end=True, days="B")),
+        ("BYS-APR BAS-APR", Frequency("month", 12, 3, days="B")),
         ("2QS+3MS", Frequency("month", 6, 3)),
     ],
 )
@@ -84,12 +103,10 @@ def test_aliases_of_pandas_and_bigquery(aliases, frequency):
     assert {Frequency.parse(alias) for alias in aliases.split()} == {frequency}
 
 
-NOT_A_FREQUENCY = (
-    "fortnightly 0h 0D 0W 0MS -1h h5 1.5h ms us BMS MS-JAN D-MON h-MON W-JAN QS-MON W- h+900 h+1D W+1MS +1s"
-)
+NOT_A_FREQUENCY = "fortnightly 0h 0D 0W 0MS -1h h5 1.5h ms us MS-JAN D-MON h-MON W-JAN QS-MON W- h+900 h+1D W+1MS +1s"
 
 
-@pytest.mark.parametrize("text", ["", "2 h", *NOT_A_FREQUENCY.split()])
+@pytest.mark.parametrize("text", ["", "2 h", *["BD", "CD", "BW", "BSMS", "SMS-JAN", "B-MON"], *NOT_A_FREQUENCY.split()])
 def test_no_frequency(text):
     with pytest.raises(UsageError, match="frequency"):
         Frequency.parse(text)
@@ -105,6 +122,9 @@ def test_seasons():
         "D": (7, 365),
         "B": (5, 261),
         "2B": (),
+        "bh": (8, 40, 2_088),
+        "SMS": (24,),
+        "BME": (12,),
         "W-MON": (52,),
         "MS": (12,),
         "QE": (4,),
@@ -130,7 +150,7 @@ def test_every_label_is_read_back(grid, drawn):
 
 
 @PROPERTY
-@given(st.builds(Grid, starts), times)
+@given(st.builds(Grid, starts, st.none(), st.just("US")), times)
 def test_a_step_lasts_from_its_label_to_the_next(grid, drawn):
     steps = grid.from_wall(drawn)
     assert (grid.wall(steps) <= drawn).all()
@@ -219,7 +239,10 @@ def test_the_step_a_date_falls_in(alias, date, label):
     assert grid.label(grid.floor(date)) == label
 
 
-PANDAS = "s 30s min 15min 90min h 4h D 3D B W W-SAT 2W-MON MS 2MS QS QS-FEB 2QS YS YS-APR 2YS ME QE QE-JAN YE YE-JUN"
+PANDAS = (
+    "s 30s min 15min 90min h 4h D 3D B W W-SAT 2W-MON MS 2MS QS QS-FEB 2QS YS YS-APR 2YS ME QE QE-JAN YE YE-JUN "
+    "bh SMS SME BMS BME BQS BQS-FEB BQE BQE-JAN BYS BYE BYE-MAR YS-MAR YE-MAR"
+)
 
 
 @pytest.mark.parametrize("alias", PANDAS.split())
@@ -231,6 +254,81 @@ def test_labels_agree_with_pandas(alias):
     steps = grid.from_wall(expected)
     assert (np.diff(steps) == 1).all()
     assert (grid.wall(steps) == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("alias", "offset"),
+    [
+        ("C", pd.offsets.CustomBusinessDay),
+        ("CBMS", pd.offsets.CustomBusinessMonthBegin),
+        ("CBME", pd.offsets.CustomBusinessMonthEnd),
+        ("cbh", pd.offsets.CustomBusinessHour),
+    ],
+)
+@pytest.mark.parametrize("place", ["US", "DE-BY", "XNYS"])
+def test_calendars_of_holidays_agree_with_pandas(alias, offset, place):
+    holidays = holidays_of(place, 1960, 2030)
+    expected = pd.date_range("1965-06-01", "2026-12-31", freq=offset(holidays=holidays)).to_numpy("datetime64[s]")
+    grid = Grid(Frequency.parse(alias), None, place)
+    steps = grid.from_wall(expected)
+    assert (np.diff(steps) == 1).all()
+    assert (grid.wall(steps) == expected).all()
+    assert np.isin(holidays, expected.astype("datetime64[D]")).sum() == 0
+
+
+def test_a_calendar_must_be_named():
+    with pytest.raises(UsageError, match="CBMS needs a calendar of holidays: --holidays DE"):
+        grid_of("CBMS")
+
+
+@pytest.mark.parametrize(
+    ("alias", "date", "label"),
+    [
+        ("C", "2024-12-26 15:00", "2024-12-26"),
+        ("C", "2024-12-25", "2024-12-24"),  # a holiday counts to the business day before it
+        ("C", "2022-01-01", "2021-12-30"),  # the 31st stood in for New Year
+        ("bh", "2024-03-08 17:30", "2024-03-08 16:00"),
+        ("bh", "2024-03-10 12:00", "2024-03-08 16:00"),  # a Sunday
+        ("bh", "2024-03-11 08:59", "2024-03-08 16:00"),
+        ("cbh", "2024-12-25 12:00", "2024-12-24 16:00"),
+        ("SME", "2024-02-16", "2024-02-29"),
+        ("SMS", "2024-02-14 23:00", "2024-02-01"),
+        ("BMS", "2024-06-01", "2024-06-03"),  # a Saturday, of the month whose first weekday is the 3rd
+        ("BME", "2024-06-30", "2024-06-28"),
+    ],
+)
+def test_the_business_step_a_date_falls_in(alias, date, label):
+    grid = Grid(Frequency.parse(alias), None, "US")
+    assert grid.label(grid.floor(date)) == label
+
+
+@pytest.mark.parametrize(
+    ("alias", "date", "begin"),
+    [
+        ("ME", "2024-02-10", "2024-02-01"),
+        ("BMS", "2024-06-03", "2024-06-01"),
+        ("YE-MAR", "2024-05-05", "2024-04-01"),
+        ("SME", "2024-02-20", "2024-02-16"),
+        ("SMS", "2024-02-20", "2024-02-15"),
+        ("W-MON", "2024-03-10", "2024-03-04"),
+        ("h", "2024-11-03T01:30-05:00", "2024-11-03 01:00-0500"),
+    ],
+)
+def test_the_first_moment_of_a_step(alias, date, begin):
+    grid = grid_of(alias, "America/New_York")
+    assert grid.begins(grid.floor(date)) == begin
+
+
+@PROPERTY
+@given(grids, times)
+def test_a_step_begins_with_itself(grid, drawn):
+    if grid.frequency.unit != "business hour":  # what is between two days falls in the last of its hours
+        steps = grid.from_instants(drawn)
+        begins = [grid.begins(step) for step in steps.tolist()]
+        assert [grid.floor(begin) for begin in begins] == steps.tolist()
+        if not grid.frequency.elapsed:
+            moments = np.array(begins, "datetime64[s]")
+            assert (grid.from_wall(moments - 1) == steps - 1).all()
 
 
 @pytest.mark.parametrize("alias", ["30min", "h", "D", "B", "W-SUN", "MS", "ME"])
@@ -300,3 +398,21 @@ def test_a_grid_refuses_a_zone_that_is_none_and_names_itself():
     with pytest.raises(UsageError, match="is not a time zone"):
         grid_of("h", "Europe/Atlantis")
     assert str(grid_of("15T", "Asia/Kolkata")) == "15min, Asia/Kolkata"
+
+
+@pytest.mark.parametrize(
+    ("freq", "steps", "told"),
+    [
+        ("30min", 48, "1 day"),
+        ("30min", 43, "21.5 hours"),
+        ("30min", 336, "7 days"),
+        ("h", 1, "1 hour"),
+        ("s", 0.5, "0.5 seconds"),
+        ("15min", 3, "45 minutes"),
+        ("B", 5, "7 days"),
+        ("MS", 18, "1.5 years"),
+        ("YS", 1234567, "1.23e+06 years"),
+    ],
+)
+def test_how_long_steps_last_in_words(freq, steps, told):
+    assert Frequency.parse(freq).spell(steps) == told

@@ -1,4 +1,3 @@
-import random
 import tracemalloc
 
 import numpy as np
@@ -62,7 +61,11 @@ def test_rows_and_batches_in_any_order_give_the_same_panel(table, shuffler, size
     panel = Panel.from_batches([batch([], 2), *batches], DAYS, ["shop", "item"])
     assert lists(panel) == expected(table)
     assert panel.reading.rows == len(rows)
-    assert panel.reading.without_value == sum(value is None or value != value for value in table.values())
+    valueless = {key for key, value in table.items() if value is None or value != value}
+    spans = {key: (start, start + len(values)) for key, start, values in lists(panel)}
+    inside = [step for key, step in valueless if key in spans and spans[key][0] <= step < spans[key][1]]
+    zeros = panel.continued(False, "zero")
+    assert np.isnan(zeros.values).sum() == len(panel.reading.hollow) == len(inside)
 
 
 @PROPERTY
@@ -97,7 +100,6 @@ def test_a_series_column_may_have_any_name(column):
     rows = [(("b",), 1, 1.0, 1), (("a",), 1, 2.0, 1), (("empty",), 1, None, 1)]
     panel = Panel.from_batches([batch(rows)], DAYS, [column])
     assert panel.keys.to_pylist() == [{column: "a"}, {column: "b"}]
-    assert panel.reading.all_missing == ("empty",)
 
 
 def test_a_series_column_that_is_all_null():
@@ -134,9 +136,8 @@ def test_what_was_met_is_counted():
         (("timeless",), None, 1.0, 1),
         (("timeless",), None, None, 1),
     )
-    assert panel.reading == Reading(
-        rows=14, without_time=6, without_value=3, shared=2, surplus=3, all_missing=("empty", "timeless")
-    )
+    assert panel.reading == Reading(rows=14)
+    assert panel.reading.hollow.tolist() == [1, 2]
     assert lists(panel) == [(("a",), 1, [1.0, None, None, 2.0])]
 
 
@@ -199,34 +200,82 @@ def test_memory_is_four_bytes_a_value_and_little_a_series():
     assert panel.values.nbytes == 4 * series * length
     assert panel.offsets.nbytes + panel.starts.nbytes <= 16 * series + 8
     assert kept <= 4 * len(steps) + 300 * series + 100_000
-    assert peak <= 20 * len(steps) + 3_000_000
+    assert peak <= 12 * len(steps) + 3_000_000
 
 
-NEW_YORK = Grid(Frequency("second", 3_600), "America/New_York")
-SKIPPED = int(np.datetime64("2024-03-10T02", "h").astype(int))  # clocks went from 02:00 to 03:00
+@pytest.mark.parametrize("far", [100, 127, 128, 255, 256, 32_768, 40_000])
+def test_steps_on_either_side_of_the_first_row_keep_their_place(far):
+    steps = [0, -far, far, 1]
+    panel = panel_of(*((("a",), 5 + step, float(step), 1) for step in steps))
+    assert (panel.starts.tolist(), panel.lengths.tolist()) == ([5 - far], [2 * far + 1])
+    assert {step: panel.values[step + far] for step in steps} == {step: float(step) for step in steps}
+    assert np.isnan(panel.values).sum() == 2 * far + 1 - 4
 
 
-@pytest.mark.parametrize("seed", range(4))
+def test_a_step_whose_rows_have_no_value_is_not_taken_as_zero():
+    rows = [(("b",), 5, 2.0, 1), (("a",), 3, 5.0, 1), (("a",), 4, None, 2), (("a",), 6, 4.0, 1), (("b",), 9, 1.0, 1)]
+    panel = panel_of(*rows)
+    assert lists(panel.continued(False, "zero"))[0] == (("a",), 3, [5.0, None, 0.0, 4.0])
+    assert lists(panel.continued(True, "zero"))[0] == (("a",), 3, [5.0, None, 0.0, 4.0, 0.0, 0.0, 0.0])
+    assert lists(panel.continued(True, "zero")) == lists(panel.continued(True, "missing").continued(False, "zero"))
+    assert lists(panel.continued(False, "forward"))[0] == (("a",), 3, [5.0, 5.0, 5.0, 4.0])
+
+
+RAGGED = [(("a",), 3, 5.0, 1), (("a",), 5, 2.0, 1), (("a",), 8, 4.0, 1), (("b",), 4, 1.0, 1), (("b",), 6, 3.0, 1)]
+N = None
+
+
 @pytest.mark.parametrize(
-    ("combine", "value"), [("sum", 11.0), ("count", 11.0), ("mean", 5.5), ("min", 4.0), ("max", 7.0), ("last", 4.0)]
+    ("common", "fill", "a", "b"),
+    [
+        (False, "missing", [5, N, 2, N, N, 4], [1, N, 3]),
+        (False, "zero", [5, 0, 2, 0, 0, 4], [1, 0, 3]),
+        (False, "forward", [5, 5, 2, 2, 2, 4], [1, 1, 3]),
+        (False, "interpolate", [5, 3.5, 2, 2 + 2 / 3, 3 + 1 / 3, 4], [1, 2, 3]),
+        (True, "missing", [5, N, 2, N, N, 4], [1, N, 3, N, N]),
+        (True, "zero", [5, 0, 2, 0, 0, 4], [1, 0, 3, 0, 0]),
+        (True, "forward", [5, 5, 2, 2, 2, 4], [1, 1, 3, 3, 3]),
+        (True, "interpolate", [5, 3.5, 2, 2 + 2 / 3, 3 + 1 / 3, 4], [1, 2, 3, N, N]),
+    ],
 )
-def test_the_skipped_hour_is_combined_with_the_one_after_it(combine, value, seed):
-    rows = [(("a",), SKIPPED + more, at, 1) for more, at in [(-1, 1.0), (0, 7.0), (1, 4.0), (2, 2.0)]]
-    random.Random(seed).shuffle(rows)
-    batches = [batch(rows[:2]), batch(rows[2:])]
-    panel = Panel.from_batches(batches, NEW_YORK, ["name"], local=True, combine=combine)
-    assert lists(panel) == [(("a",), NEW_YORK.step("2024-03-10 01:00"), [1.0, value, 2.0])]
+def test_steps_without_rows_are_filled_and_ends_aligned_as_asked(common, fill, a, b):
+    panel = panel_of(*RAGGED)
+    before = panel.values.copy()
+    found = lists(panel.continued(common, fill))
+    assert [(key, start) for key, start, _ in found] == [(("a",), 3), (("b",), 4)]
+    for (_, _, values), wanted in zip(found, (a, b), strict=True):
+        assert [None if v is None else round(v, 5) for v in values] == [
+            None if v is None else pytest.approx(v, abs=1e-5) for v in wanted
+        ]
+    assert np.array_equal(panel.values, before, equal_nan=True)
 
 
-def test_local_steps_are_placed_in_the_zone_and_an_hour_shown_twice_is_read_as_the_first():
-    hours = int(np.datetime64("2024-11-03T00", "h").astype(int)) + np.arange(4)
-    rows = [(("a",), step, float(value), 1) for value, step in enumerate(hours.tolist())]
-    panel = Panel.from_batches([batch(rows)], NEW_YORK, ["name"], local=True)
-    assert lists(panel) == [(("a",), NEW_YORK.step("2024-11-03 00:00"), [0.0, 1.0, None, 2.0, 3.0])]
+@PROPERTY
+@given(st.dictionaries(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), st.floats(-9, 9, width=32), min_size=1))
+def test_filling_changes_no_value_and_leaves_no_hole(table):
+    panel = panel_of(*(((key,), step, value, 1) for (key, step), value in table.items()))
+    for fill in ("zero", "forward"):
+        for common in (False, True):
+            filled = panel.continued(common, fill)
+            assert not np.isnan(filled.values).any()
+            assert (filled.lasts == (panel.lasts.max() if common else panel.lasts)).all()
+            for i in range(len(panel)):
+                known = panel.series(i)
+                kept = filled.series(i)[: len(known)]
+                assert np.array_equal(kept[~np.isnan(known)], known[~np.isnan(known)])
 
 
-@pytest.mark.parametrize(("combine", "between"), [("count", 0.0), ("sum", None), ("mean", None)])
-def test_a_step_without_rows_counts_none_and_is_missing_otherwise(combine, between):
-    rows = [(("a",), 3, 5.0, 5), (("a",), 5, 2.0, 2), (("b",), 4, 1.0, 1)]
-    panel = Panel.from_batches([batch(rows)], DAYS, ["name"], combine=combine)
-    assert lists(panel) == [(("a",), 3, [5.0, between, 2.0]), (("b",), 4, [1.0])]
+def test_series_that_end_early_are_named():
+    panel = panel_of(*RAGGED)
+    assert panel.ending_before(1) == ("b ends 1970-01-07",)
+    assert panel.ending_before(2) == ()
+
+
+@PROPERTY
+@given(tables, st.integers(-45, 45))
+def test_what_was_known_at_a_step_ends_with_the_last_value_by_then(table, step):
+    panel = panel_of(*[(key, at, value, 1) for (key, at), value in table.items()], parts=2)
+    panel = panel.take(np.flatnonzero(panel.starts <= step))
+    if len(panel):
+        known = {key: value for key, value in table.items() if key[1] <= step}
+        assert lists(panel.until(step)) == expected(known)

@@ -8,7 +8,7 @@ from gatecast.data.dates import Frequency, Grid
 from gatecast.data.spacing import infer
 from gatecast.errors import DataError
 from gatecast.store.duckdb import DuckDBStore
-from gatecast.store.query import spacing_query
+from gatecast.store.spacing_query import spacing_query
 
 
 def gaps_of(*series, zone=None):

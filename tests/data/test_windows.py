@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatecast.data.dates import Frequency, Grid
+from gatecast.data.encoding import Encoder
 from gatecast.data.features import calendar
 from gatecast.data.panel import Panel
 from gatecast.data.windows import Span, Windows, split
@@ -57,7 +58,7 @@ def gathered(panel, series, steps):
 @PROPERTY
 @given(panels, sizes, sizes)
 def test_windows_agree_with_a_loop(panel, context, horizon):
-    windows = Windows.of(panel, CYCLES, context, horizon, CPU)
+    windows = Windows.of(panel, Encoder(CYCLES), context, horizon, CPU)
     series, cutoffs = every_window(panel)
     inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
     assert torch.equal(inputs.series, series)
@@ -77,7 +78,7 @@ def test_nothing_after_the_cutoff_is_in_the_inputs(panel, context, cutoff, poiso
     other = Panel(HOURLY, panel.keys, changed, panel.offsets, panel.starts)
     series = torch.arange(len(panel))
     seen, told = (
-        Windows.of(one, CYCLES, context, 3, CPU).inputs(series, torch.full_like(series, cutoff))
+        Windows.of(one, Encoder(CYCLES), context, 3, CPU).inputs(series, torch.full_like(series, cutoff))
         for one in (panel, other)
     )
     for name in ("context", "observed", "calendar", "series"):
@@ -85,7 +86,7 @@ def test_nothing_after_the_cutoff_is_in_the_inputs(panel, context, cutoff, poiso
 
 
 def test_what_lies_before_a_series_is_masked():
-    windows = Windows.of(panel_of((0, [7.0, 8.0]), (5, [1.0, NAN, 3.0])), (), 4, 2, CPU)
+    windows = Windows.of(panel_of((0, [7.0, 8.0]), (5, [1.0, NAN, 3.0])), Encoder(), 4, 2, CPU)
     inputs = windows.inputs(torch.tensor([1, 1]), torch.tensor([5, 7]))
     assert inputs.context.tolist() == [[0, 0, 0, 1], [0, 1, 0, 3]]
     assert inputs.observed.tolist() == [[False, False, False, True], [False, True, False, True]]
@@ -96,7 +97,7 @@ def test_what_lies_before_a_series_is_masked():
 
 def test_the_panel_is_not_copied():
     panel = of_lengths(30, 40)
-    windows = Windows.of(panel, CYCLES, 5, 2, CPU)
+    windows = Windows.of(panel, Encoder(CYCLES), 5, 2, CPU)
     assert np.shares_memory(windows.values.numpy(), panel.values)
     before = panel.values.copy()
     windows.inputs(*every_window(panel)).context.fill_(NAN)
@@ -105,10 +106,10 @@ def test_the_panel_is_not_copied():
 
 def test_cutoffs_may_lie_ahead_of_every_series():
     panel = of_lengths(30)
-    windows = Windows.of(panel, CYCLES, 4, 3, CPU, ahead=50)
+    windows = Windows.of(panel, Encoder(CYCLES), 4, 3, CPU, ahead=50)
     series, cutoffs = torch.tensor([0]), torch.tensor([29 + 47])
     expected = calendar(HOURLY, CYCLES, np.arange(73, 80))
-    assert (windows.calendar(cutoffs)[0].numpy() == expected).all()
+    assert (windows.calendar(series, cutoffs)[0].numpy() == expected).all()
     assert not windows.past(series, cutoffs)[1].any()
 
 

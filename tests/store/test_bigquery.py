@@ -6,16 +6,25 @@ at the transport, between the official client and the server.
 
 import datetime as dt
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow as pa
 import pytest
 import requests
+from sqlglot import parse_one
 
 from gatecast.config import Config, SourceSettings
 from gatecast.data.dates import Frequency, Grid
-from gatecast.errors import DataError, StoreError, UsageError
-from gatecast.reading import read_rows
+from gatecast.errors import StoreError, UsageError
+from gatecast.reading import Needed, read_rows
 from gatecast.store import Errand, Unobserved, open_store
 from gatecast.store.bigquery.jobs import money, size
 from gatecast.store.query import series_query
@@ -58,28 +67,6 @@ def tables(url):
         return sorted(table.table_id for table in store.client.list_tables(store.dataset))
 
 
-def test_rows_are_replaced_by_key_and_never_doubled(bigquery):
-    write(bigquery, forecasts([1.0, 2.0, None]))
-    write(bigquery, forecasts([1.0, 2.0, None]))
-    assert content(bigquery) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1"), ("north", 3, None, "r1")]
-    write(bigquery, forecasts([7.0], shop="söuth; `1`"))
-    write(bigquery, forecasts([10.0], run="r2").select(["value", "run", "at", "shop"]))
-    assert content(bigquery) == [
-        ("north", 1, 10.0, "r2"),
-        ("north", 2, 2.0, "r1"),
-        ("north", 3, None, "r1"),
-        ("söuth; `1`", 1, 7.0, "r1"),
-    ]
-    assert tables(bigquery) == ["out"]
-
-
-def test_a_null_in_the_key_is_a_key(bigquery):
-    for value in (1.0, 2.0):
-        write(bigquery, forecasts([value], shop=None))
-    write(bigquery, forecasts([3.0]))
-    assert content(bigquery) == [("north", 1, 3.0, "r1"), (None, 1, 2.0, "r1")]
-
-
 def test_types_survive_and_nan_is_not_null(bigquery):
     rows = pa.table(
         {
@@ -104,26 +91,11 @@ def test_a_new_table_is_partitioned_by_day_and_clustered_by_series(bigquery):
     assert table.clustering_fields == ["shop"]
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda rows: rows.append_column("more", pa.array([1, 2])), "more"),
-        (lambda rows: rows.drop_columns("run"), "run"),
-        (lambda rows: rows.set_column(2, "value", pa.array(["1", "2"])), "value"),
-        (lambda rows: rows.set_column(1, "at", rows.column("at").cast(pa.date32())), "at"),
-    ],
-    ids=["more", "fewer", "another type", "date for time"],
-)
-def test_other_columns_are_refused_before_anything_is_written(bigquery, change, told):
-    write(bigquery, forecasts([1.0, 2.0]))
-    with pytest.raises(DataError, match=f"other columns.*{told} "):
-        write(bigquery, change(forecasts([8.0, 9.0])))
-    assert content(bigquery) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1")]
-    assert tables(bigquery) == ["out"]
-
-
 class Wire(requests.Session):
     """The wire between the official client and the server, on which answers can be changed."""
+
+    fails = ("nothing",)
+    """Beginnings of queries that fail on the server, though their dry run does not."""
 
     def __init__(self, change):
         super().__init__()
@@ -133,6 +105,10 @@ class Wire(requests.Session):
     def request(self, method, url, data=None, **kwargs):
         body = json.loads(data) if data and data[:1] in ("{", b"{") else {}
         self.sent.append((method, url, body))
+        if body.get("configuration", {}).get("query", {}).get("query", "").startswith(self.fails) and (
+            not body["configuration"].get("dryRun")
+        ):
+            data = data.replace("MERGE", "MERGE SOMETHING ELSE")  # so that the server itself refuses it
         answer = super().request(method, url, data=data, **kwargs)
         changed = self.change(method, url, body, answer)
         if changed is not None:
@@ -156,10 +132,14 @@ def refused(status, reason, message):
     return status, {"error": {"code": status, "message": message, "errors": [{"reason": reason, "message": message}]}}
 
 
-def costing(count):
-    """Dry runs cost so many bytes."""
+def costing(count, billed=0):
+    """Dry runs cost so many bytes, and jobs that have run are billed for some."""
 
     def change(method, url, body, answer):
+        told = answer.json() if billed and answer.ok and answer.content else {}
+        if not body.get("configuration", {}).get("dryRun") and "query" in told.get("statistics", {}):
+            told["statistics"]["query"]["totalBytesBilled"] = str(billed)
+            return 200, told
         if body.get("configuration", {}).get("dryRun"):
             told = answer.json()
             told["statistics"]["totalBytesProcessed"] = str(count)
@@ -219,7 +199,7 @@ def test_a_query_that_costs_more_than_allowed_is_not_run(rows):
 
 def test_who_says_no_pays_nothing(rows):
     store, wire = on_wire(rows, costing(10**9), observer=Person(answer=False))
-    with pytest.raises(StoreError, match="nothing was read"):
+    with pytest.raises(StoreError, match="it was not run"):
         read(store)
     assert all(job.get("dryRun") for job in wire.jobs)
 
@@ -231,6 +211,75 @@ def test_jobs_carry_labels(rows):
     store, _ = on_wire(rows, lambda *_: None)
     with pytest.raises(UsageError, match="name:value"):
         read(store, SOURCE.model_copy(update={"label": ("sales",)}))
+
+
+HOW = SourceSettings(location="US", label=("team:sales",), max_bytes=5 * 10**9)
+
+
+def test_writing_is_run_dry_capped_located_labelled_and_counted(bigquery):
+    person = Person()
+    store, wire = on_wire(bigquery, costing(10**9, billed=2 * 10**9), observer=person, source=HOW)
+    with store:
+        store.write("out", forecasts([1.0]), KEY)
+        store.view("seen", parse_one("SELECT shop FROM out"))
+        assert store.bytes_billed == 4 * 10**9
+    assert content(bigquery) == [("north", 1, 1.0, "r1")]
+    load, *queries = [job for job in wire.jobs if not job.get("dryRun")]
+    assert "load" in load
+    assert [job["query"]["query"].split()[0] for job in queries] == ["MERGE", "CREATE"]
+    dry = [job["query"]["query"] for job in wire.jobs if job.get("dryRun")]
+    assert dry == [job["query"]["query"] for job in queries]
+    assert {job["query"]["maximumBytesBilled"] for job in queries} == {"5000000000"}
+    wanted = {"gatecast-verb": "fit", "gatecast-run": "run7", "team": "sales"}
+    assert all(job["labels"] == wanted for job in wire.jobs)
+    assert {body["jobReference"]["location"] for _, _, body in wire.sent if "jobReference" in body} == {"US"}
+    cost = "this query will read 1 GB (less than $0.01 on demand)"
+    assert person.notes == [cost, "writing was billed 2 GB", cost]
+    assert len(person.asked) == 1
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["there", "new"])
+@pytest.mark.parametrize("failure", ["too much", "no", "midway"])
+def test_writing_that_fails_leaves_everything_as_it_was(bigquery, there, failure):
+    if there:
+        write(bigquery, forecasts([1.0, 2.0]))
+
+    change = costing(6 * 10**9 if failure == "too much" else 10**9)
+    store, wire = on_wire(bigquery, change, observer=Person(answer=failure != "no"), source=HOW)
+    wire.fails = ("MERGE",) if failure == "midway" else wire.fails
+    told = {"too much": "more than --max-bytes 5 GB", "no": "it was not run", "midway": "Syntax error"}
+    with store, pytest.raises(StoreError, match=told[failure]):
+        store.write("out", forecasts([8.0]), KEY)
+    if there:
+        assert content(bigquery) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1")]
+    assert tables(bigquery) == ["out"] * there
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("Access Denied: Dataset proj:d: Permission denied", "roles/bigquery.dataEditor on the data set written to"),
+        ("Access Denied: Project proj: User may not run jobs", "roles/bigquery.jobUser on the project"),
+        ("Access Denied: Permission bigquery.tables.create denied on dataset proj:d", "roles/bigquery.dataEditor"),
+    ],
+)
+def test_refused_writing_names_the_role_that_writes(bigquery, message, told):
+    store, _ = on_wire(bigquery, lambda method, *_: refused(403, "accessDenied", message) if method == "POST" else None)
+    with store, pytest.raises(StoreError, match=f"ask for {told}"):
+        store.write("out", forecasts([1.0]), KEY)
+
+
+def test_the_bytes_saved_by_reading_only_what_is_needed_are_told(rows, monkeypatch):
+    def change(method, url, body, answer):
+        query = body.get("configuration", {}).get("query", {}).get("query", "")
+        return costing(1_200_000 if "2024-05-01 20:00" in query else 9 * 10**6)(method, url, body, answer)
+
+    person = Person()
+    monkeypatch.setattr("gatecast.reading.open_store", lambda url, errand: on_wire(url, change, observer=person)[0])
+    config = Config.from_options(rows, {"table": "rows", "time": "at", "target": "y", "freq": "h"})
+    needed = Needed("2024-05-01 20:00", "2024-05-01 20:00")
+    assert read_rows(config, rows, Errand(observer=person), needed).panel.values.tolist() == [20.0, 21.0, 22.0, 23.0]
+    assert "only rows since 2024-05-01 20:00 are read: 1.2 MB instead of 9.0 MB" in person.notes
 
 
 def test_the_location_is_where_jobs_run(rows):
@@ -285,9 +334,18 @@ def test_refusals_are_one_sentence_that_helps(rows, status, reason, message, tol
 
 @pytest.mark.parametrize(
     ("table", "told"),
-    [("nope", "there are: .*rows"), ("nods.nope", "proj:nods.*there are: .*rows")],
+    [
+        ("nope", "there are: .*rows"),
+        ("nods.nope", "proj:nods.*there are: .*rows"),
+        ("{}.nope", "there are: .*_2.others$"),
+    ],
+    ids=["table", "data set", "table of another data set"],
 )
 def test_what_is_missing_is_named_beside_what_is_there(rows, table, told):
+    other = f"{rows.rpartition('/')[2]}_2"
+    ask(rows, f"CREATE SCHEMA {other}")
+    ask(rows, f"CREATE TABLE {other}.others AS SELECT 1 AS y")
+    table = table.format(other)
     with open_store(rows) as store, pytest.raises(StoreError, match=told):
         store.columns(SOURCE.model_copy(update={"table": table}))
 
@@ -297,6 +355,19 @@ def test_a_server_that_is_not_there_is_one_sentence(monkeypatch):
     monkeypatch.setattr("gatecast.store.bigquery.store.RETRY", None)
     with open_store("bigquery://proj/shop") as store, pytest.raises(StoreError, match="cannot be reached"):
         store.columns(SOURCE)
+
+
+@pytest.mark.parametrize("missing", ["google", "google.cloud.bigquery", "google.cloud.bigquery_storage_v1", "grpc"])
+def test_without_the_libraries_the_command_that_installs_them_is_named(missing):
+    """In a process of its own, in which they cannot be imported; a folder google.cloud may be there without them."""
+    code = (
+        "import sys; from gatecast.errors import UsageError; from gatecast.store import open_store\n"
+        f"sys.modules[{missing!r}] = None\n"
+        "try: open_store('bigquery://proj/shop')\n"
+        "except UsageError as error: print(error)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stdout.strip() == "BigQuery needs libraries that are not here: pip install 'gatecast[bigquery]'"
 
 
 def test_without_credentials_the_command_that_gets_them_is_named(monkeypatch, tmp_path):
@@ -377,34 +448,58 @@ def test_bytes_and_money_for_people():
         "10 GB",
         "3,000 TB",
     ]
-    assert [money(count) for count in (10**6, 2**40, 2**50)] == ["less than $0.01", "$6.25", "$6,400.00"]
+    assert [money(count) for count in (10**6, 2**40, 2**50)] == ["less than $0.01", "about $6.25", "about $6,400.00"]
 
 
-class Interrupting:
-    """A job whose user presses Ctrl-C while waiting."""
+@contextmanager
+def endless(server):
+    """A proxy before the server on which queries never end; gives its address and the requests it has seen."""
+    seen = []
 
-    def __init__(self, job, cancelled):
-        self.job, self.cancelled = job, cancelled
+    class Passing(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append((self.command, self.path.partition("?")[0]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            address = f"http://127.0.0.1:{server.port}{self.path}"
+            answer = requests.request(self.command, address, data=body, headers=dict(self.headers), timeout=60)
+            told = answer.content
+            sent = json.loads(body) if body[:1] == b"{" else {}
+            if "/queries/" in self.path:
+                told = json.dumps({"jobReference": answer.json()["jobReference"], "jobComplete": False}).encode()
+                time.sleep(0.2)
+            elif "/jobs" in self.path and not sent.get("configuration", {}).get("dryRun") and "cancel" not in self.path:
+                told = json.dumps(answer.json() | {"status": {"state": "RUNNING"}}).encode()
+            seen.append((answer.status_code, self.path.partition("?")[0]))
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
 
-    def __getattr__(self, name):
-        return getattr(self.job, name)
+        do_POST = do_GET
 
-    def result(self, **_):
-        raise KeyboardInterrupt
+        def log_message(self, *_):
+            pass
 
-    def cancel(self, **kwargs):
-        self.cancelled.append(self.job.cancel(**kwargs))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Passing) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{proxy.server_port}", seen
+        proxy.shutdown()
+        thread.join()
 
 
-def test_ctrl_c_cancels_the_job_on_the_server(rows, monkeypatch):
-    store, cancelled = open_store(rows), []
-    query = store.client.query
-
-    def interrupted(sql, job_config, **kwargs):
-        job = query(sql, job_config=job_config, **kwargs)
-        return job if job_config.dry_run else Interrupting(job, cancelled)
-
-    monkeypatch.setattr(store.client, "query", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        read(store)
-    assert len(cancelled) == 1
+def test_a_real_ctrl_c_cancels_the_query_that_runs(rows, bigquery_server):
+    command = [sys.executable, "-m", "gatecast", "audit", rows, "--table", "rows", "--time", "at", "--target", "y"]
+    with endless(bigquery_server) as (address, seen):
+        environment = os.environ | {"BIGQUERY_EMULATOR_HOST": address}
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        until = time.monotonic() + 60
+        while not any("/queries/" in path for _, path in seen) and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (1, "gatecast: stopped; nothing was left half-done\n")
+    (cancelled,) = {path for what, path in seen if what == 200 and path.endswith("/cancel")}
+    job = cancelled.split("/")[-2]
+    assert any(path.endswith(f"/queries/{job}") for _, path in seen)

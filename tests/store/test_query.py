@@ -11,19 +11,22 @@ from gatecast.config import SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.table import AI_FORECAST
 from gatecast.errors import UsageError
+from gatecast.store.audit_query import audit_query, row_steps
 from gatecast.store.query import (
     AGGREGATES,
     SOURCE,
     column,
     latest_query,
+    needs_years,
     relation,
     render,
     series_query,
-    spacing_query,
-    steps_are_local,
     unreadable_query,
     user_sql,
+    without_older,
+    years_query,
 )
+from gatecast.store.spacing_query import groups_query, spacing_query
 
 NEW_YORK = "America/New_York"
 DIALECTS = ["duckdb", "bigquery"]
@@ -35,45 +38,50 @@ KINDS = ["instant", "local", "date", "text"]
 FREQS = ["30min", "h", "4h", "D", "B", "W-MON", "MS", "QE"]
 
 
-def grid(freq, timezone=None):
-    return Grid(Frequency.parse(freq), timezone)
+def grid(freq, timezone=None, holidays=None):
+    return Grid(Frequency.parse(freq), timezone, holidays)
 
 
 SERIES = {
     ("30 minutes of instants", "duckdb"): """
         SELECT "shop" AS key_0,
         CAST(FLOOR((EPOCH_US("at") + -18000000000) / 1800000000) AS BIGINT) AS step,
-        CAST(AVG(CAST("y" AS DOUBLE)) AS DOUBLE) AS value, COUNT(*) AS row_count
+        CAST(AVG(CASE WHEN ISNAN(CAST("y" AS DOUBLE)) THEN NULL ELSE CAST("y" AS DOUBLE) END) AS DOUBLE)
+        AS value, COUNT(*) AS row_count
         FROM gatecast_source
         WHERE "at" >= CAST('2024-01-02 05:00:00.000000+00:00' AS TIMESTAMPTZ)
         AND "at" < CAST('2024-02-01 17:00:00.000000+00:00' AS TIMESTAMPTZ) GROUP BY 1, 2""",
     ("30 minutes of instants", "bigquery"): """
         SELECT `shop` AS key_0,
         CAST(FLOOR((UNIX_MICROS(`at`) + -18000000000) / 1800000000) AS INT64) AS step,
-        CAST(AVG(CAST(`y` AS FLOAT64)) AS FLOAT64) AS value, COUNT(*) AS row_count
-        FROM gatecast_source
+        CAST(AVG(IF(IS_NAN(CAST(`y` AS FLOAT64)), NULL, CAST(`y` AS FLOAT64))) AS FLOAT64) AS value,
+        COUNT(*) AS row_count FROM gatecast_source
         WHERE `at` >= CAST('2024-01-02 05:00:00.000000+00:00' AS TIMESTAMP)
         AND `at` < CAST('2024-02-01 17:00:00.000000+00:00' AS TIMESTAMP) GROUP BY 1, 2""",
     ("days in a zone", "duckdb"): """
         SELECT CAST(FLOOR((DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(CAST("at" AS TIMESTAMP) AS DATE)) - 0)
-        / 1) AS BIGINT) AS step, CAST(ARG_MAX(CAST("y" AS DOUBLE), "at") AS DOUBLE) AS value, COUNT(*) AS row_count
+        / 1) AS BIGINT) AS step, CAST(ARG_MAX(CASE WHEN ISNAN(CAST("y" AS DOUBLE))
+        THEN NULL ELSE CAST("y" AS DOUBLE) END, "at") AS DOUBLE) AS value, COUNT(*) AS row_count
         FROM gatecast_source GROUP BY 1""",
     ("days in a zone", "bigquery"): """
         SELECT CAST(FLOOR((UNIX_DATE(DATE(CAST(`at` AS DATETIME))) - 0) / 1) AS INT64) AS step,
-        CAST(MAX_BY(CAST(`y` AS FLOAT64), `at`) AS FLOAT64) AS value, COUNT(*) AS row_count
-        FROM gatecast_source GROUP BY 1""",
+        CAST(MAX_BY(IF(IS_NAN(CAST(`y` AS FLOAT64)), NULL, CAST(`y` AS FLOAT64)), `at`) AS FLOAT64) AS value,
+        COUNT(*) AS row_count FROM gatecast_source GROUP BY 1""",
     ("months of days", "duckdb"): """
         SELECT CAST(FLOOR(((EXTRACT(YEAR FROM CAST("at" AS TIMESTAMP)) - 1970) * 12
         + EXTRACT(MONTH FROM CAST("at" AS TIMESTAMP)) - 1 - 0) / 1) AS BIGINT) AS step,
-        CAST(SUM(CAST("y" AS DOUBLE)) AS DOUBLE) AS value, COUNT(*) AS row_count FROM gatecast_source GROUP BY 1""",
+        CAST(SUM(CASE WHEN ISNAN(CAST("y" AS DOUBLE)) THEN NULL
+        ELSE CAST("y" AS DOUBLE) END) AS DOUBLE) AS value, COUNT(*) AS row_count FROM gatecast_source GROUP BY 1""",
     ("months of days", "bigquery"): """
         SELECT CAST(FLOOR(((EXTRACT(YEAR FROM CAST(`at` AS DATETIME)) - 1970) * 12
         + EXTRACT(MONTH FROM CAST(`at` AS DATETIME)) - 1 - 0) / 1) AS INT64) AS step,
-        CAST(SUM(CAST(`y` AS FLOAT64)) AS FLOAT64) AS value, COUNT(*) AS row_count FROM gatecast_source GROUP BY 1""",
+        CAST(SUM(IF(IS_NAN(CAST(`y` AS FLOAT64)), NULL,
+        CAST(`y` AS FLOAT64))) AS FLOAT64) AS value, COUNT(*) AS row_count FROM gatecast_source GROUP BY 1""",
     ("business days", "bigquery"): """
-        SELECT CAST(FLOOR(((CAST(FLOOR((UNIX_DATE(DATE(CAST(`at` AS DATETIME))) + 3) / 7) AS INT64)) * 5
+        SELECT CAST(FLOOR((((CAST(FLOOR((UNIX_DATE(DATE(CAST(`at` AS DATETIME))) + 3) / 7) AS INT64)) * 5
         + LEAST(UNIX_DATE(DATE(CAST(`at` AS DATETIME))) + 3
-        - 7 * (CAST(FLOOR((UNIX_DATE(DATE(CAST(`at` AS DATETIME))) + 3) / 7) AS INT64)), 4) - 0) / 1) AS INT64) AS step,
+        - 7 * (CAST(FLOOR((UNIX_DATE(DATE(CAST(`at` AS DATETIME))) + 3) / 7) AS INT64)), 4)) - 0) / 1)
+        AS INT64) AS step,
         CAST(COUNT(*) AS FLOAT64) AS value, COUNT(*) AS row_count FROM gatecast_source GROUP BY 1""",
 }
 QUERIES = {
@@ -83,32 +91,70 @@ QUERIES = {
     "business days": series_query(PLAIN, "local", grid("B"), "count"),
     "spacing": spacing_query(SHOPS, "instant", NEW_YORK),
     "unreadable": unreadable_query(SHOPS, 5),
+    "local hours through a clock change": series_query(
+        PLAIN, "local", grid("h", "America/Havana"), "count", (2025, 2024)
+    ),
+    "business days of a calendar": series_query(PLAIN, "date", grid("C", None, "XNYS"), "count", (2024, 2024)),
 }
 OTHERS = {
     ("spacing", "duckdb"): """
-        SELECT gap, COUNT(*) AS gaps, MIN(EPOCH_US(CAST(t AS TIMESTAMPTZ)) // 1000000) - gap AS earliest,
-        BOOL_AND(CAST((EPOCH_US(CAST(t AS TIMESTAMPTZ)) // 1000000) % 86400 = 0 AS BOOLEAN)) AS midnight,
-        BOOL_AND(CAST(EXTRACT(DAY FROM t) = 1 AS BOOLEAN)) AS first_day,
-        BOOL_AND(CAST(EXTRACT(DAY FROM CAST(t AS DATE) + INTERVAL '1' DAY) = 1 AS BOOLEAN)) AS last_day,
-        BOOL_AND(CAST((DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS DATE)) + 7000003) % 7 < 5 AS BOOLEAN))
-        AS weekday FROM (SELECT t, EPOCH_US(CAST(t AS TIMESTAMPTZ)) // 1000000
-        - LAG(EPOCH_US(CAST(t AS TIMESTAMPTZ)) // 1000000) OVER (PARTITION BY key_0 ORDER BY t NULLS FIRST) AS gap
-        FROM (SELECT CAST(CAST("at" AS TIMESTAMPTZ) AT TIME ZONE 'America/New_York' AS TIMESTAMP) AS t, "shop" AS key_0
-        FROM gatecast_source WHERE "at" >= CAST('2024-01-02 05:00:00.000000+00:00' AS TIMESTAMPTZ)
-        AND "at" < CAST('2024-02-01 17:00:00.000000+00:00' AS TIMESTAMPTZ)) AS times) AS marked
-        WHERE gap > 0 GROUP BY gap""",
+        WITH times AS (SELECT CAST(CAST("at" AS TIMESTAMPTZ) AT TIME ZONE 'America/New_York' AS TIMESTAMP) AS t,
+        "shop" AS key_0 FROM gatecast_source WHERE "at" >= CAST('2024-01-02 05:00:00.000000+00:00' AS
+        TIMESTAMPTZ) AND "at" < CAST('2024-02-01 17:00:00.000000+00:00' AS TIMESTAMPTZ)), marked AS (SELECT
+        key_0, t, EPOCH_US(CAST(t AS TIMESTAMPTZ)) // 1000000 - LAG(EPOCH_US(CAST(t AS TIMESTAMPTZ)) // 1000000)
+        OVER (PARTITION BY key_0 ORDER BY t NULLS FIRST) AS gap FROM times), counted AS (SELECT key_0, gap, CASE
+        WHEN gap = 259200 AND (DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS DATE)) + 7000003) % 7 = 0
+        THEN 86400 WHEN gap >= 2419200 AND ABS(gap - ROUND(gap / 2629746.0) * 2629746.0) <= 259200 THEN
+        CAST(ROUND(gap / 2629746.0) * 2629746.0 AS BIGINT) ELSE gap END AS alike, COUNT(*) AS gaps,
+        MIN(EPOCH_US(CAST(t AS TIMESTAMPTZ)) // 1000000) - gap AS earliest, BOOL_AND(CAST((EPOCH_US(CAST(t AS
+        TIMESTAMPTZ)) // 1000000) % 86400 = 0 AS BOOLEAN)) AS midnight, BOOL_AND(CAST(EXTRACT(DAY FROM t) = 1 AS
+        BOOLEAN)) AS first_day, BOOL_AND(CAST(EXTRACT(DAY FROM CAST(t AS DATE) + INTERVAL '1' DAY) = 1 AS
+        BOOLEAN)) AS last_day, BOOL_AND(CAST((DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS DATE)) +
+        7000003) % 7 < 5 AS BOOLEAN)) AS weekday FROM marked WHERE gap > 0 GROUP BY key_0, gap, alike), shares
+        AS (SELECT *, SUM(gaps) OVER (PARTITION BY key_0, alike) AS these, SUM(gaps) OVER (PARTITION BY key_0)
+        AS whole FROM counted), own AS (SELECT *, MAX(CASE WHEN these >= 0.9 * whole AND whole >= 5 THEN alike
+        ELSE NULL END) OVER (PARTITION BY key_0) AS usual FROM shares) SELECT usual, gap, CAST(SUM(gaps) AS
+        BIGINT) AS gaps, MIN(earliest) AS earliest, BOOL_AND(CAST(midnight AS BOOLEAN)) AS midnight,
+        BOOL_AND(CAST(first_day AS BOOLEAN)) AS first_day, BOOL_AND(CAST(last_day AS BOOLEAN)) AS last_day,
+        BOOL_AND(CAST(weekday AS BOOLEAN)) AS weekday FROM own GROUP BY usual, gap""",
     ("spacing", "bigquery"): """
-        SELECT gap, COUNT(*) AS gaps, MIN(DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)) - gap AS earliest,
+        WITH times AS (SELECT DATETIME(`at`, 'America/New_York') AS t, `shop` AS key_0 FROM gatecast_source
+        WHERE `at` >= CAST('2024-01-02 05:00:00.000000+00:00' AS TIMESTAMP) AND `at` < CAST('2024-02-01
+        17:00:00.000000+00:00' AS TIMESTAMP)), marked AS (SELECT key_0, t, DIV(UNIX_MICROS(TIMESTAMP(t)),
+        1000000) - LAG(DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)) OVER (PARTITION BY key_0 ORDER BY t) AS gap FROM
+        times), counted AS (SELECT key_0, gap, CASE WHEN gap = 259200 AND MOD(UNIX_DATE(DATE(t)) + 7000003, 7) =
+        0 THEN 86400 WHEN gap >= 2419200 AND ABS(gap - ROUND(gap / 2629746.0) * 2629746.0) <= 259200 THEN
+        CAST(ROUND(gap / 2629746.0) * 2629746.0 AS INT64) ELSE gap END AS alike, COUNT(*) AS gaps,
+        MIN(DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)) - gap AS earliest,
         LOGICAL_AND(MOD(DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000), 86400) = 0) AS midnight,
-        LOGICAL_AND(EXTRACT(DAY FROM t) = 1) AS first_day,
-        LOGICAL_AND(EXTRACT(DAY FROM DATE_ADD(DATE(t), INTERVAL '1' DAY)) = 1) AS last_day,
-        LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7) < 5) AS weekday
-        FROM (SELECT t, DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)
-        - LAG(DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)) OVER (PARTITION BY key_0 ORDER BY t) AS gap
-        FROM (SELECT DATETIME(`at`, 'America/New_York') AS t, `shop` AS key_0 FROM gatecast_source
-        WHERE `at` >= CAST('2024-01-02 05:00:00.000000+00:00' AS TIMESTAMP)
-        AND `at` < CAST('2024-02-01 17:00:00.000000+00:00' AS TIMESTAMP)) AS times) AS marked
-        WHERE gap > 0 GROUP BY gap""",
+        LOGICAL_AND(EXTRACT(DAY FROM t) = 1) AS first_day, LOGICAL_AND(EXTRACT(DAY FROM DATE_ADD(DATE(t),
+        INTERVAL '1' DAY)) = 1) AS last_day, LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7) < 5) AS weekday
+        FROM marked WHERE gap > 0 GROUP BY key_0, gap, alike), shares AS (SELECT *, SUM(gaps) OVER (PARTITION BY
+        key_0, alike) AS these, SUM(gaps) OVER (PARTITION BY key_0) AS whole FROM counted), own AS (SELECT *,
+        MAX(IF(these >= 0.9 * whole AND whole >= 5, alike, NULL)) OVER (PARTITION BY key_0) AS usual FROM
+        shares) SELECT usual, gap, CAST(SUM(gaps) AS INT64) AS gaps, MIN(earliest) AS earliest,
+        LOGICAL_AND(midnight) AS midnight, LOGICAL_AND(first_day) AS first_day, LOGICAL_AND(last_day) AS
+        last_day, LOGICAL_AND(weekday) AS weekday FROM own GROUP BY usual, gap""",
+    ("local hours through a clock change", "duckdb"): """
+        SELECT CAST(FLOOR((EPOCH_US(CAST(CAST("at" AS TIMESTAMP) AS TIMESTAMPTZ)) - CASE WHEN
+        EPOCH_US(CAST(CAST("at" AS TIMESTAMP) AS TIMESTAMPTZ)) < 1741482000000000 THEN CASE WHEN
+        EPOCH_US(CAST(CAST("at" AS TIMESTAMP) AS TIMESTAMPTZ)) < 1730595600000000 THEN CASE WHEN
+        EPOCH_US(CAST(CAST("at" AS TIMESTAMP) AS TIMESTAMPTZ)) < 1710032400000000 THEN -18000000000 ELSE
+        -14400000000 END ELSE -18000000000 END ELSE CASE WHEN EPOCH_US(CAST(CAST("at" AS TIMESTAMP) AS
+        TIMESTAMPTZ)) < 1762045200000000 THEN -14400000000 ELSE -18000000000 END END + -18000000000) /
+        3600000000) AS BIGINT) AS step, CAST(COUNT(*) AS DOUBLE) AS value, COUNT(*) AS row_count FROM
+        gatecast_source GROUP BY 1""",
+    ("business days of a calendar", "bigquery"): """
+        SELECT CAST(FLOOR(((((CAST(FLOOR((UNIX_DATE(DATE(CAST(`at` AS DATETIME))) + 3) / 7) AS INT64)) * 5 +
+        LEAST(UNIX_DATE(DATE(CAST(`at` AS DATETIME))) + 3 - 7 * (CAST(FLOOR((UNIX_DATE(DATE(CAST(`at` AS
+        DATETIME))) + 3) / 7) AS INT64)), 4)) - IF(UNIX_DATE(DATE(CAST(`at` AS DATETIME))) < 19893,
+        IF(UNIX_DATE(DATE(CAST(`at` AS DATETIME))) < 19772, IF(UNIX_DATE(DATE(CAST(`at` AS DATETIME))) < 19737,
+        IF(UNIX_DATE(DATE(CAST(`at` AS DATETIME))) < 19723, 469, 470), 471), IF(UNIX_DATE(DATE(CAST(`at` AS
+        DATETIME))) < 19870, IF(UNIX_DATE(DATE(CAST(`at` AS DATETIME))) < 19811, 472, 473), 474)),
+        IF(UNIX_DATE(DATE(CAST(`at` AS DATETIME))) < 20055, IF(UNIX_DATE(DATE(CAST(`at` AS DATETIME))) < 19968,
+        IF(UNIX_DATE(DATE(CAST(`at` AS DATETIME))) < 19908, 475, 476), 477), IF(UNIX_DATE(DATE(CAST(`at` AS
+        DATETIME))) < 20082, 478, 479)))) - 0) / 1) AS INT64) AS step, CAST(COUNT(*) AS FLOAT64) AS value,
+        COUNT(*) AS row_count FROM gatecast_source GROUP BY 1""",
     ("unreadable", "duckdb"): """
         SELECT CAST("at" AS TEXT) AS found FROM gatecast_source
         WHERE NOT "at" IS NULL AND TRY_CAST("at" AS TIMESTAMP) IS NULL LIMIT 5""",
@@ -124,6 +170,21 @@ def test_golden(name, dialect):
     assert QUERIES[name].sql(dialect) == golden
 
 
+def test_golden_of_whole_numbers_and_of_rows_further_back():
+    source = SHOPS.model_copy(update={"time_unit": "ms", "since": "1960-01-01"})
+    query = series_query(source, "instant", grid("h"), "sum")
+    few = without_older(query, source, "instant", grid("h"), "2024-01-31", [("it's",), (None,)])
+    where = few.find(exp.Where).sql("bigquery")
+    assert where == (
+        "WHERE (`at` >= -315619200000 AND `at` < 1706788800000) AND (`at` >= 1706659200000 "
+        "OR `shop` IS NOT DISTINCT FROM 'it\\'s' OR `shop` IS NOT DISTINCT FROM NULL)"
+    )
+    step = query.sql("bigquery").partition(" AS step")[0]
+    assert step.endswith(
+        "FLOOR((UNIX_MICROS(TIMESTAMP_MICROS(CAST(`at` AS INT64) * 1000)) + 0) / 3600000000) AS INT64)"
+    )
+
+
 LATEST = """
     SELECT `shop`, `forecast_timestamp`, `forecast_value`, `confidence_level`, `prediction_interval_lower_bound`,
     `prediction_interval_upper_bound`, '' AS ai_forecast_status FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY `shop`,
@@ -134,6 +195,11 @@ LATEST = """
 def test_golden_of_the_latest_forecasts():
     query = latest_query("sales.forecasts", ["shop"], AI_FORECAST)
     assert query.sql("bigquery") == " ".join(LATEST.split())
+    as_there = latest_query("sales.forecasts", ["shop"], AI_FORECAST, instants=True).sql("bigquery")
+    instant = "SELECT `shop`, CAST(`forecast_timestamp` AS TIMESTAMP) AS `forecast_timestamp`, `forecast_value`"
+    assert as_there == query.sql("bigquery").replace(
+        "SELECT `shop`, `forecast_timestamp`, `forecast_value`", instant, 1
+    )
 
 
 def test_days_are_bounded_by_days_so_that_partitions_are_pruned():
@@ -146,8 +212,12 @@ def every_query(source=SHOPS):
     """Each kind, frequency, zone and aggregate, and the queries beside."""
     for kind, timezone in itertools.product(KINDS, [None, NEW_YORK]):
         for freq, aggregate in zip(FREQS, itertools.cycle(AGGREGATES), strict=False):
-            yield series_query(source, kind, grid(freq, timezone), aggregate)
+            yield series_query(source, kind, grid(freq, timezone), aggregate, (2024, 2024))
         yield spacing_query(source, kind, timezone)
+        yield groups_query(source, kind, timezone)
+        yield years_query(source, kind, timezone)
+        steps = row_steps(source, kind, grid("h", timezone), "mean", (2024, 2024))
+        yield audit_query(steps, len(source.series), 24, 24, False)
     yield unreadable_query(source, 5)
 
 
@@ -176,7 +246,8 @@ def test_names_stay_names(dialect, name):
     few = [series_query(source, kind, grid("h"), "last") for kind in ("instant", "text")]
     for query in [*few, spacing_query(source, "local", None), unreadable_query(source, 5)]:
         (tree,) = sqlglot.parse(render(query, user_sql(source, None, dialect), dialect), dialect=dialect)
-        assert {table.name for table in tree.find_all(exp.Table)} == {SOURCE, name}
+        own = {cte.alias for cte in tree.find_all(exp.CTE)} - {SOURCE}
+        assert {table.name for table in tree.find_all(exp.Table)} - own == {SOURCE, name}
         assert {table.db for table in tree.find_all(exp.Table)} == {"", name}
         columns = {each.name for each in tree.find_all(exp.Column) if each.this.quoted}
         assert name in columns <= {name, name + "1", name + "2"}
@@ -194,7 +265,7 @@ def test_the_users_query_is_taken_as_it_is():
     text = render(unreadable_query(own, 3), user_sql(own, None, "bigquery"), "bigquery")
     assert text.startswith("WITH gatecast_source AS (\nSELECT  *\nFROM t -- all of it\n)\nSELECT\n")
     assert render(QUERIES["spacing"], user_sql(PLAIN, relation("other"), "duckdb"), "duckdb").startswith(
-        'WITH gatecast_source AS (\nSELECT * FROM "sales"\n)\n'
+        'WITH gatecast_source AS (\nSELECT * FROM "sales"\n),\ntimes AS (\n'
     )
     unnamed = SourceSettings(time="at", target="y")
     assert 'FROM "rows"' in render(QUERIES["spacing"], user_sql(unnamed, relation("rows"), "duckdb"), "duckdb")
@@ -221,10 +292,11 @@ def test_only_zones_name_a_zone(zone):
     except (UsageError, SqlglotError):
         return  # refused, if not nicely: `grid` comes first
     assert zone in {literal.this for literal in query.find_all(exp.Literal)}
-    assert {table.name for table in query.find_all(exp.Table)} == {SOURCE}
+    own = {cte.alias for cte in query.find_all(exp.CTE)}
+    assert {table.name for table in query.find_all(exp.Table)} - own == {SOURCE}
 
 
-def test_wall_clock_steps_are_placed_afterwards_only_where_clocks_change():
-    local = {(kind, freq) for kind in KINDS for freq in FREQS if steps_are_local(kind, grid(freq, NEW_YORK))}
-    assert local == {(kind, freq) for kind in ("local", "date", "text") for freq in ("30min", "h")}
-    assert not any(steps_are_local(kind, grid(freq)) for kind in KINDS for freq in FREQS)
+def test_only_local_times_of_a_zone_and_calendars_need_the_years_of_the_rows():
+    assert {kind for kind in KINDS if needs_years(kind, grid("h", NEW_YORK))} == {"local", "text"}
+    assert not any(needs_years(kind, grid("h")) for kind in KINDS)
+    assert all(needs_years(kind, grid("C", None, "DE")) for kind in KINDS)

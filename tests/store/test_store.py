@@ -11,12 +11,22 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
 
-from gatecast.config import SourceSettings
+from gatecast.config import Config, SourceSettings
 from gatecast.data.dates import Frequency, Grid
+from gatecast.data.holidays import holidays_of
 from gatecast.errors import StoreError, UsageError
-from gatecast.store import open_store
+from gatecast.reading import read_rows
+from gatecast.store import Errand, Unobserved, open_store
 from gatecast.store.duckdb import DuckDBStore
-from gatecast.store.query import AGGREGATES, relation, series_query, spacing_query, steps_are_local, unreadable_query
+from gatecast.store.query import (
+    AGGREGATES,
+    needs_years,
+    relation,
+    series_query,
+    unreadable_query,
+    years_query,
+)
+from gatecast.store.spacing_query import spacing_query
 
 NEW_YORK = "America/New_York"
 
@@ -113,7 +123,29 @@ FLOORS = {
     "W-MON": lambda t: t.dt.to_period("W-SUN").dt.start_time,
     "MS": lambda t: t.dt.to_period("M").dt.start_time,
     "QS": lambda t: t.dt.to_period("Q").dt.start_time,
+    "BME": lambda t: rolled(t.dt.to_period("M").dt.end_time, []),
+    "SME": lambda t: (
+        t.where(t.dt.day > 15, t.dt.to_period("M").dt.start_time + pd.Timedelta("14D"))
+        .where(t.dt.day <= 15, t.dt.to_period("M").dt.end_time)
+        .dt.floor("D")
+    ),
+    "C": lambda t: rolled(t, US),
+    "bh": lambda t: t.map(opened),
 }
+US = holidays_of("US", 1969, 2025)
+
+
+def rolled(t, holidays):
+    """Back to the nearest business day."""
+    return pd.Series(np.busday_offset(t.to_numpy("datetime64[D]"), 0, roll="backward", holidays=holidays), t.index)
+
+
+def opened(time):
+    """Back to the start of the nearest business hour."""
+    back = pd.offsets.BusinessHour().rollback(time) if time is not pd.NaT else time
+    return back.floor("h") if back == time else back - pd.Timedelta("1h")
+
+
 STANDARD = {None: 0, "UTC": 0, NEW_YORK: -5, "Asia/Kolkata": 5.5}  # hours ahead of UTC
 COLUMNS = ["shop", "item", "label"]
 
@@ -121,8 +153,11 @@ COLUMNS = ["shop", "item", "label"]
 def grid_dates(rows, kind, freq, grid):
     """The grid date each row falls on, by pandas: elapsed steps of instants in UTC, all others on the wall clock."""
     at, floor = rows.column("at").to_pandas(), FLOORS[freq]
-    if kind != "instant":
+    if kind != "instant" and not (grid.frequency.elapsed and grid.timezone):
         return floor(pd.to_datetime(at, errors="coerce"))
+    if kind != "instant":  # the first of two equal times; as much later as the clock was moved
+        once = pd.Series(True, at.index).to_numpy()
+        at = at.dt.tz_localize(grid.timezone, ambiguous=once, nonexistent=pd.Timedelta("1h")).dt.tz_convert("UTC")
     if grid.frequency.elapsed:
         standard = pd.Timedelta(hours=STANDARD[grid.timezone])
         return floor(at.dt.tz_localize(None) + standard) - standard
@@ -137,14 +172,21 @@ def by_pandas(rows, dates, aggregate):
     return pd.DataFrame({"value": value, "row_count": size}).reset_index()
 
 
+def years_of(store, source, kind, grid):
+    """First and last year of the rows, where the query needs them."""
+    if not needs_years(kind, grid):
+        return None
+    (found,) = store.read(source, years_query(source, kind, grid.timezone)).read_all().to_pylist()
+    return found["first"], found["last"]
+
+
 def by_query(store, source, kind, grid, aggregate):
     """What `series_query` gives, with dates for steps."""
-    rows = store.read(source, series_query(source, kind, grid, aggregate)).read_all()
+    rows = store.read(
+        source, series_query(source, kind, grid, aggregate, years_of(store, source, kind, grid))
+    ).read_all()
     step = rows.column("step").fill_null(0).to_numpy()
-    if steps_are_local(kind, grid):
-        label = (step * grid.frequency.multiple).astype("datetime64[s]")
-    else:
-        label = grid.instants(step) if grid.frequency.elapsed else grid.wall(step)
+    label = grid.instants(step) if grid.frequency.elapsed else grid.wall(step)
     frame = rows.rename_columns(["shop", "item", "step", "value", "row_count"]).to_pandas()
     return frame.assign(label=np.where(rows.column("step").is_valid(), label, np.datetime64("NaT")))
 
@@ -163,10 +205,10 @@ def assert_same(found, wanted):
     ("kind", "timezone", "freqs"),
     [
         ("local", None, list(FLOORS)),
-        ("local", NEW_YORK, list(FLOORS)),
+        ("local", NEW_YORK, ["30min", "h", "4h", "D", "C"]),
         ("instant", NEW_YORK, list(FLOORS)),
         ("instant", "Asia/Kolkata", ["h", "D"]),
-        ("date", None, ["D", "B", "W-MON", "MS", "QS"]),
+        ("date", None, ["D", "B", "C", "W-MON", "SME", "MS", "BME", "QS"]),
         ("text", None, ["30min", "D", "MS"]),
     ],
 )
@@ -176,7 +218,7 @@ def test_series_are_what_pandas_gives(put, kind, timezone, freqs):
     assert store.columns(source)["at"] == kind
     for freq, aggregate in [*((freq, "sum") for freq in freqs), *(("D", aggregate) for aggregate in AGGREGATES)]:
         if (kind, aggregate) != ("date", "last"):  # of several rows of one day none is the last
-            grid = Grid(Frequency.parse(freq), timezone)
+            grid = Grid(Frequency.parse(freq), timezone, "US")
             wanted = by_pandas(rows, grid_dates(rows, kind, freq, grid), aggregate)
             assert_same(by_query(store, source, kind, grid, aggregate), wanted)
 
@@ -185,6 +227,37 @@ def by_query_of_one(store, source, kind, aggregate):
     """{step: (value, rows)} of a single series of days."""
     rows = store.read(source, series_query(source, kind, Grid(Frequency.parse("D")), aggregate)).read_all()
     return {row["step"]: (row["value"], row["row_count"]) for row in rows.to_pylist()}
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_of_whole_numbers_are_instants(put, unit):
+    rows = sample("instant", "1969-12-20", "2024-02-28")
+    numbers = rows.column("at").cast(pa.timestamp("ns", "UTC")).cast(pa.timestamp(unit, "UTC")).cast(pa.int64())
+    store, source = put(rows.set_column(0, "at", numbers), series=("shop", "item"), time_unit=unit)
+    assert store.columns(source)["at"] == "number"
+    for freq in ("30min", "D"):
+        grid = Grid(Frequency.parse(freq), NEW_YORK)
+        wanted = by_pandas(rows, grid_dates(rows, "instant", freq, grid), "last")
+        assert_same(by_query(store, source, "instant", grid, "last"), wanted)
+
+
+@pytest.mark.parametrize(("unit", "per"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_the_unit_of_whole_numbers_is_seen_by_their_size_and_bounds_are_whole_numbers_too(put, unit, per):
+    began = 1_709_251_200  # 1 March 2024
+    rows = pa.table({"at": [(began + 3600 * hour) * per for hour in range(48)], "y": [float(i) for i in range(48)]})
+    store, source = put(rows, since="2024-03-01 00:00:00.5", until="2024-03-02T01:00+01:00")
+    settings = source.model_dump(exclude={"url"}, exclude_none=True) | {"freq": "h"}
+    notes = []
+    observer = Unobserved()
+    observer.note = notes.append
+    place = "" if not store.url else store.url.removeprefix("duckdb:")
+    read = read_rows(Config.from_options(place, settings), place or rows, Errand(observer=observer))
+    assert f"'at' holds whole numbers: taken as {unit} since 1970 (--time-unit)" in notes
+    assert read.config.source.time_unit == unit
+    assert f">= {began * per + (1 if per == 1 else per // 2)}" in read.sql
+    assert read.panel.values.tolist() == [float(i) for i in range(1, 24)]
+    assert read.panel.kind == "instant"
+    assert read.panel.grid.label(int(read.panel.starts[0])) == "2024-03-01 01:00"
 
 
 def test_the_last_of_texts_is_the_latest_not_the_greatest_text(put):
@@ -247,7 +320,7 @@ def test_since_and_until(put, kind, timezone, since, until, first, end):
     }[kind]
     store, source = put(pa.table({"at": times, "y": np.arange(len(hours))}), since=since, until=until)
     grid = Grid(Frequency.parse("h"), timezone)
-    rows = store.read(source, series_query(source, kind, grid, "min")).read_all()
+    rows = store.read(source, series_query(source, kind, grid, "min", years_of(store, source, kind, grid))).read_all()
     inside = (hours >= np.datetime64(first)) & (hours < np.datetime64(end))
     assert 10 < inside.sum() < len(hours)
     assert sum(rows.column("row_count").to_pylist()) == inside.sum()

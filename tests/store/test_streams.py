@@ -257,6 +257,6 @@ def test_readers_stop_when_nobody_takes_their_rows(rows):
         reader.read_next_batch()
         del reader
     for thread in threading.enumerate():
-        if thread.name == "gatecast-read":
+        if thread.name.startswith("gatecast-read"):
             thread.join(5)
             assert not thread.is_alive()

@@ -32,9 +32,16 @@ def write(path, rows, into="out", key=KEY):
         store.write(into, rows, key)
 
 
-def content(path, table='"out"'):
-    with duckdb.connect(str(path), read_only=True) as connection:
-        return sorted(connection.execute(f'SELECT shop, day("at"), value, run FROM {table}').fetchall(), key=str)
+def content(place):
+    if str(place).startswith("bigquery:"):
+        with open_store(place) as store:
+            rows = store.client.query(
+                f"SELECT shop, EXTRACT(DAY FROM at), value, run FROM {store.dataset}.out"
+            ).result()
+            assert [table.table_id for table in store.client.list_tables(store.dataset)] == ["out"]  # no staging table
+            return sorted((tuple(row) for row in rows), key=str)
+    with duckdb.connect(str(place), read_only=True) as connection:
+        return sorted(connection.execute('SELECT shop, day("at"), value, run FROM out').fetchall(), key=str)
 
 
 @pytest.fixture
@@ -42,25 +49,31 @@ def database(tmp_path):
     return tmp_path / "new.duckdb"
 
 
-def test_a_table_is_made_with_the_rows_and_their_types(database):
-    write(database, forecasts([1.5, None]))
-    assert content(database) == [("north", 1, 1.5, "r1"), ("north", 2, None, "r1")]
-    with open_store(str(database)) as store:
+@pytest.fixture(params=["duckdb", "bigquery"])
+def place(request):
+    """A store of each kind in which nothing is yet."""
+    return request.getfixturevalue("database" if request.param == "duckdb" else "bigquery")
+
+
+def test_a_table_is_made_with_the_rows_and_their_types(place):
+    write(place, forecasts([1.5, None]))
+    assert content(place) == [("north", 1, 1.5, "r1"), ("north", 2, None, "r1")]
+    with open_store(str(place)) as store:
         kinds = store.columns(SourceSettings(table="out"))
     assert kinds == {"shop": "text", "at": "local", "value": "number", "run": "text"}
 
 
-def test_written_twice_there_are_no_doubles(database):
-    write(database, forecasts([1.0, 2.0, 3.0]))
-    write(database, forecasts([1.0, 2.0, 3.0]))
-    assert content(database) == [("north", day, float(day), "r1") for day in (1, 2, 3)]
+def test_written_twice_there_are_no_doubles(place):
+    write(place, forecasts([1.0, 2.0, 3.0]))
+    write(place, forecasts([1.0, 2.0, 3.0]))
+    assert content(place) == [("north", day, float(day), "r1") for day in (1, 2, 3)]
 
 
-def test_rows_of_the_same_key_are_replaced_and_others_kept(database):
-    write(database, forecasts([1.0, 2.0, 3.0]))
-    write(database, forecasts([7.0], shop="south"))
-    write(database, forecasts([10.0, 20.0], run="r2"))
-    assert content(database) == [
+def test_rows_of_the_same_key_are_replaced_and_others_kept(place):
+    write(place, forecasts([1.0, 2.0, 3.0]))
+    write(place, forecasts([7.0], shop="south"))
+    write(place, forecasts([10.0, 20.0], run="r2"))
+    assert content(place) == [
         ("north", 1, 10.0, "r2"),
         ("north", 2, 20.0, "r2"),
         ("north", 3, 3.0, "r1"),
@@ -68,17 +81,17 @@ def test_rows_of_the_same_key_are_replaced_and_others_kept(database):
     ]
 
 
-def test_a_null_in_the_key_is_a_key(database):
-    write(database, forecasts([1.0], shop=None))
-    write(database, forecasts([2.0], shop=None))
-    write(database, forecasts([3.0]))
-    assert content(database) == [("north", 1, 3.0, "r1"), (None, 1, 2.0, "r1")]
+def test_a_null_in_the_key_is_a_key(place):
+    write(place, forecasts([1.0], shop=None))
+    write(place, forecasts([2.0], shop=None))
+    write(place, forecasts([3.0]))
+    assert content(place) == [("north", 1, 3.0, "r1"), (None, 1, 2.0, "r1")]
 
 
-def test_columns_may_come_in_another_order(database):
-    write(database, forecasts([1.0]))
-    write(database, forecasts([2.0]).select(["value", "run", "at", "shop"]))
-    assert content(database) == [("north", 1, 2.0, "r1")]
+def test_columns_may_come_in_another_order(place):
+    write(place, forecasts([1.0]))
+    write(place, forecasts([2.0]).select(["value", "run", "at", "shop"]))
+    assert content(place) == [("north", 1, 2.0, "r1")]
 
 
 @pytest.mark.parametrize(
@@ -92,11 +105,11 @@ def test_columns_may_come_in_another_order(database):
     ],
     ids=["more", "fewer", "renamed", "another type", "date for time"],
 )
-def test_other_columns_are_refused_before_anything_is_written(database, change, told):
-    write(database, forecasts([1.0, 2.0]))
+def test_other_columns_are_refused_before_anything_is_written(place, change, told):
+    write(place, forecasts([1.0, 2.0]))
     with pytest.raises(DataError, match=f"other columns.*{told} "):
-        write(database, change(forecasts([8.0, 9.0])))
-    assert content(database) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1")]
+        write(place, change(forecasts([8.0, 9.0])))
+    assert content(place) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1")]
 
 
 def test_a_failure_midway_leaves_the_table_as_it_was(database):
@@ -154,9 +167,9 @@ def test_any_table_and_column_names(database, into):
         assert store.connection.execute(f'SELECT "va;lue" FROM "{name}" ORDER BY 1').fetchall() == [(1.0,), (2.0,)]
 
 
-def test_without_a_table_a_database_is_not_written(database):
+def test_without_a_table_a_database_is_not_written(place):
     with pytest.raises(UsageError, match="--into"):
-        write(database, forecasts([1.0]), into=None)
+        write(place, forecasts([1.0]), into=None)
 
 
 def test_a_database_opened_to_read_refuses_to_write(database):

@@ -1,28 +1,39 @@
 """What is wrong with the rows, and what is done about it: said before anything is trained."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from sqlglot import exp
 
-from gatecast.data.panel import Panel
-from gatecast.errors import SHOWN
+from gatecast.config import GridSettings, SourceSettings
+from gatecast.data.dates import Grid
+from gatecast.data.panel import Panel, name_of
+from gatecast.errors import SHOWN, DataError
+from gatecast.store import Store
+from gatecast.store.audit_query import audit_query
+from gatecast.store.duckdb import DuckDBStore
+from gatecast.store.query import SOURCE
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of fault: how many, the first places, and what `fit` does about it."""
+    """One kind of fault: how many, the first places, what `fit` does about it, and the option that decides it."""
 
     name: str
     count: int
     places: tuple[str, ...]
     done: str
+    decide: str | None = None
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The facts of a panel and the faults found in its rows.
+    """The facts of rows on a grid, and the faults found in them.
 
     Attributes:
         agreement: share of gaps between timestamps that fit the frequency; None if it was given.
@@ -40,63 +51,142 @@ class Audit:
     longest: int
     findings: tuple[Finding, ...]
 
+    @property
+    def undecided(self) -> list[str]:
+        """What needs a decision, and the option that makes it."""
+        return [f"{found.name} ({found.decide})" for found in self.findings if found.decide]
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
         return asdict(self)
 
 
-def audit(panel: Panel, agreement: float | None = None, horizon: int = 0) -> Audit:
-    """Look a panel over.
+def audit(
+    store: Store,
+    source: SourceSettings,
+    steps: exp.Select,
+    grid: Grid,
+    settings: GridSettings,
+    agreement: float | None = None,
+    horizon: int = 0,
+) -> Audit:
+    """Look rows over, in the warehouse.
 
     Args:
+        steps: `store.audit_query.row_steps`.
+        settings: as they were given; what they leave open may need a decision.
         agreement: what `spacing.infer` said of the frequency.
         horizon: if known, series too short to be tested at it are found too.
+
+    Raises:
+        DataError: there is no row with a time and a value.
     """
-    grid, lengths = panel.grid, panel.lengths
+    block = next((length for length in grid.frequency.seasons if length <= 400), 10)
+    resolved, planned = settings.resolved(source.target), bool(source.future) and source.future_table is None
+    query = audit_query(steps, len(source.series), block, horizon, resolved.fill == "zero", planned)
+    rows = store.read(source, query).read_all().to_pylist()
+    facts = {name: int(rows[0][name] or 0) for name in ("row_count", "series", "steps", "shortest", "longest")}
+    if not facts["series"]:
+        raise DataError(f"no usable value in {facts['row_count']:,} rows: every target or every time is empty")
     return Audit(
-        rows=panel.reading.rows,
-        series=len(panel),
-        steps=len(panel.values),
-        first=grid.label(int(panel.starts.min())),
-        last=grid.label(int(panel.lasts.max())),
+        rows=facts["row_count"],
+        series=facts["series"],
+        steps=facts["steps"],
+        first=grid.label(rows[0]["first"]),
+        last=grid.label(rows[0]["last"]),
         frequency=str(grid.frequency),
         timezone=grid.timezone,
         agreement=agreement,
-        shortest=int(lengths.min()),
-        longest=int(lengths.max()),
-        findings=tuple(finding for finding in _findings(panel, horizon) if finding.count),
+        shortest=facts["shortest"],
+        longest=facts["longest"],
+        findings=tuple(_findings(rows, grid, len(source.series), settings, resolved, horizon)),
     )
 
 
-def _findings(panel: Panel, horizon: int) -> Iterable[Finding]:
-    reading, names = panel.reading, panel.names
-    yield Finding("rows without a time", reading.without_time, (), "left out")
-    yield Finding("rows on a step that another row has", reading.surplus, (), "aggregated with it")
-    yield Finding("steps without a value", reading.without_value, (), "treated as missing")
-    yield Finding("series without any value", len(reading.all_missing), reading.all_missing[:SHOWN], "left out")
-    missing = np.flatnonzero(np.isnan(panel.values))
-    owners = np.searchsorted(panel.offsets, missing, side="right") - 1
-    starts = np.diff(missing, prepend=-2) != 1
-    places = tuple(
-        f"{names[i]} from {panel.grid.label(int(position - panel.offsets[i] + panel.starts[i]))}"
-        for i, position in zip(owners[starts][:SHOWN].tolist(), missing[starts][:SHOWN].tolist(), strict=True)
-    )
-    gaps = f"{int(starts.sum()):,} gap{'s' if starts.sum() > 1 else ''}"
-    yield Finding("missing steps", len(missing), places, f"masked, never filled in ({gaps})")
-    with np.errstate(invalid="ignore"):
-        low, high = (reduce.reduceat(panel.values, panel.offsets[:-1]) for reduce in (np.fmin, np.fmax))
-    constant = np.flatnonzero((low == high) & (panel.lengths > 1))
-    yield Finding("constant series", len(constant), _named(names, constant), "kept")
-    negative = np.flatnonzero(low < 0)
-    yield Finding("series with negative values", len(negative), _named(names, negative), "kept")
-    if horizon:
-        short = np.flatnonzero(panel.lengths <= 3 * horizon)
-        done = f"forecast, but not tested: {3 * horizon + 1:,} steps are needed for a test"
-        yield Finding("series too short to test", len(short), _named(names, short), done)
-    stale = np.flatnonzero(panel.lasts < panel.lasts.max() - max(horizon, 1))
-    places = tuple(f"{names[i]} ends {panel.grid.label(int(panel.lasts[i]))}" for i in stale[:SHOWN].tolist())
-    yield Finding("series that end before the others", len(stale), places, "forecast from their own last row")
+def audit_panel(panel: Panel, settings: GridSettings | None = None, horizon: int = 0) -> Audit:
+    """Look a panel over, in memory."""
+    columns = {f"key_{i}": panel.keys.column(i) for i in range(panel.keys.num_columns)}
+    owners = np.repeat(np.arange(len(panel)), panel.lengths)
+    keys = pa.table(columns).take(pa.array(owners)) if columns else pa.table({})
+    position = np.arange(len(panel.values)) - panel.offsets[owners]
+    table = {name: keys.column(name) for name in columns} | {
+        "step": panel.starts[owners] + position,
+        "value": panel.values.astype(np.float64),
+    }
+    there = ~np.isnan(panel.values)
+    zeros = ("bare", "known", "nans", "infinite", "skipped", "twice")
+    steps = exp.select("*", "1 AS row_count", *(f"0 AS {name}" for name in zeros)).from_(SOURCE)
+    source = SourceSettings(target="value", series=tuple(columns))
+    with DuckDBStore.of_frame(pa.table(table).filter(pa.array(there))) as store:
+        return audit(store, source, steps, panel.grid, settings or GridSettings(), None, horizon)
 
 
-def _named(names: list[str], indices: np.ndarray[Any, Any]) -> tuple[str, ...]:
-    return tuple(names[i] for i in indices[:SHOWN].tolist())
+_FILLED = {
+    "zero": "taken as 0",
+    "missing": "masked, never filled in",
+    "forward": "filled with the value before",
+    "interpolate": "filled on a line between the values around",
+}
+_ENDS = {"last": "forecast from their own last row", "common": "continued to the newest row of any"}
+
+# What each finding is called, what `fit` does about it, and the option that decides it.
+_FINDINGS: Mapping[str, tuple[str, str, str | None]] = {
+    "no_time": ("rows without a time", "left out", "sql"),
+    "shared": ("rows on a step that another row has", "brought together ({aggregate})", "aggregate"),
+    "no_value": ("steps without a value", "treated as missing", None),
+    "not_a_number": ("values that are not a number", "treated as missing", None),
+    "infinite": ("infinite values", "fit stops: filter or repair them", "sql"),
+    "skipped": ("local times that clocks skip", "taken to be as much later as the clock was moved", None),
+    "twice": ("local times that clocks show twice", "taken to be the first of the two", None),
+    "gap": ("missing steps", "{filled} ({gaps}, the longest {longest})", "fill"),
+    "negative": ("negative values", "kept", None),
+    "outlier": ("outliers", "kept", None),
+    "shift": ("level shifts", "kept", None),
+    "bare": ("steps without a past or future covariate", "told as the mean of their context", None),
+    "ahead": (
+        "series whose future covariates end within the horizon",
+        "forecast only as far as they are known",
+        "future_table",
+    ),
+    "empty": ("series without any value", "left out", "sql"),
+    "constant": ("constant series", "kept", None),
+    "flat": ("series that end flat", "kept", None),
+    "zeros": ("series that are mostly zero", "kept", None),
+    "short": ("series too short to test", "forecast, but not tested: {needed:,} steps are needed for a test", None),
+    "stale": ("series that end before the others", "{ends}", "align"),
+}
+_WHERE = {"gap": "from", "ahead": "from", "flat": "from", "stale": "ends"}
+_COUNTED = ("no_time", "shared", "no_value", "not_a_number", "infinite", "skipped", "twice", "gap", "negative", "bare")
+"""Findings whose sizes add up; of the others the places are counted."""
+
+
+def _findings(
+    rows: list[Row], grid: Grid, keys: int, given: GridSettings, resolved: GridSettings, horizon: int
+) -> Iterable[Finding]:
+    """What was found, in the order of `_FINDINGS`."""
+
+    def place(row: Row) -> str:
+        name = name_of([row[f"key_{i}"] for i in range(keys)])
+        return name if row["step"] is None else f"{name} {_WHERE.get(row['finding'], 'at')} {grid.label(row['step'])}"
+
+    for kind, (name, done, option) in _FINDINGS.items():
+        found = sorted((row for row in rows if row["finding"] == kind), key=lambda row: row["rank"])
+        if not found:
+            continue
+        largest, places = next(row for row in found if row["size_rank"] == 1), found[0]["places"]
+        text = done.format(
+            aggregate=resolved.aggregate,
+            filled=_FILLED[resolved.fill or "missing"],
+            gaps=f"{places:,} gap{'s' if places > 1 else ''}",
+            longest=f"{largest['size']:,}: {place(largest)}",
+            needed=3 * horizon + 1,
+            ends=_ENDS[resolved.align or "last"],
+        )
+        decided = getattr(given, option or "", None) or (kind == "shared" and resolved.aggregate == "count")
+        yield Finding(
+            name,
+            count=int(found[0]["total"] if kind in _COUNTED else places),
+            places=tuple(place(row) for row in found if row["rank"] <= SHOWN),
+            done=text,
+            decide=None if decided or option is None else "--" + option.replace("_", "-"),
+        )

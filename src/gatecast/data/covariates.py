@@ -1,7 +1,7 @@
 """What is known beside the target: rows of it gathered beside the panel, and the numbers a network reads.
 
 Three roles: static (one value a series), past (known up to the cutoff), future (known for the
-horizon too). Numbers are standardised on training rows; a category is one of those met in training
+horizon too). Numbers are standardised on training rows; a category is one of those that training told apart
 or none of them.
 """
 
@@ -33,6 +33,7 @@ class Covariates:
 
     Attributes:
         varying: names of the past and future columns, K of them.
+        past: those known up to the cutoff only.
         values: (M, K), NaN where missing; a category is its number in `categories`.
         offsets: `values[offsets[i]:offsets[i + 1]]` is series i from its first target on.
         fixed: names of the static columns, L of them.
@@ -41,6 +42,7 @@ class Covariates:
     """
 
     varying: tuple[str, ...]
+    past: tuple[str, ...]
     values: Values
     offsets: Indices
     fixed: tuple[str, ...]
@@ -69,21 +71,26 @@ class Gathering:
         self.categories: dict[str, dict[str, int]] = {}
         self.chunks: list[tuple[npt.NDArray[np.int32], Indices, Values]] = []
 
-    def add(self, codes: npt.NDArray[np.int32], steps: Indices, columns: Sequence[pa.Array]) -> None:
-        """Take the values of some rows: the code of their series, their step, a column for each name."""
-        read = [self.numbers(name, column) for name, column in zip(self.names, columns, strict=True)]
-        self.chunks.append((codes, steps, np.stack(read, 1)))
+    def add(self, batch: pa.RecordBatch, codes: npt.NDArray[np.int32], steps: Indices, names: Sequence[str]) -> None:
+        """Take the rows of a batch: the code of their series, their step, a column covariate_0, ... for each name."""
+        read = np.full((batch.num_rows, len(self.names)), np.nan, np.float32)
+        read[:, [self.names.index(name) for name in names]] = self.read(batch, "covariate", names)
+        self.chunks.append((codes, steps, read))
 
-    def numbers(self, name: str, column: pa.Array) -> Values:
-        """Numbers as they are, texts as the numbers of their categories; NaN where missing."""
+    def read(self, batch: pa.RecordBatch, prefix: str, names: Sequence[str]) -> Values:
+        """Columns of a batch as numbers: texts as the numbers of their categories, NaN where missing."""
+        columns = [self._numbers(name, batch.column(f"{prefix}_{i}")) for i, name in enumerate(names)]
+        return np.stack(columns, 1) if columns else np.empty((batch.num_rows, 0), np.float32)
+
+    def _numbers(self, name: str, column: pa.Array) -> Values:
         if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
             return np.asarray(column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False), np.float32)
         known = self.categories.setdefault(name, {})
         encoded = pc.dictionary_encode(column)
         found = [known.setdefault(text, len(known)) for text in encoded.dictionary.to_pylist()]
-        indices = encoded.indices.to_numpy(zero_copy_only=False)
-        missing = np.isnan(indices)
-        return np.append(found, [np.nan])[np.where(missing, len(found), indices).astype(np.int64)].astype(np.float32)
+        indices = encoded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
+        numbered: Values = np.array([*found, np.nan], np.float32)[indices]
+        return numbered
 
     def assemble(self, series: Indices, starts: Indices, lasts: Indices) -> tuple[Values, Indices]:
         """Values and offsets, see `Covariates`.
@@ -129,8 +136,8 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Features of a varying column: a number and whether it is there, or a mark for each category."""
-        return 2 if self.categories is None else len(self.categories)
+        """Features of a varying column: a number, or a mark for each category."""
+        return 1 if self.categories is None else len(self.categories)
 
     def read(self, covariates: Covariates) -> Values:
         """Its values as the network counts them: standardised, or 1, 2, ... for the categories; NaN if missing.
@@ -147,18 +154,16 @@ class Column:
 
     @classmethod
     def fit(cls, name: str, role: Role, covariates: Covariates, rows: npt.NDArray[np.bool_]) -> Self:
-        """Read off some rows: mean and standard deviation of a number, the most frequent categories."""
-        values = covariates.column(name)[rows]
-        values = values[~np.isnan(values)].astype(np.float64)
+        """Mean and standard deviation of a number over some rows; categories of all rows, the most frequent first."""
+        values = covariates.column(name)
         if name in covariates.categories:
-            counts = Counter(values.astype(int).tolist())
+            counts = Counter(values[~np.isnan(values)].astype(int).tolist())
             most = None if role == "static" else MOST
             return cls(
                 name, role, categories=tuple(covariates.categories[name][i] for i, _ in counts.most_common(most))
             )
-        if not values.size:
-            return cls(name, role)
-        return cls(name, role, float(values.mean()), float(values.std()) or 1.0)
+        values = values[rows & ~np.isnan(values)].astype(np.float64)
+        return cls(name, role, float(values.mean()), float(values.std()) or 1.0) if values.size else cls(name, role)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -172,7 +177,7 @@ class Column:
 
 
 def unknown(columns: Sequence[Column], covariates: Covariates) -> list[str]:
-    """A line for each column with categories that training never met."""
+    """A line for each column with categories that training did not tell apart."""
     told = []
     for column in columns:
         if column.categories is None or column.role == "series":
@@ -180,5 +185,7 @@ def unknown(columns: Sequence[Column], covariates: Covariates) -> list[str]:
         count = int((column.read(covariates) == 0).sum())
         if count:
             new = [text for text in covariates.categories[column.name] if text not in column.categories]
-            told.append(f"column {column.name!r}: {count:,} values are of no category met in training ({some(new)})")
+            told.append(
+                f"column {column.name!r}: {count:,} values are of no category that training told apart ({some(new)})"
+            )
     return told

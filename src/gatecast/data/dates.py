@@ -7,6 +7,7 @@ may have 23 or 25 hours, and every step starts at the same time of day.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,38 +16,54 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from gatecast.data.holidays import holidays_of
 from gatecast.data.zones import Seconds, standard_offset, to_utc, to_wall, zone_of
 from gatecast.errors import UsageError
 
 Steps = npt.NDArray[np.int64]
-Unit = Literal["second", "day", "business day", "month"]
+Days = npt.NDArray[np.datetime64]  # datetime64[D]
+Unit = Literal["second", "business hour", "day", "business day", "half month", "month"]
+Weekdays = Literal["", "B", "C"]
+"""Which days count: all, Mondays to Fridays, or those of them that are no holidays."""
 TimeKind = Literal["instant", "local", "date"]
 """How a time column says when: a moment in UTC, a wall-clock time, or a day."""
 
 HOUR, DAY = 3_600, 86_400
+OPENS, OPEN = 9, 8
+"""The first business hour, and how many a day has."""
+CALENDAR = (1950, 2100)
+"""Years whose holidays are known; a step is numbered by them, so they never change."""
 _MONDAY = 4  # 1970-01-05, in days since 1970-01-01
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 # Aliases of pandas (old and new spelling) and BigQuery's data_frequency.
 _SECONDS = {"s": 1, "min": 60, "h": HOUR, "S": 1, "T": 60, "H": HOUR, "sec": 1, "PER_MINUTE": 60, "HOURLY": HOUR}
-_DAYS = {"D": "D", "DAILY": "D", "B": "B", "W": "W", "WEEKLY": "W"}
+_DAYS = {"D": "D", "DAILY": "D", "W": "W", "WEEKLY": "W"}
+_BUSINESS: Mapping[str, tuple[Unit, Weekdays]] = {
+    **{"B": ("business day", "B"), "C": ("business day", "C")},
+    **{"bh": ("business hour", "B"), "BH": ("business hour", "B"), "cbh": ("business hour", "C")},
+}
 _STARTS = {"MS": 1, "MONTHLY": 1, "QS": 3, "QUARTERLY": 3, "YS": 12, "AS": 12, "YEARLY": 12}
 _ENDS = {"ME": 1, "M": 1, "QE": 3, "Q": 3, "YE": 12, "Y": 12, "A": 12}
+_HALVES = {"SMS": False, "SME": True, "SM": True}
 _ALIAS = re.compile(r"(\d*)([A-Za-z_]+?)(?:-([A-Za-z]{3}))?(?:\+(\d+)(s|D|MS))?")
+_OFFSETS: Mapping[Unit, str] = {"second": "s", "month": "MS"}
 
 
 @dataclass(frozen=True)
 class Frequency:
     """How far apart grid dates are: `multiple` units, the first of them `phase` units after 1970 began.
 
-    `end` labels a step of months by its last day instead of its first.
+    `end` labels a step of months by its last day instead of its first, `days` by the nearest
+    day within it that counts.
     """
 
     unit: Unit
     multiple: int
     phase: int = 0
     end: bool = False
+    days: Weekdays = ""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -61,11 +78,10 @@ class Frequency:
         found = match and cls._base(int(match[1] or 1), match[2], (match[3] or "").upper())
         if not match or not found or found.multiple < 1:
             raise UsageError(
-                f"{text!r} is not a frequency: write 15min, h, 4h, D, B, W-MON, MS, ME, QS, YE, HOURLY or MONTHLY"
+                f"{text!r} is not a frequency: write 15min, h, 4h, D, B, W-MON, MS, BME, QS, YE-MAR, HOURLY or MONTHLY"
             )
         if match[4]:
-            units = {"s": ("second",), "D": ("day", "business day"), "MS": ("month",)}[match[5]]
-            if found.unit not in units:
+            if _OFFSETS.get(found.unit, "D") != match[5]:
                 raise UsageError(f"{text!r}: the offset must be in the unit of the frequency")
             found = replace(found, phase=(found.phase + int(match[4])) % found.multiple)
         return found
@@ -79,22 +95,25 @@ class Frequency:
         if kind == "W" and (anchor or "SUN") in _WEEKDAYS:
             start = (_MONDAY + _WEEKDAYS.index(anchor or "SUN")) % 7
             return cls("day", 7 * count, start % (7 * count) if count else 0)
-        if kind in ("D", "B") and not anchor:
-            return cls("day" if kind == "D" else "business day", count)
+        if not anchor and (kind == "D" or alias in _BUSINESS or alias in _HALVES):
+            unit, days = _BUSINESS.get(alias, ("day" if kind else "half month", ""))
+            return cls(unit, count, 0, _HALVES.get(alias, False), days)
+        days, alias = _counted(alias)
         months = _STARTS.get(alias) or _ENDS.get(alias, 0)
         if not months or (anchor and (months == 1 or anchor not in _MONTHS)):
             return None
         end = alias in _ENDS
         first = _MONTHS.index(anchor) if anchor else (11 if end else 0)
-        return cls("month", months * count, (first + end) % months if count else 0, end)
+        return cls("month", months * count, (first + end) % months if count else 0, end, days)
 
     def __str__(self) -> str:
         """The alias; `parse` gives the frequency back."""
         if self.unit == "second":
             size, name = next((n, a) for a, n in (("h", HOUR), ("min", 60), ("s", 1)) if self.multiple % n == 0)
             return _alias(self.multiple // size, name, "", self.phase, "s")
-        if self.unit == "business day":
-            return _alias(self.multiple, "B", "", self.phase, "D")
+        if self.unit in ("business day", "business hour", "half month"):
+            short = {"business day": self.days, "business hour": {"B": "bh", "C": "cbh"}.get(self.days, "")}
+            return _alias(self.multiple, short.get(self.unit, "SME" if self.end else "SMS"), "", self.phase, "D")
         if self.unit == "day":
             if self.multiple % 7:
                 return _alias(self.multiple, "D", "", self.phase, "D")
@@ -102,7 +121,7 @@ class Frequency:
             return _alias(self.multiple // 7, "W", "-" + _WEEKDAYS[(start - _MONDAY) % 7], self.phase - start, "D")
         months = next(n for n in (12, 3, 1) if self.multiple % n == 0)
         start = self.phase % months
-        name = {12: "Y", 3: "Q", 1: "M"}[months] + ("E" if self.end else "S")
+        name = {"": "", "B": "B", "C": "CB"}[self.days] + {12: "Y", 3: "Q", 1: "M"}[months] + ("E" if self.end else "S")
         anchor = "-" + _MONTHS[(start - self.end) % 12] if months > 1 else ""
         return _alias(self.multiple // months, name, anchor, self.phase - start, "MS")
 
@@ -114,18 +133,37 @@ class Frequency:
     @property
     def seconds(self) -> float:
         """Mean length of a step in seconds."""
-        unit = {"second": 1.0, "day": DAY, "business day": DAY * 7 / 5, "month": DAY * 365.2425 / 12}[self.unit]
-        return unit * self.multiple
+        week, year = 7 * DAY, 365.2425 * DAY
+        units = {"second": 1.0, "day": DAY, "business day": week / 5, "business hour": week / 5 / OPEN}
+        return units.get(self.unit, year / (12 if self.unit == "month" else 24)) * self.multiple
+
+    def spell(self, steps: float) -> str:
+        """How long so many steps last, in the largest unit that fits: `1 day`, `1.5 days`, `45 minutes`."""
+        seconds, units = steps * self.seconds, {"year": 365.2425 * DAY, "day": DAY, "hour": HOUR, "minute": 60}
+        name, size = next(((name, size) for name, size in units.items() if seconds >= size), ("second", 1))
+        count = f"{seconds / size:,.3g}"
+        return f"{count} {name}" + "s" * (count != "1")
 
     @property
     def seasons(self) -> tuple[int, ...]:
         """Lengths in steps of the day, week and year, where a step divides them (a year: nearly)."""
-        if self.unit == "business day":
-            return (5, 261) if self.multiple == 1 else ()
+        if self.unit.startswith("business"):
+            lengths = [5, 261] if self.unit == "business day" else [OPEN, 5 * OPEN, 261 * OPEN]
+            return tuple(lengths) if self.multiple == 1 else ()
         spans = (DAY, 7 * DAY) if self.unit in ("second", "day") else ()
         lengths = [int(span // self.seconds) for span in spans if span % self.seconds == 0]
         lengths.append(round(365.2425 * DAY / self.seconds))
         return tuple(length for length in lengths if length > 1)
+
+
+def _counted(alias: str) -> tuple[Weekdays, str]:
+    """`CBME` as C and `ME`: which days may be the first or last, and of what."""
+    known: tuple[tuple[str, Weekdays], ...] = (("CB", "C"), ("B", "B"))
+    for prefix, days in known:
+        rest = alias.removeprefix(prefix)
+        if rest != alias and rest in _STARTS | _ENDS:
+            return days, rest
+    return "", alias
 
 
 def _alias(count: int, name: str, anchor: str, offset: int, unit: str) -> str:
@@ -136,20 +174,42 @@ def _alias(count: int, name: str, anchor: str, offset: int, unit: str) -> str:
 class Grid:
     """The regular timestamps of series: a frequency on the wall clock of a zone.
 
-    Without a zone, times are taken as they are written, with no clock changes.
+    Without a zone, times are taken as they are written, with no clock changes. `holidays` names the
+    calendar of frequencies that leave out holidays.
     """
 
     frequency: Frequency
     timezone: str | None = None
+    holidays: str | None = None
 
     def __post_init__(self) -> None:
         if self.timezone:
             zone_of(self.timezone)
+        if self.frequency.days == "C" and not self.holidays:
+            raise UsageError(f"{self.frequency} needs a calendar of holidays: --holidays DE, US-NY or XNYS")
 
     @cached_property
     def lead(self) -> int:
         """Seconds to add to an elapsed step's start in UTC so that it counts from local midnight."""
         return standard_offset(self.timezone) if self.timezone else 0
+
+    @cached_property
+    def closed(self) -> Days:
+        """Holidays that the grid leaves out."""
+        if self.frequency.days != "C" or not self.holidays:
+            return np.empty(0, "datetime64[D]")
+        days = holidays_of(self.holidays, *CALENDAR).astype("datetime64[D]")
+        return days[np.is_busday(days)]
+
+    @cached_property
+    def closures(self) -> Steps:
+        """The same, each as a weekday numbered from the first of 1970."""
+        return _weekdays(self.closed)
+
+    @cached_property
+    def since_1970(self) -> int:
+        """How many of them are before 1970."""
+        return int(np.searchsorted(self.closures, 0))
 
     def from_wall(self, wall: Seconds) -> Steps:
         """The step each wall-clock time falls in."""
@@ -175,11 +235,16 @@ class Grid:
             case "day":
                 return units.astype("datetime64[D]").astype("datetime64[s]")
             case "business day":
-                days = units // 5 * 7 + units % 5 - 3  # weeks start on Mondays; 1970 began on a Thursday
-                return days.astype("datetime64[D]").astype("datetime64[s]")
-            case "month":
-                months = (units + (self.frequency.multiple if self.frequency.end else 0)).astype("datetime64[M]")
-                return (months.astype("datetime64[D]") - int(self.frequency.end)).astype("datetime64[s]")
+                return self._open_days(units).astype("datetime64[s]")
+            case "business hour":
+                return self._open_days(units // OPEN) + (units % OPEN + OPENS) * np.timedelta64(HOUR, "s")
+            case "month" | "half month":
+                end = self.frequency.end
+                days = self._begins(units + (self.frequency.multiple if end else 0)) - int(end)
+                if self.frequency.days:
+                    roll: Literal["preceding", "following"] = "preceding" if end else "following"
+                    days = np.busday_offset(days, 0, roll=roll, holidays=self.closed)
+                return days.astype("datetime64[s]")
 
     def instants(self, steps: Steps) -> Seconds:
         """The label of each step in UTC."""
@@ -187,6 +252,19 @@ class Grid:
             seconds = steps * self.frequency.multiple + self.frequency.phase - self.lead
             return seconds.astype("datetime64[s]")
         return to_utc(self.wall(steps), self.timezone) if self.timezone else self.wall(steps)
+
+    def begins(self, step: int) -> str:
+        """The first moment of a step as text; its label unless that is the end of some months, or a weekday in them."""
+        if "month" not in self.frequency.unit:
+            return self.label(step)
+        return str(self._begins(np.array([step * self.frequency.multiple + self.frequency.phase]))[0])
+
+    def _begins(self, units: Steps) -> Days:
+        """The first days of months or of halves of months, of which the second begins after the 15th or on it."""
+        halves = 1 if self.frequency.unit == "month" else 2
+        months: Days = (units // halves).astype("datetime64[M]").astype("datetime64[D]")
+        months += (units % halves * (14 + self.frequency.end)).astype("timedelta64[D]")
+        return months
 
     def step(self, text: str) -> int:
         """The step of a date in ISO 8601, on the wall clock of the grid's zone unless it names an offset.
@@ -241,7 +319,7 @@ class Grid:
         steps = np.array([step], np.int64)
         wall = self.wall(steps)
         moment: datetime = wall[0].item()
-        if self.frequency.unit != "second":
+        if self.frequency.unit not in ("second", "business hour"):
             return moment.date().isoformat()
         text = moment.isoformat(" ", "minutes" if moment.second == 0 else "seconds")
         if self.frequency.elapsed and self.timezone and to_utc(wall, self.timezone)[0] != self.instants(steps)[0]:
@@ -255,14 +333,44 @@ class Grid:
             return wall.astype(np.int64)
         if self.frequency.unit == "month":
             return wall.astype("datetime64[M]").astype(np.int64)
-        days = wall.astype("datetime64[D]").astype(np.int64)
+        days = wall.astype("datetime64[D]")
+        if self.frequency.unit == "half month":
+            months = wall.astype("datetime64[M]")
+            late = (days - months).astype(np.int64) >= 14 + self.frequency.end
+            halves: Steps = 2 * months.astype(np.int64) + late
+            return halves
         if self.frequency.unit == "day":
-            return days
-        # Saturdays and Sundays count to the Friday before them.
-        return (days + 3) // 7 * 5 + np.minimum((days + 3) % 7, 4)
+            return days.astype(np.int64)
+        if self.frequency.unit == "business day":
+            return self._open(days)
+        opened = wall - np.timedelta64(OPENS * HOUR, "s")
+        days = opened.astype("datetime64[D]")
+        hours = (opened - days).astype(np.int64) // HOUR
+        return self._open(days) * OPEN + np.where(
+            np.is_busday(days, holidays=self.closed), np.minimum(hours, OPEN - 1), OPEN - 1
+        )
+
+    def _open(self, days: Days) -> Steps:
+        """Numbers of days that count; one that does not is the one before it."""
+        weekdays = _weekdays(days)
+        numbers: Steps = weekdays - np.searchsorted(self.closures, weekdays, side="right") + self.since_1970
+        return numbers
+
+    def _open_days(self, numbers: Steps) -> Days:
+        """The days of such numbers."""
+        first = self.closures - np.arange(len(self.closures)) + self.since_1970
+        weekdays = numbers + np.searchsorted(first, numbers, side="right") - self.since_1970
+        # Weeks start on Mondays; 1970 began on a Thursday.
+        return (weekdays // 5 * 7 + weekdays % 5 - 3).astype("datetime64[D]")
 
     def __str__(self) -> str:
         return f"{self.frequency}, {self.timezone}" if self.timezone else str(self.frequency)
+
+
+def _weekdays(days: Days) -> Steps:
+    """Mondays to Fridays, numbered; Saturdays and Sundays count to the Friday before them."""
+    since_monday = days.astype(np.int64) + 3
+    return since_monday // 7 * 5 + np.minimum(since_monday % 7, 4)
 
 
 def parse_date(text: str) -> datetime:

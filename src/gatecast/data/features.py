@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gatecast.data.dates import DAY, Grid, Steps
+from gatecast.data.holidays import holidays_of
 from gatecast.data.zones import Seconds
 
 Fraction = npt.NDArray[np.float64]
+HOLIDAY_FEATURES = 3
 
 
 def _since(wall: Seconds, unit: str) -> Fraction:
@@ -77,3 +79,30 @@ def calendar(grid: Grid, cycles: tuple[str, ...], steps: Steps) -> npt.NDArray[n
     angles = [2 * np.pi * CYCLES[name].passed(wall) for name in cycles]
     pairs = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
     return np.stack(pairs, -1).astype(np.float32) if pairs else np.zeros((len(steps), 0), np.float32)
+
+
+def holiday_calendar(grid: Grid, place: str | None, steps: Steps) -> npt.NDArray[np.float32]:
+    """How many days of each step are the day before a holiday, a holiday, and the day after one.
+
+    A step shorter than a day counts as its day.
+
+    Args:
+        place: see `holidays.holidays_of`; None has no holidays.
+
+    Returns:
+        (steps, 3).
+    """
+    if place is None or not len(steps):
+        return np.zeros((len(steps), HOLIDAY_FEATURES), np.float32)
+    end = int(grid.frequency.end)  # a step that is labelled by its last day begins after the one before
+    starts, stops = (grid.wall(part).astype("datetime64[D]") + end for part in (steps - end, steps + 1 - end))
+    stops = np.maximum(stops, starts + 1)
+    first, last = starts.min() - 2, stops.max() + 2
+    on = np.zeros((last - first).astype(int), bool)
+    found = holidays_of(place, *(int(str(day)[:-6]) for day in (first, last)))
+    on[(found[(found >= first) & (found < last)] - first).astype(int)] = True
+    before, after = np.append(on[1:], False) & ~on, np.append(False, on[:-1]) & ~on
+    counts = np.cumsum(np.stack([before, on, after], 1), 0, dtype=np.float32)
+    low, high = ((part - first).astype(int) - 1 for part in (starts, stops))
+    within: npt.NDArray[np.float32] = counts[high] - counts[low]
+    return within

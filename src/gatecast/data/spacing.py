@@ -40,6 +40,15 @@ def infer(gaps: Sequence[Gap]) -> tuple[Frequency, float]:
     return frequency, share
 
 
+def frequencies(gaps: Sequence[Gap]) -> dict[float, Frequency]:
+    """The frequency of the series that have one of their own, by their usual gap in seconds."""
+    own: dict[float, list[Gap]] = {}
+    for gap in gaps:
+        if gap["usual"] is not None:
+            own.setdefault(gap["usual"], []).append(gap)
+    return {usual: _of_gap(max(rows, key=lambda gap: gap["gaps"]), rows) for usual, rows in sorted(own.items())}
+
+
 def _of_gap(gap: Gap, gaps: Sequence[Gap]) -> Frequency:
     seconds, earliest = int(gap["gap"]), int(gap["earliest"])
     if seconds % DAY:
@@ -48,7 +57,7 @@ def _of_gap(gap: Gap, gaps: Sequence[Gap]) -> Frequency:
     exact = sum(part["gaps"] for part in gaps if part["gap"] % seconds == 0)
     if days < 28 or (days % 7 == 0 and exact >= AGREEMENT * sum(part["gaps"] for part in gaps)):
         if days == 1 and all(gap["weekday"] for gap in gaps) and any(gap["gap"] == 3 * DAY for gap in gaps):
-            return Frequency("business day", 1)
+            return Frequency("business day", 1, days="B")
         return Frequency("day", days, first % days)
     months = round(days / _MONTH)
     end = all(gap["last_day"] for gap in gaps)

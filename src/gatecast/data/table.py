@@ -65,7 +65,8 @@ class ForecastTable:
         with open_store(url, write=True, errand=errand) as store:
             store.write(into, self.rows, (*self.series, TIMESTAMP, CONFIDENCE, "cutoff", "run_id"))
             if into is not None:
-                store.view(f"{into}_latest", latest_query(into, self.series, AI_FORECAST))
+                instants = store.url.startswith("bigquery:")
+                store.view(f"{into}_latest", latest_query(into, self.series, AI_FORECAST, instants=instants))
 
 
 def timestamps(grid: Grid, kind: TimeKind, steps: Steps) -> pa.Array:

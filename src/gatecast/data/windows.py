@@ -13,22 +13,34 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional
 
+from gatecast.data.covariates import Column
 from gatecast.data.dates import Steps
-from gatecast.data.features import calendar
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Indices, Panel
+from gatecast.data.scaling import Unit
 
 Flags = npt.NDArray[np.bool_]
+Static = tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]]
+"""Rows of the table of what is static, and their weights; see `Encoder.statics`."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a forecast may see: C steps up to the cutoff, and the calendar of C + H steps."""
+    """What a forecast may see: C steps up to the cutoff, and what is known of C + H steps beforehand."""
 
     context: Float[Tensor, "B C"]  # in the target's unit, 0 where not observed
     observed: Bool[Tensor, "B C"]
-    calendar: Float[Tensor, "B T F"]  # T = C + H
+    calendar: Float[Tensor, "B T F"]  # T = C + H: dates and covariates
     series: Int[Tensor, "B"]  # index into the panel
+    static: Static | None = None
+
+    def scaled(
+        self, unit: Unit
+    ) -> tuple[Float[Tensor, "B C"], Bool[Tensor, "B C"], Float[Tensor, "B T F"], Static | None]:
+        """What the network takes, its values brought to the scaled unit."""
+        return unit.scaled(self.context), self.observed, self.calendar, self.static
 
     def newest(self, context: int) -> Self:
         """The same of a shorter context."""
@@ -55,15 +67,24 @@ class Windows:
 
     Attributes:
         ends: position after the last value that may be read, for each series.
-        first: the step that row 0 of `features` describes.
+        dates: calendar and holidays of each step, for each place one after the other.
+        rows: what to add to a step of a series for its row of `dates`.
+        columns: the covariates with a value for each step.
+        covariates: their values, see `Column.read`, for all series one after the other.
+        bounds: where those of each series begin, and where the last ones end.
+        static: of each series, if anything is.
     """
 
     values: Float[Tensor, "N"]
     offsets: Int[Tensor, "S"]
     ends: Int[Tensor, "S"]
     starts: Int[Tensor, "S"]
-    features: Float[Tensor, "T F"]
-    first: int
+    dates: Float[Tensor, "R D"]
+    rows: Int[Tensor, "S"]
+    columns: tuple[Column, ...]
+    covariates: Float[Tensor, "M K"] | None
+    bounds: Int[Tensor, "S+1"] | None
+    static: Static | None
     context: int
     horizon: int
 
@@ -71,7 +92,7 @@ class Windows:
     def of(
         cls,
         panel: Panel,
-        cycles: tuple[str, ...],
+        encoder: Encoder,
         context: int,
         horizon: int,
         device: torch.device,
@@ -80,23 +101,36 @@ class Windows:
         """Move a panel to a device, once.
 
         Args:
-            cycles: calendar cycles, see `features.calendar`.
+            encoder: how what is known beside the target becomes features.
             context: C, steps read before a cutoff.
             horizon: H, steps after it.
             ahead: steps after a series' end that cutoffs and horizons may reach (default: H).
         """
         first = int(panel.starts.min()) - context
         steps = np.arange(first, int(panel.lasts.max()) + (horizon if ahead is None else ahead) + 1)
+        dates, group = encoder.calendars(panel, steps)
+        found = panel.covariates if encoder.varying else None
+        static = tuple(_tensor(part, device) for part in encoder.statics(panel)) if encoder.static else None
         return cls(
             values=_tensor(panel.values, device),
             offsets=_tensor(panel.offsets[:-1], device),
             ends=_tensor(panel.offsets[1:], device),
             starts=_tensor(panel.starts, device),
-            features=_tensor(calendar(panel.grid, cycles, steps), device),
-            first=first,
+            dates=_tensor(np.concatenate(dates), device),
+            rows=_tensor(group * len(steps) - first, device),
+            columns=encoder.varying,
+            covariates=None if found is None else _tensor(encoder.varied(found), device),
+            bounds=None if found is None else _tensor(found.offsets, device),
+            static=static,  # type: ignore[arg-type]
             context=context,
             horizon=horizon,
         )
+
+    @property
+    def nbytes(self) -> int:
+        """What the panel and all beside it take on the device."""
+        parts = (self.values, self.dates, self.covariates)
+        return sum(part.nbytes for part in parts if part is not None)
 
     @property
     def device(self) -> torch.device:
@@ -110,7 +144,8 @@ class Windows:
             series: index of each window's series.
             cutoffs: step of the last observation each may use.
         """
-        return Inputs(*self.past(series, cutoffs), self.calendar(cutoffs), series)
+        static = self.static and (self.static[0][series], self.static[1][series])
+        return Inputs(*self.past(series, cutoffs), self.calendar(series, cutoffs), series, static)
 
     def past(
         self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]
@@ -118,10 +153,32 @@ class Windows:
         """The C values up to each cutoff, and which were observed."""
         return self._gather(series, cutoffs[:, None] + torch.arange(1 - self.context, 1, device=self.device))
 
-    def calendar(self, cutoffs: Int[Tensor, "B"]) -> Float[Tensor, "B T F"]:
-        """The calendar of the C steps up to each cutoff and the H after it."""
-        span = torch.arange(1 - self.context, self.horizon + 1, device=self.device)
-        return self.features[cutoffs[:, None] + span - self.first]
+    def calendar(
+        self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"], read: Int[Tensor, "B"] | None = None
+    ) -> Float[Tensor, "B T F"]:
+        """What is known of the C steps up to each cutoff and the H after it: dates, holidays, covariates.
+
+        Covariates are told as differences from their mean over the context, as the target is scaled by
+        its own: what is always so is in the target already. What is missing differs by nothing.
+
+        Args:
+            read: the last step whose past covariates may be read, where that is not the cutoff.
+        """
+        steps = cutoffs[:, None] + torch.arange(1 - self.context, self.horizon + 1, device=self.device)
+        dates = self.dates[steps + self.rows[series][:, None]]
+        if self.covariates is None or self.bounds is None:
+            return dates
+        position = steps + (self.bounds[:-1] - self.starts)[series][:, None]
+        inside = (position >= self.bounds[series][:, None]) & (position < self.bounds[series + 1][:, None])
+        values = self.covariates[position.clamp(0, len(self.covariates) - 1)]
+        read_by = inside & (steps <= (cutoffs if read is None else read)[:, None])
+        parts = [dates]
+        for index, column in enumerate(self.columns):
+            seen = read_by if column.role == "past" else inside
+            features = _features(column, values[..., index].masked_fill(~seen, torch.nan))
+            mean = features[:, : self.context].nanmean(1, keepdim=True).nan_to_num(0)
+            parts.append((features - mean).nan_to_num(0))
+        return torch.cat(parts, -1)
 
     def truth(self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]) -> Truth:
         """What came after the cutoffs, for the loss and the test."""
@@ -223,6 +280,14 @@ def split(panel: Panel, horizon: int, share: float) -> Split:
 
 def _span(low: Steps, high: Steps) -> Span:
     return Span(low, np.maximum(high - low + 1, 0))
+
+
+def _features(column: Column, values: Float[Tensor, "B T"]) -> Float[Tensor, "B T W"]:
+    """A number, or a mark for each category; NaN where missing."""
+    if column.categories is None:
+        return values[..., None]
+    marks = functional.one_hot(values.nan_to_num(0).long(), len(column.categories) + 1)[..., 1:]
+    return marks.to(values.dtype).masked_fill(values.isnan()[..., None], torch.nan)
 
 
 def _tensor(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

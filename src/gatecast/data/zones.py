@@ -5,6 +5,7 @@ that never happens (clocks go forward) means as much later as the clock was move
 Both are PEP 495's reading of `fold=0`.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -46,12 +47,43 @@ def to_utc(wall: Seconds, zone: str) -> Seconds:
     """The wall clock of a zone to UTC."""
     if not wall.size:
         return wall
-    moments, offsets = _changes(zone, *_years(wall))
-    local = wall.astype(np.int64)
-    # Up to this wall-clock time the offset before a change holds: through the whole
-    # skipped hour when clocks go forward, through the first pass when they go back.
-    until = moments + np.maximum(offsets[:-1], offsets[1:])
-    return (local - offsets[np.searchsorted(until, local, side="right")]).astype("datetime64[s]")
+    clock, local = clock_of(zone, *_years(wall)), wall.astype(np.int64)
+    offsets = np.array(clock.offsets)[np.searchsorted(clock.until, local, side="right")]
+    found: Seconds = (local - offsets).astype("datetime64[s]")
+    return found
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How the wall clock of a zone runs over some years, in seconds since 1970 on that clock.
+
+    Attributes:
+        until: before the first of these times the first of `offsets` holds, from the last on the last.
+        offsets: seconds ahead of UTC.
+        skipped: stretches, first and end, that the clock never shows.
+        twice: stretches that it shows twice.
+    """
+
+    until: tuple[int, ...]
+    offsets: tuple[int, ...]
+    skipped: tuple[tuple[int, int], ...]
+    twice: tuple[tuple[int, int], ...]
+
+
+@lru_cache(maxsize=64)
+def clock_of(zone: str, first: int, last: int) -> Clock:
+    """The clock of a zone from one year to another."""
+    moments, offsets = _changes(zone, first, last)
+    low, high = np.minimum(offsets[:-1], offsets[1:]), np.maximum(offsets[:-1], offsets[1:])
+    spans = list(zip((moments + low).tolist(), (moments + high).tolist(), (np.diff(offsets) > 0).tolist(), strict=True))
+    return Clock(
+        # The offset before a change holds through the whole skipped hour when clocks go
+        # forward, and through the first pass when they go back.
+        until=tuple((moments + high).tolist()),
+        offsets=tuple(offsets.tolist()),
+        skipped=tuple((start, end) for start, end, forward in spans if forward),
+        twice=tuple((start, end) for start, end, forward in spans if not forward),
+    )
 
 
 def standard_offset(zone: str) -> int:

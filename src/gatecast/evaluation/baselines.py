@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from gatecast.data.dates import Steps
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Indices, Panel, Values
 from gatecast.data.windows import Windows
 from gatecast.evaluation.metrics import Array
@@ -19,7 +20,7 @@ def seasonal_naive(panel: Panel, series: Indices, cutoffs: Steps, season: int, h
     Returns:
         (W, H), NaN where nothing had been observed.
     """
-    windows = Windows.of(panel, (), SEASONS * season, horizon, torch.device("cpu"), ahead=0)
+    windows = Windows.of(panel, Encoder(), SEASONS * season, horizon, torch.device("cpu"), ahead=0)
     context, observed = windows.past(torch.from_numpy(series), torch.from_numpy(cutoffs))
     repeated = seasonal_repeat(context, observed, season, horizon).numpy()
     repeated[~observed.any(1).numpy()] = np.nan

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gatecast.data.dates import Steps
-from gatecast.data.panel import Indices, Panel
+from gatecast.data.panel import Indices, Panel, Values
 from gatecast.evaluation.backtest import Backtest
 
 MOST = 50
@@ -73,14 +73,24 @@ def _passes(series: Indices, cutoffs: Steps) -> list[Indices]:
 
 
 def _altered(panel: Panel, series: Indices, cutoffs: Steps) -> Panel:
-    """The panel with every value after some series' cutoffs another one, and every third one missing."""
-    values, rng = panel.values.copy(), np.random.default_rng(1)
+    """The panel with all that comes after some series' cutoffs changed: targets and past covariates."""
+    values, beside = panel.values.copy(), panel.covariates
+    columns = [(values, panel.offsets)]
+    if beside is not None:
+        beside = replace(beside, values=beside.values.copy())
+        columns += [(beside.values[:, beside.varying.index(name)], beside.offsets) for name in beside.past]
+    rng = np.random.default_rng(1)
     for index, cutoff in zip(series.tolist(), cutoffs.tolist(), strict=True):
-        rest = values[panel.offsets[index] : panel.offsets[index + 1]][cutoff - int(panel.starts[index]) + 1 :]
-        noise = rng.normal(size=len(rest)).astype(np.float32)
-        rest[:] = -3 * np.nan_to_num(rest) + (1 + np.abs(np.nan_to_num(rest))) * (10 + noise)
-        rest[::3] = np.nan
-    return replace(panel, values=values)
+        for column, offsets in columns:
+            _change(column[offsets[index] + cutoff - int(panel.starts[index]) + 1 : offsets[index + 1]], rng)
+    return replace(panel, values=values, covariates=beside)
+
+
+def _change(rest: Values, rng: np.random.Generator) -> None:
+    """Make every value another one, and every third one missing, in place."""
+    noise = rng.normal(size=len(rest)).astype(np.float32)
+    rest[:] = -3 * np.nan_to_num(rest) + (1 + np.abs(np.nan_to_num(rest))) * (10 + noise)
+    rest[::3] = np.nan
 
 
 def _pairs(before: Backtest, after: Backtest) -> list[tuple[str, np.ndarray, np.ndarray]]:

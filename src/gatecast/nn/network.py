@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gatecast.nn.covariates import Effect, means, now_and_then
 from gatecast.nn.lstm import LSTM
 from gatecast.nn.starting import RATES, starting_points
 
@@ -26,7 +27,7 @@ class Shape:
     context: int  # C, a multiple of the segment
     horizon: int  # H
     segment: int  # p
-    features: int  # F
+    dates: int  # features of the calendar
     probabilities: tuple[float, ...]  # Q increasing ones with 0.5 among them, or () for one point
     seasons: tuple[int, ...]  # of the simple forecasts to start from; none: start from zero
     hidden: int
@@ -34,6 +35,14 @@ class Shape:
     dropout: float
     skip: bool  # a linear path from context to horizon
     logs: bool = False  # whether it reads, and says, logarithms
+    known: int = 0  # features known of the horizon: holidays and covariates
+    past: int = 0  # features known up to the cutoff
+    embeddings: int = 0  # rows of the table of what is static
+
+    @property
+    def features(self) -> int:
+        """F, all of them; in this order."""
+        return self.dates + self.known + self.past
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -52,32 +61,63 @@ class Network(nn.Module):
         self.block = min(shape.segment, shape.horizon) if shape.segment > 1 else shape.horizon
         self.blocks = -(-shape.horizon // self.block)
         width = shape.hidden
-        self.embed = nn.Linear(shape.segment * (2 + shape.features), width)
+        self.static = nn.EmbeddingBag(shape.embeddings, width, mode="sum") if shape.embeddings else None
+        self.effect = Effect(shape.features) if shape.known + shape.past else None
+        self.embed = nn.Linear(shape.segment * (2 + shape.dates) + shape.known + shape.past, width)
         self.lstm = LSTM(width, width, shape.layers, shape.dropout)
         self.place = nn.Parameter(torch.randn(self.blocks, width) / width**0.5)
-        self.read = nn.Linear(width + self.block * shape.features, width)
+        self.read = nn.Linear(width + self.block * shape.dates + shape.known, width)
         self.write = nn.Linear(width, self.block * self.outputs)
         self.skip = nn.Linear(shape.context, shape.horizon) if shape.skip else None
         points = len({1, *shape.seasons}) + len(RATES) * len(shape.seasons) if shape.seasons else 0
         self.mix = nn.Linear(width, points + 1) if points else None  # their logits, and the share of the drift
         self.dropout = nn.Dropout(shape.dropout)
+        if self.static is not None:
+            nn.init.zeros_(self.static.weight)  # what is not known is as the average
         for layer in (self.write, self.skip, self.mix):
             if layer is not None:
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
     def forward(
-        self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], calendar: Float[Tensor, "B T F"]
+        self,
+        x: Float[Tensor, "B C"],
+        observed: Bool[Tensor, "B C"],
+        calendar: Float[Tensor, "B T F"],
+        static: tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]] | None = None,
     ) -> Float[Tensor, "B H Q"]:
-        """Quantiles of the horizon in the scaled unit; Q = 1 for a point forecast."""
-        x = x.masked_fill(~observed, 0)
-        _, state = self.lstm(self.segments(x, observed, calendar))
-        decoded = self.decode(state.h, calendar[:, self.shape.context :])
+        """Quantiles of the horizon in the scaled unit; Q = 1 for a point forecast.
+
+        Args:
+            static: rows of the table of what is static, and their weights.
+        """
+        x, effect = self.cleaned(x, observed, calendar)
+        about = self.about(static)
+        _, state = self.lstm(self.segments(x, observed, calendar, about))
+        h = state.h if about is None else state.h + about
+        decoded = self.decode(h, calendar[:, self.shape.context :])
         if self.skip is not None:
             decoded = decoded + self.skip(x)[..., None]
         if self.mix is not None:
-            decoded = decoded + self.start(x, observed, self.mix(state.h))[..., None]
-        return decoded
+            decoded = decoded + self.start(x, observed, self.mix(h))[..., None]
+        return decoded if effect is None else decoded + effect[..., None]
+
+    def cleaned(
+        self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], calendar: Float[Tensor, "B T F"]
+    ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B H"] | None]:
+        """The context without the effect of covariates, 0 where not observed; and their effect on the horizon."""
+        if self.effect is None:
+            return x.masked_fill(~observed, 0), None
+        effect = self.effect(calendar)
+        past, ahead = effect[:, : self.shape.context], effect[:, self.shape.context :]
+        return (x - past).masked_fill(~observed, 0), ahead
+
+    def about(self, static: tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]] | None) -> Float[Tensor, "B U"] | None:
+        """What is static, summed up; dropped now and then, so that the network can do without."""
+        if self.static is None or static is None:
+            return None
+        summed: Tensor = self.static(static[0], per_sample_weights=self.dropout(static[1]))
+        return summed
 
     def start(
         self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], mix: Float[Tensor, "B K"]
@@ -87,21 +127,36 @@ class Network(nn.Module):
         return (points * mix[:, None, :-1].softmax(-1)).sum(-1) + mix[:, -1:] * drift
 
     def segments(
-        self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], calendar: Float[Tensor, "B T F"]
+        self,
+        x: Float[Tensor, "B C"],
+        observed: Bool[Tensor, "B C"],
+        calendar: Float[Tensor, "B T F"],
+        about: Float[Tensor, "B U"] | None = None,
     ) -> Float[Tensor, "B L U"]:
         """What the LSTM reads: values, mask and calendar of each of the L = C / p segments, embedded."""
         size, p = len(x), self.shape.segment
         parts = [x.reshape(size, -1, p), observed.to(x.dtype).reshape(size, -1, p)]
-        parts.append(calendar[:, : self.shape.context].reshape(size, self.shape.context // p, -1))
-        embedded: Tensor = self.dropout(functional.gelu(self.embed(torch.cat(parts, -1))))
-        return embedded
+        read = calendar[:, : self.shape.context]
+        parts.append(read[..., : self.shape.dates].reshape(size, self.shape.context // p, -1))
+        if self.effect is not None:
+            beside = means(read[..., self.shape.dates :], p)
+            past = beside[..., self.shape.known :]
+            parts += [beside[..., : self.shape.known], now_and_then(past) if self.training else past]
+        embedded: Tensor = self.embed(torch.cat(parts, -1))
+        if about is not None:
+            embedded = embedded + about[:, None]
+        dropped: Tensor = self.dropout(functional.gelu(embedded))
+        return dropped
 
     def decode(self, h: Float[Tensor, "B U"], calendar: Float[Tensor, "B H F"]) -> Float[Tensor, "B H Q"]:
         """Every block of the horizon from the state after the newest step, its place and its calendar."""
         size = len(h)
-        padded = functional.pad(calendar, (0, 0, 0, self.blocks * self.block - self.shape.horizon))
+        first, last = self.shape.dates, self.shape.dates + self.shape.known
+        dates, known = calendar[..., :first], calendar[..., first:last]
+        padded = functional.pad(dates, (0, 0, 0, self.blocks * self.block - self.shape.horizon))
         states = h[:, None] + self.place
-        read = functional.gelu(self.read(torch.cat([states, padded.reshape(size, self.blocks, -1)], -1)))
+        parts = [states, padded.reshape(size, self.blocks, -1), means(known, self.block)]
+        read = functional.gelu(self.read(torch.cat(parts, -1)))
         out = self.write(self.dropout(read)).reshape(size, -1, self.outputs)[:, : self.shape.horizon]
         return self._spread(out)
 

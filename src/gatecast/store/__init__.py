@@ -1,7 +1,7 @@
 """Where rows come from and forecasts go: one protocol, one module for each kind of warehouse."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
 from typing import Any, Literal, Protocol, Self
@@ -53,6 +53,8 @@ class Errand:
     verb: str = ""
     run_id: str = ""
     observer: Observer = UNOBSERVED
+    source: SourceSettings = field(default_factory=SourceSettings)
+    """Its location, labels and cap hold for jobs that write."""
 
 
 class Store(Protocol):
@@ -127,7 +129,7 @@ def open_store(url: str, *, write: bool = False, errand: Errand | None = None) -
     module, name = STORES[scheme]
     try:
         store: Any = getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
+    except ImportError as error:  # of a part of google.cloud, where others are installed, no ModuleNotFoundError
         if (error.name or "").partition(".")[0] not in ("google", "grpc"):
             raise
         raise UsageError(f"BigQuery needs libraries that are not here: pip install 'gatecast[{scheme}]'") from None

@@ -4,20 +4,26 @@ Expressions are written once in plain GoogleSQL and translated by sqlglot. Nothi
 ordered: ORDER BY would force a warehouse into a single stream, and the panel sorts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
 import sqlglot
 from sqlglot import TokenType, exp
 
 from gatecast.config import Aggregate, SourceSettings
-from gatecast.data.dates import Frequency, Grid
+from gatecast.data.dates import HOUR, OPEN, OPENS, Frequency, Grid
+from gatecast.data.zones import clock_of
 from gatecast.store import Kind
 
 Dialect = Literal["duckdb", "bigquery"]
 SOURCE = "gatecast_source"
 """The name under which queries here see the user's table or query."""
+
+UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+"""How many of each unit of time make a second."""
 
 AGGREGATES: dict[Aggregate, str] = {
     "sum": "SUM(y)",
@@ -29,69 +35,128 @@ AGGREGATES: dict[Aggregate, str] = {
 }
 
 
-def series_query(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggregate) -> exp.Select:
+Years = tuple[int, int]
+"""First and last year of the rows."""
+
+
+def series_query(
+    source: SourceSettings,
+    kind: Kind,
+    grid: Grid,
+    aggregate: Aggregate,
+    years: Years | None = None,
+    kinds: Mapping[str, Kind] = MappingProxyType({}),
+) -> exp.Select:
     """One row for each series and grid step.
 
-    Columns: `key_0`, `key_1`, ... (the series), `step` (see `steps_are_local`), `value`
-    (float64, NULL where every target was), `row_count` (how many rows made it).
+    Columns: `key_0`, `key_1`, ... (the series), `step`, `value` (float64, NULL where every
+    target was NULL or NaN), `row_count` (how many rows made it), and `covariate_0`, ... (the
+    past, then the future columns: the mean of numbers, the last text in the alphabet). Where
+    future columns are read, rows from `until` on are too, but without target and past columns.
+
+    Args:
+        years: of the rows, where `needs_years` says so.
+        kinds: what the covariates hold.
     """
-    time, target = column(source.time), column(source.target) if source.target else exp.null()
-    value = _sql(AGGREGATES[aggregate], t=_time(time, kind), y=exp.cast(target, "DOUBLE"))
-    keys = [exp.alias_(column(name), f"key_{i}") for i, name in enumerate(source.series)]
-    selected = exp.select(*keys, _sql(f"{_step(kind, grid)} AS step", t=_time(time, kind), zone=_zone(grid.timezone)))
-    selected = selected.select(
-        exp.alias_(exp.cast(value, "DOUBLE"), "value"), exp.alias_(exp.Count(this=exp.Star()), "row_count")
-    )
-    groups = [exp.Literal.number(i + 1) for i in range(len(keys) + 1)]
-    return selected.from_(SOURCE).where(*_bounds(source, kind, grid)).group_by(*groups)
+    value = exp.cast(sql(AGGREGATES[aggregate], **terms(source, kind, grid)), "DOUBLE")
+    covariates = _covariates([*source.past, *source.future], "covariate", "AVG(c)", kinds)
+    columns = {"value": value, "row_count": sql("COUNT(*)")} | covariates
+    if not (source.until and source.future):
+        return steps_query(source, kind, grid, years, columns)
+    *_, before = bounds(source, kind, grid)
+    hidden = {source.target, *source.past}
+    query = steps_query(source.model_copy(update={"until": None}), kind, grid, years, columns)
+    for node in [node for node in query.find_all(exp.Column) if node.name in hidden]:
+        node.replace(exp.If(this=before.copy(), true=node.copy(), false=exp.null()))
+    return query
 
 
-def steps_are_local(kind: Kind, grid: Grid) -> bool:
-    """Whether `step` numbers wall-clock steps that still have to be placed in the grid's zone.
-
-    Warehouses disagree about wall-clock times that happen twice, so the rule is applied
-    after the query, by `Grid.from_wall`.
-    """
-    return grid.frequency.elapsed and grid.timezone is not None and kind != "instant"
-
-
-def spacing_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
-    """How far apart the timestamps of each series are, and what they have in common.
-
-    Columns: `gap` (seconds on the wall clock), `gaps` (how many), `earliest` (seconds
-    since 1970), and over the rows that end such a gap: `midnight`, `first_day`,
-    `last_day`, `weekday` (each true if it holds for all of them).
-    """
-    wall = _sql(_wall(kind), t=_time(column(source.time), kind), zone=_zone(timezone))
-    keys: list[exp.Expression] = [column(name) for name in source.series]
-    times = exp.select(exp.alias_(wall, "t"), *[exp.alias_(key, f"key_{i}") for i, key in enumerate(keys)])
-    times = times.from_(SOURCE).where(*_bounds(source, kind, Grid(Frequency("day", 1), timezone)))
-    partition = ", ".join(f"key_{i}" for i in range(len(keys)))
-    window = f"OVER ({f'PARTITION BY {partition} ' if keys else ''}ORDER BY t)"
-    seconds = "DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)"
-    marked = exp.select("t", _sql(f"{seconds} - LAG({seconds}) {window} AS gap")).from_(times.subquery("times"))
-    day = "EXTRACT(DAY FROM {})"
-    return (
-        exp.select(
-            "gap",
-            _sql("COUNT(*) AS gaps"),
-            _sql(f"MIN({seconds}) - gap AS earliest"),
-            _sql(f"LOGICAL_AND(MOD({seconds}, 86400) = 0) AS midnight"),
-            _sql(f"LOGICAL_AND({day.format('t')} = 1) AS first_day"),
-            _sql(f"LOGICAL_AND({day.format('DATE_ADD(DATE(t), INTERVAL 1 DAY)')} = 1) AS last_day"),
-            # By arithmetic, because dialects number weekdays differently (7000003 keeps MOD's operand positive).
-            _sql("LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7) < 5) AS weekday"),
+def without_older(
+    query: exp.Select, source: SourceSettings, kind: Kind, grid: Grid, since: str, but: Sequence[Sequence[object]]
+) -> exp.Select:
+    """The query without the rows before a date, but those of some series (their keys)."""
+    recent = exp.GTE(this=_raw_time(source, kind), expression=_moment(source, since, kind, grid))
+    theirs = [
+        exp.and_(
+            *(
+                exp.NullSafeEQ(this=column(n), expression=exp.convert(part))
+                for n, part in zip(source.series, key, strict=True)
+            )
         )
-        .from_(marked.subquery("marked"))
-        .where("gap > 0")
-        .group_by("gap")
-    )
+        for key in but
+    ]
+    return query.where(exp.or_(recent, *theirs))
+
+
+def static_query(source: SourceSettings, names: Sequence[str], kinds: Mapping[str, Kind]) -> exp.Select:
+    """One row for each series.
+
+    Columns: `key_0`, ..., the static columns as `static_0`, ..., and how many values each has: `distinct_0`, ...
+    """
+    keys = [exp.alias_(column(name), f"key_{i}") for i, name in enumerate(source.series)]
+    counts = {f"distinct_{i}": sql("COUNT(DISTINCT c)", c=column(name)) for i, name in enumerate(names)}
+    columns = _covariates(names, "static", "MAX(c)", kinds) | counts
+    selected = exp.select(*keys, *(exp.alias_(value, name) for name, value in columns.items())).from_(SOURCE)
+    return selected.group_by(*[exp.Literal.number(i + 1) for i in range(len(keys))])
+
+
+def _covariates(
+    names: Sequence[str], prefix: str, numbers: str, kinds: Mapping[str, Kind]
+) -> dict[str, exp.Expression]:
+    """One value of each column, under numbered names."""
+    found = {}
+    for i, name in enumerate(names):
+        text = kinds[name] == "text"
+        found[f"{prefix}_{i}"] = sql(
+            "MAX(c)" if text else numbers, c=exp.cast(column(name), "TEXT" if text else "DOUBLE")
+        )
+    return found
+
+
+def steps_query(
+    source: SourceSettings, kind: Kind, grid: Grid, years: Years | None, columns: Mapping[str, exp.Expression]
+) -> exp.Select:
+    """Some aggregates, by name, of the rows of each series and grid step."""
+    keys = [exp.alias_(column(name), f"key_{i}") for i, name in enumerate(source.series)]
+    selected = exp.select(*keys, sql(f"{_step(kind, grid, years)} AS step", **terms(source, kind, grid)))
+    selected = selected.select(*(exp.alias_(value, name) for name, value in columns.items()))
+    groups = [exp.Literal.number(i + 1) for i in range(len(keys) + 1)]
+    return selected.from_(SOURCE).where(*bounds(source, kind, grid)).group_by(*groups)
+
+
+def terms(source: SourceSettings, kind: Kind, grid: Grid) -> dict[str, exp.Expression]:
+    """What `t`, `y` and `zone` stand for in templates: the time, the target as a number or NULL, the zone."""
+    target = exp.cast(column(source.target), "DOUBLE") if source.target else exp.null()
+    found = sql("IF(IS_NAN(y), NULL, y)", y=target) if source.target else target
+    return {"t": _time(source, kind), "y": found, "zone": _zone(grid.timezone)}
+
+
+def needs_years(kind: Kind, grid: Grid) -> bool:
+    """Whether the step of a row hangs on tables, of clock changes or holidays, that go into the query.
+
+    Warehouses disagree about wall-clock times that are skipped or shown twice, so the rule of
+    `data.zones` is written out for them.
+    """
+    return grid.frequency.days == "C" or (grid.timezone is not None and kind in ("local", "text"))
+
+
+def years_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
+    """The first and last year of the rows, as columns `first` and `last`."""
+    grid = Grid(Frequency("day", 1), timezone)
+    ends = (sql(f"EXTRACT(YEAR FROM {each}({wall(kind)}))", **terms(source, kind, grid)) for each in ("MIN", "MAX"))
+    selected = exp.select(*(exp.alias_(end, name) for end, name in zip(ends, ("first", "last"), strict=True)))
+    return selected.from_(SOURCE).where(*bounds(source, kind, grid))
 
 
 def any_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
     """One row, if there is one."""
     query = exp.select("1").from_(SOURCE).limit(1)
-    return query if kind == "text" else query.where(*_bounds(source, kind, Grid(Frequency("day", 1), timezone)))
+    return query if kind == "text" else query.where(*bounds(source, kind, Grid(Frequency("day", 1), timezone)))
+
+
+def size_query(source: SourceSettings) -> exp.Select:
+    """The greatest number in the time column, whatever its sign (column `size`)."""
+    return exp.select(sql("MAX(ABS(t)) AS size", t=column(source.time))).from_(SOURCE)
 
 
 def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
@@ -101,26 +166,29 @@ def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
     return (
         exp.select(found)
         .from_(SOURCE)
-        .where(_sql("t IS NOT NULL AND SAFE_CAST(t AS DATETIME) IS NULL", t=time))
+        .where(sql("t IS NOT NULL AND SAFE_CAST(t AS DATETIME) IS NULL", t=time))
         .limit(count)
     )
 
 
-def latest_query(table: str, series: Sequence[str], columns: Sequence[str]) -> exp.Select:
+def latest_query(table: str, series: Sequence[str], columns: Sequence[str], *, instants: bool = False) -> exp.Select:
     """Of a table of forecasts the newest of each series, timestamp and level, as AI.FORECAST would give it.
 
     Args:
         table: where the forecasts are.
         series: its series columns.
         columns: the columns of AI.FORECAST after them, first the timestamp, last the status.
+        instants: the timestamp is a TIMESTAMP, as AI.FORECAST gives it whatever the source has.
     """
     time, _, level, *_, status = columns
     one = ", ".join(column(name).sql("bigquery") for name in (*series, time, level))
-    rank = _sql(f"ROW_NUMBER() OVER (PARTITION BY {one} ORDER BY cutoff DESC, run_id)")
+    rank = sql(f"ROW_NUMBER() OVER (PARTITION BY {one} ORDER BY cutoff DESC, run_id)")
     ranked = exp.select("*", exp.alias_(rank, "gatecast_rank")).from_(relation(table)).subquery("ranked")
-    kept = [column(name) for name in (*series, *columns[:-1])]
+    keys, others = ([column(name) for name in part] for part in (series, columns[1:-1]))
+    when = exp.alias_(exp.cast(column(time), "TIMESTAMPTZ"), time, quoted=True) if instants else column(time)
     # A forecast that is written has worked: AI.FORECAST says so by an empty text.
-    return exp.select(*kept, exp.alias_(exp.Literal.string(""), status)).from_(ranked).where("gatecast_rank = 1")
+    done = exp.alias_(exp.Literal.string(""), status)
+    return exp.select(*keys, when, *others, done).from_(ranked).where("gatecast_rank = 1")
 
 
 def column(name: str) -> exp.Column:
@@ -152,8 +220,10 @@ def pinned(table: exp.Table, moment: datetime) -> exp.Table:
 
 def render(query: exp.Select, rows: str, dialect: Dialect) -> str:
     """The query as SQL, with the user's rows in the place of `SOURCE`."""
+    text = query.sql(dialect, pretty=True)
+    own = text.removeprefix("WITH ")
     # On lines of their own, so that a closing comment in them ends before our parenthesis.
-    return f"WITH {SOURCE} AS (\n{rows}\n)\n{query.sql(dialect, pretty=True)}"
+    return f"WITH {SOURCE} AS (\n{rows}\n){'' if own == text else ','}\n{own}"
 
 
 def _unended(sql: str, dialect: Dialect) -> str:
@@ -164,7 +234,7 @@ def _unended(sql: str, dialect: Dialect) -> str:
     return sql
 
 
-def _sql(template: str, **names: exp.Expression) -> exp.Expression:
+def sql(template: str, **names: exp.Expression) -> exp.Expression:
     """GoogleSQL with the columns named put in."""
     tree = sqlglot.parse_one(template, dialect="bigquery")
     return tree.transform(
@@ -172,12 +242,22 @@ def _sql(template: str, **names: exp.Expression) -> exp.Expression:
     )
 
 
-def _time(time: exp.Column, kind: Kind) -> exp.Expression:
+def _time(source: SourceSettings, kind: Kind) -> exp.Expression:
     """The time column as a timestamp; text that is none becomes NULL."""
-    return _sql("SAFE_CAST(t AS DATETIME)", t=time) if kind == "text" else time
+    time = column(source.time)
+    if source.time_unit:
+        factor = UNITS["us"] // UNITS[source.time_unit]
+        scaled = f"CAST(t AS INT64) * {factor}" if factor else "DIV(CAST(t AS INT64), 1000)"
+        return sql(f"TIMESTAMP_MICROS({scaled})", t=time)
+    return sql("SAFE_CAST(t AS DATETIME)", t=time) if kind == "text" else time
 
 
-def _wall(kind: Kind) -> str:
+def _raw_time(source: SourceSettings, kind: Kind) -> exp.Expression:
+    """The time column as dates of the user are compared with it: whole numbers as they are."""
+    return column(source.time) if source.time_unit else _time(source, kind)
+
+
+def wall(kind: Kind) -> str:
     """The wall-clock time of `t` in `zone`, as GoogleSQL."""
     return "DATETIME(t, zone)" if kind == "instant" else "CAST(t AS DATETIME)"
 
@@ -186,24 +266,63 @@ def _zone(timezone: str | None) -> exp.Expression:
     return exp.Literal.string(timezone or "UTC")
 
 
-def _step(kind: Kind, grid: Grid) -> str:
+def _step(kind: Kind, grid: Grid, years: Years | None) -> str:
     """The number of the grid step that `t` falls in, as GoogleSQL over whole numbers."""
     frequency = grid.frequency
-    if frequency.elapsed and kind == "instant":
-        return _floor(f"UNIX_MICROS(t) + {(grid.lead - frequency.phase) * 1_000_000}", frequency.multiple * 1_000_000)
-    wall = _wall(kind)
     if frequency.unit == "second":
-        return _floor(f"UNIX_MICROS(TIMESTAMP({wall})) - {frequency.phase * 1_000_000}", frequency.multiple * 1_000_000)
-    return _floor(f"{_units(frequency, wall)} - {frequency.phase}", frequency.multiple)
+        micros, ahead = "UNIX_MICROS(t)", grid.lead if frequency.elapsed else 0
+        if kind != "instant" or not frequency.elapsed:
+            micros = f"UNIX_MICROS(TIMESTAMP({wall(kind)}))"
+            if frequency.elapsed and grid.timezone:
+                assert years  # see `needs_years`
+                clock = clock_of(grid.timezone, years[0] - 1, years[1] + 2)
+                until, offsets = ([1_000_000 * second for second in part] for part in (clock.until, clock.offsets))
+                micros = f"{micros} - {_table(micros, until, offsets)}"
+        shifted = f"{micros} + {(ahead - frequency.phase) * 1_000_000}"
+        return _floor(shifted, frequency.multiple * 1_000_000)
+    return _floor(f"{_units(grid, wall(kind), years)} - {frequency.phase}", frequency.multiple)
 
 
-def _units(frequency: Frequency, wall: str) -> str:
-    if frequency.unit == "month":
-        return f"(EXTRACT(YEAR FROM {wall}) - 1970) * 12 + EXTRACT(MONTH FROM {wall}) - 1"
-    days = f"UNIX_DATE(DATE({wall}))"
-    if frequency.unit == "day":
-        return days
-    return f"({_floor(f'{days} + 3', 7)}) * 5 + LEAST({days} + 3 - 7 * ({_floor(f'{days} + 3', 7)}), 4)"
+def _units(grid: Grid, wall: str, years: Years | None) -> str:
+    unit, days = grid.frequency.unit, f"UNIX_DATE(DATE({wall}))"
+    months = f"(EXTRACT(YEAR FROM {wall}) - 1970) * 12 + EXTRACT(MONTH FROM {wall}) - 1"
+    match unit:
+        case "month":
+            return months
+        case "half month":
+            return f"2 * ({months}) + IF(EXTRACT(DAY FROM {wall}) > {14 + grid.frequency.end}, 1, 0)"
+        case "day":
+            return days
+        case "business day":
+            return _open(grid, days, years)
+    hours = _floor(f"UNIX_MICROS(TIMESTAMP({wall})) - {OPENS * HOUR * 1_000_000}", HOUR * 1_000_000)
+    day, last = _floor(hours, 24), str(OPEN - 1)
+    opened = f"{_open(grid, day, years)} != {_open(grid, f'{day} - 1', years)}"
+    return f"{_open(grid, day, years)} * {OPEN} + IF({opened}, LEAST({hours} - 24 * {day}, {last}), {last})"
+
+
+def _open(grid: Grid, days: str, years: Years | None) -> str:
+    """The number of a day among those that count; see `Grid._open`."""
+    weekday = f"(({_floor(f'{days} + 3', 7)}) * 5 + LEAST({days} + 3 - 7 * ({_floor(f'{days} + 3', 7)}), 4))"
+    if grid.frequency.days != "C":
+        return weekday
+    assert years  # see `needs_years`
+    ends = np.array([f"{years[0]}-01-01", f"{years[1] + 1}-01-01"], "datetime64[D]")
+    first, last = np.searchsorted(grid.closed, ends).tolist()
+    counts = range(first - grid.since_1970, last - grid.since_1970 + 1)
+    return f"({weekday} - {_table(days, grid.closed[first:last].astype(int).tolist(), counts)})"
+
+
+def _table(number: str, ends: Sequence[int], values: Sequence[int]) -> str:
+    """The first value below the first end, the second below the second, ...: by halving, since there may be many."""
+    if not ends:
+        return str(values[0])
+    middle = len(ends) // 2
+    low, high = (
+        _table(number, ends[:middle], values[: middle + 1]),
+        _table(number, ends[middle + 1 :], values[middle + 1 :]),
+    )
+    return f"IF({number} < {ends[middle]}, {low}, {high})"
 
 
 def _floor(number: str, divisor: int) -> str:
@@ -211,16 +330,19 @@ def _floor(number: str, divisor: int) -> str:
     return f"CAST(FLOOR(({number}) / {divisor}) AS INT64)"
 
 
-def _bounds(source: SourceSettings, kind: Kind, grid: Grid) -> list[exp.Expression]:
+def bounds(source: SourceSettings, kind: Kind, grid: Grid) -> list[exp.Expression]:
     """`since` and `until` as filters on the time column itself, so that partitions are pruned."""
-    time = _time(column(source.time), kind)
+    time = _raw_time(source, kind)
     ends: list[tuple[type[exp.Expression], str | None]] = [(exp.GTE, source.since), (exp.LT, source.until)]
-    return [compare(this=time.copy(), expression=_moment(text, kind, grid)) for compare, text in ends if text]
+    return [compare(this=time.copy(), expression=_moment(source, text, kind, grid)) for compare, text in ends if text]
 
 
-def _moment(text: str, kind: Kind, grid: Grid) -> exp.Expression:
+def _moment(source: SourceSettings, text: str, kind: Kind, grid: Grid) -> exp.Expression:
     """A date of the user as a literal of the time column's own type."""
     when = grid.moment(text, instant=kind == "instant")
+    if source.time_unit:  # the first number not before it
+        number = -(-int(when.astype(np.int64)) * UNITS[source.time_unit] // UNITS["us"])
+        return exp.Literal.number(number)
     if kind == "date":  # the first day not before it
         day = when.astype("datetime64[D]")
         return exp.cast(exp.Literal.string(str(day + int(day < when))), "DATE")

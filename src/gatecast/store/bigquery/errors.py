@@ -38,7 +38,7 @@ ADVICE = {
 
 
 @contextmanager
-def translated(where: str) -> Iterator[None]:
+def translated(where: str, *, writing: bool = False) -> Iterator[None]:
     """Errors of Google's libraries, and of the network under them, as StoreError."""
     try:
         yield
@@ -48,7 +48,7 @@ def translated(where: str) -> Iterator[None]:
         cause = getattr(error, "cause", None) or error
         raise StoreError(f"{where}: BigQuery cannot be reached ({_first(cause)}); is the network up?") from None
     except GoogleAPIError as error:
-        raise StoreError(f"{where}: {sentence(error)}") from None
+        raise StoreError(f"{where}: {sentence(error, writing=writing)}") from None
 
 
 def reason(error: Any) -> str:
@@ -57,8 +57,8 @@ def reason(error: Any) -> str:
     return str(errors[0].get("reason", "")) if isinstance(errors[0], dict) else ""
 
 
-def sentence(error: Any) -> str:
-    """What Google said, and what to do about it."""
+def sentence(error: Any, *, writing: bool = False) -> str:
+    """What Google said, and what to do about it; a permission without a name is the one that the work needs."""
     said, why = _first(error), reason(error)
     if why == "accessNotConfigured" or "SERVICE_DISABLED" in str(error) or "has not been used in project" in said:
         return f"the BigQuery API is not enabled: run `gcloud services enable {_service(str(error))}`"
@@ -67,7 +67,10 @@ def sentence(error: Any) -> str:
         return f"{said.rstrip('.')}: ask for {ROLES[permission[0]]}"
     if why in ADVICE:
         return f"{said.rstrip('.')}: {ADVICE[why]}"
-    return f"{said.rstrip('.')}: ask for {ROLES['bigquery.tables.getData']}" if why == "accessDenied" else said
+    if why != "accessDenied":
+        return said
+    needed = "bigquery.tables.updateData" if writing else "bigquery.tables.getData"
+    return f"{said.rstrip('.')}: ask for {ROLES['bigquery.jobs.create' if 'Denied: Project' in said else needed]}"
 
 
 def _service(text: str) -> str:

@@ -1,5 +1,7 @@
 """Query jobs: what one costs is known before it runs, capped while it runs, and found by its labels after."""
 
+from typing import Any, BinaryIO
+
 from google.api_core.retry import Retry
 from google.cloud import bigquery
 from google.cloud.bigquery.table import RowIterator
@@ -36,7 +38,7 @@ class Jobs:
         return self.client.query(sql, job_config=config, location=source.location, retry=RETRY)
 
     def run(self, sql: str, source: SourceSettings) -> tuple[bigquery.QueryJob, RowIterator]:
-        """Run a query that was found to be cheap enough; Ctrl-C cancels it on the server.
+        """Run a query, or a statement that writes, that was found to be cheap enough.
 
         Raises:
             StoreError: it would read more than `max_bytes`, or someone said no.
@@ -45,18 +47,29 @@ class Jobs:
         config = self._config(source)
         config.maximum_bytes_billed = int(source.max_bytes)
         job = self.client.query(sql, job_config=config, location=source.location, retry=RETRY)
-        try:
-            rows = job.result(page_size=1, retry=RETRY)  # a first page comes along unasked
-        except KeyboardInterrupt:
-            job.cancel(retry=None, timeout=10)
-            raise
+        rows = self.wait(job, page_size=1)  # a first page comes along unasked
         self.billed += int(job.total_bytes_billed or 0)
         return job, rows
 
-    def labels(self, source: SourceSettings | None = None) -> dict[str, str]:
+    def load(self, file: BinaryIO, table: bigquery.TableReference, config: bigquery.LoadJobConfig) -> None:
+        """Run a load job; they are free."""
+        source = self.errand.source
+        config.labels = self.labels(source)
+        load = self.client.load_table_from_file
+        self.wait(load(file, table, rewind=True, job_config=config, location=source.location))
+
+    def wait(self, job: Any, **how: int) -> Any:
+        """The result of a job; Ctrl-C cancels it on the server."""
+        try:
+            return job.result(retry=RETRY, **how)
+        except KeyboardInterrupt:
+            job.cancel(retry=None, timeout=10)
+            raise
+
+    def labels(self, source: SourceSettings) -> dict[str, str]:
         """Labels of every job, so that spending can be found in INFORMATION_SCHEMA.JOBS and in billing."""
         found = {"gatecast-verb": self.errand.verb, "gatecast-run": self.errand.run_id}
-        for label in source.label if source else ():
+        for label in source.label:
             name, colon, value = label.partition(":")
             if not colon:
                 raise UsageError(f"write a label as name:value, got {label!r} instead")
@@ -72,7 +85,7 @@ class Jobs:
     def _agree(self, count: int, source: SourceSettings) -> None:
         if not count:
             return
-        cost = f"{size(count)} (about {money(count)} on demand)"
+        cost = f"{size(count)} ({money(count)} on demand)"
         if count > source.max_bytes:
             raise StoreError(
                 f"the query would read {cost}, more than --max-bytes {size(source.max_bytes)}: "
@@ -82,7 +95,7 @@ class Jobs:
         if not self.agreed and not self.errand.observer.agree(
             f"read it, and what else this takes, each query up to {size(source.max_bytes)}?"
         ):
-            raise StoreError("nothing was read: the cost was not agreed to")
+            raise StoreError("it was not run: the cost was not agreed to")
         self.agreed = True
 
 
@@ -98,4 +111,4 @@ def size(count: float) -> str:
 def money(count: int) -> str:
     """What reading so many bytes costs on demand."""
     dollars = count / 2**40 * PRICE
-    return f"${dollars:,.2f}" if dollars >= 0.01 else "less than $0.01"
+    return f"about ${dollars:,.2f}" if dollars >= 0.01 else "less than $0.01"

@@ -43,23 +43,13 @@ def write(jobs: Jobs, table: exp.Table, rows: pa.Table, key: Sequence[str]) -> N
         _load(jobs, staging, rows, schema)
         if made:
             jobs.client.create_table(_described(target, schema, key), retry=RETRY)
-        execute(jobs, merge_sql(table, _relation(staging), rows, key))
+        jobs.run(merge_sql(table, _relation(staging), rows, key), jobs.errand.source)
     except BaseException:
         if made:
             jobs.client.delete_table(target, not_found_ok=True, retry=RETRY)
         raise
     finally:
         jobs.client.delete_table(staging, not_found_ok=True, retry=RETRY)
-
-
-def execute(jobs: Jobs, sql: str) -> None:
-    """Run a statement and wait for its end; Ctrl-C cancels it."""
-    job = jobs.client.query(sql, job_config=bigquery.QueryJobConfig(labels=jobs.labels()), retry=RETRY)
-    try:
-        job.result(retry=RETRY)
-    except KeyboardInterrupt:
-        job.cancel(retry=None, timeout=10)
-        raise
 
 
 def merge_sql(table: exp.Table, staging: exp.Table, rows: pa.Table, key: Sequence[str]) -> str:
@@ -128,8 +118,7 @@ def _load(jobs: Jobs, staging: bigquery.TableReference, rows: pa.Table, schema: 
     jobs.client.create_table(table, retry=RETRY)
     file = io.BytesIO()
     pq.write_table(rows, file)
-    config = bigquery.LoadJobConfig(source_format="PARQUET", schema=schema, labels=jobs.labels())
-    jobs.client.load_table_from_file(file, staging, rewind=True, job_config=config).result(retry=RETRY)
+    jobs.load(file, staging, bigquery.LoadJobConfig(source_format="PARQUET", schema=schema))
 
 
 def _described(

@@ -1,6 +1,8 @@
 """A BigQuery project, or one data set of it, as a store."""
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Self
 
@@ -18,7 +20,7 @@ from gatecast.store.bigquery import merge
 from gatecast.store.bigquery.columns import kinds
 from gatecast.store.bigquery.connect import connect
 from gatecast.store.bigquery.errors import reason, sentence, translated
-from gatecast.store.bigquery.jobs import RETRY, Jobs
+from gatecast.store.bigquery.jobs import RETRY, Jobs, size
 from gatecast.store.bigquery.streams import NoStreams, by_pages, by_streams
 from gatecast.store.query import pinned, relation, render, user_sql
 
@@ -99,16 +101,18 @@ class BigQueryStore:
         """See `Store.write`."""
         if table is None:
             raise UsageError(f"say which table of {self.url} to write: --into NAME")
-        with self._translated():
+        with _Named(self, writing=True):
             merge.write(self.jobs, self._full(table), rows, key)
+        if self.jobs.billed:
+            self.errand.observer.note(f"writing was billed {size(self.jobs.billed)}")
 
     def view(self, name: str, query: exp.Select) -> None:
         """See `Store.view`."""
         statement = exp.Create(this=self._full(name), kind="VIEW", replace=True, expression=query)
-        with self._translated():
+        with _Named(self, writing=True):
             for table in statement.expression.find_all(exp.Table):
                 table.replace(self._full(_plain(table)))
-            merge.execute(self.jobs, statement.sql("bigquery"))
+            self.jobs.run(statement.sql("bigquery"), self.errand.source)
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -161,11 +165,13 @@ class BigQueryStore:
         known = [self.client.project, self.dataset or ""][: max(0, 3 - len(parts))]
         return relation(".".join([*known, *parts]))
 
-    def _names(self) -> list[str]:
+    def _names(self, dataset: str | None = None) -> list[str]:
+        """The tables of a data set, of the project's own if none is named; or the data sets."""
         with translated(self.url):
-            if self.dataset is None:
-                return [f"{dataset.dataset_id}.*" for dataset in self.client.list_datasets(retry=RETRY)]
-            return [f"{self.dataset}.{table.table_id}" for table in self.client.list_tables(self.dataset, retry=RETRY)]
+            dataset = dataset or self.dataset
+            if dataset is None:
+                return [f"{found.dataset_id}.*" for found in self.client.list_datasets(retry=RETRY)]
+            return [f"{dataset}.{table.table_id}" for table in self.client.list_tables(dataset, retry=RETRY)]
 
     def _translated(self) -> "_Named":
         return _Named(self)
@@ -174,9 +180,9 @@ class BigQueryStore:
 class _Named:
     """Google's errors as StoreError; where a table or data set is missing, those that are there are listed."""
 
-    def __init__(self, store: BigQueryStore) -> None:
+    def __init__(self, store: BigQueryStore, *, writing: bool = False) -> None:
         self.store = store
-        self.inner = translated(store.url)
+        self.inner = translated(store.url, writing=writing)
 
     def __enter__(self) -> None:
         self.inner.__enter__()
@@ -184,11 +190,13 @@ class _Named:
     def __exit__(self, *exception: object) -> bool | None:
         error = exception[1]
         if isinstance(error, NotFound) and reason(error) == "notFound":
-            try:
-                known = f"; there are: {some(self.store._names())}"
-            except StoreError:  # that would only say again what is missing
-                known = ""
-            raise StoreError(f"{self.store.url}: {sentence(error)}{known}") from None
+            said = sentence(error)
+            table = re.search(r"Table ([\w-]+)[:.](\w+)\.", said)
+            known = ""
+            for dataset in (None, f"{table[1]}.{table[2]}" if table else None):
+                with suppress(StoreError):  # that would only say again what is missing
+                    known = f"; there are: {some(self.store._names(dataset))}"
+            raise StoreError(f"{self.store.url}: {said}{known}") from None
         return self.inner.__exit__(*exception)  # type: ignore[arg-type]
 
 

@@ -1,9 +1,13 @@
 """Rows of a finished job as Arrow batches: by several streams at once, or page by page."""
 
-import queue
+import ctypes
+import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
 import pyarrow as pa
 from google.api_core import exceptions
@@ -21,8 +25,10 @@ STREAMS = 100
 """Streams asked for: more than are read at once, so that a batch is a small part of all rows."""
 
 READERS = 3
-WAITING = 2
-"""Batches that wait to be taken; beyond them the readers wait, and memory stays bounded."""
+"""Streams read at once, each a batch ahead at most, so that memory stays bounded."""
+
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
+"""Names of `mallopt`."""
 
 TRIES = 6
 """Cut connections without a row between them before a stream is given up."""
@@ -98,50 +104,53 @@ def _gather(
     total: int,
     progress: Callable[[int, int], None],
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of all streams as they come; what goes wrong in a reader is raised here."""
-    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for name in names:
-        todo.put(name)
-    done: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(WAITING)
-    stopped = threading.Event()
-
-    def put(item: pa.RecordBatch | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                done.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            while not stopped.is_set():
-                for batch in _stream(client, todo.get_nowait(), arrived, stopped):
-                    put(batch)
-        except queue.Empty:
-            put(None)
-        except BaseException as error:  # told to the thread that waits
-            put(error)
-
-    readers = min(READERS, len(names))
-    for _ in range(readers):
-        threading.Thread(target=work, name="gatecast-read", daemon=True).start()
-    count = 0
+    """Batches of all streams as they come; a stream goes on when its last batch has been taken."""
+    stopped, count = threading.Event(), 0
+    waiting = iter([_stream(client, name, arrived, stopped) for name in names])
+    pool = ThreadPoolExecutor(READERS, "gatecast-read")
+    coming = {pool.submit(_next, stream): stream for stream in itertools.islice(waiting, READERS)}
     try:
-        while readers:
-            item = done.get()
-            if item is None:
-                readers -= 1
-            elif isinstance(item, BaseException):
-                with translated("reading rows"):
-                    raise item
-            else:
-                count += item.num_rows
-                progress(count, total)
-                yield item.cast(schema)
+        with _frugal(), translated("reading rows"):
+            while coming:
+                done = next(iter(wait(coming, return_when=FIRST_COMPLETED).done))
+                stream, batch = coming.pop(done), done.result()
+                del done
+                after = next(waiting, None) if batch is None else stream
+                if batch is not None:
+                    count += batch.num_rows
+                    progress(count, total)
+                    yield batch.cast(schema)
+                    del batch  # before the next one is made
+                if after is not None:
+                    coming[pool.submit(_next, after)] = after
     finally:
         stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
     _all_came(count, total)
+
+
+def _next(stream: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+    return next(stream, None)
+
+
+@contextmanager
+def _frugal() -> Iterator[None]:
+    """While this lasts, big buffers go back to the system when they are freed.
+
+    A message is held several times over while gRPC and protobuf take it apart, on threads of
+    which glibc would keep each one's share. After it they are what glibc itself comes to.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        yield
+        return
+    mallopt(MMAP_THRESHOLD, 1 << 20)
+    mallopt(TRIM_THRESHOLD, 1 << 17)
+    try:
+        yield
+    finally:
+        mallopt(MMAP_THRESHOLD, 32 << 20)
+        mallopt(TRIM_THRESHOLD, 64 << 20)
 
 
 def _stream(
@@ -154,17 +163,19 @@ def _stream(
         try:
             # The client's own wrapper of this call resumes too, but only after some of these errors.
             for answer in PlainReadClient.read_rows(client, request=request, retry=None):
-                batch = pa.ipc.read_record_batch(
-                    pa.py_buffer(answer.arrow_record_batch.serialized_record_batch), schema
-                )
+                serialized = answer.arrow_record_batch.serialized_record_batch
+                del answer  # a copy of the same bytes
+                batch = pa.ipc.read_record_batch(pa.py_buffer(serialized), schema)
                 offset, cuts = offset + batch.num_rows, 0
+                del serialized
                 yield batch
+                del batch
                 if stopped.is_set():
                     return
             return
         except CUT:
             cuts += 1
-            if cuts == TRIES:
+            if cuts == TRIES or stopped.is_set():
                 raise
             time.sleep(0.1 * 2**cuts)
 

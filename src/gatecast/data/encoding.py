@@ -1,0 +1,144 @@
+"""All that is known beside the target as numbers: the calendar, holidays, covariates, the series itself.
+
+Numbers are fitted on training rows only; from the other rows only the names of categories are taken.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from gatecast.config import Config
+from gatecast.data.covariates import Column, Covariates
+from gatecast.data.dates import Steps
+from gatecast.data.features import HOLIDAY_FEATURES, calendar, holiday_calendar, meaningful
+from gatecast.data.panel import Indices, Panel, Values
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How dates, covariates and series become features.
+
+    Attributes:
+        cycles: calendar cycles, see `features.calendar`.
+        place: whose holidays count, for all series.
+        places: the static column that names each series' own place.
+        columns: covariates; one of the role "series" stands for the series itself.
+    """
+
+    cycles: tuple[str, ...] = ()
+    place: str | None = None
+    places: str | None = None
+    columns: tuple[Column, ...] = ()
+
+    @classmethod
+    def fit(cls, panel: Panel, config: Config, until: Steps) -> Self:
+        """What the settings ask for, read off the rows up to a step of each series."""
+        source, found = config.source, panel.covariates
+        cycles = meaningful(panel.grid, int(np.median(until - panel.starts + 1)))
+        names = {"static": source.static, "future": source.future, "past": source.past}
+        columns = []
+        if found is not None:
+            rows = _until(found, panel.starts, until)
+            for role, listed in names.items():
+                part = np.ones(len(panel), bool) if role == "static" else rows
+                columns += [Column.fit(name, role, found, part) for name in listed]  # type: ignore[arg-type]
+        if config.model.series_embedding:
+            columns.append(Column("series", "series", categories=tuple(panel.names)))
+        return cls(cycles, config.grid.holidays, source.holidays_column, tuple(columns))
+
+    @property
+    def varying(self) -> tuple[Column, ...]:
+        """The columns with a value for each step, those known ahead first."""
+        return tuple(column for column in self.columns if column.role in ("past", "future"))
+
+    @property
+    def static(self) -> tuple[Column, ...]:
+        """The columns with a value for each series."""
+        return tuple(column for column in self.columns if column.role in ("static", "series"))
+
+    @property
+    def dates(self) -> int:
+        """Features of the calendar, the first of each step."""
+        return 2 * len(self.cycles)
+
+    @property
+    def known(self) -> int:
+        """Features that are known of the horizon, the next: holidays and covariates."""
+        holidays = HOLIDAY_FEATURES if self.place or self.places else 0
+        return holidays + sum(column.width for column in self.columns if column.role == "future")
+
+    @property
+    def past(self) -> int:
+        """Features that are known up to the cutoff, the last."""
+        return sum(column.width for column in self.columns if column.role == "past")
+
+    @property
+    def names(self) -> list[str]:
+        """What each of the F features tells of."""
+        named = [(name, 2) for name in self.cycles]
+        named += [("holidays", HOLIDAY_FEATURES)] if self.place or self.places else []
+        return [name for name, width in [*named, *((c.name, c.width) for c in self.varying)] for _ in range(width)]
+
+    @property
+    def embeddings(self) -> int:
+        """Rows of the table of what is static: one for a number, one for each category."""
+        return sum(len(column.categories or (1,)) for column in self.static)
+
+    def calendars(self, panel: Panel, steps: Steps) -> tuple[npt.NDArray[np.float32], Indices]:
+        """Calendar and holidays of some steps, for each place, and the place of each series: (G, T, F), (S,)."""
+        dates = calendar(panel.grid, self.cycles, steps)
+        group = np.zeros(len(panel), np.int64)
+        if not (self.place or self.places):
+            return dates[None], group
+        named: list[str | None] = [self.place]
+        if self.places and panel.covariates is not None:
+            codes = panel.covariates.column(self.places)
+            named = [*panel.covariates.categories.get(self.places, ()), self.place]
+            group = np.where(np.isnan(codes), len(named) - 1, codes).astype(np.int64)
+        holidays = [holiday_calendar(panel.grid, place, steps) for place in named]
+        return np.stack([np.concatenate([dates, part], 1) for part in holidays]), group
+
+    def varied(self, covariates: Covariates) -> Values:
+        """The varying columns as `Column.read` gives them, (M, K)."""
+        return np.stack([column.read(covariates) for column in self.varying], 1)
+
+    def statics(self, panel: Panel) -> tuple[Indices, Values]:
+        """Which rows of the table of what is static a series has, and with what weight, (S, L) each.
+
+        A number is the weight of its row; what is missing or not known has the weight 0.
+        """
+        rows, weights, first = [], [], 0
+        for column in self.static:
+            if column.role == "series":
+                known = {name: number for number, name in enumerate(column.categories or (), 1)}
+                value = np.array([known.get(name, 0) for name in panel.names], np.float32)
+            else:
+                assert panel.covariates is not None
+                value = np.nan_to_num(column.read(panel.covariates))
+            is_number = column.categories is None
+            rows.append(np.full(len(panel), first) if is_number else first + np.maximum(value - 1, 0))
+            weights.append(value if is_number else value > 0)
+            first += len(column.categories or (1,))
+        return np.stack(rows, 1).astype(np.int64), np.stack(weights, 1).astype(np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> Self:
+        """From what `to_dict` gave."""
+        found = cls(**about)
+        columns = tuple(Column.of(column) for column in found.columns)  # type: ignore[arg-type]
+        return replace(found, cycles=tuple(found.cycles), columns=columns)
+
+
+def _until(covariates: Covariates, starts: Steps, until: Steps) -> npt.NDArray[np.bool_]:
+    """Which rows of the covariates lie at or before a step of their series."""
+    lengths = np.diff(covariates.offsets)
+    steps = np.arange(len(covariates.values)) - np.repeat(covariates.offsets[:-1], lengths)
+    found: npt.NDArray[np.bool_] = steps <= np.repeat(until - starts, lengths)
+    return found

@@ -1,0 +1,74 @@
+"""The rows that a run's source holds now: all, or only those that a forecast reads."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+import numpy as np
+import pyarrow as pa
+
+from gatecast.data.covariates import unknown
+from gatecast.data.panel import Panel
+from gatecast.errors import NoRowsError, UsageError, some
+from gatecast.forecasting import read_dates
+from gatecast.model import Model
+from gatecast.reading import Needed, read_rows
+from gatecast.steps import SILENT, Listener
+from gatecast.store import Errand
+
+OLDER = 100
+"""Series that ended long ago and are read further back than the others, each by its name."""
+
+
+def newest(
+    model: Model,
+    verb: str = "",
+    listener: Listener = SILENT,
+    *,
+    context: bool = False,
+    at: Iterable[object] | None = None,
+    as_of: object | None = None,
+) -> Panel:
+    """The rows that the run's source holds now; `verb` says what for.
+
+    Args:
+        context: only those that a forecast reads: of each series the context before the last row
+            that training saw, or before the dates below if they are earlier, and what came since.
+        at: dates that will be forecast.
+        as_of: last date that will be used; later rows are not read.
+    """
+    config, grid = model.config, model.grid
+    if not config.source.url:
+        raise UsageError("this model was not trained from a URL: give it a panel, as from gatecast.read")
+    if as_of is not None:
+        config = config.having("source", until=grid.begins(grid.floor(str(as_of)) + 1))
+    errand, rows, ends = Errand(verb, model.run_id, listener), None, [int(model.final.seen.max())]
+    # What is filled, and where a series ends, hangs on rows before the context.
+    settings = config.grid.resolved(config.source.target)
+    if context and (settings.fill, settings.align) == ("missing", "last"):
+        ends += [] if at is None else [step - 1 for step in read_dates(grid, at)]
+        ends += [] if as_of is None else [grid.floor(str(as_of))]
+        with suppress(NoRowsError):
+            rows = read_rows(config, config.source.url, errand, _needed(model, min(ends)))
+    # The last row before an end may lie further back.
+    if rows is None or any((rows.panel.starts > end).any() for end in ends[1:]):
+        rows = read_rows(config, config.source.url, errand)
+    if rows.stale and verb == "forecast":
+        listener.note(f"{len(rows.stale):,} series end before the others: {some(rows.stale)}")
+    if rows.panel.covariates is not None:
+        for told in unknown(model.final.encoder.columns, rows.panel.covariates):
+            listener.note(f"{told}: forecast as the average of all")
+    return rows.panel
+
+
+def _needed(model: Model, end: int) -> Needed:
+    """The rows that forecasts from the last row seen of each series, or from an earlier end, read."""
+    firsts = np.minimum(model.final.seen, end) - model.final.network.shape.context + 1
+    recent = int(firsts[firsts > firsts.max() - model.final.network.shape.context].min())
+    older = np.flatnonzero(firsts < recent)
+    if len(older) > OLDER:
+        older, recent = older[:0], int(firsts.min())
+    keys = [part.take(pa.array(older)).to_pylist() for part in model.keys.columns]
+    since, own = model.grid.begins(int(firsts.min())), model.config.source.since
+    if own and model.grid.floor(own) >= int(firsts.min()):
+        since = own
+    return Needed(since, model.grid.begins(recent), tuple(zip(*keys, strict=True)))

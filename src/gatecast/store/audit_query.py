@@ -1,0 +1,180 @@
+"""What is wrong with the rows, found by the warehouse: one query, of which only the findings come back."""
+
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from gatecast.config import Aggregate, SourceSettings
+from gatecast.data.dates import Grid
+from gatecast.data.zones import clock_of
+from gatecast.errors import SHOWN
+from gatecast.store import Kind
+from gatecast.store.query import AGGREGATES, Years, column, sql, steps_query, terms, wall
+
+JUMP, SHIFT, FLAT, TAIL = 15, 8, 5, 10
+"""Times a usual change that make an outlier and a level shift, times a usual run and steps that make a flat tail."""
+
+# What is looked for: in which relation, on what condition, at which step (none: a series as a whole), how much.
+_FOUND: dict[str, tuple[str, str, str, str]] = {
+    "no_time": ("marks", "step IS NULL", "NULL", "row_count"),
+    "shared": ("marks", "step IS NOT NULL AND row_count > 1", "step", "row_count - 1"),
+    "no_value": (
+        "marks",
+        "step IS NOT NULL AND value IS NULL AND known + COALESCE(nans + infinite, 0) = 0",
+        "step",
+        "1",
+    ),
+    "not_a_number": ("marks", "nans > 0", "step", "nans"),
+    "infinite": ("marks", "infinite > 0", "step", "infinite"),
+    "skipped": ("marks", "skipped > 0", "step", "skipped"),
+    "twice": ("marks", "twice > 0", "step", "twice"),
+    "gap": ("marks", "value IS NOT NULL AND step - before > 1", "before + 1", "step - before - 1"),
+    "negative": ("marks", "value < 0", "step", "1"),
+    "outlier": (
+        "marks",
+        f"(value - low) * (value - next) > 0 AND LEAST(ABS(value - low), ABS(value - next)) > {JUMP} * usual",
+        "step",
+        "1",
+    ),
+    "shift": (
+        "blocks",
+        "shifted AND NOT COALESCE(was_shifted, FALSE)",
+        "IF(next_jump > jump, next_place, place)",
+        "1",
+    ),
+    "bare": ("marks", "value IS NOT NULL AND bare > 0", "step", "1"),
+    "ahead": (
+        "series",
+        "COALESCE(known, last) < last + {ahead}",
+        "GREATEST(COALESCE(known, last), last) + 1",
+        "last + {ahead} - GREATEST(COALESCE(known, last), last)",
+    ),
+    "empty": ("series", "observed = 0", "NULL", "1"),
+    "constant": ("series", "least = most AND observed > 1", "NULL", "1"),
+    "flat": (
+        "series",
+        f"last - changed + 1 >= GREATEST({TAIL}, {FLAT} * observed / (changes + 1))",
+        "changed",
+        "last - changed + 1",
+    ),
+    "zeros": ("series", "2 * (zeros + {absent}) > observed + {absent} AND least < most", "NULL", "1"),
+    "short": ("series", "last - first + 1 <= {short}", "NULL", "1"),
+    "stale": ("series", "last < newest - {stale}", "last", "newest - last"),
+}
+
+# Each step with its neighbours that have a value, and the usual change in its series (zeros in a row are none).
+_MARKS = """
+SELECT *, AVG(IF(value = 0 AND low = 0, NULL, ABS(value - low))) OVER ({of}) AS usual
+FROM (
+  SELECT *, LAG(step) OVER line AS before, LAG(value) OVER line AS low, LEAD(value) OVER line AS next
+  FROM (SELECT * EXCEPT (value), IF(step IS NULL OR IS_NAN(value) OR IS_INF(value), NULL, value) AS value FROM steps)
+  WINDOW line AS (PARTITION BY {keys}value IS NULL ORDER BY step)
+)
+"""
+_SERIES = """
+SELECT *, MAX(last) OVER () AS newest
+FROM (
+  SELECT {keys}SUM(row_count) AS row_count, COUNT(value) AS observed, MIN(value) AS least, MAX(value) AS most,
+    SUM(IF(value = 0, 1, 0)) AS zeros, MIN(IF(value IS NULL, NULL, step)) AS first,
+    MAX(IF(value IS NULL, NULL, step)) AS last,
+    MAX(IF(known > 0, step, NULL)) AS known,
+    SUM(IF(value IS NOT NULL AND step - before > 1, step - before - 1, 0)) AS absent,
+    SUM(IF(value != low, 1, 0)) AS changes, MAX(IF(value != low, step, NULL)) AS changed
+  FROM marks {group}
+)
+"""
+# Means of whole seasons; where they move far and stay, the level has shifted.
+_BLOCKS = """
+SELECT *, LAG(shifted) OVER ({of} ORDER BY block) AS was_shifted
+FROM (
+  SELECT *, LEAST(ABS(after - before), ABS(later - earlier)) > {shift} * AVG(ABS(mean - before)) OVER ({of}) AS shifted
+  FROM (
+    SELECT *, LAG(mean) OVER line AS before, LEAD(mean) OVER line AS after, LAG(mean, 2) OVER line AS earlier,
+      LEAD(mean, 2) OVER line AS later, LEAD(jump) OVER line AS next_jump, LEAD(place) OVER line AS next_place
+    FROM (
+      SELECT {keys}CAST(FLOOR(step / {block}) AS INT64) AS block, AVG(value) AS mean, MAX(ABS(value - low)) AS jump,
+        MAX_BY(step, ABS(value - low)) AS place
+      FROM marks WHERE value IS NOT NULL GROUP BY {keys}block
+    )
+    WINDOW line AS ({of} ORDER BY block)
+  )
+)
+"""
+_TOTALS = """
+SELECT SUM(row_count) AS row_count, COUNT(last) AS series, SUM(last - first + 1) AS steps, MIN(first) AS first,
+  MAX(last) AS last, MIN(last - first + 1) AS shortest, MAX(last - first + 1) AS longest
+FROM series
+"""
+_PLACES = """
+SELECT *, ROW_NUMBER() OVER (PARTITION BY finding ORDER BY {keys}step) AS rank,
+  ROW_NUMBER() OVER (PARTITION BY finding ORDER BY size DESC, {keys}step) AS size_rank,
+  COUNT(*) OVER (PARTITION BY finding) AS places, SUM(size) OVER (PARTITION BY finding) AS total
+FROM found
+"""
+
+
+def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggregate, years: Years | None) -> exp.Select:
+    """Grid steps with what only the rows themselves tell: values that are no numbers, times that clocks skip."""
+    named = terms(source, kind, grid)
+    plain = exp.cast(exp.column(source.target, quoted=True), "DOUBLE") if source.target else exp.null()
+    columns = {"value": exp.cast(sql(AGGREGATES[aggregate], **named), "DOUBLE"), "row_count": sql("COUNT(*)")}
+    varying = [*source.past, *source.future]
+    for name, test, read in (("bare", "OR c{} IS NULL", varying), ("known", "AND c{} IS NOT NULL", source.future)):
+        tests = " ".join(test.format(i) for i in range(len(read))).partition(" ")[2]
+        beside = {f"c{i}": column(part) for i, part in enumerate(read)}
+        columns[name] = sql(f"COUNTIF({tests or 'FALSE'})", **beside)
+    for name, test in (("nans", "IS_NAN(y)"), ("infinite", "IS_INF(y)")):
+        columns[name] = sql(f"COUNTIF({test})", y=plain) if source.target else sql("0")
+    spans: dict[str, Sequence[tuple[int, int]]] = {"skipped": (), "twice": ()}
+    if grid.timezone and years and kind in ("local", "text"):
+        clock = clock_of(grid.timezone, years[0] - 1, years[1] + 2)
+        spans = {"skipped": clock.skipped, "twice": clock.twice}
+    micros = f"UNIX_MICROS(TIMESTAMP({wall(kind)}))"
+    for name, stretches in spans.items():
+        within = [f"{micros} >= {first * 1_000_000} AND {micros} < {end * 1_000_000}" for first, end in stretches]
+        columns[name] = sql(f"COUNTIF({' OR '.join(within)})" if within else "0", **named)
+    return steps_query(source, kind, grid, years, columns)
+
+
+def audit_query(
+    steps: exp.Select, keys: int, block: int, horizon: int, zero: bool, planned: bool = False
+) -> exp.Select:
+    """The findings, the first places of each and the one of the greatest size, beside what holds for all rows.
+
+    Columns: `finding` (a name of `_FOUND`, or '' once), `key_0`, ..., `step`, `size`,
+    `rank`, `size_rank`, `places` (how many), `total` (of their sizes), and of all rows `row_count`,
+    `series`, `steps`, `first`, `last`, `shortest`, `longest`.
+
+    Args:
+        steps: what `row_steps` gives.
+        keys: how many series columns there are.
+        block: steps of a season, between whose means level shifts are looked for.
+        horizon: if known, series too short to be tested at it are found too.
+        zero: steps without rows are taken as 0.
+        planned: values of the horizon have to be known beforehand.
+    """
+    names = [f"key_{i}" for i in range(keys)]
+    listed = "".join(f"{name}, " for name in names)
+    of = f"PARTITION BY {', '.join(names)}" if names else ""
+    group = f"GROUP BY {', '.join(names)}" if names else ""
+    limits = {"absent": "absent" if zero else "0", "ahead": horizon if planned else 0}
+    limits |= {"short": 3 * horizon, "stale": max(horizon, 1)}
+    relations = {
+        "marks": _MARKS.format(keys=listed, of=of),
+        "series": _SERIES.format(keys=listed, group=group),
+        "blocks": _BLOCKS.format(keys=listed, of=of, block=block, shift=SHIFT),
+        "totals": _TOTALS,
+        "found": " UNION ALL ".join(
+            f"SELECT '{name}' AS finding, {listed}CAST({step} AS INT64) AS step, CAST({size} AS INT64) AS size "
+            f"FROM {relation} WHERE {condition}".format(**limits)
+            for name, (relation, condition, step, size) in _FOUND.items()
+        )
+        # One row at least, so that there always is one to give the totals beside.
+        + f" UNION ALL SELECT '', {'NULL, ' * keys}NULL, 0",
+        "placed": _PLACES.format(keys=listed),
+    }
+    query = exp.select("placed.*", "totals.*").from_("totals").join("placed", join_type="cross")
+    query = query.where(f"rank <= {SHOWN} OR size_rank = 1").with_("steps", as_=steps)
+    for name, text in relations.items():
+        query = query.with_(name, as_=sql(text))
+    return query

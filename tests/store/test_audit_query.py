@@ -1,0 +1,144 @@
+"""A table made dirty on purpose, its faults planted and counted, audited in every store."""
+
+import datetime as dt
+import math
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from test_store import put  # noqa: F401 - a fixture
+
+import gatecast
+from gatecast.config import Config
+from gatecast.reading import audit_rows
+
+FIRST, HOURS = dt.datetime(2024, 6, 1), 480
+
+
+def at(hour):
+    return (FIRST + dt.timedelta(hours=hour)).isoformat(" ", "minutes")
+
+
+def wave(hours=HOURS, seed=0):
+    noise = np.random.default_rng(seed).uniform(-1, 1, hours)
+    return 100 + 10 * np.sin(2 * np.pi * np.arange(hours) / 24) + noise
+
+
+def planted():
+    """Rows of (shop, hour or None, value or None), and what is wrong with them as {finding: (count, places)}."""
+    series = {name: list(enumerate(wave(seed=i))) for i, name in enumerate(["clean", "rows", "gaps", "spike", "shift"])}
+    rows = series["rows"]
+    rows += [(7, 100.0), (7, 101.0), (400, 99.0), (None, 5.0), (None, 6.0)]
+    rows[300:304] = [(hour, None) for hour in range(300, 304)]
+    rows[350] = (350, None)
+    series["gaps"] = [row for row in series["gaps"] if row[0] not in {50, 51, 52, 53, 100, 101, 470}]
+    series["spike"][200] = (200, 700.0)
+    series["shift"] = [(hour, y + 200 * (hour >= 243)) for hour, y in series["shift"]]
+    below = list(enumerate(wave() - 95))
+    series |= {
+        "below": below,
+        "constant": [(hour, 5.0) for hour in range(HOURS)],
+        "empty": [(hour, None) for hour in range(5)],
+        "flat": [(hour, y if hour < 450 else 97.0) for hour, y in enumerate(wave(seed=8))],
+        "short": list(enumerate(wave()))[-50:],
+        "stale": list(enumerate(wave()))[:-100],
+        "zeros": [(hour, 0.0 if hour % 3 else 3.0) for hour in range(HOURS)],
+    }
+    negative = [hour for hour, y in below if y < 0]
+    found = {
+        "rows without a time": (2, ("rows",)),
+        "rows on a step that another row has": (3, (f"rows at {at(7)}", f"rows at {at(400)}")),
+        "steps without a value": (10, (*(f"empty at {at(h)}" for h in range(5)),)),
+        "missing steps": (
+            12,
+            tuple(
+                f"{n} from {at(h)}"
+                for n, h in [("gaps", 50), ("gaps", 100), ("gaps", 470), ("rows", 300), ("rows", 350)]
+            ),
+        ),
+        "negative values": (len(negative), tuple(f"below at {at(hour)}" for hour in negative[:5])),
+        "outliers": (1, (f"spike at {at(200)}",)),
+        "level shifts": (1, (f"shift at {at(243)}",)),
+        "series without any value": (1, ("empty",)),
+        "constant series": (1, ("constant",)),
+        "series that end flat": (1, (f"flat from {at(450)}",)),
+        "series that are mostly zero": (1, ("zeros",)),
+        "series too short to test": (1, ("short",)),
+        "series that end before the others": (1, (f"stale ends {at(HOURS - 101)}",)),
+    }
+    return [(name, *row) for name, rows in series.items() for row in rows], found
+
+
+def table(rows, seed=0):
+    order = np.random.default_rng(seed).permutation(len(rows))
+    shop, hour, y = zip(*(rows[i] for i in order), strict=True)
+    times = [None if h is None else FIRST + dt.timedelta(hours=int(h)) for h in hour]
+    return pa.table({"shop": pa.array(shop), "at": pa.array(times, pa.timestamp("us")), "y": pa.array(y, pa.float64())})
+
+
+def audited(put, rows, **settings):  # noqa: F811
+    """The audit of rows in a store, as a user asks for it."""
+    series = tuple(name for name in rows.column_names if name == "shop")
+    store, source = put(rows, series=series)
+    config = Config.of({"source": source.model_dump(exclude_none=True) | {"url": store.url}} | settings)
+    return audit_rows(config, store.url or rows)
+
+
+def found_in(audit):
+    return {finding.name: (finding.count, finding.places) for finding in audit.findings}
+
+
+def test_every_planted_fault_is_found_and_nothing_else(put):  # noqa: F811
+    rows, faults = planted()
+    audit = audited(put, table(rows), grid={"freq": "h"}, forecast={"horizon": 24})
+    assert found_in(audit) == faults
+    assert (audit.rows, audit.series, audit.shortest, audit.longest) == (len(rows), 11, 50, HOURS)
+    assert (audit.first, audit.last, audit.steps) == (at(0), at(HOURS - 1), 9 * HOURS + 50 + HOURS - 100)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", None])
+def test_local_times_that_clocks_skip_or_show_twice_are_counted(put, zone):  # noqa: F811
+    spring, autumn = dt.datetime(2024, 3, 9), dt.datetime(2024, 11, 2)
+    times = [spring + dt.timedelta(minutes=30 * i) for i in range(96)]
+    times += [autumn + dt.timedelta(minutes=30 * i) for i in range(96)]
+    rows = pa.table({"at": pa.array(times, pa.timestamp("us")), "y": np.arange(192.0) % 7})
+    audit = audited(put, rows, grid={"freq": "h", "timezone": zone} if zone else {"freq": "h"})
+    found = {name: part for name, part in found_in(audit).items() if name.startswith("local times")}
+    assert found == (
+        {}
+        if zone is None
+        else {
+            "local times that clocks skip": (2, ("the series at 2024-03-10 03:00",)),
+            "local times that clocks show twice": (2, ("the series at 2024-11-03 01:00",)),
+        }
+    )
+    shared, missing = (found_in(audit)[name][0] for name in ("rows on a step that another row has", "missing steps"))
+    assert shared == 96 + bool(zone)  # two rows an hour; at 03:00 four
+    assert missing == (autumn - spring).days * 24 - 48 + bool(zone)  # in autumn the second of the two
+
+
+def test_values_that_are_no_numbers(put, request):  # noqa: F811
+    values = [float(i % 5) for i in range(60)]
+    values[10], values[20], values[30] = math.nan, math.nan, math.inf
+    rows = pa.table(
+        {"at": [FIRST + dt.timedelta(hours=i) for i in range(60)], "y": pa.array(values, from_pandas=False)}
+    )
+    if request.node.callspec.params["put"] == "json":
+        pytest.skip("JSON has no such numbers")
+    audit = audited(put, rows, grid={"freq": "h"})
+    assert found_in(audit) == {
+        "values that are not a number": (2, (f"the series at {at(10)}", f"the series at {at(20)}")),
+        "infinite values": (1, (f"the series at {at(30)}",)),
+        "missing steps": (3, tuple(f"the series from {at(hour)}" for hour in (10, 20, 30))),
+    }
+    assert audit.undecided == ["infinite values (--sql)", "missing steps (--fill)"]
+
+
+@pytest.mark.parametrize("name", ["steps", "marks", "own", "totals", "found"])
+def test_a_table_may_be_called_like_a_part_of_the_query(name, tmp_path):
+    with duckdb.connect(tmp_path / "shop.duckdb") as connection:
+        connection.register("incoming", table([("a", hour, y) for hour, y in enumerate(wave())]))
+        connection.execute(f'CREATE TABLE "{name}" AS FROM incoming')
+    found = gatecast.audit(str(tmp_path / "shop.duckdb"), table=name, time="at", target="y", series=["shop"])
+    assert (found.findings, found.rows, found.frequency, found.agreement) == ((), HOURS, "h", 1.0)

@@ -1,0 +1,197 @@
+"""Covariates from end to end: what is known beside the target reaches the forecast, and nothing that is not."""
+
+from dataclasses import replace
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+from gatecast import fit, load, pipeline, read
+from gatecast.console import Teller
+from gatecast.errors import DataError, StoreError, UsageError
+from gatecast.evaluation.proof import prove
+
+NAMES = {"time": "day", "target": "y", "series": "shop"}
+TINY = NAMES | {"horizon": 6, "epochs": 2, "steps": 4, "hidden": 8}
+DAYS, AHEAD = 300, 6
+START = np.datetime64("2024-01-01")
+
+
+def sales(days=DAYS, ahead=AHEAD, shops=3):
+    """Daily rows of shops: a promotion lifts the day's sales by six; of the last days only the promotion is known."""
+    rng = np.random.default_rng(3)
+    promo = rng.random((shops, days + ahead)) < 0.3
+    heat = rng.normal(20, 5, (shops, days + ahead))
+    y = 10 + 6 * promo + rng.normal(0, 0.3, promo.shape)
+    step = np.tile(np.arange(days + ahead), shops)
+    come = step >= days
+    return pa.table(
+        {
+            "day": START + step,
+            "shop": [f"s{i}" for i in np.repeat(np.arange(shops), days + ahead)],
+            "y": pa.array(y.ravel(), mask=come),
+            "promo": promo.ravel(),
+            "heat": pa.array(heat.ravel(), mask=come),
+            "kind": ["big" if i % 2 else "small" for i in np.repeat(np.arange(shops), days + ahead)],
+            "land": ["DE"] * len(step),
+        }
+    )
+
+
+def past_only(rows):
+    return rows.filter(pa.compute.is_valid(rows["y"]))
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    path = tmp_path_factory.mktemp("shops") / "shops.duckdb"
+    rows = sales()
+    with duckdb.connect(str(path)) as connection:
+        connection.register("rows", rows)
+        connection.execute("CREATE TABLE sales AS SELECT * FROM rows")
+        connection.execute("CREATE TABLE past AS SELECT * FROM rows WHERE y IS NOT NULL")
+        connection.execute("CREATE TABLE plan AS SELECT day, shop, promo FROM rows WHERE y IS NULL")
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(database):
+    options = NAMES | {"horizon": 6, "epochs": 8, "hidden": 16, "past": "heat", "future": "promo", "static": "kind"}
+    return fit(database, table="sales", **options)
+
+
+def test_a_promotion_known_beforehand_is_forecast(model):
+    rows = sales()
+    assert model.evidence["metrics"]["overall"]["mae"] < 0.9  # 2.5 without the promotion, 0.24 is noise
+    table = model.forecast(pipeline.newest(model)).to_arrow()
+    promo = rows.filter(pa.compute.is_null(rows["y"]))["promo"].to_numpy()
+    value = table["forecast_value"].to_numpy()[::2]  # a row for each of two levels
+    assert value[promo] == pytest.approx(16, abs=2)
+    assert value[~promo] == pytest.approx(10, abs=2)
+
+
+@pytest.mark.parametrize("kind", ["table", "file"])
+def test_what_is_to_come_may_lie_in_a_table_of_its_own(model, database, tmp_path, kind):
+    plan = "plan"
+    if kind == "file":
+        rows = sales()
+        plan = str(tmp_path / "plan.csv")
+        pyarrow.csv.write_csv(rows.filter(pa.compute.is_null(rows["y"])).select(["day", "shop", "promo"]), plan)
+    source = replace_source(model, table="past", future_table=plan)
+    expected, found = (one.forecast(pipeline.newest(one)).to_arrow() for one in (model, source))
+    assert found.equals(expected)
+
+
+def replace_source(model, **settings):
+    return replace(model, config=model.config.having("source", **settings))
+
+
+def test_a_value_that_is_needed_and_missing_is_named(model):
+    source = replace_source(
+        model, table=None, sql="SELECT * FROM sales WHERE NOT (shop = 's1' AND day >= '2024-10-30')"
+    )
+    panel = pipeline.newest(source)
+    with pytest.raises(DataError) as error:
+        model.forecast(panel)
+    told = str(error.value)
+    assert "3 values of --future columns are needed and missing" in told
+    assert "promo of s1 at 2024-10-30, promo of s1 at 2024-10-31, promo of s1 at 2024-11-01" in told
+    assert len(model.forecast(panel, horizon=3)) == 3 * 3 * 2  # what is asked needs no more
+    assert len(model.forecast(panel, series=["s0"])) == 6 * 2
+    with pytest.raises(DataError, match="promo of s0 at 2024-11-02"):
+        model.forecast(panel, series=["s0"], at=["2024-11-02"])
+
+
+def test_a_run_keeps_its_covariates(model, tmp_path):
+    model.save(tmp_path / "run")
+    again = load(tmp_path / "run")
+    assert again.final.encoder == model.final.encoder
+    panel = pipeline.newest(model)
+    assert again.forecast(panel).to_arrow().equals(model.forecast(panel).to_arrow())
+
+
+def test_no_forecast_reads_a_past_covariate_after_its_cutoff(model):
+    proof = pipeline.prove(model)
+    assert proof.moved == {}
+    # The same proof sees one that does: the promotion is read ahead.
+    panel = pipeline.newest(model)
+    leaky = replace(panel, covariates=replace(panel.covariates, past=("heat", "promo")))
+    fitted = model.tested
+
+    def again(rows, series, cutoffs):
+        return pipeline.evaluate(fitted, rows, series, cutoffs, fitted.seen, model.season, model.config.forecast)
+
+    assert prove(again, leaky, np.arange(3), np.full(3, panel.lasts[0] - 20)).moved.keys() >= {"forecasts"}
+
+
+def test_beyond_the_horizon_past_covariates_stay_unread(model):
+    panel = pipeline.newest(model)
+    asked = {"as_of": "2024-09-01", "horizon": 20}
+    values = panel.covariates.values.copy()
+    day = panel.grid.step("2024-09-01")
+    for i in range(3):
+        values[panel.covariates.offsets[i] + day - panel.starts[i] + 1 : panel.covariates.offsets[i + 1], 0] = 1e3
+    other = replace(panel, covariates=replace(panel.covariates, values=values))
+    assert model.forecast(other, **asked).to_arrow().equals(model.forecast(panel, **asked).to_arrow())
+
+
+def test_a_category_never_met_is_told_and_forecast(model, capsys):
+    source = replace_source(
+        model, table=None, sql="SELECT * REPLACE (CASE shop WHEN 's2' THEN 'huge' ELSE kind END AS kind) FROM sales"
+    )
+    panel = pipeline.newest(source, listener=Teller())
+    told = " ".join(capsys.readouterr().err.split())
+    assert "column 'kind': 1 values are of no category that training told apart (huge): forecast as the average" in told
+    assert np.isfinite(model.forecast(panel).to_arrow()["forecast_value"].to_numpy()).all()
+
+
+def test_a_series_may_be_learnt_by_itself_and_new_ones_still_forecast():
+    rows = past_only(sales())
+    model = fit(rows, **TINY, series_embedding=True)
+    network = model.final.network
+    assert network.static.weight.shape == (3, 8)
+    assert network.static.weight.abs().max() > 0
+    renamed = past_only(sales(shops=1)).set_column(1, "shop", pa.array(["new"] * DAYS))
+    assert len(model.forecast(read(renamed, **NAMES, freq="D"))) == 6 * 2
+
+
+def test_holidays_of_a_place_or_of_each_series_place():
+    rows = past_only(sales())
+    by_place = fit(rows, **TINY, holidays="DE")
+    by_column = fit(rows, **TINY, holidays_column="land")
+    assert by_place.final.encoder.known == by_column.final.encoder.known == 3
+    assert (
+        by_place.forecast(by_place.panel)
+        .to_arrow()["forecast_value"]
+        .equals(by_column.forecast(by_column.panel).to_arrow()["forecast_value"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "told"),
+    [
+        (
+            {"static": "promo"},
+            DataError,
+            "column 'promo' has more than one value in s0, s1, s2: it is --past or --future",
+        ),
+        ({"past": "nope"}, DataError, "no column 'nope'"),
+        ({"past": "day"}, UsageError, "a column has one meaning, these have more: 'day'"),
+        ({"past": "heat", "future": "heat"}, UsageError, "these have more: 'heat'"),
+        ({"future": "promo", "aggregate": "count"}, UsageError, "give the values of --future in a --future-table"),
+        ({"future": "promo", "future_table": "nope.csv"}, StoreError, "nope.csv"),
+        ({"holidays": "QQ"}, UsageError, "no holidays are known of 'QQ'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(options, error, told):
+    with pytest.raises(error) as found:
+        fit(sales(), **TINY | options)
+    assert told in str(found.value)
+
+
+def test_a_date_is_no_covariate():
+    rows = sales().append_column("opened", pa.array(np.repeat(START, 3 * (DAYS + AHEAD))))
+    with pytest.raises(DataError, match=r"a covariate is a number, a truth value or a text, not 'opened' \(date\)"):
+        fit(rows, **TINY, past="opened")

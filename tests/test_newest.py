@@ -1,0 +1,48 @@
+"""Only the rows that a forecast needs are read, and it is the forecast from all rows."""
+
+import pyarrow as pa
+import pytest
+
+from gatecast import fit, load
+from gatecast.newest import newest
+from test_pipeline import TINY, database, waves
+
+
+def stale_and_fresh():
+    """Two series to the end, one that ended long ago, and one with a null for a name that did too."""
+    rows = waves(960, series=4).to_pandas()
+    hour = rows.groupby("name").cumcount()
+    rows = rows[(rows.name < "s2") | ((rows.name == "s2") & (hour < 300)) | ((rows.name == "s3") & (hour < 240))]
+    return pa.Table.from_pandas(rows.replace({"name": {"s3": None}}), preserve_index=False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "rows"),  # of both series to the end, from hour so and so on
+    [
+        ({}, 960 - 168),
+        ({"at": ["2024-02-10"]}, 960 - 168),
+        ({"as_of": "2024-02-04 06:00"}, 34 * 24 + 6 - 167),
+        ({"at": ["2024-01-11 00:00", "2024-02-04"]}, 240 - 168),
+    ],
+    ids=["next", "later", "as of", "at"],
+)
+def test_only_the_rows_that_a_forecast_needs_are_read_and_it_is_the_same(asked, rows, tmp_path):
+    source = database(tmp_path / "x.duckdb", stale_and_fresh())
+    fit(source, run=tmp_path / "run", table="t", **TINY)
+    model = load(tmp_path / "run")
+    assert model.config.model.context == 168
+    few, all_ = newest(model, context=True, **asked), newest(model)
+    assert all_.reading.rows == 2 * 960 + 300 + 240
+    end = 34 * 24 + 7 if "as_of" in asked else 960
+    assert few.reading.rows == 2 * (end - rows) + (300 - (240 - 168)) + 168
+    assert model.forecast(few, **asked).rows.equals(model.forecast(all_, **asked).rows)
+
+
+def test_a_gap_before_a_date_longer_than_the_context_makes_it_read_on(tmp_path):
+    rows = waves(800, series=1).to_pandas()
+    rows = pa.Table.from_pandas(rows[(rows.index < 200) | (rows.index >= 500)], preserve_index=False)
+    fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", **TINY)
+    model, asked = load(tmp_path / "run"), {"as_of": "2024-01-19 18:00"}  # hour 450
+    few = newest(model, context=True, **asked)
+    assert few.reading.rows == 200
+    assert model.forecast(few, **asked).rows.equals(model.forecast(newest(model), **asked).rows)

@@ -1,0 +1,227 @@
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from gatecast import audit, fit, open_store, pipeline, read
+from gatecast.errors import DataError, UsageError
+
+HOUR = dt.timedelta(hours=1)
+
+
+def frame(times, values=None, **columns):
+    values = {} if values is None else {"y": pa.array(values, pa.float64())}
+    return pa.table({"at": times, **columns, **values})
+
+
+def hours(first, count, step=HOUR, **more):
+    start = dt.datetime.fromisoformat(first)
+    return pa.array([start + i * step for i in range(count)], pa.timestamp("us", **more))
+
+
+def values(panel, index=0):
+    return [None if np.isnan(value) else value for value in panel.series(index).tolist()]
+
+
+def findings(found):
+    return {finding.name: (finding.count, finding.places) for finding in found.findings}
+
+
+LOCAL = {"time": "at", "target": "y", "freq": "h", "timezone": "America/New_York"}
+SPRING = ["2024-03-10 01:00", "2024-03-10 02:00", "2024-03-10 03:00", "2024-03-10 04:00"]
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "value"), [("sum", 11.0), ("count", 2.0), ("mean", 5.5), ("min", 4.0), ("max", 7.0), ("last", 4.0)]
+)
+def test_an_hour_that_clocks_skip_is_brought_together_with_the_one_after_it(aggregate, value):
+    times = pa.array([dt.datetime.fromisoformat(text) for text in SPRING], pa.timestamp("us"))
+    table = frame(times, [1.0, 7.0, 4.0, 1.0])
+    panel = read(table, aggregate=aggregate, **LOCAL)
+    assert values(panel) == [1.0, value, 1.0]
+    assert panel.grid.label(int(panel.starts[0])) == "2024-03-10 01:00"
+    found = findings(audit(table, aggregate=aggregate, **LOCAL))
+    assert found["local times that clocks skip"] == (1, ("the series at 2024-03-10 03:00",))
+
+
+def test_an_hour_that_clocks_show_twice_is_the_first_of_the_two():
+    table = frame(hours("2024-11-03", 4), [0.0, 1.0, 2.0, 3.0])
+    assert values(read(table, **LOCAL)) == [0.0, 1.0, None, 2.0, 3.0]
+    found = findings(audit(table, **LOCAL))
+    assert found["local times that clocks show twice"] == (1, ("the series at 2024-11-03 01:00",))
+    assert found["missing steps"] == (1, ("the series from 2024-11-03 01:00-0500",))
+    assert not {"local times that clocks show twice"} & findings(audit(table, **LOCAL | {"timezone": "UTC"})).keys()
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "days", "count"),
+    [
+        ("America/New_York", "2024-03-08", 7, 167),
+        ("America/New_York", "2024-11-01", 7, 169),
+        ("Europe/Berlin", "2024-03-28", 7, 167),
+        ("Australia/Lord_Howe", "2024-04-05", 7, 168.5),
+        ("Australia/Lord_Howe", "2024-10-04", 7, 167.5),
+        ("Asia/Kolkata", "2024-03-28", 7, 168),
+    ],
+)
+def test_a_week_in_which_clocks_change_has_every_half_hour_once(zone, first, days, count):
+    start = pd.Timestamp(first, tz=zone)
+    times = pd.date_range(start, periods=int(2 * count), freq="30min")
+    assert times[-1] + pd.Timedelta("30min") == pd.Timestamp(first).tz_localize(None).tz_localize(zone) + pd.DateOffset(
+        days=days
+    )
+    table = pa.table({"at": pa.array(times.tz_convert("UTC")), "y": np.arange(len(times), dtype=float)})
+    panel = read(table, time="at", target="y", freq="30min", timezone=zone)
+    assert values(panel) == list(range(int(2 * count)))
+    days_of = read(table, time="at", target="y", freq="D", timezone=zone, aggregate="count")
+    labels = [days_of.grid.label(int(days_of.starts[0]) + i) for i in range(days)]
+    assert labels == [str(np.datetime64(first) + i) for i in range(days)]
+    assert sum(values(days_of)) == 2 * count
+    assert sorted(set(values(days_of))) == sorted({48.0, 2 * count - 48 * (days - 1)})
+
+
+def test_a_frame_brings_its_zone_and_gets_its_dates_back_in_it():
+    times = pd.date_range("2024-03-20", periods=20, freq="D", tz="Europe/Berlin")
+    table = pd.DataFrame({"at": times, "y": np.arange(20.0)})
+    model = fit(table, time="at", target="y", horizon=2, epochs=1, steps=1, hidden=4)
+    assert model.config.grid.timezone == "Europe/Berlin"
+    assert (model.panel.grid.timezone, str(model.panel.grid.frequency)) == ("Europe/Berlin", "D")
+    rows = model.forecast().rows
+    assert rows.schema.field("forecast_timestamp").type == pa.timestamp("us", "Europe/Berlin")
+    assert str(rows["forecast_timestamp"][0].as_py()) == "2024-04-09 00:00:00+02:00"
+
+
+EVENTS = pa.table(
+    {
+        "at": pa.array([dt.datetime(2024, 1, 1, hour, 10) for hour in (0, 0, 3, 5, 1, 1, 1, 2)], pa.timestamp("us")),
+        "shop": ["a", "a", "a", "a", "b", "b", "b", "b"],
+        "y": [1.0, 2.0, 4.0, 8.0, 1.0, 2.0, 3.0, 7.0],
+    }
+)
+N = None
+
+
+@pytest.mark.parametrize(
+    ("options", "a", "b"),
+    [
+        ({}, [2, 0, 0, 1, 0, 1], [3, 1, 0, 0, 0]),
+        ({"align": "last"}, [2, 0, 0, 1, 0, 1], [3, 1]),
+        ({"fill": "missing"}, [2, N, N, 1, N, 1], [3, 1, N, N, N]),
+        ({"target": "y", "aggregate": "sum"}, [3, 0, 0, 4, 0, 8], [6, 7]),
+        ({"target": "y"}, [1.5, N, N, 4, N, 8], [2, 7]),
+        ({"target": "y", "fill": "forward"}, [1.5, 1.5, 1.5, 4, 4, 8], [2, 7]),
+        ({"target": "y", "fill": "interpolate", "align": "common"}, [1.5, 7 / 3, 19 / 6, 4, 6, 8], [2, 7, N, N, N]),
+    ],
+)
+def test_events_become_series(options, a, b):
+    panel = read(EVENTS, time="at", series="shop", freq="h", **options)
+    for i, wanted in enumerate((a, b)):
+        assert values(panel, i) == [None if v is None else pytest.approx(v) for v in wanted]
+    assert [panel.grid.label(step) for step in panel.starts.tolist()] == ["2024-01-01 00:00", "2024-01-01 01:00"]
+
+
+def test_events_are_forecast_from_the_same_series_as_they_were_trained_on(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    at = np.datetime64("2024-01-01", "us") + rng.integers(0, 20 * 86_400, 900) * np.timedelta64(1, "s")
+    shops = np.where(at < np.datetime64("2024-01-08"), rng.choice(["a", "closed"], 900), "a")
+    with open_store(str(tmp_path / "log.duckdb"), write=True) as store:
+        store.connection.register("rows", pa.table({"at": at, "shop": shops}))
+        store.connection.execute("CREATE TABLE log AS FROM rows")
+    model = fit(
+        str(tmp_path / "log.duckdb"), time="at", series="shop", freq="h", horizon=6, epochs=1, steps=2, hidden=4
+    )
+    assert model.panel.lasts.tolist() == [int(model.panel.lasts.max())] * 2
+    assert values(model.panel, 1)[-24 * 12 :] == [0.0] * 24 * 12
+    newest = pipeline.newest(model, "forecast", context=True)
+    assert newest.keys.equals(model.panel.keys)
+    assert model.forecast(newest).rows.equals(model.forecast().rows)
+
+
+def test_the_audit_says_what_happens_to_steps_without_events():
+    found = {f.name: f for f in audit(EVENTS, time="at", series="shop", freq="h").findings}
+    assert found["missing steps"].done.startswith("taken as 0 (2 gaps, the longest 2: a from 2024-01-01 01:00)")
+    assert found["rows on a step that another row has"].done == "brought together (count)"
+    assert found["series that end before the others"].done == "continued to the newest row of any"
+    asked = audit(EVENTS, time="at", series="shop", freq="h", fill="zero", align="common", aggregate="count")
+    assert asked.undecided == []
+    summed = audit(EVENTS, time="at", series="shop", target="y", freq="h")
+    assert summed.undecided == [
+        "rows on a step that another row has (--aggregate)",
+        "missing steps (--fill)",
+        "series that end before the others (--align)",
+    ]
+
+
+def test_events_without_a_target_can_only_be_counted():
+    with pytest.raises(UsageError, match="bring together by sum: --target"):
+        read(EVENTS, time="at", series="shop", aggregate="sum")
+
+
+def mixed(**groups):
+    """Series named by their group, at the dates of pandas aliases."""
+    times = {f"{alias.lstrip('_')}-{i}": f for alias, (f, n) in groups.items() for i in range(n)}
+    dates = {name: pd.date_range("2023-01-02", periods=40, freq=freq) for name, freq in times.items()}
+    names = np.repeat(list(dates), [len(part) for part in dates.values()])
+    at = np.concatenate([part.to_numpy("datetime64[us]") for part in dates.values()])
+    return pa.table({"at": at, "shop": names, "y": np.arange(len(at), dtype=float)})
+
+
+@pytest.mark.parametrize(
+    ("groups", "told"),
+    [
+        ({"hourly": ("h", 2), "daily": ("D", 7)}, r"h: hourly-0, hourly-1; D: daily-0, .*, daily-4 and 2 more"),
+        ({"daily": ("D", 3), "monthly": ("MS", 1)}, r"D: daily-0, daily-1, daily-2; MS: monthly-0"),
+        ({"business": ("B", 3), "weekly": ("W-MON", 1)}, r"B: business-0, .*; W-MON: weekly-0"),
+        ({"quarters": ("QS", 1), "months": ("ME", 1), "years": ("YS", 1)}, r"ME: months-0; QS-JAN: .*; YS-JAN: "),
+    ],
+)
+def test_different_frequencies_are_refused_by_name(groups, told):
+    with pytest.raises(DataError, match=f"different frequencies.*{told}.*--sql.*--freq"):
+        read(mixed(**groups), time="at", target="y", series="shop")
+    assert len(read(mixed(**groups), time="at", target="y", series="shop", freq="D")) == sum(
+        n for _, n in groups.values()
+    )
+
+
+def test_the_frequency_may_be_left_to_be_found_in_the_words_of_bigquery():
+    table = mixed(daily=("D", 1))
+    given = {"time": "at", "target": "y", "series": "shop"}
+    for name, found in {
+        "AUTO_FREQUENCY": "D",
+        "DAILY": "D",
+        "WEEKLY": "W-SUN",
+        "MONTHLY": "MS",
+        "YEARLY": "YS-JAN",
+    }.items():
+        assert str(read(table, freq=name, **given).grid.frequency) == found
+
+
+def test_a_series_with_holes_has_no_frequency_of_its_own():
+    table = mixed(daily=("D", 3))
+    kept = np.ones(len(table), bool)
+    kept[80:][np.random.default_rng(1).random(40) < 0.6] = False  # sold every other day or so
+    panel = read(table.filter(pa.array(kept)), time="at", target="y", series="shop")
+    assert (str(panel.grid.frequency), len(panel)) == ("D", 3)
+
+
+def test_business_days_of_a_calendar():
+    closed = {"2024-12-25", "2024-12-26", "2025-01-01"}
+    days = [str(day)[:10] for day in pd.bdate_range("2024-12-02", "2025-01-31") if str(day)[:10] not in closed]
+    table = frame(pa.array(days).cast(pa.date32()), np.arange(len(days)))
+    given = {"time": "at", "target": "y"}
+    weekdays, calendar = read(table, **given), read(table, holidays="DE", **given)
+    assert (str(weekdays.grid.frequency), str(calendar.grid.frequency)) == ("B", "C")
+    assert np.isnan(weekdays.values).sum() == 3
+    assert values(calendar) == list(range(len(days)))
+
+
+def test_years_back_to_1200_and_on_to_2400():
+    days = [dt.date(year, 12, 31) for year in range(1200, 2401)]
+    table = frame(pa.array(days), np.sin(np.arange(1201)))
+    model = fit(table, time="at", target="y", horizon=2, epochs=1, steps=1, hidden=4)
+    assert (str(model.panel.grid.frequency), model.panel.lengths.tolist()) == ("YE-DEC", [1201])
+    assert not np.isnan(model.panel.values).any()
+    stamps = model.forecast(at=["1400-12-31", "2401-12-31", "2402-12-31"]).rows["forecast_timestamp"].to_pylist()
+    assert stamps[::2] == [dt.date(1400, 12, 31), dt.date(2401, 12, 31), dt.date(2402, 12, 31)]
