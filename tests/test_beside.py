@@ -150,7 +150,7 @@ def test_a_category_never_met_is_told_and_forecast(model, capsys):
 def test_a_series_may_be_learnt_by_itself_and_new_ones_still_forecast():
     rows = past_only(sales())
     model = fit(rows, **TINY, series_embedding=True)
-    network = model.final.network
+    network = model.final.network.leading
     assert network.static.weight.shape == (3, 8)
     assert network.static.weight.abs().max() > 0
     renamed = past_only(sales(shops=1)).set_column(1, "shop", pa.array(["new"] * DAYS))

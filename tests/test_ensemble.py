@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble, together
-from gatecast.nn.network import Shape
+from gatecast.nn.network import Network, Shape
 
 LONG = Shape(
     context=12,
@@ -38,7 +38,7 @@ def read(batch=3, seed=0):
 
 def random(shapes, seed=0):
     torch.manual_seed(seed)
-    ensemble = Ensemble(shapes).eval()
+    ensemble = Ensemble(Network(shape) for shape in shapes).eval()
     for weights in ensemble.parameters():
         nn.init.normal_(weights, std=0.2)
     return ensemble
@@ -66,7 +66,7 @@ def test_a_shorter_context_is_the_newest_part():
 
 
 def test_the_shape_of_all_is_that_of_the_longest_context():
-    assert Ensemble(SHAPES[::-1]).shape.context == 12
+    assert Ensemble(Network(shape) for shape in SHAPES[::-1]).shape.context == 12
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 8])

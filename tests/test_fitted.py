@@ -11,7 +11,7 @@ from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble
 from gatecast.fitted import FEW, NEVER, Fitted, find
-from gatecast.nn.network import Shape
+from gatecast.nn.network import Network, Shape
 
 LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)
 BOUNDS = [0, 1, 3, 4]  # calibration moves these and leaves the median
@@ -24,7 +24,9 @@ def fitted_of(probabilities=LEVELS, scaler=None, seen=(9, 9)):
     torch.manual_seed(0)
     shape = Shape(CONTEXT, HORIZON, 2, 0, probabilities, (1,), 4, 1, 0.0, True)
     stretch = torch.ones(HORIZON, len(LEVELS))
-    return Fitted(Ensemble([shape]).eval(), scaler or Scaler("window"), (), LEVELS, stretch, stretch[0], np.array(seen))
+    return Fitted(
+        Ensemble([Network(shape)]).eval(), scaler or Scaler("window"), (), LEVELS, stretch, stretch[0], np.array(seen)
+    )
 
 
 def windows_of(count, seed=0):

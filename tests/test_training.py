@@ -14,7 +14,7 @@ from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs, Windows, split
 from gatecast.ensemble import Ensemble
 from gatecast.errors import TrainingError
-from gatecast.nn.network import Shape
+from gatecast.nn.network import Network, Shape
 from gatecast.training import FLOOR, WARM_UP, Schedule, importance, mixed, one_cycle, run_epoch, train
 
 HORIZON, LONG = 6, 1e9  # steps, and seconds that never run out
@@ -27,7 +27,7 @@ class Bench:
 
     def __init__(self, panel, probabilities=(0.1, 0.5, 0.9), dropout=0.1):
         torch.manual_seed(1)
-        self.network = Ensemble([Shape(**SHAPE, probabilities=probabilities, dropout=dropout, skip=True)])
+        self.network = Ensemble([Network(Shape(**SHAPE, probabilities=probabilities, dropout=dropout, skip=True))])
         self.windows = Windows.of(panel, Encoder(("day",)), 24, HORIZON, torch.device("cpu"))
         parts = split(panel, HORIZON, 0.15)
         self.training, self.validating = parts.training(HORIZON), parts.validating(HORIZON)
@@ -233,7 +233,8 @@ def test_members_are_trained_side_by_side(waves):
     """Each as if alone: neither the loss nor the clipping of one touches another."""
     shape = Shape(**SHAPE, probabilities=(0.1, 0.5, 0.9), dropout=0.0, skip=True)
     both, alone = Bench(waves), Bench(waves)
-    both.network, alone.network = Ensemble([shape, replace(shape, context=12)]), Ensemble([replace(shape, context=12)])
+    short = replace(shape, context=12)
+    both.network, alone.network = Ensemble([Network(shape), Network(short)]), Ensemble([Network(short)])
     alone.network.members[0].load_state_dict(both.network.members[1].state_dict())
     for bench in (both, alone):
         bench.train(epochs=2)

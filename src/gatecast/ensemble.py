@@ -1,6 +1,7 @@
 """Several networks that read the same windows; what they say is averaged in the target's unit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -14,14 +15,14 @@ from gatecast.nn.network import Network, Shape
 class Ensemble(nn.Module):
     """Members that differ in context, in reading logarithms or not, and in their first weights."""
 
-    def __init__(self, shapes: Sequence[Shape]) -> None:
+    def __init__(self, networks: Iterable[Network]) -> None:
         super().__init__()
-        self.members = nn.ModuleList(Network(shape) for shape in shapes)
+        self.members = nn.ModuleList(networks)
 
     @property
     def networks(self) -> tuple[Network, ...]:
         """The members."""
-        return tuple(member for member in self.members if isinstance(member, Network))
+        return tuple(cast(Network, member) for member in self.members)
 
     @property
     def leading(self) -> Network:

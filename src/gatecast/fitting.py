@@ -18,6 +18,7 @@ from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Span, Split, Windows
 from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
+from gatecast.nn.network import Network
 from gatecast.training import VALIDATION, OnEpoch, Trained, train
 
 REFIT_SHARE = 0.4
@@ -60,7 +61,7 @@ def build(shop: Workshop) -> Ensemble:
     """The networks of the settings, their weights drawn by the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(shop.config.training.seed)
-        network = Ensemble(recipe.shapes(shop.config, shop.encoder))
+        network = Ensemble(Network(shape) for shape in recipe.shapes(shop.config, shop.encoder))
     return network.to(shop.windows.device)
 
 

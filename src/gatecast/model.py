@@ -25,7 +25,7 @@ from gatecast.ensemble import Ensemble
 from gatecast.errors import GatecastError, RunError, UsageError, some
 from gatecast.fitted import Fitted
 from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
-from gatecast.nn.network import Shape
+from gatecast.nn.network import Network, Shape
 from gatecast.run_folder import (
     CONFIG,
     HISTORY,
@@ -263,7 +263,7 @@ def _read_stage(
         {name: tuple(part) if isinstance(part, list) else part for name, part in shape.items()}
         for shape in about["shapes"]
     ]
-    network = Ensemble([Shape(**shape) for shape in shapes])
+    network = Ensemble(Network(Shape(**shape)) for shape in shapes)
     prefix = f"{stage}.network."
     network.load_state_dict(
         {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
