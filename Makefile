@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SERVER := .bigquery
 PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13) $(shell command -v python3.13))
 
-.PHONY: demo test test-all bigquery lint format clean
+.PHONY: demo test test-all bigquery lint format lesson clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gatecast demo --overwrite
@@ -50,5 +50,8 @@ $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) --editable '.[all,dev]'
 	touch $@
 
+lesson: $(VENV)/.demo
+	$(BIN)/python examples/notebook.py examples/lesson.py
+
 clean:
-	rm -rf $(VENV) $(SERVER) gatecast-demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SERVER) gatecast-demo examples/lesson.ipynb dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

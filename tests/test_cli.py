@@ -281,12 +281,17 @@ def test_test_and_backtest_print_their_evidence(call, place):
 
 
 def test_inspect_and_report_write_what_they_say(call, place, monkeypatch):
-    out, said = call("inspect", "run", "--series", "s1", "--figure", "gates.png", "--format", "csv")
+    out, said = call("inspect", "run", "--series", "s1", "--to", "looked", "--format", "csv")
     rows = pd.read_csv(io.BytesIO(out))
     assert sorted(rows["unit"]) == list(range(8))
     assert rows["half_life_steps"].is_monotonic_decreasing
-    assert "read 24 steps in segments of 24" in said
-    assert (place / "gates.png").read_bytes().startswith(b"\x89PNG")
+    assert "It read 24 steps (1 day) in segments of 24" in said
+    assert "four figures are in looked" in said
+    assert (place / "looked" / "gates.png").read_bytes().startswith(b"\x89PNG")
+    for _ in range(2):  # the second replaces the first
+        told = json.loads(call("inspect", "run", "--format", "json")[0])
+        assert told == json.loads((place / "run" / "inspect" / "inspection.json").read_text())
+    assert told["series"] == "s0"
     opened = []
     monkeypatch.setattr(typer, "launch", opened.append)
     out, said = call("report", "run", "--open")

@@ -1,6 +1,7 @@
 """The demo, with a network too small to be good, leaves all that it promises."""
 
 import io
+import json
 import re
 from contextlib import redirect_stderr, redirect_stdout
 
@@ -31,7 +32,9 @@ def test_it_leaves_what_it_promises(made):
     for name in ("forecast.png", "training.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
         assert (folder / name).stat().st_size > 10_000
-    assert (folder / "run" / "report.html").is_file()
+    page = (folder / "run" / "report.html").read_text()
+    told = json.loads((folder / "run" / "inspect" / "inspection.json").read_text())
+    assert told["sentences"][0] in page
     assert "In " + str(folder) in said
     assert load(folder / "run").config.grid.timezone == "America/New_York"
 

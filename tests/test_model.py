@@ -248,7 +248,7 @@ def test_a_full_disk_leaves_nothing_behind(database, run, writer, monkeypatch, t
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_folder_half_written_is_no_run(database, writer, monkeypatch, tmp_path):
     monkeypatch.setattr(writer, full)
-    monkeypatch.setattr("gatecast.model.shutil.rmtree", lambda *_, **__: None)  # as when the process is killed
+    monkeypatch.setattr("gatecast.run_folder.shutil.rmtree", lambda *_, **__: None)  # as when the process is killed
     with pytest.raises(RunError):
         fit(database, run=tmp_path / "run", **OPTIONS)
     (left,) = tmp_path.iterdir()
@@ -260,7 +260,7 @@ def test_a_folder_half_written_is_no_run(database, writer, monkeypatch, tmp_path
 
 def test_a_model_says_what_it_lacks(made):
     run, model = made
-    with pytest.raises(UsageError, match="give forecast a panel"):
+    with pytest.raises(UsageError, match="give it a panel"):
         load(run).forecast()
     with pytest.raises(UsageError, match="no series 'zz'; there are None/1, a/1, a/b/2"):
         model.forecast(series=["zz"])

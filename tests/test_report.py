@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gatecast import fit, read, report
+from gatecast import fit, load, read, report
 from gatecast.errors import RunError
+from gatecast.insight import CAPTIONS
 
 HOSTILE = "<script>alert('tea & sugar')</script>"
 COLUMNS = {"time": "at", "target": "y", "series": "name"}
@@ -97,6 +98,27 @@ def test_the_page_stands_alone_and_runs_nothing(page):
     assert found.tags.count("svg") == 7
     assert page.count('role="img" aria-label="') == 7
     assert "<?xml" not in page
+
+
+def test_what_inspect_left_is_folded_into_the_page(run, tmp_path):
+    for path in run.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert "<code>gatecast inspect</code>" in report.write(tmp_path).read_text(encoding="utf-8")
+    insight = load(tmp_path).inspect(read(rows(), **COLUMNS))
+    (tmp_path / "inspect").mkdir()
+    insight.write(tmp_path / "inspect")
+    text = report.write(tmp_path).read_text(encoding="utf-8")
+    found = Page(text)
+    assert [part for part in found.texts if part in insight.sentences] == list(insight.sentences)
+    assert found.tags.count("svg") == 11
+    assert [part for part in found.texts if part in CAPTIONS.values()] == list(CAPTIONS.values())
+    assert "#ffffff" not in text
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in found.links)
+    assert HOSTILE not in text
+    assert len(text) < 2_000_000
+    (tmp_path / "inspect" / "gates.svg").unlink()
+    with pytest.raises(RunError, match="inspect is damaged, run gatecast inspect again"):
+        report.write(tmp_path)
 
 
 def test_a_page_is_replaced_whole(run, page):

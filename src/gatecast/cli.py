@@ -254,21 +254,24 @@ def inspect_(
     run: Run,
     series: Annotated[str | None, typer.Option(help="which series [default: the first]")] = None,
     at: Annotated[str | None, typer.Option(help="the cutoff to look at [default: the last row]")] = None,
-    figure: Annotated[Path | None, typer.Option(help="PNG or SVG file to draw the gates in")] = None,
+    to: Annotated[Path | None, typer.Option(help="folder for the figures [default: RUN/inspect]")] = None,
     form: Form = "table",
     yes: Yes = False,
 ) -> None:
-    """Show what the LSTM keeps and forgets: the memory of every unit, and its gates over the context."""
-    from gatecast import console, figures, insight, pipeline
-    from gatecast.newest import newest
+    """Show what the LSTM keeps and forgets, what a forecast leaned on, and whether the memory is used.
 
-    model = pipeline.load(run)
-    seen = insight.inspect(model, newest(model, "inspect", console.Teller(yes)), series, at)
-    if figure:
-        figures.save(seen.figure(), figure)
-        console.say(f"drew the gates in {figure}")
-    console.show_rows(seen.to_arrow(), form)
-    console.say(seen.sentence)
+    Prints a row for each unit, and with --format json everything that was found.
+    """
+    from gatecast import console, pipeline
+
+    found = pipeline.inspect(run, series=series, at=at, to=to, listener=console.Teller(yes))
+    if form == "json":
+        console.show_json(found.to_dict())
+    else:
+        console.show_rows(found.to_arrow(), form)
+    for sentence in found.sentences:
+        console.say(sentence)
+    console.say(f"four figures are in {to or run / 'inspect'}, and gatecast report {run} shows them")
 
 
 @app.command()

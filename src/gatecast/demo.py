@@ -56,6 +56,7 @@ def run(folder: Path, overwrite: bool = False) -> None:
 
     figures.save(figures.forecast_figure(model.panel, 0, coming), folder / "forecast.png")
     figures.save(figures.history_figure(model.evidence["history"]), folder / "training.png")
+    console.say("\n" + pipeline.inspect(trained).sentences[0])
     page = report.write(trained)
     made = (f"{trained.name}/", "forecast.png", "training.png", str(page.relative_to(folder)))
     console.say(f"\nIn {folder}: {', '.join(made)}, and the table `forecasts` in {database.name}\n\n{NEXT}")

@@ -1,9 +1,10 @@
-"""Figures: history and forecast, training curves, gates. Functions of plain records, returning matplotlib figures."""
+"""Figures: history and forecast, training curves. Functions of plain records, returning matplotlib figures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +13,6 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
 from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable
 
@@ -37,7 +37,7 @@ def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
     steps = np.arange(panel.lasts[index] - shown + 1, panel.lasts[index] + 1)
 
     figure, axes = new(9, 3.8)
-    axes.plot(_times(panel, steps), panel.series(index)[-shown:], color=INK, lw=1.1, label="observed")
+    axes.plot(panel.grid.wall(steps), panel.series(index)[-shown:], color=INK, lw=1.1, label="observed")
     for shade, level in zip(np.linspace(0.15, 0.35, len(levels)), levels, strict=True):
         part = rows.filter(pc.equal(rows[CONFIDENCE], level))
         low, high = (part[name].to_numpy() for name in (LOWER, UPPER))
@@ -70,49 +70,16 @@ def history_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def gates_figure(panel: Panel, index: int, steps: Steps, gates: Mapping[str, np.ndarray[Any, Any]]) -> Figure:
-    """A series above the gates that read it, on one time axis.
-
-    Args:
-        steps: the grid steps of the context.
-        gates: name of a gate → (L, U) values between 0 and 1; L divides the number of steps.
-    """
-    figure = Figure(figsize=(9, 1.8 + 1.7 * len(gates)), layout="constrained")
-    axes: list[Axes] = list(figure.subplots(1 + len(gates), 1, sharex=True, height_ratios=[1.2] + [1] * len(gates)))
-    times = _times(panel, steps)
-    inside = steps - panel.starts[index]
-    values = np.where(inside >= 0, panel.series(index)[np.maximum(inside, 0)], np.nan)
-    axes[0].plot(times, values, color=INK, lw=1)
-    axes[0].set_title(panel.names[index], loc="left", color=INK)
-    clean(axes[0])
-    from_, to = times[0].astype(float), times[-1].astype(float)
-    days = 86_400.0 if times.dtype == np.dtype("datetime64[s]") else 1.0
-    for part, (name, gate) in zip(axes[1:], gates.items(), strict=True):
-        extent = (from_ / days, to / days, 0.0, float(gate.shape[1]))
-        image = part.imshow(
-            gate.T, aspect="auto", extent=extent, cmap="cividis", vmin=0, vmax=1, interpolation="nearest"
-        )
-        part.set_ylabel("units")
-        part.set_yticks([])
-        part.set_title(name, loc="left", fontsize=10, color=INK)
-    figure.colorbar(image, ax=axes[1:], label="0 closed … 1 open", shrink=0.8)
-    dated(axes[-1])
-    return figure
-
-
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG or SVG by the ending of its name."""
-    figure.savefig(path, dpi=130, facecolor="white")
+    """Write a PNG or SVG by the ending of its name; the text of an SVG stays text."""
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gatecast", "font.family": "sans-serif"}):
+        figure.savefig(path, dpi=130, facecolor="white", metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def new(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty figure of a size in inches, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
-
-
-def _times(panel: Panel, steps: Steps) -> np.ndarray[Any, Any]:
-    return panel.grid.wall(steps)
 
 
 def wall(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
@@ -124,7 +91,7 @@ def wall(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
 
 def dated(axes: Axes) -> None:
     """Dates along the bottom, few and short."""
-    locator = AutoDateLocator(maxticks=9)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     clean(axes)

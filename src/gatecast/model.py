@@ -2,14 +2,10 @@
 
 import json
 import math
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -29,16 +25,27 @@ from gatecast.errors import GatecastError, RunError, UsageError, some
 from gatecast.fitted import Fitted
 from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
 from gatecast.nn.network import Network, Shape
+from gatecast.run_folder import (
+    CONFIG,
+    HISTORY,
+    MANIFEST,
+    METRICS,
+    MODEL,
+    SERIES,
+    WEIGHTS,
+    new_folder,
+    read_json,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from gatecast.insight import Insight
+
 FORMAT = 1
 """Version of the run folder; a newer one is refused."""
 
-MODEL, WEIGHTS, SERIES = "model.json", "model.safetensors", "series.parquet"
-CONFIG, MANIFEST, METRICS = "config.toml", "manifest.json", "metrics.json"
-HISTORY, TEST, EXAMPLES = "history.jsonl", "test.parquet", "examples.parquet"
 DAMAGE = (
     *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError),
     *(SafetensorError, pa.ArrowException, GatecastError),
@@ -92,11 +99,7 @@ class Model:
         Raises:
             UsageError: a date off the grid or without history before it, or a series that is not there.
         """
-        panel = panel if panel is not None else self.panel
-        if panel is None:
-            raise UsageError("this model has no rows at hand: give forecast a panel, as from gatecast.read")
-        if panel.grid != self.grid:
-            raise UsageError(f"the panel's grid is {panel.grid}, the model was trained on {self.grid}")
+        panel = self._panel(panel)
         if horizon is not None and (horizon < 1 or at is not None):
             raise UsageError(f"ask for a horizon of 1 or more, or for dates, not both: got {horizon} and {at}")
         panel = _chosen(panel, tuple(series))
@@ -125,6 +128,32 @@ class Model:
         panel = asked.get("panel") or self.panel
         assert panel is not None  # or there was no forecast
         return forecast_figure(panel, 0 if series is None else panel.names.index(series), table)
+
+    def inspect(self, panel: Panel | None = None, *, series: str | None = None, at: object | None = None) -> "Insight":
+        """What the LSTM keeps and forgets, what a forecast leaned on, and whether the memory is used.
+
+        Args:
+            panel: rows to look at, the held-back ones among them; by default those the model was given last.
+            series: whose forecast to look into; by default the first.
+            at: the last date that it may use; by default the last row.
+
+        Raises:
+            UsageError: there is no such series, or it had not begun.
+            DataError: there are no rows that the tested weights have not seen.
+        """
+        from gatecast.insight import inspect  # noqa: PLC0415 - only where it is wanted
+
+        panel = self._panel(panel)
+        return inspect(self.tested, self.final, panel, self.keys, series, None if at is None else str(at))
+
+    def _panel(self, given: Panel | None) -> Panel:
+        """The rows given, or those at hand."""
+        panel = given if given is not None else self.panel
+        if panel is None:
+            raise UsageError("this model has no rows at hand: give it a panel, as from gatecast.read")
+        if panel.grid != self.grid:
+            raise UsageError(f"the panel's grid is {panel.grid}, the model was trained on {self.grid}")
+        return panel
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model into a folder that `load` reads: the whole of it, or nothing. `fit` adds its evidence.
@@ -247,43 +276,3 @@ def _chosen(panel: Panel, names: tuple[str, ...]) -> Panel:
     if unknown:
         raise UsageError(f"no series {some(map(repr, unknown))}; there are {some(panel.names)}")
     return panel.take(np.array([index[name] for name in names]))
-
-
-@contextmanager
-def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A folder under a temporary name, renamed when it is whole and removed when it is not.
-
-    Raises:
-        RunError: there is something at the path already, or the file system refuses.
-    """
-    if path.exists() and not (overwrite and (path / MODEL).is_file()):
-        hint = " with --run, or replace it with --overwrite" if (path / MODEL).is_file() else ""
-        raise RunError(f"{path} is there already: choose another{hint}")
-    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    try:
-        beside.mkdir(parents=True)
-        yield beside
-        old = beside.with_name(f"{beside.name}.old")
-        if path.exists():
-            os.replace(path, old)
-        try:
-            os.replace(beside, path)
-        except OSError:
-            if old.exists():
-                os.replace(old, path)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{path} could not be written, nothing was left behind: {error}") from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def write_json(path: Path, content: object) -> None:
-    """JSON with a closing newline; refuses what is not a number."""
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -20,24 +20,34 @@ from gatecast.data.audit import Audit
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Indices, Panel
 from gatecast.data.table import SEASONAL
-from gatecast.data.windows import Span, Split, split
+from gatecast.data.windows import Split, split
 from gatecast.errors import DataError, UsageError
 from gatecast.evaluation import statistical
 from gatecast.evaluation.backtest import Backtest, evaluate
+from gatecast.evaluation.held_back import held_back, spread
 from gatecast.evaluation.proof import Proof
 from gatecast.evaluation.proof import prove as leaks
 from gatecast.evaluation.verdict import Verdict, judge
-from gatecast.fitted import Fitted, find
 from gatecast.fitting import refit
-from gatecast.model import EXAMPLES, HISTORY, MANIFEST, METRICS, TEST, Model, new_folder, write_json
+from gatecast.insight import Insight
+from gatecast.model import Model
 from gatecast.newest import newest
 from gatecast.reading import Rows, audit_rows, read_rows
+from gatecast.run_folder import (
+    EXAMPLES,
+    HISTORY,
+    INSPECTED,
+    INSPECTION,
+    MANIFEST,
+    METRICS,
+    TEST,
+    new_folder,
+    write_json,
+)
 from gatecast.steps import SILENT, Listener, learn_told, prepare
 from gatecast.store import Errand
 from gatecast.training import Trained
 
-TESTED = 2_000
-"""Windows a test looks at, if there are so many; one a series at least."""
 PACKAGES = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
 
 
@@ -127,7 +137,7 @@ def _fit(config: Config, source: object, device: torch.device, listener: Listene
     found, shop, season = prepare(rows, parts, device, listener)
     tested, trained = learn_told(shop, listener)
     times.append(time.monotonic())
-    series, cutoffs = _windows(parts.testing(shop.horizon))
+    series, cutoffs = spread(parts.testing(shop.horizon))
     backtest = _compared(
         evaluate(tested, shop.panel, series, cutoffs, tested.seen, season, shop.config.forecast), config
     )
@@ -152,23 +162,40 @@ def _fit(config: Config, source: object, device: torch.device, listener: Listene
     return model, backtest
 
 
-def _windows(span: Span) -> tuple[Indices, Steps]:
-    """Series and cutoffs of a test: several of each series of a span, the newest always among them."""
-    most = max(1, TESTED // max(int((span.counts > 0).sum()), 1))
-    series, cutoffs = (part.numpy() for part in span.at(span.each(most)))
-    return series, cutoffs
-
-
 def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     """Test the weights that never saw the held-back end on all rows after what they saw, new ones included.
 
     Raises:
         DataError: no series has a whole horizon after what they saw.
     """
-    fitted, panel, series, cutoffs = _held_back(model, panel)
+    panel = panel or newest(model)
+    fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
     found = evaluate(fitted, panel, series, cutoffs, fitted.seen, model.season, model.config.forecast)
     backtest = _compared(found, model.config)
     return backtest, judge(backtest, model.evidence.get("history", ()))
+
+
+def inspect(
+    run: str | Path,
+    *,
+    series: str | None = None,
+    at: str | None = None,
+    to: str | Path | None = None,
+    listener: Listener = SILENT,
+) -> Insight:
+    """Look into a forecast of a run and into its memory; what was found is written beside, for `report` as well.
+
+    Args:
+        to: folder for figures and numbers; by default within the run.
+
+    Raises:
+        RunError: there is no run, or something else is at the folder.
+    """
+    model = load(run)
+    found = model.inspect(newest(model, "inspect", listener), series=series, at=at)
+    with new_folder(Path(to or Path(run) / INSPECTED), overwrite=True, mark=INSPECTION) as folder:
+        found.write(folder)
+    return found
 
 
 def prove(model: Model, panel: Panel | None = None) -> Proof:
@@ -177,27 +204,14 @@ def prove(model: Model, panel: Panel | None = None) -> Proof:
     Raises:
         DataError: as for `test`.
     """
-    fitted, panel, series, cutoffs = _held_back(model, panel)
+    panel = panel or newest(model)
+    fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
     assert (cutoffs >= fitted.seen[series]).all()
 
     def forecast_again(rows: Panel, series: Indices, cutoffs: Steps) -> Backtest:
         return evaluate(fitted, rows, series, cutoffs, fitted.seen, model.season, model.config.forecast)
 
     return leaks(forecast_again, panel, series, cutoffs)
-
-
-def _held_back(model: Model, panel: Panel | None) -> tuple[Fitted, Panel, Indices, Steps]:
-    """The tested weights for a panel, and windows of it that they have not seen."""
-    panel = panel or newest(model)
-    known = find(panel.keys, model.keys, len(panel))
-    fitted = model.tested.known(known)
-    # A series that training never saw is tested on its last half.
-    from_ = np.where(known >= 0, fitted.seen, panel.starts + panel.lengths // 2)
-    horizon = model.config.forecast.horizon
-    span = Split(panel.starts, from_, from_, panel.lasts).testing(horizon)
-    if not len(span):
-        raise DataError(f"nothing to test on: no series has {horizon} steps after those the weights have seen")
-    return replace(fitted, seen=from_), panel, *_windows(span)
 
 
 def backtest(

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pyarrow as pa
@@ -15,6 +16,7 @@ from gatecast import evidence, figures
 from gatecast.config import Config
 from gatecast.data.table import BASELINES
 from gatecast.errors import GatecastError, RunError
+from gatecast.run_folder import INSPECTED, INSPECTION
 
 REPORT = "report.html"
 MOST_SERIES = 200
@@ -25,6 +27,7 @@ COLORS = {
     figures.OTHER: "var(--other)",
     figures.QUIET: "var(--quiet)",
     figures.LINE: "var(--line)",
+    "#ffffff": "var(--paper)",
 }
 """Colours of figures that the page replaces by its own, light or dark."""
 
@@ -61,11 +64,24 @@ def write(run: str | Path) -> Path:
         calibration=_svg(evidence.calibration_figure(tests, config.forecast.level)),
         dates=_svg(evidence.dates_figure(tests)),
         calendar=calendar and _svg(calendar),
+        insight=_insight(folder / INSPECTED),
     )
     path, beside = folder / REPORT, folder / f".{REPORT}"
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
     return path
+
+
+def _insight(folder: Path) -> dict[str, Any] | None:
+    """What `inspect` left: its sentences, and name, caption and drawing of each figure; None if it was not run."""
+    if not folder.is_dir():
+        return None
+    try:
+        found: dict[str, Any] = json.loads((folder / INSPECTION).read_text("utf-8"))
+        drawn = {name: _themed((folder / f"{name}.svg").read_text("utf-8")) for name in found["figures"]}
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder} is damaged, run gatecast inspect again: {error}") from None
+    return found | {"drawn": drawn}
 
 
 def _examples(tests: pa.Table, rows: pa.Table, config: Config) -> list[tuple[str, Markup]]:
@@ -88,7 +104,11 @@ def _svg(figure: Figure) -> Markup:
     buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gatecast", "font.family": "sans-serif"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    drawn = buffer.getvalue()
+    return _themed(buffer.getvalue())
+
+
+def _themed(drawn: str) -> Markup:
+    """An SVG whose colours are the page's."""
     for color, variable in COLORS.items():
         drawn = drawn.replace(color, variable)
     return Markup(drawn[drawn.index("<svg") :])

@@ -398,3 +398,21 @@ def test_a_grid_refuses_a_zone_that_is_none_and_names_itself():
     with pytest.raises(UsageError, match="is not a time zone"):
         grid_of("h", "Europe/Atlantis")
     assert str(grid_of("15T", "Asia/Kolkata")) == "15min, Asia/Kolkata"
+
+
+@pytest.mark.parametrize(
+    ("freq", "steps", "told"),
+    [
+        ("30min", 48, "1 day"),
+        ("30min", 43, "21.5 hours"),
+        ("30min", 336, "7 days"),
+        ("h", 1, "1 hour"),
+        ("s", 0.5, "0.5 seconds"),
+        ("15min", 3, "45 minutes"),
+        ("B", 5, "7 days"),
+        ("MS", 18, "1.5 years"),
+        ("YS", 1234567, "1.23e+06 years"),
+    ],
+)
+def test_how_long_steps_last_in_words(freq, steps, told):
+    assert Frequency.parse(freq).spell(steps) == told

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gatecast.evaluation.bootstrap import ratio
+from gatecast.evaluation.bootstrap import places, ratio
 
 
 def test_the_value_is_the_ratio_of_sums():
@@ -43,3 +43,10 @@ def test_the_same_numbers_give_the_same_interval():
     rng = np.random.default_rng(0)
     given = rng.normal(size=50), np.ones(50), np.arange(50) % 5, np.arange(50) // 5
     assert ratio(*given) == ratio(*given)
+
+
+def test_places_are_series_and_stretches_of_a_horizon():
+    series, blocks = places(np.array([4, 7]), np.array([10, 13]), 3)
+    assert series.tolist() == [[4, 4, 4], [7, 7, 7]]
+    assert blocks.tolist() == [[0, 0, 0], [1, 1, 1]]
+    assert places(np.array([0]), np.array([11]), 2)[1].tolist() == [[0, 0]]

@@ -137,6 +137,13 @@ class Frequency:
         units = {"second": 1.0, "day": DAY, "business day": week / 5, "business hour": week / 5 / OPEN}
         return units.get(self.unit, year / (12 if self.unit == "month" else 24)) * self.multiple
 
+    def spell(self, steps: float) -> str:
+        """How long so many steps last, in the largest unit that fits: `1 day`, `1.5 days`, `45 minutes`."""
+        seconds, units = steps * self.seconds, {"year": 365.2425 * DAY, "day": DAY, "hour": HOUR, "minute": 60}
+        name, size = next(((name, size) for name, size in units.items() if seconds >= size), ("second", 1))
+        count = f"{seconds / size:,.3g}"
+        return f"{count} {name}" + "s" * (count != "1")
+
     @property
     def seasons(self) -> tuple[int, ...]:
         """Lengths in steps of the day, week and year, where a step divides them (a year: nearly)."""

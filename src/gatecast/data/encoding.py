@@ -76,6 +76,13 @@ class Encoder:
         return sum(column.width for column in self.columns if column.role == "past")
 
     @property
+    def names(self) -> list[str]:
+        """What each of the F features tells of."""
+        named = [(name, 2) for name in self.cycles]
+        named += [("holidays", HOLIDAY_FEATURES)] if self.place or self.places else []
+        return [name for name, width in [*named, *((c.name, c.width) for c in self.varying)] for _ in range(width)]
+
+    @property
     def embeddings(self) -> int:
         """Rows of the table of what is static: one for a number, one for each category."""
         return sum(len(column.categories or (1,)) for column in self.static)

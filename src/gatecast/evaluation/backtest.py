@@ -17,7 +17,7 @@ from gatecast.data.windows import Flags, Windows
 from gatecast.errors import UsageError, some
 from gatecast.evaluation import metrics
 from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
-from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate, ratio
+from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate, places, ratio
 from gatecast.evaluation.metrics import Array
 from gatecast.fitted import Fitted
 from gatecast.forecasting import predict
@@ -158,9 +158,8 @@ class Backtest:
 
     @cached_property
     def places(self) -> tuple[Indices, Indices]:
-        """The series and the stretch of time of each forecast, (W, H) each; a stretch has as many dates as H."""
-        dates = self.cutoffs[:, None] + np.arange(self.horizon)
-        return np.repeat(self.series[:, None], self.horizon, 1), (dates - dates.min()) // self.horizon
+        """See `bootstrap.places`."""
+        return places(self.series, self.cutoffs, self.horizon)
 
     def bounds(self, level: float) -> tuple[Values, Values]:
         """Lower and upper bound of a level, (W, H) each."""

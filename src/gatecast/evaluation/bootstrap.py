@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gatecast.data.dates import Steps
 from gatecast.data.panel import Indices
 
 Array = npt.NDArray[np.floating]
@@ -55,3 +56,9 @@ def ratio(
     tail = (100 - confidence) / 2
     low, high = np.nanpercentile(found, [tail, 100 - tail]) if np.isfinite(found).any() else (value, value)
     return Estimate(float(value), float(low), float(high))
+
+
+def places(series: Indices, cutoffs: Steps, horizon: int) -> tuple[Indices, Indices]:
+    """The series and the stretch of time of each forecast, (W, H) each; a stretch has as many dates as H."""
+    dates = cutoffs[:, None] + np.arange(horizon)
+    return np.repeat(series[:, None], horizon, 1), (dates - dates.min()) // horizon

@@ -88,8 +88,7 @@ class Network(nn.Module):
         Args:
             static: rows of the table of what is static, and their weights.
         """
-        effect = None if self.effect is None else self.effect(calendar)
-        x = (x if effect is None else x - effect[:, : self.shape.context]).masked_fill(~observed, 0)
+        x, effect = self.cleaned(x, observed, calendar)
         about = self.about(static)
         _, state = self.lstm(self.segments(x, observed, calendar, about))
         h = state.h if about is None else state.h + about
@@ -98,7 +97,17 @@ class Network(nn.Module):
             decoded = decoded + self.skip(x)[..., None]
         for season, weight in zip(self.shape.seasons, self.mixture.softmax(0), strict=True):
             decoded = decoded + weight * seasonal_repeat(x, observed, season, self.shape.horizon)[..., None]
-        return decoded if effect is None else decoded + effect[:, self.shape.context :, None]
+        return decoded if effect is None else decoded + effect[..., None]
+
+    def cleaned(
+        self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], calendar: Float[Tensor, "B T F"]
+    ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B H"] | None]:
+        """The context without the effect of covariates, 0 where not observed; and their effect on the horizon."""
+        if self.effect is None:
+            return x.masked_fill(~observed, 0), None
+        effect = self.effect(calendar)
+        past, ahead = effect[:, : self.shape.context], effect[:, self.shape.context :]
+        return (x - past).masked_fill(~observed, 0), ahead
 
     def about(self, static: tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]] | None) -> Float[Tensor, "B U"] | None:
         """What is static, summed up; dropped now and then, so that the network can do without."""

@@ -1,0 +1,42 @@
+"""The windows a test looks at: from cutoffs after the last row that the weights have seen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from gatecast.data.dates import Steps
+from gatecast.data.panel import Indices, Panel
+from gatecast.data.windows import Span, Split
+from gatecast.errors import DataError
+from gatecast.fitted import Fitted, find
+
+TESTED = 2_000
+"""Windows a test looks at, if there are so many; one a series at least."""
+
+
+def held_back(fitted: Fitted, panel: Panel, keys: pa.Table) -> tuple[Fitted, Indices, Steps]:
+    """Weights for the series of a panel, and series and cutoffs of windows of it that they have not seen.
+
+    Args:
+        keys: the series they were trained on.
+
+    Raises:
+        DataError: no series has a whole horizon after what they saw.
+    """
+    known = find(panel.keys, keys, len(panel))
+    fitted = fitted.known(known)
+    # A series that training never saw is tested on its last half.
+    from_ = np.where(known >= 0, fitted.seen, panel.starts + panel.lengths // 2)
+    horizon = fitted.network.shape.horizon
+    span = Split(panel.starts, from_, from_, panel.lasts).testing(horizon)
+    if not len(span):
+        raise DataError(f"nothing to test on: no series has {horizon} steps after those the weights have seen")
+    return replace(fitted, seen=from_), *spread(span)
+
+
+def spread(span: Span) -> tuple[Indices, Steps]:
+    """Series and cutoffs of a test: several of each series of a span, the newest always among them."""
+    most = max(1, TESTED // max(int((span.counts > 0).sum()), 1))
+    series, cutoffs = (part.numpy() for part in span.at(span.each(most)))
+    return series, cutoffs

@@ -1,0 +1,180 @@
+"""What the LSTM keeps and forgets, what a forecast leaned on, and whether the memory is used."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from gatecast import figures
+from gatecast.data.panel import Panel
+from gatecast.data.windows import Windows
+from gatecast.errors import UsageError, some
+from gatecast.evaluation.held_back import held_back
+from gatecast.fitted import Fitted, find
+from gatecast.insight import pictures, words
+from gatecast.insight.attribution import Attribution, attribute
+from gatecast.insight.gates import Gates, follows, read_gates, strongest
+from gatecast.insight.memory import Memory, remember
+from gatecast.run_folder import INSPECTION
+
+LOOKED_AT = 512
+"""Test windows that memory and units are judged by, evenly over series and time."""
+CAPTIONS = {
+    "memory": "Accuracy on windows that training never saw, when only the newest steps of each are left as they were. "
+    "Where the line is flat, older steps do not help.",
+    "attribution": "A forecast of a flat context knows the level only; the rest is put down to what was read.",
+    "gates": "Time runs to the right under the series; each line is a unit. A gate is a valve between closed and open.",
+    "half_lives": "The product of a unit's forget gates says how much of what it knew is left; after this time, half.",
+}
+"""What each figure shows, in the order they are read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Insight:
+    """One forecast from the inside, and what the model does over many.
+
+    Attributes:
+        series: index into the panel.
+        gates: of the forecast.
+        following: what each unit of each layer follows, and the correlation; None where there is nothing strong.
+        attribution: of the forecast.
+        memory: of the tested weights, over windows they never saw.
+    """
+
+    panel: Panel
+    series: int
+    gates: Gates
+    following: Sequence[tuple[str, float] | None]
+    attribution: Attribution
+    memory: Memory
+
+    @cached_property
+    def sentences(self) -> tuple[str, ...]:
+        """What was found, in words; that nothing was found, too."""
+        grid = self.panel.grid
+        return (
+            words.uses(self.memory, grid.frequency),
+            words.leaned(self.attribution, self.gates, grid, self.memory),
+            words.remembers(self.gates, grid.frequency),
+            words.follow(self.following),
+            words.happened(self.gates, grid),
+        )
+
+    def to_arrow(self) -> pa.Table:
+        """A row for each unit, the longest memory first: half-life, mean gates, and what it follows if strongly."""
+        lives, best = self.gates.half_lives, self.following
+        layers, units = lives.shape
+        columns: dict[str, Any] = {
+            "layer": np.repeat(np.arange(1, layers + 1), units),
+            "unit": np.tile(np.arange(units), layers),
+            "half_life_steps": _column(lives),
+            "half_life": [self.panel.grid.frequency.spell(steps) for steps in lives.flatten().tolist()],
+        }
+        for name in ("input_gate", "forget_gate", "output_gate"):
+            columns[name] = _column(getattr(self.gates.trace, name[0])[:, 0].mean(1))
+        columns["follows"] = pa.array([unit and unit[0] for unit in best], pa.string())
+        columns["correlation"] = pa.array([unit and unit[1] for unit in best], pa.float64())
+        return pa.table(columns).sort_by([("half_life_steps", "descending")])
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it but the traces, as JSON takes it."""
+        grid, (shares, others), memory = self.panel.grid, self.attribution.shares, self.memory
+        starts = self.gates.steps[:: self.gates.segment].tolist()
+        means = {name: part.tolist() for name, part in self.gates.means().items()}
+        parts = {"apart": self.gates.apart.tolist(), **means, "share": shares.tolist()}
+        curve = {f"accuracy_{name}": [*map(_known, part)] for name, part in memory.accuracy.items()}
+        ratios = {"error_ratio": "value", "low": "low", "high": "high"}
+        curve |= {name: [_known(getattr(found, part)) for found in memory.ratios] for name, part in ratios.items()}
+        return {
+            "series": self.panel.names[self.series],
+            "cutoff": grid.label(int(self.gates.steps[-1])),
+            "sentences": list(self.sentences),
+            "units": self.to_arrow().to_pylist(),
+            "segments": _records({"from": map(grid.label, starts), **parts}),
+            "covariates": others,
+            "completeness_error": self.attribution.error,
+            "rank_agreement": _known(self.attribution.agreement),
+            "memory": _records({"kept": memory.kept.tolist(), **curve}),
+            "enough": memory.enough,
+            "figures": CAPTIONS,
+        }
+
+    def figures(self) -> dict[str, Figure]:
+        """A figure for each of `CAPTIONS`."""
+        frequency = self.panel.grid.frequency
+        return {
+            "memory": pictures.memory_figure(self.memory, frequency),
+            "attribution": pictures.attribution_figure(self.panel, self.series, self.gates.steps, self.attribution),
+            "gates": pictures.gates_figure(self.panel, self.series, self.gates),
+            "half_lives": pictures.half_lives_figure(self.gates, self.following, frequency),
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write every figure into a folder, as PNG and as SVG, and what `to_dict` gives."""
+        for name, figure in self.figures().items():
+            for ending in ("png", "svg"):
+                figures.save(figure, folder / f"{name}.{ending}")
+        (folder / INSPECTION).write_text(json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def inspect(
+    tested: Fitted, final: Fitted, panel: Panel, keys: pa.Table, series: str | None = None, at: str | None = None
+) -> Insight:
+    """Look into the forecast of one series from its last row, or from a date, and into many of the test.
+
+    Args:
+        tested: weights that have not seen the held-back end.
+        final: weights trained on all rows there were.
+        keys: the series both were trained on.
+        series: name of one; by default the first.
+
+    Raises:
+        UsageError: there is no such series, or it had not begun.
+        DataError: there are no rows that the tested weights have not seen.
+    """
+    if series is not None and series not in panel.names:
+        raise UsageError(f"no series {series!r}; there are {some(panel.names)}")
+    index = 0 if series is None else panel.names.index(series)
+    cutoff = int(panel.lasts[index]) if at is None else min(panel.grid.floor(at), int(panel.lasts[index]))
+    if cutoff < panel.starts[index]:
+        raise UsageError(f"{panel.names[index]} begins {panel.grid.label(int(panel.starts[index]))}, after {at}")
+    known = find(panel.keys, keys, len(panel))
+    stage = final.known(known)
+    if cutoff < stage.seen[index]:
+        stage = tested.known(known)
+    shape = stage.network.eval().shape
+    windows = Windows.of(panel, stage.encoder, shape.context, shape.horizon, stage.device)
+    unseen, *held = held_back(tested, panel, keys)
+    chosen = np.linspace(0, len(held[0]) - 1, min(len(held[0]), LOOKED_AT)).round().astype(np.int64)
+    looked = held[0][chosen], held[1][chosen]
+    inputs = windows.inputs(*(torch.tensor([part], device=windows.device) for part in (index, cutoff)))
+    return Insight(
+        panel,
+        index,
+        read_gates(stage, inputs, np.arange(cutoff - shape.context + 1, cutoff + 1)),
+        strongest(follows(stage, windows, *looked, panel.grid)) or [None] * shape.layers * shape.hidden,
+        attribute(stage, inputs),
+        remember(unseen, windows, *looked),
+    )
+
+
+def _column(part: Tensor) -> np.ndarray[Any, Any]:
+    return part.flatten().numpy().astype(np.float64)
+
+
+def _known(value: float) -> float | None:
+    """None for what is undefined, as JSON has it."""
+    return value if math.isfinite(value) else None
+
+
+def _records(columns: dict[str, Any]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

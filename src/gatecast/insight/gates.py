@@ -1,0 +1,139 @@
+"""What the cells did in one forecast, read off the readable cell with the model's own weights, and what they follow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gatecast.data.dates import Grid, Steps
+from gatecast.data.features import CYCLES
+from gatecast.data.panel import Indices
+from gatecast.data.windows import Inputs, Windows
+from gatecast.fitted import Fitted
+from gatecast.nn.lstm import Trace
+
+Array = npt.NDArray[np.float64]
+
+AGREEMENT = 1e-4
+"""Largest difference between the readable cell and the fast path that rounding may make."""
+STRONG = 0.5**0.5
+"""Correlation from which on a unit is said to follow something: it explains half of the unit's variance."""
+FEWEST = 30
+"""Windows below which no unit is said to follow anything."""
+TURNS = 2
+"""How often the windows must go through a cycle of the calendar before a unit may be said to follow it."""
+EVENT = 1.5
+"""An event is a segment this many times as far from the average segment as the median one is."""
+PLACES = {"day": "hour", "week": "weekday", "month": "day of the month", "year": "season"}
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The gates and states of one forecast.
+
+    Attributes:
+        steps: the grid steps of the context.
+        segment: p, steps the LSTM read at once.
+        trace: gates and states, for one window; L = C / p.
+        apart: distance of each segment from the average of all, in the scaled unit.
+    """
+
+    steps: Steps
+    segment: int
+    trace: Trace
+    apart: Float[Tensor, "L"]
+
+    @property
+    def half_lives(self) -> Float[Tensor, "K U"]:
+        """Steps after which half of a cell's state is forgotten, by the mean of the log of its forget gates."""
+        rate = self.trace.f[:, 0].log().mean(1)  # per segment; ln f < 0
+        return float(np.log(0.5)) / rate.clamp(max=-1e-9) * self.segment
+
+    @property
+    def event(self) -> int | None:
+        """The segment least like the others, if it stands out."""
+        at = int(self.apart.argmax())
+        return at if self.apart[at] > EVENT * self.apart.median() else None
+
+    def means(self, layer: int = -1) -> dict[str, Float[Tensor, "L"]]:
+        """How open the gates of a layer were at each segment, on average over its units."""
+        return {
+            f"{name}_gate": getattr(self.trace, name[0])[layer, 0].mean(1) for name in ("forget", "input", "output")
+        }
+
+
+def read_gates(fitted: Fitted, inputs: Inputs, steps: Steps) -> Gates:
+    """Trace one window, and check that the readable cell does what the fast path does.
+
+    Args:
+        inputs: of one window.
+        steps: the grid steps of its context.
+    """
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=False):  # which may round to fewer digits
+        x, read = _read(fitted, inputs)
+        trace, (fast, state) = fitted.network.lstm.trace(read), fitted.network.lstm(read)
+    apart = max(float((trace.h[-1] - fast).abs().max()), float((trace.c[-1, :, -1] - state.c).abs().max()))
+    assert apart < AGREEMENT, f"the readable cell and the fast path differ by {apart}"
+    segment = fitted.network.shape.segment
+    x, seen = (part[0].reshape(-1, segment) for part in (x, inputs.observed))
+    usual = x.sum(0) / seen.sum(0).clamp(min=1)
+    far = ((x - usual).abs() * seen).sum(1) / seen.sum(1).clamp(min=1)
+    return Gates(steps, segment, Trace(*(getattr(trace, name).cpu() for name in "ifogch")), far.cpu())
+
+
+def follows(
+    fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, grid: Grid
+) -> dict[str, Float[Tensor, "K U"]]:
+    """How closely the cell state after the newest step goes with what could explain it, over many windows.
+
+    Correlations with the `level` of the newest segment and the `trend` of the context (both in the
+    scaled unit, which is what the network sees), and multiple correlations with the places of the
+    cutoff in the cycles of the calendar, as sine and cosine. Empty where there are too few windows.
+    """
+    if len(series) < FEWEST:
+        return {}
+    with torch.inference_mode():
+        inputs = windows.inputs(*(torch.from_numpy(part).to(windows.device) for part in (series, cutoffs)))
+        x, read = _read(fitted, inputs)
+        newest, time = x[:, -fitted.network.shape.segment :], torch.linspace(-1, 1, x.shape[1], device=x.device)
+        parts = (fitted.network.lstm.fast(read)[1][1], newest.mean(1), x @ time)
+    cell, level, trend = (part.cpu().double().numpy() for part in parts)
+    told, step = {"level": [level], "trend": [trend]}, grid.frequency.seconds
+    length = (int(np.ptp(cutoffs)) + 1) * step
+    for name, cycle in CYCLES.items():
+        if 2 * step <= cycle.length and TURNS * cycle.length <= length:
+            angle = 2 * np.pi * cycle.passed(grid.wall(cutoffs))
+            told[PLACES[name]] = [np.sin(angle), np.cos(angle)]
+    return {name: torch.from_numpy(_correlation(cell, columns)) for name, columns in told.items()}
+
+
+def strongest(found: Mapping[str, Float[Tensor, "K U"]]) -> list[tuple[str, float] | None]:
+    """What each unit of each layer follows, and the correlation; None where there is nothing strong."""
+    units = zip(*([(name, value) for value in part.flatten().tolist()] for name, part in found.items()), strict=True)
+    best = [max(unit, key=lambda part: abs(part[1])) for unit in units]
+    return [unit if abs(unit[1]) >= STRONG else None for unit in best]
+
+
+def _read(fitted: Fitted, inputs: Inputs) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B L U"]]:
+    """The scaled context without the effect of covariates, 0 where not observed, and what the LSTM reads of it."""
+    loc, scale = fitted.scaler(inputs.context, inputs.observed, inputs.series)
+    network, (x, observed, calendar, static) = fitted.network, inputs.scaled(loc, scale)
+    x, _ = network.cleaned(x, observed, calendar)
+    return x, network.segments(x, observed, calendar, network.about(static))
+
+
+def _correlation(values: Array, columns: list[Array]) -> Array:
+    """Correlation of (K, W, U) values with one column of W, or multiple correlation with several; 0 of a constant."""
+    centred = values - values.mean(1, keepdims=True)
+    design = np.stack(columns, -1) - np.mean(columns, -1)
+    basis, sizes, _ = np.linalg.svd(design, full_matrices=False)
+    basis = basis[:, sizes > 1e-9 * np.sqrt(len(design))]
+    along = np.einsum("wm,kwu->kmu", basis, centred)
+    size = np.sqrt(np.square(centred).sum(1))
+    share = np.divide(np.sqrt(np.square(along).sum(1)), size, out=np.zeros_like(size), where=size > 1e-9)
+    sign = np.sign(np.einsum("w,kwu->ku", design[:, 0], centred)) if len(columns) == 1 else 1
+    return np.asarray(share * sign)

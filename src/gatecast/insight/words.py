@@ -1,0 +1,94 @@
+"""What an insight says, in sentences that hold its numbers."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+
+from gatecast.data.dates import Frequency, Grid
+from gatecast.insight.attribution import Attribution
+from gatecast.insight.gates import STRONG, Gates
+from gatecast.insight.memory import SURE, Memory
+
+HARDLY = 0.1
+"""Share of the window's scale below which the context hardly moved the forecast."""
+
+
+def uses(memory: Memory, frequency: Frequency) -> str:
+    """Does it use its memory, and how much of it is enough."""
+    context, none = int(memory.kept[-1]), memory.ratios[0]
+    spread = f"{none.value:.2f} times that with all as it was, {SURE} % interval {none.low:.2f} to {none.high:.2f}"
+    if not memory.enough:
+        return f"Nothing in the context helps measurably: with all {_steps(context)} shuffled the error is {spread}."
+    told = _told(memory.enough, frequency)
+    if memory.enough == context:
+        text = f"It uses all {told} that it reads; a longer --context might help"
+    else:
+        text = (
+            f"With the newest {told} it does as well as with all {context:,}; --context {memory.enough} might be enough"
+        )
+    most = " and ".join(f"{first:,} to {last:,} back ({share:.0%})" for first, last, share in memory.stretches)
+    where = f" Of what they give, much comes from the steps {most}." if most else ""
+    return f"{text}. With everything shuffled the error is {spread}.{where}"
+
+
+def remembers(gates: Gates, frequency: Frequency) -> str:
+    """How long the units remember."""
+    lives, span = gates.half_lives.flatten(), len(gates.steps)
+    median, longest = float(lives.median()), float(lives.max())
+    beyond = longest > span
+    last = "keeps it beyond the context" if beyond else f"after {_told(longest, frequency)}"
+    return (
+        f"It read {_told(span, frequency)} in segments of {gates.segment}. Half of the units have forgotten half "
+        f"of what they knew after {_told(median, frequency)}; the one that remembers longest {last}."
+    )
+
+
+def follow(units: Sequence[tuple[str, float] | None]) -> str:
+    """What the units follow, where it is strong."""
+    found = Counter(unit[0] for unit in units if unit)
+    if not found:
+        return "No unit strongly follows level, trend or calendar."
+    told = ", ".join(f"{count} the {name}" for name, count in found.most_common())
+    return f"Of {len(units)} units, {told} (correlation of {STRONG:.2f} or more over the test windows)."
+
+
+def happened(gates: Gates, grid: Grid) -> str:
+    """What the gates did at the segment that stands out, if one does."""
+    at = gates.event
+    if at is None:
+        return "No part of the context stands out, so there is no event to see the gates react to."
+    means, others = gates.means(), torch.arange(len(gates.apart)) != at
+    told = ", ".join(
+        f"{name.replace('_', ' ')}s {float(mean[at]):.2f} open ({float(mean[others].mean()):.2f} elsewhere)"
+        for name, mean in means.items()
+    )
+    gate = gates.trace.f[-1, 0]
+    closing = int((gate[at] < gate[others].mean(0) - 0.1).sum())
+    date = grid.label(int(gates.steps[at * gates.segment]))
+    return (
+        f"At {date}, the part least like the others: {told}; {closing} of {gate.shape[1]} units forgot more than usual."
+    )
+
+
+def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
+    """Which parts of the context the forecast leaned on, if it did, and how sure that is."""
+    shares, others = found.shares
+    parts = dict(zip(map(grid.label, gates.steps[:: found.segment].tolist()), shares.tolist(), strict=True))
+    ranked = Counter[str](parts | {f"the {name}": share for name, share in others.items()})
+    told = ", ".join(f"{share:.0%} from {name}" for name, share in ranked.most_common(3))
+    agree = "" if math.isnan(found.agreement) else f", rank agreement with occlusion {found.agreement:.2f}"
+    sure = f"completeness error {found.error:.2%}{agree}"
+    if found.moved < HARDLY:
+        return f"The context hardly moved this forecast ({found.moved:.0%} of the spread; {sure})."
+    helps = "" if memory.enough else " Since nothing in the context helps measurably, take that for noise."
+    return f"Of what sets this forecast apart from that of a flat context, {told} ({sure}).{helps}"
+
+
+def _told(steps: float, frequency: Frequency) -> str:
+    return f"{_steps(steps)} ({frequency.spell(steps)})"
+
+
+def _steps(steps: float) -> str:
+    return f"{steps:,.0f} step{'s' * (round(steps) != 1)}"

@@ -1,0 +1,120 @@
+"""The four figures show the numbers they were given, under one another in time."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.dates import date2num
+
+from gatecast.data.dates import Frequency
+from gatecast.insight import pictures
+from gatecast.insight.attribution import Attribution
+from gatecast.insight.gates import Gates
+from gatecast.nn.lstm import Trace
+
+STEPS = np.arange(90, 114)  # ten steps before the series begins
+HORIZON = 3
+
+
+@pytest.fixture(params=["h", "D"])
+def panel(request, make_panel):
+    return make_panel(np.arange(40.0), starts=[100], freq=request.param)
+
+
+@pytest.fixture
+def gates():
+    """Two layers, four segments of six steps, three units; unit 2 of the last layer remembers longest."""
+    chance = torch.Generator().manual_seed(0)
+    i, f, o, g = torch.rand(4, 2, 1, 4, 3, generator=chance)
+    f[1] = torch.tensor([0.5, 0.1, 0.9])
+    return Gates(STEPS, 6, Trace(i, f, o, 2 * g - 1, 4 * g - 2, g), torch.tensor([1.0, 1, 3, 1]))
+
+
+def test_gates_stand_under_the_series_on_one_axis(panel, gates):
+    axes = pictures.gates_figure(panel, 0, gates).axes
+    (shown,) = axes[0].lines
+    assert np.isnan(shown.get_ydata()[:10]).all()
+    assert shown.get_ydata()[10:].tolist() == list(range(14))
+    assert axes[0].get_title(loc="left") == "s0: read in 4 recurrent steps, 6 steps in each"
+    names = ["Forget gate", "Input gate", "Output gate", "Candidate", "Cell state"]
+    assert [part.get_title(loc="left").split(":")[0] for part in axes[1:6]] == names
+    times = date2num(panel.grid.wall(np.append(STEPS, 114)))
+    for part, name in zip(axes[1:6], "fiogc", strict=True):
+        (image,) = part.images
+        order = [2, 0, 1]  # the longest memory on top
+        assert np.asarray(image.get_array()) == pytest.approx(getattr(gates.trace, name)[1, 0].numpy().T[order])
+        assert image.get_extent()[:2] == pytest.approx((times[0], times[-1]))
+        low, high = image.get_clim()
+        assert (low, high) == ((0, 1) if name in "fio" else (-high, high))
+        (event,) = part.patches
+        assert (event.get_x(), event.get_x() + event.get_width()) == pytest.approx((times[12], times[18]))
+
+
+def test_half_lives_fall_and_are_coloured_by_what_is_followed(gates):
+    axes = pictures.half_lives_figure(
+        gates, [None, ("level", 0.9), None, None, ("hour", 0.9), None], Frequency.parse("h")
+    ).axes[0]
+    lives = gates.half_lives.flatten().numpy()
+    found = {part.get_label(): part.get_offsets() for part in axes.collections}
+    assert set(found) == {"follows none of these", "follows the level", "follows the hour"}
+    place = np.argsort(-lives).tolist()
+    for name, unit in (("level", 1), ("hour", 4)):
+        assert found[f"follows the {name}"].tolist() == [[place.index(unit) + 1, pytest.approx(lives[unit])]]
+    assert len(found["follows none of these"]) == 4
+    told = [text.get_text() for text in axes.texts]
+    assert told[0] == "1 day: the context it reads"
+    assert told[1].endswith("half of the units forget faster")
+    assert "6 hours" in [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_what_never_forgets_is_drawn_at_ten_contexts(gates):
+    gates.trace.f[0] = 1.0
+    axes = pictures.half_lives_figure(gates, [None] * 6, Frequency.parse("h")).axes[0]
+    assert axes.collections[0].get_offsets()[:3, 1].tolist() == [240] * 3
+    assert " this long, or longer" in [text.get_text() for text in axes.texts]
+
+
+@pytest.mark.parametrize("covariates", [{}, {"day": torch.tensor([1.0, 1, 2])}], ids=["none", "day"])
+def test_attribution_stands_under_series_and_forecast(panel, covariates):
+    context = torch.arange(HORIZON * 24.0).reshape(HORIZON, 24) - 30
+    forecast, flat = torch.tensor([1.0, 2, 3]), torch.zeros(3)
+    found = Attribution(context, covariates, forecast, flat, 1, 6, 0, 1)
+    whole, share, each, *others = pictures.attribution_figure(panel, 0, STEPS, found).axes
+    observed, ahead, level = whole.lines
+    assert observed.get_ydata()[10:].tolist() == list(range(14))
+    assert (ahead.get_ydata().tolist(), level.get_ydata().tolist()) == ([1, 2, 3], [0, 0, 0])
+    times = date2num(panel.grid.wall(np.arange(90, 117)))
+    assert date2num(ahead.get_xdata()) == pytest.approx(times[24:])
+    bars = [bar.get_height() for bar in share.patches]
+    assert bars == pytest.approx((100 * found.shares[0]).tolist())
+    assert [bar.get_x() for bar in share.patches] == pytest.approx(times[[0, 6, 12, 18]])
+    (image,) = each.images
+    assert np.asarray(image.get_array()) == pytest.approx(found.segments.numpy())
+    assert image.get_extent() == pytest.approx([times[0], times[24], 3.5, 0.5])
+    assert len({part.get_xlim() for part in (whole, share, each)}) == 1
+    assert [bar.get_height() for part in others for bar in part.patches] == pytest.approx(
+        [100 * share for share in found.shares[1].values()]
+    )
+    assert sum(bars) + sum(100 * part for part in found.shares[1].values()) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("count", "enough", "told"),
+    [(5, 24, "with 24 (1 day) it does as well"), (20, 0, "none is needed"), (5, 48, "all are needed")],
+)
+def test_the_curve_of_memory(count, enough, told):
+    kept = np.arange(count) * 12
+    curves = {"shuffled": np.linspace(50, 90, count).tolist(), "hidden": [float("nan"), *[80] * (count - 1)]}
+    memory = SimpleNamespace(kept=kept, accuracy=curves, enough=enough)
+    axes = pictures.memory_figure(memory, Frequency.parse("h")).axes[0]
+    shuffled, hidden, mark = axes.lines
+    assert shuffled.get_xdata().tolist() == kept.tolist()
+    assert list(shuffled.get_ydata()) == curves["shuffled"]
+    assert list(hidden.get_ydata()) == pytest.approx(curves["hidden"], nan_ok=True)
+    assert list(mark.get_xdata()) == [enough] * 2
+    assert axes.get_legend().get_texts()[2].get_text() == told
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels[0] == "none"
+    assert "24\n1 day" in labels or "36\n1.5 days" in labels
+    assert len(labels) <= 10
