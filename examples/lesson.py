@@ -14,6 +14,7 @@ import torch
 
 import gatecast
 from gatecast import figures, recipe
+from gatecast.data.encoding import Encoder
 from gatecast.data.features import calendar, meaningful
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Windows, split
@@ -78,19 +79,20 @@ for name, seen in (("training rows", training), ("all rows (leaks)", values)):
 options = {"horizon": HORIZON, "epochs": 10, "refit": False}
 config = gatecast.Config.from_options("", {"time": "timestamp", "target": "value", **options})
 config, season = recipe.resolve(config, panel, parts)
-windows = Windows.of(panel, cycles, config.model.context, HORIZON, DEVICE)
+encoder = Encoder(cycles)
+windows = Windows.of(panel, encoder, config.model.context, HORIZON, DEVICE)
 inputs = windows.inputs(torch.tensor([0]), torch.tensor(parts.train))
 print(f"context {tuple(inputs.context.shape)}, calendar {tuple(inputs.calendar.shape)}, on {windows.device}")
-loc, scale = Scaler("window")(inputs.context, inputs.observed, inputs.series)
-print(f"the scale of this window alone: mean {loc.item():,.0f}, mean absolute deviation {scale.item():,.0f}")
+unit = Scaler("window")(inputs.context, inputs.observed, inputs.series)
+print(f"this window alone: mean {unit.loc.item():,.0f}, mean absolute deviation {unit.scale.item():,.0f}")
 
 # %% [markdown]
 # ## 7. and 8. Define the LSTM, and move it to the device
-# One layer reads the context in segments of a day; its last state is decoded into 48 half-hours.
+# Each member reads the context in segments of a day; its last state is decoded into 48 half-hours.
 
 # %%
 shop = Workshop(
-    config, panel, parts, cycles, windows,
+    config, panel, parts, encoder, windows,
     lambda epoch: print(f"epoch {epoch.epoch}: loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}"),
 )  # fmt: skip
 network = build(shop)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from gatecast import fit, load, pipeline, read
+from gatecast import audit, fit, load, pipeline, read
 from gatecast.console import Teller
 from gatecast.errors import DataError, StoreError, UsageError
 from gatecast.evaluation.proof import prove
@@ -150,7 +150,7 @@ def test_a_category_never_met_is_told_and_forecast(model, capsys):
 def test_a_series_may_be_learnt_by_itself_and_new_ones_still_forecast():
     rows = past_only(sales())
     model = fit(rows, **TINY, series_embedding=True)
-    network = model.final.network
+    network = model.final.network.leading
     assert network.static.weight.shape == (3, 8)
     assert network.static.weight.abs().max() > 0
     renamed = past_only(sales(shops=1)).set_column(1, "shop", pa.array(["new"] * DAYS))
@@ -195,3 +195,23 @@ def test_a_date_is_no_covariate():
     rows = sales().append_column("opened", pa.array(np.repeat(START, 3 * (DAYS + AHEAD))))
     with pytest.raises(DataError, match=r"a covariate is a number, a truth value or a text, not 'opened' \(date\)"):
         fit(rows, **TINY, past="opened")
+
+
+def test_the_audit_counts_covariates_that_are_missing():
+    rows = sales()
+    heat = rows["heat"].to_pylist()
+    heat[4] = heat[7] = None  # of s0
+    rows = rows.set_column(rows.column_names.index("heat"), "heat", pa.array(heat, pa.float64()))
+    found = {
+        finding.name: finding
+        for finding in audit(rows, **NAMES, horizon=AHEAD + 2, past="heat", future="promo").findings
+    }
+    assert found.keys() == {
+        "steps without a past or future covariate",
+        "series whose future covariates end within the horizon",
+    }
+    bare, ahead = found.values()
+    assert (bare.count, bare.places) == (2, ("s0 at 2024-01-05", "s0 at 2024-01-08"))
+    assert (ahead.count, ahead.places) == (3, ("s0 from 2024-11-02", "s1 from 2024-11-02", "s2 from 2024-11-02"))
+    assert ahead.decide == "--future-table"
+    assert not [f for f in audit(rows, **NAMES, horizon=AHEAD, future="promo").findings if "covariates" in f.name]

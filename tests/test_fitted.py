@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from gatecast.data.scaling import Scaler
+from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
+from gatecast.ensemble import Ensemble
 from gatecast.fitted import FEW, NEVER, Fitted, find
 from gatecast.nn.network import Network, Shape
 
@@ -22,26 +23,27 @@ def fitted_of(probabilities=LEVELS, scaler=None, seen=(9, 9)):
     """Untrained weights that have learnt nothing, so that calibration has all the work."""
     torch.manual_seed(0)
     shape = Shape(CONTEXT, HORIZON, 2, 0, probabilities, (1,), 4, 1, 0.0, True)
-    shifts = torch.zeros(HORIZON, len(LEVELS))
-    return Fitted(Network(shape).eval(), scaler or Scaler("window"), (), LEVELS, shifts, np.array(seen))
+    stretch = torch.ones(HORIZON, len(LEVELS))
+    return Fitted(
+        Ensemble([Network(shape)]).eval(), scaler or Scaler("window"), (), LEVELS, stretch, stretch[0], np.array(seen)
+    )
 
 
 def windows_of(count, seed=0):
-    """Inputs and a truth whose spread grows with the step and whose middle lies too high."""
+    """Inputs and a truth around the last value whose spread grows with the step."""
     rng = torch.Generator().manual_seed(seed)
     context = 50 + 10 * torch.randn(count, CONTEXT, generator=rng)
     observed = torch.ones_like(context, dtype=torch.bool)
     inputs = Inputs(context, observed, torch.zeros(count, CONTEXT + HORIZON, 0), torch.zeros(count, dtype=torch.long))
-    truth = 55 + 10 * torch.arange(1, HORIZON + 1) * torch.randn(count, HORIZON, generator=rng)
+    truth = context[:, -1:] + 10 * torch.arange(1, HORIZON + 1) * torch.randn(count, HORIZON, generator=rng)
     return inputs, truth
 
 
 def calibrated(fitted, inputs, truth, observed=None):
-    loc, scale = fitted.scaler(inputs.context, inputs.observed, inputs.series)
-    residuals = ((truth - loc) / scale)[..., None] - fitted.scaled(inputs, loc, scale)
-    return fitted.calibrated(
-        residuals.detach(), torch.ones_like(truth, dtype=torch.bool) if observed is None else observed
-    )
+    with torch.inference_mode():
+        raw = fitted.raw(inputs)
+    observed = torch.ones_like(truth, dtype=torch.bool) if observed is None else observed
+    return fitted.calibrated(raw, truth, observed, flat(inputs.context, inputs.observed))
 
 
 def shares_below(fitted, inputs, truth):
@@ -71,11 +73,11 @@ def test_intervals_hold_on_windows_never_seen():
 def test_few_windows_are_pooled_over_the_steps():
     inputs, truth = windows_of(FEW - 1)
     fitted = calibrated(fitted_of(), inputs, truth)
-    assert torch.equal(fitted.shifts, fitted.shifts[:1].expand(HORIZON, -1))
+    assert torch.equal(fitted.stretch, fitted.stretch[:1].expand(HORIZON, -1))
     below = shares_below(fitted, inputs, truth).mean(0)[BOUNDS].tolist()
     assert below == pytest.approx([LEVELS[index] for index in BOUNDS], abs=2 / truth.numel())
     many = calibrated(fitted_of(), *windows_of(FEW))
-    assert (many.shifts[2, 4] - many.shifts[2, 0]) > 1.5 * (many.shifts[0, 4] - many.shifts[0, 0])
+    assert many.stretch[2, 4] > 1.5 * many.stretch[0, 4]
 
 
 def test_what_was_not_observed_does_not_count():
@@ -83,43 +85,53 @@ def test_what_was_not_observed_does_not_count():
     observed = torch.arange(100)[:, None] % 2 == torch.zeros(HORIZON, dtype=torch.long)
     masked = calibrated(fitted_of(), inputs, torch.where(observed, truth, 1e9), observed)
     half = replace(inputs, **{name: getattr(inputs, name)[::2] for name in vars(inputs) if name != "static"})
-    assert torch.equal(masked.shifts, calibrated(fitted_of(), half, truth[::2]).shifts)
+    assert torch.equal(masked.stretch, calibrated(fitted_of(), half, truth[::2]).stretch)
 
 
-def test_nothing_observed_shifts_nothing():
+def test_nothing_observed_stretches_nothing():
     inputs, truth = windows_of(5)
     fitted = calibrated(fitted_of(), inputs, truth, torch.zeros_like(truth, dtype=torch.bool))
-    assert fitted.shifts.abs().max() == 0
+    assert fitted.stretch.eq(1).all()
 
 
 def test_a_point_network_keeps_its_point_and_gets_intervals_around_it():
     inputs, truth = windows_of(400)
     fitted = calibrated(fitted_of(()), inputs, truth)
-    loc, scale = fitted.scaler(inputs.context, inputs.observed, inputs.series)
     with torch.inference_mode():
-        point = fitted.network((inputs.context - loc) / scale, inputs.observed, inputs.calendar) * scale[..., None]
-        quantiles = fitted.quantiles(inputs)
-    assert torch.equal(quantiles[..., fitted.middle], (point + loc[..., None])[..., 0])
+        point, quantiles = fitted.network(inputs, fitted.scaler)[..., 0], fitted.quantiles(inputs)
+    assert torch.equal(quantiles[..., fitted.middle], point)
     assert (quantiles[..., 4] - quantiles[..., 0] > 10).all()
 
 
 def test_quantiles_never_cross_whatever_calibration_does():
     fitted = fitted_of()
-    crossed = replace(fitted, shifts=torch.randn(HORIZON, len(LEVELS), generator=torch.Generator().manual_seed(3)) * 9)
+    crossed = replace(fitted, stretch=torch.rand(HORIZON, len(LEVELS), generator=torch.Generator().manual_seed(3)) * 9)
     inputs, _ = windows_of(50)
     with torch.inference_mode():
-        loc, scale = fitted.scaler(inputs.context, inputs.observed, inputs.series)
-        assert (fitted.scaled(inputs, loc, scale).add(crossed.shifts).diff(dim=-1) < 0).any()
+        raw = fitted.raw(inputs)
+        median = raw[..., 2:3]
+        assert ((median + crossed.stretch * (raw - median)).diff(dim=-1) < 0).any()
         assert (crossed.quantiles(inputs).diff(dim=-1) >= 0).all()
 
 
-def test_no_quantile_lies_below_the_least():
+def test_no_quantile_lies_beyond_the_bounds():
     inputs, _ = windows_of(50)
-    wide = replace(fitted_of(), shifts=torch.tensor([[-30.0, -20, 0, 20, 30]]).expand(HORIZON, -1))
+    wide = replace(fitted_of(), stretch=torch.full((HORIZON, len(LEVELS)), 90.0))
     with torch.inference_mode():
-        free, bound = wide.quantiles(inputs), replace(wide, least=0.0).quantiles(inputs)
-    assert free.min() < 0
-    assert torch.equal(bound, free.clamp(min=0))
+        free, bound = wide.quantiles(inputs), replace(wide, bounds=(0.0, 99.0)).quantiles(inputs)
+    assert free.min() < 0 < 99 < free.max()
+    assert torch.equal(bound, free.clamp(0, 99))
+
+
+def test_calibration_keeps_a_wide_window_wide():
+    """A window whose own interval is twice as wide stays twice as wide: factors, not summands."""
+    inputs, truth = windows_of(400)
+    fitted = calibrated(fitted_of(), inputs, truth)
+    loc = inputs.context.mean(1, keepdim=True)
+    wider = replace(inputs, context=loc + 2 * (inputs.context - loc))
+    with torch.inference_mode():
+        one, two = (fitted.quantiles(part) for part in (inputs, wider))
+    assert (two[..., 4] - two[..., 0]).numpy() == pytest.approx(2 * (one[..., 4] - one[..., 0]).numpy(), rel=1e-3)
 
 
 def test_find_looks_keys_up_by_value():
@@ -137,7 +149,8 @@ def test_known_takes_each_series_own_scale_and_newest_step():
     assert found.seen.tolist() == [5, NEVER, 3]
     context = torch.tensor([[7.0, 9, 99]]).expand(3, 3)
     observed = torch.tensor([[True, True, False]]).expand(3, 3)
-    loc, scale = found.scaler(context, observed, torch.arange(3))
+    unit = found.scaler(context, observed, torch.arange(3))
+    loc, scale = unit.loc, unit.scale
     assert loc[:, 0].tolist() == [10, 7, 2]  # a new series is scaled by what the window holds of it
     assert scale[:, 0].tolist() == [40, 2, 6]
     assert fitted.scaler.fixed[0][:, 0].tolist() == [2, 10]  # the fitted one is as it was
@@ -147,3 +160,21 @@ def test_known_needs_no_scale_where_each_window_has_its_own():
     found = fitted_of().known(np.array([-1, 1]))
     assert found.scaler == Scaler("window")
     assert found.seen.tolist() == [NEVER, 9]
+
+
+def test_windows_that_never_moved_are_calibrated_apart():
+    """What was still stays still: tiny intervals there, and no part in those of what moves."""
+    inputs, truth = windows_of(400)
+    level = 10 * torch.ones(100, CONTEXT)
+    still = replace(inputs, **{name: getattr(inputs, name)[:100] for name in vars(inputs) if name != "static"})
+    still = replace(still, context=level)
+    both = replace(
+        inputs,
+        **{name: torch.cat([getattr(inputs, name), getattr(still, name)]) for name in vars(inputs) if name != "static"},
+    )
+    fitted = calibrated(fitted_of(), both, torch.cat([truth, level[:, :HORIZON]]))
+    assert torch.equal(fitted.stretch, calibrated(fitted_of(), inputs, truth).stretch)
+    with torch.inference_mode():
+        calm, wild = fitted.quantiles(still), fitted.quantiles(inputs)
+    assert calm.numpy() == pytest.approx(10, abs=1e-4)
+    assert (wild[..., 4] - wild[..., 0]).min() > 1

@@ -41,9 +41,10 @@ def state(fitted):
     """Every number that a forecast depends on."""
     return {
         **fitted.network.state_dict(),
-        "shifts": fitted.shifts,
+        "stretch": fitted.stretch,
+        "still": fitted.still,
         "scale": torch.cat(fitted.scaler.fixed or (torch.zeros(1),)),
-        "least": torch.tensor(fitted.least),
+        "bounds": torch.tensor(fitted.bounds),
         "seen": torch.from_numpy(fitted.seen),
     }
 
@@ -78,14 +79,14 @@ def test_tested_weights_do_not_depend_on_the_test_rows(panel, options):
     assert same(found[0][0], found[1][0])
     assert len({(trained.best, trained.epochs[-1].validation_loss) for _, trained in found}) == 1
     final = [refit(shop, tested, 1)[0] for shop, (tested, _) in zip(shops, found, strict=True)]
-    assert not torch.equal(*(one.network.state_dict()["embed.weight"] for one in final))
+    assert not torch.equal(*(one.network.state_dict()["members.0.embed.weight"] for one in final))
 
 
 def test_the_validation_part_chooses_and_calibrates_but_does_not_train(panel):
     shops = [workshop(one, epochs=1)[0] for one in (panel, changed(panel, split(panel, HORIZON, 0.15).train))]
     (one, _), (other, _) = (learn(shop, build(shop)) for shop in shops)
     assert all(torch.equal(part, other.network.state_dict()[name]) for name, part in one.network.state_dict().items())
-    assert not torch.equal(one.shifts, other.shifts)
+    assert not torch.equal(one.stretch, other.stretch)
 
 
 def test_scaling_is_fitted_before_the_cutoff_only(panel):
@@ -130,8 +131,8 @@ def test_final_intervals_are_calibrated_on_the_test_part_too(panel):
     shop, _ = workshop(panel)
     tested, _ = learn(shop, build(shop))
     noisy = workshop(changed(panel, shop.split.validation))[0]
-    calm, wild = (refit(one, tested, 1)[0].shifts for one in (shop, noisy))
-    assert ((wild - calm)[:, -1] - (wild - calm)[:, 0] > 10).all()
+    calm, wild = (refit(one, tested, 1)[0].stretch for one in (shop, noisy))
+    assert (wild[:, [0, -1]] > 4 * calm[:, [0, -1]]).all()
 
 
 def test_the_time_limit_is_shared_by_both_trainings(panel, monkeypatch):
@@ -152,7 +153,16 @@ def test_the_time_limit_is_shared_by_both_trainings(panel, monkeypatch):
 
 def test_nothing_below_zero_is_forecast_where_nothing_was(panel):
     below = replace(panel, values=np.where(np.arange(440) == 5, -1, panel.values).astype(np.float32))
-    assert [learn(shop, build(shop))[0].least for shop, _ in map(workshop, (panel, below))] == [0, -math.inf]
+    free, bound = (-math.inf, math.inf), (0, math.inf)
+    assert [learn(shop, build(shop))[0].bounds for shop, _ in map(workshop, (panel, below))] == [bound, free]
+
+
+@pytest.mark.parametrize(
+    ("given", "bounds"), [("-3:20.5", (-3, 20.5)), (":", (-math.inf, math.inf)), (":9", (-math.inf, 9))]
+)
+def test_bounds_that_are_given_hold(panel, given, bounds):
+    shop, _ = workshop(panel, bounds=given)
+    assert learn(shop, build(shop))[0].bounds == bounds
 
 
 def test_the_first_weights_come_from_the_seed_alone(panel):
@@ -162,7 +172,9 @@ def test_the_first_weights_come_from_the_seed_alone(panel):
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(8)
     assert all(torch.equal(part, one[name]) for name, part in build(workshop(panel)[0]).state_dict().items())
-    assert not torch.equal(build(workshop(panel, seed=2)[0]).state_dict()["embed.weight"], one["embed.weight"])
+    assert not torch.equal(
+        build(workshop(panel, seed=2)[0]).state_dict()["members.0.embed.weight"], one["members.0.embed.weight"]
+    )
 
 
 def test_windows_to_learn_from_have_a_season_before_them_if_there_is_one(panel):

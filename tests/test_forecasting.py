@@ -167,7 +167,7 @@ def test_extrapolation_reads_its_own_medians(model):
     for step in range(HORIZON, 3 * HORIZON):
         before = np.abs(ours[1:] - ours[0])[:, :, step // HORIZON * HORIZON - 1]
         assert np.abs(ours[1:] - ours[0])[:, :, step] == pytest.approx(np.hypot(spread[:, :, step], before), rel=1e-3)
-        assert (np.abs(ours[1:] - ours[0])[:, :, step] > spread[:, :, step]).all()
+        assert (np.abs(ours[1:] - ours[0])[:, :, step] >= spread[:, :, step] * (1 - 1e-6)).all()
     assert set(column(whole, "kind")) == {"future", "extrapolated"}
 
 
@@ -246,3 +246,23 @@ def test_times_come_back_in_the_type_of_the_source(times, zone, kind, first, sec
     assert found.rows.column_names == COLUMNS  # of a single series
     assert found.rows["forecast_timestamp"].type == found.rows["cutoff"].type == kind
     assert [str(time) for time in column(found, "forecast_timestamp")[::2]] == [first, second]
+
+
+def test_the_point_of_a_trained_run_can_be_another(model):
+    means, medians = (numbers(model.forecast(point=point))[0] for point in ("mean", "median"))
+    assert (means == numbers(model.forecast(point="rmse"))[0]).all()
+    assert (medians == numbers(model.forecast())[0]).all()  # the metric trained for is MASE
+    if model.config.model.recipe == "segment":
+        assert (means != medians).any()
+        assert (numbers(model.forecast(point="mape"))[0] <= medians).all()
+    with pytest.raises(UsageError, match=r"metric: input should be 'mase', .* got 'middle' instead"):
+        model.forecast(point="middle")
+
+
+def test_any_level_can_be_asked_for(model):
+    trained = numbers(model.forecast())[1:].reshape(2, 2, HORIZON, 2)  # side, series, step, level 80 and 95
+    asked = numbers(model.forecast(level=[50, 90, 95])).reshape(3, 2, HORIZON, 3)[1:]
+    assert asked[..., 2] == pytest.approx(trained[..., 1], rel=1e-6)
+    assert ((asked[0, ..., 0] >= trained[0, ..., 0]) & (trained[0, ..., 0] >= asked[0, ..., 1])).all()
+    assert ((asked[1, ..., 1] >= trained[1, ..., 0]) & (asked[1, ..., 1] <= trained[1, ..., 1])).all()
+    assert numbers(model.forecast(level=80))[1:].ravel() == pytest.approx(trained[..., 0].ravel(), rel=1e-6)

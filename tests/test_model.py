@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import pickle
 from dataclasses import replace
 from importlib.metadata import version
@@ -91,7 +92,7 @@ def test_what_is_loaded_forecasts_the_same(database, recipe, tmp_path):
         loaded = load(folder)
         for ask in asked:
             assert loaded.forecast(model.panel, **ask).rows.equals(model.forecast(**ask).rows)
-        assert (loaded.tested.least, loaded.final.least) == (0, 0)
+        assert loaded.tested.bounds == loaded.final.bounds == (0, math.inf)
         assert (loaded.config, loaded.run_id, loaded.season) == (model.config, model.run_id, model.season)
     assert load(run).evidence["metrics"] == model.evidence["metrics"]
     assert newest(load(run)).values.tobytes() == model.panel.values.tobytes()
@@ -110,7 +111,7 @@ def test_both_sets_of_weights_are_kept(made, database, tmp_path):
     tensors = load_file(made[0] / "model.safetensors")
     parts = {name.split(".")[0] for name in tensors}
     assert parts == {"tested", "final"}
-    assert not torch.equal(*(tensors[f"{part}.network.embed.weight"] for part in sorted(parts)))
+    assert not torch.equal(*(tensors[f"{part}.network.members.0.embed.weight"] for part in sorted(parts)))
     fit(database, run=tmp_path / "run", refit=False, **OPTIONS)
     assert {name.split(".")[0] for name in load_file(tmp_path / "run" / "model.safetensors")} == {"tested"}
     again = load(tmp_path / "run")
@@ -199,7 +200,9 @@ def test_a_damaged_run_is_refused(run, name, harm):
 )
 def test_a_run_that_contradicts_itself_is_refused(run, change):
     about = json.loads((run / "model.json").read_text())
-    about |= change if change.keys() <= about.keys() else {"shape": about["shape"] | change}
+    about |= (
+        change if change.keys() <= about.keys() else {"shapes": [about["shapes"][0] | change, *about["shapes"][1:]]}
+    )
     (run / "model.json").write_text(json.dumps(about))
     with pytest.raises(RunError, match="damaged"):
         load(run)
@@ -211,7 +214,7 @@ def test_no_run_and_a_newer_one_are_refused(run, tmp_path):
             load(path)
     about = json.loads((run / "model.json").read_text())
     (run / "model.json").write_text(json.dumps(about | {"format": about["format"] + 1}))
-    with pytest.raises(RunError, match=r"written by a newer Gatecast \(format 2, this reads 1\)"):
+    with pytest.raises(RunError, match=r"written by a newer Gatecast \(format 3, this reads 2\)"):
         load(run)
 
 

@@ -1,9 +1,11 @@
 """The best point for each metric, against a search over a fine grid."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
-from gatecast.points import bounds, points
+from gatecast.points import at, bounds, points
 
 PROBABILITIES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 FINE = np.linspace(0, 1, 4_001)[1::2]
@@ -77,3 +79,17 @@ def test_a_distribution_of_zeros_has_the_point_zero():
 @pytest.mark.parametrize(("level", "sides"), [(80, (0.1, 0.9)), (95, (0.025, 0.975)), (99.9, (0.0005, 0.9995))])
 def test_bounds_of_a_level(level, sides):
     assert bounds(level) == sides
+
+
+def test_other_levels_of_a_normal_distribution_are_read_exactly():
+    normal = NormalDist(5, 2)
+    known = np.array([normal.inv_cdf(share) for share in PROBABILITIES])
+    wanted = (0.005, 0.2, 0.5, 0.6, 0.99)
+    assert at(known, PROBABILITIES, wanted) == pytest.approx([normal.inv_cdf(share) for share in wanted])
+    assert at(np.array([known, 2 * known]), PROBABILITIES, PROBABILITIES) == pytest.approx(np.array([known, 2 * known]))
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_levels_read_off_never_cross(name):
+    found = at(np.array(DISTRIBUTIONS[name], np.float64), PROBABILITIES, np.linspace(0.001, 0.999, 500))
+    assert (np.diff(found) >= 0).all()

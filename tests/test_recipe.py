@@ -1,5 +1,7 @@
 """Settings left open, chosen from the data; and the two recipes as one network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +13,7 @@ from gatecast.data.dates import Frequency, Grid
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.windows import split
+from gatecast.ensemble import Ensemble
 from gatecast.errors import DataError
 from gatecast.nn.network import Network
 
@@ -43,7 +46,7 @@ def resolved(panel, horizon, **options):
         ("W-MON", 300, 8, (52,), 96, 48),
         ("MS", 120, 12, (12,), 24, 12),
         ("QE", 60, 4, (4,), 16, 4),
-        ("YS", 60, 6, (1,), 16, 1),
+        ("YS", 60, 6, (1,), 16, 4),
     ],
 )
 def test_choices_by_frequency(freq, length, horizon, seasons, context, segment):
@@ -54,8 +57,8 @@ def test_choices_by_frequency(freq, length, horizon, seasons, context, segment):
 
 def test_a_long_horizon_is_read_twice_over_as_far_as_the_history_allows():
     assert resolved(panel_of("h", 5_000), 200)[0].context == 408  # 2 · 200 in whole days
-    model, _ = resolved(panel_of("MS", 60), 14)  # of 32 months to train on, 18 lie before a horizon
-    assert (model.context, model.seasons) == (18, (1,))  # and no year has passed twice
+    model, _ = resolved(panel_of("MS", 60), 14)  # of 32 months to train on, 18 lie before a horizon: five segments
+    assert (model.context, model.seasons) == (20, (1,))  # and no year has passed twice
 
 
 def test_what_is_given_is_kept():
@@ -108,7 +111,8 @@ def test_classic_is_one_value_a_step_scaled_to_its_range_and_one_point():
     assert (model.segment, model.scaling, model.context, model.seasons) == (1, "minmax", 48, ())
     assert resolved(panel_of("h", 5_000), 200, recipe="classic")[0].context == 168  # a recurrent step for each value
     config = Config.from_options(None, {"horizon": 24}).model_copy(update={"model": model})
-    shape = recipe.shape(config, Encoder(("day", "week")))
+    assert (model.members, model.logs) == (1, False)
+    (shape,) = recipe.shapes(config, Encoder(("day", "week")))
     assert (shape.probabilities, shape.skip) == ((), False)
     network = Network(shape)
     read = network.segments(torch.zeros(2, 48), torch.ones(2, 48, dtype=torch.bool), torch.zeros(2, 72, 4))
@@ -119,10 +123,50 @@ def test_classic_is_the_same_code_with_other_settings():
     tiny = {"horizon": 6, "epochs": 1, "steps": 2, "hidden": 4}
     models = [fit(panel_of("h", 200, season=24), recipe=name, **tiny) for name in ("classic", "segment")]
     classic, segment = (model.final for model in models)
-    assert type(classic.network) is type(segment.network) is Network
-    assert classic.network.outputs == 1
-    assert segment.network.outputs == 7
+    assert type(classic.network) is type(segment.network) is Ensemble
+    assert (len(classic.network.networks), len(segment.network.networks)) == (1, 6)
+    one, other = classic.network.networks[0], segment.network.networks[0]
+    assert (one.outputs, other.outputs) == (1, 7)
     assert classic.scaler.name == "minmax"
-    names = set(classic.network.state_dict())
-    assert set(segment.network.state_dict()) - names == {"skip.weight", "skip.bias"}
-    assert names <= set(segment.network.state_dict())
+    assert set(other.state_dict()) - set(one.state_dict()) == {"skip.weight", "skip.bias", "mix.weight", "mix.bias"}
+    assert set(one.state_dict()) <= set(other.state_dict())
+
+
+def test_members_differ_in_context_and_in_reading_logarithms():
+    panel = panel_of("h", *[1_000] * 50, season=24)
+    above = replace(panel, values=panel.values - panel.values.min() + 1)
+    for rows, logs in ((panel, False), (above, True)):
+        model, _ = resolved(rows, 24, members=4)
+        config = Config.from_options(None, {"horizon": 24}).model_copy(update={"model": model})
+        found = [(shape.context, shape.logs) for shape in recipe.shapes(config, Encoder(("day", "week")))]
+        assert model.logs is logs
+        assert len(found) == model.members == 4
+        assert len(set(found)) == (4 if logs else 2)
+        assert {context for context, _ in found} == {model.context, 168}
+        assert all(read is logs for _, read in found[::2])
+        assert not any(read for _, read in found[1::2])
+
+
+def test_logarithms_are_read_only_where_all_training_values_lie_above_zero():
+    values = 5 + panel_of("h", 500, season=24).values
+    for place, logs in ((100, False), (499, True)):  # the last is in the test part
+        panel = panel_of("h", 500)
+        panel.values[:] = values
+        panel.values[place] = 0
+        assert resolved(panel, 24)[0].logs is logs
+    assert resolved(panel, 24, logs=False)[0].logs is False
+
+
+def test_more_time_never_means_fewer_members():
+    panel = panel_of("h", *[1_000] * 50, season=24)
+    limits = ["1s", "2m", "10m", "1h"]
+    found = [resolved(panel, 24, time_limit=limit)[0].members for limit in limits]
+    assert found == sorted(found)
+    assert (found[0], found[-1]) == (1, recipe.MEMBERS)
+    assert found == [resolved(panel, 24, time_limit=limit)[0].members for limit in limits]  # whatever the clock says
+    assert resolved(panel, 24, time_limit="1s", members=3)[0].members == 3
+
+
+def test_a_context_grows_with_what_there_is_to_learn_from():
+    few, many = (resolved(panel_of("h", *[1_000] * count), 24)[0].context for count in (1, 60))
+    assert (few, many) == (168, 336)  # a week, two weeks

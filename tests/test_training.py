@@ -1,6 +1,7 @@
 """The training loop: its schedule, its one epoch function, what it keeps and when it stops."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +11,14 @@ from gatecast import training
 from gatecast.config import TrainingSettings
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
-from gatecast.data.windows import Windows, split
+from gatecast.data.windows import Inputs, Windows, split
+from gatecast.ensemble import Ensemble
 from gatecast.errors import TrainingError
 from gatecast.nn.network import Network, Shape
-from gatecast.training import FLOOR, WARM_UP, Schedule, network_outputs, one_cycle, run_epoch, train
+from gatecast.training import FLOOR, WARM_UP, Schedule, importance, mixed, one_cycle, run_epoch, train
 
 HORIZON, LONG = 6, 1e9  # steps, and seconds that never run out
-SHAPE = {"context": 24, "horizon": HORIZON, "segment": 6, "features": 2, "seasons": (), "hidden": 16, "layers": 1}
+SHAPE = {"context": 24, "horizon": HORIZON, "segment": 6, "dates": 2, "seasons": (), "hidden": 16, "layers": 1}
 SCALER = Scaler("window")
 
 
@@ -25,7 +27,7 @@ class Bench:
 
     def __init__(self, panel, probabilities=(0.1, 0.5, 0.9), dropout=0.1):
         torch.manual_seed(1)
-        self.network = Network(Shape(**SHAPE, probabilities=probabilities, dropout=dropout, skip=True))
+        self.network = Ensemble([Network(Shape(**SHAPE, probabilities=probabilities, dropout=dropout, skip=True))])
         self.windows = Windows.of(panel, Encoder(("day",)), 24, HORIZON, torch.device("cpu"))
         parts = split(panel, HORIZON, 0.15)
         self.training, self.validating = parts.training(HORIZON), parts.validating(HORIZON)
@@ -36,7 +38,7 @@ class Bench:
         torch.manual_seed(settings.seed)
         held = self.validating if validate else None
         return train(
-            self.network, SCALER, self.windows, self.training, held, settings,
+            self.network, SCALER, self.windows, self.training, held, settings, "mase",
             epochs=epochs, seconds=seconds, on_epoch=self.note,
         )  # fmt: skip
 
@@ -46,7 +48,7 @@ class Bench:
 
     def loss(self, span, batch=64):
         """Loss and accuracy of the network as it is, over all windows of a span."""
-        return run_epoch(self.network, SCALER, self.windows, span, torch.arange(len(span)).split(batch))
+        return run_epoch(self.network, SCALER, self.windows, span, torch.arange(len(span)).split(batch), "mase")
 
     def weights(self):
         return {name: part.clone() for name, part in self.network.state_dict().items()}
@@ -127,9 +129,10 @@ def test_an_epochs_loss_and_accuracy_are_those_of_its_windows(rows, batch, reque
         series, cutoffs = bench.validating.at(torch.tensor([number]))
         inputs, truth = bench.windows.inputs(series, cutoffs), bench.windows.truth(series, cutoffs)
         with torch.no_grad():
-            out, loc, scale = network_outputs(bench.network.eval(), SCALER, inputs)
+            point = bench.network.eval()(inputs, SCALER)[..., 0]
         seen = truth.observed[0]
-        error = ((out[..., 0] * scale + loc) - truth.values).abs()[0, seen]
+        error = (point - truth.values).abs()[0, seen]
+        scale = SCALER(inputs.context, inputs.observed, series).scale
         losses += (error / scale[0]).tolist()  # the quantile loss of the median alone
         wrong, size = wrong + error.sum().item(), size + truth.values[0, seen].abs().sum().item()
     assert batch == 1 or len(bench.validating) % batch
@@ -175,7 +178,7 @@ def test_the_best_weights_are_kept(noise):
     losses = [line.validation_loss for line in bench.history]
     assert trained.best == 1 + int(np.argmin(losses)) < len(losses)  # noise is soon learned by heart
     numbers = bench.validating.spread(training.VALIDATION)
-    kept, _ = run_epoch(bench.network, SCALER, bench.windows, bench.validating, numbers.split(256))
+    kept, _ = run_epoch(bench.network, SCALER, bench.windows, bench.validating, numbers.split(256), "mase")
     assert kept == pytest.approx(min(losses), rel=1e-6)
     assert same(bench.weights(), bench.snapshots[trained.best - 1])
     assert {line.stage for line in bench.history} == {"test"}
@@ -207,3 +210,42 @@ def test_a_loss_that_is_no_number_ends_training(waves, monkeypatch, broken):
 def test_far_too_high_a_learning_rate_is_told(waves):
     with pytest.raises(TrainingError, match="lower the learning rate"):
         Bench(waves).train(epochs=5, rate=1e30)
+
+
+def weights_of(metric, logs=False):
+    """Importance of windows at levels of 10 and 1,000 whose spread is a tenth of the level."""
+    context = torch.tensor([[9.0, 11, 9, 11], [900.0, 1100, 900, 1100]])
+    inputs = Inputs(context, torch.ones_like(context, dtype=torch.bool), torch.zeros(2, 5, 0), torch.zeros(2).long())
+    found = importance(SCALER(context, inputs.observed, inputs.series, logs), inputs, metric)
+    return None if found is None else found[:, 0].tolist()
+
+
+@pytest.mark.parametrize("logs", [False, True])
+def test_a_window_counts_by_what_its_errors_are_judged_by(logs):
+    assert weights_of("mase", logs) is weights_of("quantile", logs) is None
+    for metric in ("mape", "smape"):  # a tenth of the level is a tenth, whatever the level
+        assert weights_of(metric, logs) == pytest.approx([1, 1])
+    for metric in ("mae", "rmse", "wape"):  # a hundred times as large an error counts a hundred times
+        assert weights_of(metric, logs) == pytest.approx([2 / 101, 200 / 101], rel=1e-4)
+
+
+def test_members_are_trained_side_by_side(waves):
+    """Each as if alone: neither the loss nor the clipping of one touches another."""
+    shape = Shape(**SHAPE, probabilities=(0.1, 0.5, 0.9), dropout=0.0, skip=True)
+    both, alone = Bench(waves), Bench(waves)
+    short = replace(shape, context=12)
+    both.network, alone.network = Ensemble([Network(shape), Network(short)]), Ensemble([Network(short)])
+    alone.network.members[0].load_state_dict(both.network.members[1].state_dict())
+    for bench in (both, alone):
+        bench.train(epochs=2)
+    trained = both.network.members[1].state_dict()
+    assert all(
+        torch.allclose(part, trained[name], atol=1e-5) for name, part in alone.network.members[0].state_dict().items()
+    )
+
+
+def test_validation_windows_are_mixed_the_same_way_every_time():
+    numbers = torch.arange(100)
+    assert not torch.equal(mixed(numbers), numbers)
+    assert torch.equal(mixed(numbers), mixed(numbers))
+    assert torch.equal(mixed(numbers).sort().values, numbers)

@@ -177,6 +177,12 @@ def forecast(
     series: Annotated[
         list[str] | None, typer.Option(help="only this series (key parts joined by /); repeat it")
     ] = None,
+    point: Annotated[
+        str | None, typer.Option(help="mean, median or the best point for a metric [default: for the one trained for]")
+    ] = None,
+    level: Annotated[
+        list[float] | None, typer.Option(help="level of an interval in percent; repeat it [default: as trained]")
+    ] = None,
     to: Annotated[str | None, typer.Option(help="write into this store or file instead of printing")] = None,
     into: Annotated[str | None, typer.Option(help="the table to write to")] = None,
     form: Form = "table",
@@ -193,7 +199,9 @@ def forecast(
     dates = None if at is None else [date for given in at for date in _dates(given)]
     teller = console.Teller(yes)
     rows = newest(model, "forecast", teller, context=True, at=dates, as_of=as_of)
-    table = model.forecast(rows, horizon=horizon, at=dates, as_of=as_of, series=series or ())
+    table = model.forecast(
+        rows, horizon=horizon, at=dates, as_of=as_of, series=series or (), point=point, level=level or ()
+    )
     if to:
         table.write(to, into, Errand("forecast", model.run_id, teller, model.config.source))
         console.say(f"wrote {len(table):,} rows to {' '.join(filter(None, [to, into]))}")

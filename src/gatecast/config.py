@@ -141,6 +141,11 @@ class ForecastSettings(Settings):
     horizon: int = Field(0, ge=0, description="steps to forecast")
     level: Levels = Field((80.0, 95.0), description="level of an interval in percent; repeat for several")
     metric: Metric = Field("mase", description="what the point forecast will be judged by")
+    bounds: str | None = Field(
+        None,
+        pattern=r"^(-?\d+(\.\d+)?)?:(-?\d+(\.\d+)?)?$",
+        description="least and greatest value of a forecast, as 0:100, 0: or :; default: 0: unless values are negative",
+    )
 
     @field_validator("level")
     @classmethod
@@ -158,7 +163,11 @@ class ModelSettings(Settings):
     segment: int | None = Field(None, ge=1, description="steps the LSTM reads at once")
     seasons: Seasons | None = Field(None, description="lengths in steps of the seasons repeated as a starting point")
     scaling: Scaling | None = Field(None, description="what values are scaled by before the network reads them")
-    hidden: int = Field(128, ge=1, description="units of the LSTM")
+    logs: bool | None = Field(None, description="true: half of the networks read logarithms")
+    members: int | None = Field(
+        None, ge=1, description="networks to train and average; default: 6, fewer if time is short"
+    )
+    hidden: int | None = Field(None, ge=1, description="units of the LSTM")
     layers: int = Field(1, ge=1, description="layers of the LSTM")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of features dropped while training")
     series_embedding: bool = Field(False, description="learn each series by itself too; new ones are then the average")

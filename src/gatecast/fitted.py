@@ -8,15 +8,15 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Indices
-from gatecast.data.scaling import Scaler
+from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
-from gatecast.nn.network import Network
+from gatecast.ensemble import Ensemble
 
 NEVER = np.iinfo(np.int64).min
 """The last step seen of a series that was not there."""
@@ -28,23 +28,25 @@ class Fitted:
 
     Attributes:
         probabilities: P, those of the quantiles that `quantiles` gives.
-        shifts: what calibration adds to each quantile, in the scaled unit.
-        least: no forecast lies below it; 0 where there never was a negative value.
+        stretch: what calibration multiplies each quantile's distance from the median by.
+        still: the same where the context never moved.
+        bounds: no forecast lies below the one or above the other.
         seen: the last step of each series that training, or the choice of its length, looked at.
     """
 
-    network: Network
+    network: Ensemble
     scaler: Scaler
     encoder: Encoder
     probabilities: tuple[float, ...]
-    shifts: Float[Tensor, "H P"]
+    stretch: Float[Tensor, "H P"]
+    still: Float[Tensor, "P"]
     seen: Steps
-    least: float = -math.inf
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.shifts.device
+        return self.stretch.device
 
     @property
     def middle(self) -> int:
@@ -53,44 +55,64 @@ class Fitted:
 
     def quantiles(self, inputs: Inputs) -> Float[Tensor, "B H P"]:
         """Calibrated quantiles in the target's unit."""
-        loc, scale = self.scaler(inputs.context, inputs.observed, inputs.series)
-        scaled = self.scaled(inputs, loc, scale).add(self.shifts).sort(-1).values
-        return (scaled * scale[..., None] + loc[..., None]).clamp(min=self.least)
+        raw = self.raw(inputs)
+        median = raw[..., self.middle : self.middle + 1]
+        still = flat(inputs.context, inputs.observed)[:, None, None]
+        stretch = torch.where(still, self.still, self.stretch)
+        return (median + stretch * (raw - median)).sort(-1).values.clamp(*self.bounds)
 
-    def scaled(self, inputs: Inputs, loc: Float[Tensor, "B 1"], scale: Float[Tensor, "B 1"]) -> Float[Tensor, "B H P"]:
-        """Quantiles in the scaled unit, not calibrated; a point network gives its point for each."""
-        out: Tensor = self.network(*inputs.scaled(loc, scale))
-        return out.expand(-1, -1, len(self.probabilities))
+    def raw(self, inputs: Inputs) -> Float[Tensor, "B H P"]:
+        """Quantiles before calibration; a network that gives a point has the others one scale away from it."""
+        out: Tensor = self.network(inputs, self.scaler)
+        if self.network.shape.probabilities:
+            return out
+        scale = self.scaler(inputs.context, inputs.observed, inputs.series).scale[..., None]
+        return out + scale * torch.sign(out.new_tensor(self.probabilities) - 0.5)
 
-    def calibrated(self, residuals: Float[Tensor, "W H P"], observed: Tensor) -> Self:
-        """Shift each quantile so that it holds on held-back windows (split conformal; Romano et al. 2019).
+    def calibrated(
+        self,
+        raw: Float[Tensor, "W H P"],
+        truth: Float[Tensor, "W H"],
+        observed: Bool[Tensor, "W H"],
+        still: Bool[Tensor, "W"],
+    ) -> Self:
+        """Stretch the distance of each quantile from the median so that it holds on held-back windows.
 
-        The median, the point that was trained, stays where it is.
+        Split conformal prediction (Romano et al. 2019), by factors instead of summands: a window
+        whose interval is wide by itself keeps its share. The median, which was trained as the
+        point, stays where it is. Windows that never moved in their context are taken apart.
 
         Args:
-            residuals: truth minus quantile in the scaled unit.
+            raw: quantiles before calibration.
+            still: windows whose context is flat.
         """
-        if not observed.any():
-            return self
-        residuals = residuals.masked_fill(~observed[..., None], torch.nan)
-        count = observed.sum(0)
-        if int(count.min()) < FEW:  # too few for each step on its own: all steps together
-            residuals = residuals.flatten(0, 1)[None].transpose(0, 1)
-            count = count.sum()[None]
-        size = float(count.float().mean())
-        shifts = torch.zeros_like(self.shifts)
+        median = raw[..., self.middle, None]
+        ratio = (truth[..., None] - median) / (raw - median).abs()
+        ratio = ratio.masked_fill(~(observed[..., None] & ratio.isfinite()), torch.nan)
+        moving, pooled = ratio[~still], ratio[still].flatten(0, 1)[:, None]
+        if int(moving.isfinite().any(-1).sum(0).min()) < FEW:  # too few for each step on its own: all steps together
+            moving = moving.flatten(0, 1)[:, None]
+        return replace(self, stretch=self._factors(moving, self.stretch), still=self._factors(pooled, self.still))
+
+    def _factors(self, ratio: Float[Tensor, "W H P"], instead: Tensor) -> Tensor:
+        """For each quantile the factor that makes it hold; another where there is nothing to go by."""
+        size, factors = float(ratio.isfinite().any(-1).sum(0).float().mean()), instead.clone()
         for index, probability in enumerate(self.probabilities):
-            if probability != 0.5 or not self.network.shape.probabilities:
+            if probability != 0.5 and size:
                 level = probability + (probability - 0.5) / size  # the finite-sample correction, (n + 1) / n
-                shifts[:, index] = residuals[..., index].nanquantile(min(max(level, 0.0), 1.0), 0)
-        if not self.network.shape.probabilities:
-            shifts[:, self.middle] = 0
-        return replace(self, shifts=shifts)
+                side = math.copysign(1, probability - 0.5)
+                found = side * ratio[..., index].nanquantile(min(max(level, 0.0), 1.0), 0)
+                factors[..., index] = found.nan_to_num(1.0).clamp(min=0)
+        return factors
 
     def on(self, device: torch.device) -> Self:
         """The same on a device."""
         return replace(
-            self, network=self.network.to(device), scaler=self.scaler.to(device), shifts=self.shifts.to(device)
+            self,
+            network=self.network.to(device),
+            scaler=self.scaler.to(device),
+            stretch=self.stretch.to(device),
+            still=self.still.to(device),
         )
 
     def known(self, known: Indices) -> Self:

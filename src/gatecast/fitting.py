@@ -14,8 +14,9 @@ from gatecast.config import Config
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
-from gatecast.data.scaling import Scaler
+from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Span, Split, Windows
+from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
 from gatecast.nn.network import Network
 from gatecast.training import VALIDATION, OnEpoch, Trained, train
@@ -56,15 +57,15 @@ class Workshop:
         return span if len(span) else self.split.everything(self.horizon)
 
 
-def build(shop: Workshop) -> Network:
-    """The network of the settings, its weights drawn by the seed."""
+def build(shop: Workshop) -> Ensemble:
+    """The networks of the settings, their weights drawn by the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(shop.config.training.seed)
-        network = Network(recipe.shape(shop.config, shop.encoder))
+        network = Ensemble(Network(shape) for shape in recipe.shapes(shop.config, shop.encoder))
     return network.to(shop.windows.device)
 
 
-def learn(shop: Workshop, network: Network) -> tuple[Fitted, Trained]:
+def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
     """Weights trained up to the validation part, chosen and calibrated on it."""
     training = shop.config.training
     seconds = training.time_limit * (1 - REFIT_SHARE if training.refit else 1)
@@ -73,9 +74,9 @@ def learn(shop: Workshop, network: Network) -> tuple[Fitted, Trained]:
         shop, network, scaler, shop.training(), shop.split.validating(shop.horizon), training.epochs, seconds
     )
     levels = recipe.probabilities(shop.config) or recipe.bounds(shop.config)
-    shifts = torch.zeros(shop.horizon, len(levels), device=shop.windows.device)
-    fitted = Fitted(network, scaler, shop.encoder, levels, shifts, shop.split.validation, _least(shop))
-    return fitted.calibrated(*_residuals(shop, fitted, [shop.split.validating(shop.horizon)])), trained
+    stretch = torch.ones(shop.horizon, len(levels), device=shop.windows.device)
+    fitted = Fitted(network, scaler, shop.encoder, levels, stretch, stretch[0], shop.split.validation, _bounds(shop))
+    return fitted.calibrated(*_held_back(shop, fitted, [shop.split.validating(shop.horizon)])), trained
 
 
 def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]:
@@ -88,12 +89,12 @@ def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]
     seconds = shop.config.training.time_limit * REFIT_SHARE
     trained = _train(shop, network, scaler, shop.everything(), None, epochs, seconds)
     held = [shop.split.validating(shop.horizon), shop.split.testing(shop.horizon)]
-    shifts = tested.calibrated(*_residuals(shop, tested, held)).shifts
-    return replace(tested, network=network, scaler=scaler, shifts=shifts, seen=shop.split.lasts), trained
+    calibrated = tested.calibrated(*_held_back(shop, tested, held))
+    return replace(calibrated, network=network, scaler=scaler, seen=shop.split.lasts), trained
 
 
 def _train(
-    shop: Workshop, network: Network, scaler: Scaler, span: Span, validating: Span | None, epochs: int, seconds: float
+    shop: Workshop, network: Ensemble, scaler: Scaler, span: Span, validating: Span | None, epochs: int, seconds: float
 ) -> Trained:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(shop.config.training.seed)
@@ -104,6 +105,7 @@ def _train(
             span,
             validating,
             shop.config.training,
+            shop.config.forecast.metric,
             epochs=epochs,
             seconds=seconds,
             on_epoch=shop.on_epoch,
@@ -119,26 +121,28 @@ def _scaler(shop: Workshop, until: Steps) -> Scaler:
     return Scaler.fit(name, [torch.from_numpy(part.copy()) for part in rows]).to(shop.windows.device)
 
 
-def _least(shop: Workshop) -> float:
-    """0 if the rows up to the test part hold no negative value, else no bound."""
+def _bounds(shop: Workshop) -> tuple[float, float]:
+    """Those of the settings; else 0 if the rows up to the test part hold no negative value, else none."""
+    if shop.config.forecast.bounds is not None:
+        low, high = shop.config.forecast.bounds.split(":")
+        return float(low or -math.inf), float(high or math.inf)
     counts = shop.split.validation - shop.panel.starts + 1
     lowest = (np.nanmin(shop.panel.series(i)[: counts[i]]) for i in np.flatnonzero(counts > 0).tolist())
-    return 0.0 if min(lowest, default=-1) >= 0 else -math.inf
+    return (0.0 if min(lowest, default=-1) >= 0 else -math.inf), math.inf
 
 
-def _residuals(
+def _held_back(
     shop: Workshop, fitted: Fitted, spans: Sequence[Span]
-) -> tuple[Float[Tensor, "W H P"], Bool[Tensor, "W H"]]:
-    """Truth minus quantile, in the scaled unit and before calibration, over windows held back from training."""
+) -> tuple[Float[Tensor, "W H P"], Float[Tensor, "W H"], Bool[Tensor, "W H"], Bool[Tensor, "W"]]:
+    """Quantiles before calibration over windows held back from training, what came, and which never moved before."""
     fitted.network.eval()
-    residuals, seen = [], []
+    parts: list[list[Tensor]] = []
     with torch.inference_mode():
         for span in spans:
             for numbers in torch.split(span.spread(VALIDATION), 256):
                 series, cutoffs = (part.to(shop.windows.device) for part in span.at(numbers))
                 inputs, truth = shop.windows.inputs(series, cutoffs), shop.windows.truth(series, cutoffs)
-                loc, scale = fitted.scaler(inputs.context, inputs.observed, series)
-                scaled = fitted.scaled(inputs, loc, scale)
-                residuals.append(((truth.values - loc) / scale)[..., None] - scaled)
-                seen.append(truth.observed)
-    return torch.cat(residuals), torch.cat(seen)
+                still = flat(inputs.context, inputs.observed)
+                parts.append([fitted.raw(inputs), truth.values, truth.observed, still])
+    raw, values, seen, still = (torch.cat(part) for part in zip(*parts, strict=True))
+    return raw, values, seen, still

@@ -22,7 +22,7 @@ from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, Fore
 from gatecast.data.windows import Windows
 from gatecast.errors import DataError, UsageError, some
 from gatecast.fitted import Fitted, find
-from gatecast.points import bounds, points
+from gatecast.points import at, bounds, points
 
 BATCH = 1_024
 
@@ -92,7 +92,7 @@ def predict(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, s
                 known = windows.calendar(index, cutoff, begun)
                 inputs = replace(inputs, context=context, observed=observed, calendar=known)
                 widened = _widened(fitted.quantiles(inputs), blocks[-1], fitted.middle)
-                blocks.append(widened.clamp(min=fitted.least))
+                blocks.append(widened.clamp(*fitted.bounds))
             out.append(torch.cat(blocks, 1)[:, :steps].cpu())
     return torch.cat(out)
 
@@ -120,7 +120,7 @@ def forecast(
         tested: weights that have not seen the held-back end.
         final: weights trained on all rows there were.
         keys: the series both were trained on.
-        settings: the levels of the intervals, all of them trained, and the metric the point is for.
+        settings: the levels of the intervals, and the metric the point is for.
         observed: the last step known of each series, which the panel may have been cut before.
     """
     known = find(panel.keys, keys, len(panel))
@@ -173,9 +173,11 @@ def _kinds(dates: Steps, ahead: Indices, lasts: Steps, seen: Steps, horizon: int
 
 def _columns(values: Values, probabilities: Sequence[float], settings: ForecastSettings) -> dict[str, Any]:
     """Point and bounds; a bound has a column for each level."""
-    sides = zip(*(map(probabilities.index, bounds(level)) for level in settings.level), strict=True)
+    sides = zip(*map(bounds, settings.level), strict=True)
     point = points(values, probabilities, settings.metric)
-    return {VALUE: point} | {name: values[:, list(side)] for name, side in zip((LOWER, UPPER), sides, strict=True)}
+    return {VALUE: point} | {
+        name: at(values, probabilities, side) for name, side in zip((LOWER, UPPER), sides, strict=True)
+    }
 
 
 def _table(

@@ -15,12 +15,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gatecast.config import Config
+from gatecast.config import Config, merged
 from gatecast.data.dates import Frequency, Grid, TimeKind
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Scaler
 from gatecast.data.table import ForecastTable
+from gatecast.ensemble import Ensemble
 from gatecast.errors import GatecastError, RunError, UsageError, some
 from gatecast.fitted import Fitted
 from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
@@ -43,9 +44,11 @@ if TYPE_CHECKING:
 
     from gatecast.insight import Insight
 
-FORMAT = 1
-"""Version of the run folder; a newer one is refused."""
+FORMAT = 2
+"""Version of the run folder; another one is refused."""
 
+POINTS: Mapping[str, str] = {"mean": "rmse", "median": "mae"}
+"""The metric that each is the best point for."""
 DAMAGE = (
     *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError),
     *(SafetensorError, pa.ArrowException, GatecastError),
@@ -86,6 +89,8 @@ class Model:
         at: Iterable[object] | None = None,
         as_of: object | None = None,
         series: Iterable[str] = (),
+        point: str | None = None,
+        level: float | Iterable[float] = (),
     ) -> ForecastTable:
         """Forecasts for the next steps or for any dates.
 
@@ -95,6 +100,9 @@ class Model:
             at: dates to forecast instead, in any order, past ones too (see `forecasting.at_dates`).
             as_of: last date that may be used.
             series: names of series (parts joined by a slash); by default all.
+            point: the mean, the median, or the best point for a metric; by default for the metric trained for.
+            level: of the intervals in percent; by default those trained for. Bounds of other levels are read
+                off between the trained ones.
 
         Raises:
             UsageError: a date off the grid or without history before it, or a series that is not there.
@@ -113,7 +121,9 @@ class Model:
             asked = next_steps(panel, horizon or trained)
         else:
             asked = at_dates(panel, read_dates(self.grid, at), trained, cut)
-        return forecast(self.tested, self.final, panel, self.keys, asked, self.config.forecast, self.run_id, observed)
+        given = {"metric": POINTS.get(point, point) if point else None, "level": level or None}
+        settings = Config.of(merged(self.config.model_dump(include={"forecast"}), given)).forecast
+        return forecast(self.tested, self.final, panel, self.keys, asked, settings, self.run_id, observed)
 
     def plot(self, series: str | None = None, **asked: Any) -> "Figure":
         """A matplotlib figure of the history and the forecast of one series, by default the first.
@@ -171,7 +181,7 @@ class Model:
         table = self.keys if self.keys.num_columns else pa.table({"gatecast_series": list(range(len(self.final.seen)))})
         for stage, fitted in stages.items():
             tensors |= {f"{stage}.network.{name}": part for name, part in fitted.network.state_dict().items()}
-            tensors[f"{stage}.shifts"] = fitted.shifts
+            tensors |= {f"{stage}.stretch": fitted.stretch, f"{stage}.still": fitted.still}
             if fitted.scaler.fixed is not None:
                 tensors |= {
                     f"{stage}.{name}": part for name, part in zip(("loc", "scale"), fitted.scaler.fixed, strict=True)
@@ -191,10 +201,10 @@ class Model:
             "encoder": fitted.encoder.to_dict(),
             "probabilities": fitted.probabilities,
             "scaling": fitted.scaler.name,
-            "non_negative": fitted.least == 0,
+            "bounds": [bound if math.isfinite(bound) else None for bound in fitted.bounds],
             "stages": list(stages),
             "series_columns": self.keys.column_names,
-            "shape": fitted.network.shape.to_dict(),
+            "shapes": [member.shape.to_dict() for member in fitted.network.networks],
         }
         write_json(folder / MODEL, about)
         (folder / CONFIG).write_text(self.config.to_toml(), encoding="utf-8")
@@ -214,9 +224,10 @@ class Model:
             raise RunError(f"no run at {folder}: `gatecast fit ... --run {folder}` makes one")
         try:
             about = json.loads((folder / MODEL).read_text(encoding="utf-8"))
-            if about["format"] > FORMAT:
+            if about["format"] != FORMAT:
+                age, hint = ("a newer", "") if about["format"] > FORMAT else ("an older", "; train it again")
                 raise RunError(
-                    f"{folder} was written by a newer Gatecast (format {about['format']}, this reads {FORMAT})"
+                    f"{folder} was written by {age} Gatecast (format {about['format']}, this reads {FORMAT}){hint}"
                 )
             tensors = load_file(folder / WEIGHTS)
             table = pq.read_table(folder / SERIES)
@@ -248,22 +259,26 @@ def _first_line(error: BaseException) -> str:
 def _read_stage(
     stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor], table: pa.Table, device: str
 ) -> Fitted:
-    items = about["shape"].items()
-    shape: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in items}
-    network = Network(Shape(**shape))
+    shapes: list[dict[str, Any]] = [
+        {name: tuple(part) if isinstance(part, list) else part for name, part in shape.items()}
+        for shape in about["shapes"]
+    ]
+    network = Ensemble(Network(Shape(**shape)) for shape in shapes)
     prefix = f"{stage}.network."
     network.load_state_dict(
         {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
     )
+    low, high = about["bounds"]
     fixed = (tensors[f"{stage}.loc"], tensors[f"{stage}.scale"]) if f"{stage}.loc" in tensors else None
     fitted = Fitted(
         network=network.eval(),
         scaler=Scaler(about["scaling"], fixed),
         encoder=Encoder.of(about["encoder"]),
         probabilities=tuple(about["probabilities"]),
-        shifts=tensors[f"{stage}.shifts"],
+        stretch=tensors[f"{stage}.stretch"],
+        still=tensors[f"{stage}.still"],
         seen=table.column(_SEEN.format(stage)).to_numpy(),
-        least=0.0 if about["non_negative"] else -math.inf,
+        bounds=(-math.inf if low is None else low, math.inf if high is None else high),
     )
     return fitted.on(torch.device(device))
 

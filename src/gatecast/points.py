@@ -1,6 +1,7 @@
 """The one number to give of a predictive distribution: it depends on how the forecast will be judged."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ Array = npt.NDArray[np.floating]
 GRID = 99
 """Quantiles that stand for a distribution, evenly spaced."""
 TINY = 1e-9
+_NORMAL = NormalDist()
 
 
 def bounds(level: float) -> tuple[float, float]:
@@ -33,7 +35,8 @@ def points(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> 
     """
     if metric not in _BY_SIZE and metric != "rmse":
         return quantiles[..., probabilities.index(0.5)]
-    values = _even(quantiles, np.array(probabilities))
+    # Flat beyond the outermost quantiles: tails that nobody trained would decide the mean and the percentages.
+    values = at(quantiles, probabilities, np.clip((np.arange(GRID) + 0.5) / GRID, probabilities[0], probabilities[-1]))
     if metric == "rmse":
         mean: Array = values.mean(-1).astype(quantiles.dtype)
         return mean
@@ -50,10 +53,21 @@ _BY_SIZE: Mapping[Metric, Callable[[Array, Array], Array]] = {
 }
 
 
-def _even(quantiles: Array, probabilities: Array) -> Array:
-    """Quantiles at evenly spaced probabilities, straight between the given ones and flat beyond them."""
-    wanted = np.clip((np.arange(GRID) + 0.5) / GRID, probabilities[0], probabilities[-1])
-    right = np.clip(np.searchsorted(probabilities, wanted), 1, len(probabilities) - 1)
-    weight = (wanted - probabilities[right - 1]) / (probabilities[right] - probabilities[right - 1])
-    even: Array = quantiles[..., right - 1] * (1 - weight) + quantiles[..., right] * weight
-    return even
+def at(quantiles: Array, probabilities: Sequence[float], wanted: Iterable[float]) -> Array:
+    """Quantiles at other probabilities: straight lines between the given ones, over normal scores.
+
+    A normal distribution is read exactly, beyond the outermost quantiles too.
+
+    Args:
+        quantiles: (..., P), increasing.
+        probabilities: (P,), increasing.
+        wanted: (V,), between 0 and 1.
+
+    Returns:
+        (..., V).
+    """
+    known, scores = (np.array([*map(_NORMAL.inv_cdf, shares)]) for shares in (probabilities, wanted))
+    right = np.clip(np.searchsorted(known, scores), 1, len(known) - 1)
+    weight = (scores - known[right - 1]) / (known[right] - known[right - 1])
+    found: Array = quantiles[..., right - 1] * (1 - weight) + quantiles[..., right] * weight
+    return found.astype(quantiles.dtype)

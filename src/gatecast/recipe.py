@@ -1,5 +1,6 @@
 """Settings that were left open, chosen from the data's own facts. The rules are explained in docs/recipe.md."""
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -12,13 +13,24 @@ from gatecast.data.panel import Panel
 from gatecast.data.scaling import deviation
 from gatecast.data.windows import Split, Windows
 from gatecast.errors import DataError, some
-from gatecast.nn.network import Shape, seasonal_repeat
+from gatecast.nn.network import Shape
+from gatecast.nn.starting import seasonal_repeat
 
 LONGEST_SEASON = 400
 """Seasons of more steps (a year of days is within) would need too long a context."""
 LONGEST_SEGMENT = 48
 CLASSIC_MOST = 168
 """Longest context of the classic recipe, which pays a recurrent step for every value."""
+PER_STEP = 100
+"""Training values that a step of a context beyond the needed needs: fewer, and longer ones overfit."""
+RECURRENT = 64
+"""Most recurrent steps of a context beyond the needed."""
+MANY = 30_000
+"""Training values from which on 128 units beat 64."""
+MEMBERS = 6
+"""Most networks that are trained where nobody says how many."""
+BATCHES, OVERHEAD, SPEED = 100, 8e-3, 3e10
+"""Batches an epoch, seconds a batch beside the arithmetic, operations a second: of a slow processor."""
 SAMPLED = 1_024
 
 
@@ -54,21 +66,36 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     seasons = [season for season in panel.grid.frequency.seasons if season <= min(room // 2, LONGEST_SEASON)]
     given, classic = config.model, config.model.recipe == "classic"
     repeated = given.seasons if given.seasons is not None else (() if classic else tuple(seasons or [1]))
-    wanted = given.context or _context(horizon, seasons, room, classic)
-    segment = min(given.segment or (1 if classic else _segment(seasons)), wanted)
-    context = -(-max(wanted, *repeated, 1) // segment) * segment
+    segment = given.segment or (1 if classic else _segment(seasons))
+    wanted = given.context or _context(horizon, seasons, segment, room, int(trained.sum()), classic)
+    segment = min(segment, wanted)
     scaling = given.scaling or ("minmax" if classic else "window")
-    resolved = config.having("model", context=context, segment=segment, seasons=repeated, scaling=scaling)
+    hidden = given.hidden or (128 if classic or trained.sum() > MANY else 64)
+    resolved = config.having(
+        "model",
+        context=-(-max(wanted, *repeated, 1) // segment) * segment,
+        segment=segment,
+        seasons=repeated,
+        scaling=scaling,
+        logs=given.logs if given.logs is not None else scaling == "window" and _positive(panel, split),
+        hidden=hidden,
+    )
+    members = given.members or (1 if classic else _members(resolved))
+    resolved = resolved.having("model", members=members)
     return resolved, best_season(panel, split, [1, *seasons], horizon)
 
 
-def shape(config: Config, encoder: Encoder) -> Shape:
-    """The network of resolved settings."""
+def shapes(config: Config, encoder: Encoder) -> list[Shape]:
+    """The networks of resolved settings: every other one reads logarithms, every other two a shorter context."""
     model: ModelSettings = config.model
     assert model.context
     assert model.segment
     assert model.seasons is not None
-    return Shape(
+    assert model.members
+    assert model.hidden
+    least = max(*model.seasons, model.context // 2, 1)
+    short = -(-least // model.segment) * model.segment
+    longest = Shape(
         context=model.context,
         horizon=config.forecast.horizon,
         segment=model.segment,
@@ -83,6 +110,10 @@ def shape(config: Config, encoder: Encoder) -> Shape:
         known=encoder.known,
         past=encoder.past,
     )
+    return [
+        replace(longest, logs=bool(model.logs) and number % 2 == 0, context=(model.context, short)[number // 2 % 2])
+        for number in range(model.members)
+    ]
 
 
 def best_season(panel: Panel, split: Split, seasons: list[int], horizon: int) -> int:
@@ -102,13 +133,37 @@ def best_season(panel: Panel, split: Split, seasons: list[int], horizon: int) ->
     return min(seasons, key=error)
 
 
+def _positive(panel: Panel, split: Split) -> bool:
+    """Whether all values of the training rows lie above zero."""
+    counts = np.clip(split.train - panel.starts + 1, 0, panel.lengths)
+    return all(np.nanmin(panel.series(i)[: counts[i]]) > 0 for i in np.flatnonzero(counts).tolist())
+
+
 def _segment(seasons: list[int]) -> int:
     """The shortest season: a day of hours, a week of days, a year of months."""
-    return min(seasons[0], LONGEST_SEGMENT) if seasons else 1
+    return min(seasons[0], LONGEST_SEGMENT) if seasons else 4
 
 
-def _context(horizon: int, seasons: list[int], room: int, classic: bool) -> int:
-    """The longest season, and twice the horizon, as far as the history allows."""
+def _context(horizon: int, seasons: list[int], segment: int, room: int, values: int, classic: bool) -> int:
+    """The longest season, or twice the horizon; more where there is much to learn from, as far as the history allows.
+
+    Args:
+        values: to train on, of all series together.
+    """
     if classic:
         return min(max(2 * horizon, 24), CLASSIC_MOST, room)
-    return min(max(*seasons, 2 * horizon, 16), room)
+    longest = max(seasons, default=1)
+    least = max(longest, 16, 2 * horizon if longest == 1 else min(2 * horizon, 4 * longest))
+    most = min(values // PER_STEP, RECURRENT * segment, (3 if horizon >= longest else 2) * longest)
+    return min(max(least, most), room)
+
+
+def _members(config: Config) -> int:
+    """As many as a slow processor trains in time; the clock has no say, so that the same comes out again."""
+    assert config.model.context
+    assert config.model.segment
+    assert config.model.hidden
+    steps, width = config.model.context // config.model.segment, config.model.hidden * config.model.layers
+    batches = config.training.epochs * (config.training.steps or BATCHES) * (2 if config.training.refit else 1)
+    each = batches * (OVERHEAD + steps * config.training.batch * width**2 * 48 / SPEED)  # 2 · 8 U² forward, 3 in all
+    return int(min(max(config.training.time_limit / each, 1), MEMBERS))

@@ -78,8 +78,9 @@ def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     """Steps 7 to 9: network, device, training."""
     network = build(shop)
     size, model = sum(part.numel() for part in network.parameters()), shop.config.model
-    starts = f", starting from the last {_and([str(n) for n in model.seasons])} steps repeated" if model.seasons else ""
-    told = f"{model.recipe}: {model.layers} layer of {model.hidden} units, {size:,} parameters{starts}"
+    starts = f", starting from simple forecasts of season {_and([*map(str, model.seasons)])}" if model.seasons else ""
+    told = f"{model.recipe}: {model.members} × {model.layers} layer of {model.hidden} units, {size:,} parameters"
+    told += starts + ("; every other network reads logarithms" if model.logs else "")
     listener.step(7, "Define the LSTM", told)
     listener.step(8, "Model to the device", f"{shop.windows.device}, {torch.get_num_threads()} threads")
     tested, trained = learn(shop, network)

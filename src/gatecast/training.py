@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gatecast.config import TrainingSettings
-from gatecast.data.scaling import Scaler
-from gatecast.data.windows import Inputs, Span, Windows
+from gatecast.config import Metric, TrainingSettings
+from gatecast.data.scaling import Scaler, Unit
+from gatecast.data.windows import Inputs, Span, Truth, Windows
+from gatecast.ensemble import Ensemble, together
 from gatecast.errors import TrainingError
 from gatecast.nn.losses import pinball, squared
-from gatecast.nn.network import Network
+from gatecast.nn.network import Shape
 
 WARM_UP = 0.15
 """Share of training in which the learning rate rises (Smith & Topin 2018, one cycle)."""
@@ -24,6 +25,8 @@ FLOOR = 0.01
 LATE = 0.2
 """Share of the time after which a schedule that is behind is completed by the clock."""
 CLIP = 1.0
+FAR = 100.0
+"""Units beyond which a truth is as far as any: after a flat stretch a jump may be millions of them."""
 WEIGHT_DECAY = 0.01
 STEPS = 100
 """Most batches an epoch, so that progress is seen and validated on large panels too."""
@@ -66,22 +69,24 @@ class Trained:
 
 
 def train(
-    network: Network,
+    network: Ensemble,
     scaler: Scaler,
     windows: Windows,
     training: Span,
     validating: Span | None,
     settings: TrainingSettings,
+    metric: Metric,
     *,
     epochs: int,
     seconds: float,
     on_epoch: OnEpoch,
 ) -> Trained:
-    """Train a network in place; it ends with the weights that validated best.
+    """Train all members at once, on the same windows; they end with the weights that validated best.
 
     Args:
         training: windows to learn from.
         validating: windows to choose the best epoch by; None keeps the last.
+        metric: what forecasts will be judged by, see `importance`.
         epochs: length of the schedule.
         seconds: time at which the schedule has run through, whatever the epoch.
 
@@ -92,15 +97,16 @@ def train(
     chance = torch.Generator().manual_seed(settings.seed)
     steps = settings.steps or min(STEPS, math.ceil(len(training) / settings.batch))
     schedule = Schedule(settings.rate, steps * epochs, seconds)
+    held_back = torch.split(mixed(validating.spread(VALIDATION)), 256) if validating is not None else ()
     best, best_loss, kept, ended, told = 0, math.inf, None, "all epochs run", []
     for epoch in range(1, epochs + 1):
         began = time.monotonic()
         drawn = (torch.randint(len(training), (settings.batch,), generator=chance) for _ in range(steps))
-        loss, accuracy = run_epoch(network, scaler, windows, training, drawn, optimizer, schedule)
+        loss, accuracy = run_epoch(network, scaler, windows, training, drawn, metric, optimizer, schedule)
         lasted = time.monotonic() - began
         held: tuple[float | None, float | None] = (None, None)
         if validating is not None:
-            held = run_epoch(network, scaler, windows, validating, torch.split(validating.spread(VALIDATION), 256))
+            held = run_epoch(network, scaler, windows, validating, held_back, metric)
         if not math.isfinite(loss + (held[0] or 0)):
             raise TrainingError(
                 f"the loss is no longer a number in epoch {epoch}: lower the learning rate (it was {settings.rate}) "
@@ -153,18 +159,20 @@ class Schedule:
 
 
 def run_epoch(
-    network: Network,
+    network: Ensemble,
     scaler: Scaler,
     windows: Windows,
     span: Span,
     batches: Iterator[Int[Tensor, "B"]] | tuple[Int[Tensor, "B"], ...],
+    metric: Metric,
     optimizer: torch.optim.Optimizer | None = None,
     schedule: Schedule | None = None,
 ) -> tuple[float, float | None]:
     """Loss and accuracy in percent over some batches of window numbers; weights move only with an optimizer.
 
     Returns:
-        the mean loss of the observed values, and the accuracy, None where all truth is zero.
+        the mean loss of the members over the observed values, and the accuracy of their average, None
+        where all truth is zero.
     """
     network.train(optimizer is not None)
     parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|; left on the device until the end
@@ -172,45 +180,60 @@ def run_epoch(
         for numbers in batches:
             series, cutoffs = (part.to(windows.device) for part in span.at(numbers))
             inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
-            scaled, loc, scale = network_outputs(network, scaler, inputs)
-            target = (truth.values - loc) / scale
-            loss = loss_of(network, scaled, target, truth.observed)
+            said = list(network.each(inputs, scaler))
+            loss = torch.stack([loss_of(network.shape, *own, inputs, truth, metric) for own in said]).mean()
             if optimizer is not None and schedule is not None:
                 schedule(optimizer)
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+                loss.mul(len(said)).backward()  # type: ignore[no-untyped-call]
+                for member in network.members:
+                    nn.utils.clip_grad_norm_(member.parameters(), CLIP)
                 optimizer.step()
             with torch.no_grad():
-                error = (point(network, scaled) * scale + loc - truth.values).abs()
-                wrong, size = (part.masked_fill(~truth.observed, 0).sum() for part in (error, truth.values.abs()))
+                points = together([unit.values(point(network.shape, out)) for out, unit in said])[..., 0]
+                wrong, size = (
+                    part.abs().masked_fill(~truth.observed, 0).sum() for part in (points - truth.values, truth.values)
+                )
                 count = truth.observed.sum()
                 parts.append(torch.stack([loss * count, count, wrong, size]))
     loss_sum, count, wrong_sum, size_sum = torch.stack(parts).cpu().double().sum(0).tolist()
     return loss_sum / max(count, 1), 100 * (1 - wrong_sum / size_sum) if size_sum else None
 
 
-def network_outputs(
-    network: Network, scaler: Scaler, inputs: Inputs
-) -> tuple[Float[Tensor, "B H Q"], Float[Tensor, "B 1"], Float[Tensor, "B 1"]]:
-    """What the network says of some windows, in the scaled unit, and the scale."""
-    loc, scale = scaler(inputs.context, inputs.observed, inputs.series)
-    return network(*inputs.scaled(loc, scale)), loc, scale
-
-
 def loss_of(
-    network: Network, scaled: Float[Tensor, "B H Q"], target: Float[Tensor, "B H"], observed: Tensor
+    shape: Shape, out: Float[Tensor, "B H Q"], unit: Unit, inputs: Inputs, truth: Truth, metric: Metric
 ) -> Float[Tensor, ""]:
-    """Quantile loss, or squared error for a network that gives one point."""
-    if not network.shape.probabilities:
-        return squared(scaled[..., 0], target, observed)
-    return pinball(scaled, target, observed, scaled.new_tensor(network.shape.probabilities))
+    """Quantile loss of a member in its own unit, or squared error of a network that gives one point."""
+    target = unit.scaled(truth.values).clamp(-FAR, FAR)
+    if not shape.probabilities:
+        return squared(out[..., 0], target, truth.observed)
+    weights = importance(unit, inputs, metric)
+    return pinball(out, target, truth.observed, out.new_tensor(shape.probabilities), weights)
 
 
-def point(network: Network, scaled: Float[Tensor, "B H Q"]) -> Float[Tensor, "B H"]:
+def importance(unit: Unit, inputs: Inputs, metric: Metric) -> Float[Tensor, "B 1"] | None:
+    """How much an error of one unit counts in each window, 1 in the mean; None if as much in all.
+
+    Percentage errors count by the share of the level that a unit is, errors in the target's own
+    unit by its size. The weights depend on what the forecast may see alone, so that quantiles stay quantiles.
+    """
+    if metric in ("mase", "quantile"):
+        return None
+    level = inputs.context.abs().sum(1, keepdim=True) / inputs.observed.sum(1, keepdim=True).clamp(min=1)
+    share = unit.scale if unit.small is not None else unit.scale / level.clamp(min=torch.finfo(level.dtype).tiny)
+    weights = share if metric in ("mape", "smape") else share * level
+    return weights / weights.mean().clamp(min=torch.finfo(level.dtype).tiny)
+
+
+def mixed(numbers: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
+    """The same numbers in an order that has nothing to do with series or time, always the same one."""
+    return numbers[torch.randperm(len(numbers), generator=torch.Generator().manual_seed(0))]
+
+
+def point(shape: Shape, out: Float[Tensor, "B H Q"]) -> Float[Tensor, "B H 1"]:
     """The median, or the only output."""
-    middle = network.shape.probabilities.index(0.5) if network.shape.probabilities else 0
-    return scaled[..., middle]
+    middle = shape.probabilities.index(0.5) if shape.probabilities else 0
+    return out[..., middle : middle + 1]
 
 
 def one_cycle(share: float) -> float:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatecast.data.scaling import SCALINGS, Scaler
+from gatecast.data.scaling import FLAT, SCALINGS, SOME, Scaler, flat
 
 PROPERTY = settings(deadline=None, max_examples=60)
 NAMES = list(SCALINGS)
@@ -77,21 +77,22 @@ def test_minmax_of_negative_values_beside_a_masked_one():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("length", [1, 3])
+@pytest.mark.parametrize("length", [1, 3, 4])
 @pytest.mark.parametrize("level", [0.0, 5.0, -5.0, 0.1, 1e6, 1e-9])
 def test_a_constant_is_scaled_by_its_level(name, level, length):
     values, observed = all_seen(*[level] * length, dtype=torch.float32)
     loc, scale = SCALINGS[name](values, observed)
     assert loc.item() == pytest.approx(level, rel=1e-6)
-    assert scale.item() == pytest.approx(abs(level) or 1.0, rel=1e-6)
+    unit = FLAT if name == "window" and level and length >= SOME else 1  # thousandths: nothing moved
+    assert scale.item() == pytest.approx(unit * (abs(level) or 1), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rounding_noise_of_float32_is_no_spread(name):
     values, observed = all_seen(1e6, 1e6 + 0.0625, 1e6, 1e6 + 0.125, dtype=torch.float32)
     loc, scale = SCALINGS[name](values, observed)
-    assert scale.item() == pytest.approx(1e6)
-    assert ((values - loc) / scale).abs().max() < 1e-6
+    assert scale.item() == pytest.approx(FLAT * 1e6 if name == "window" else 1e6)
+    assert ((values - loc) / scale).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,7 +129,8 @@ def test_a_scaler_fixed_on_each_series_does_not_read_the_window(name):
     history = [torch.tensor([1.0, NAN, 2.0, 5.0]), torch.tensor([10.0, 40.0]), torch.tensor([NAN, NAN])]
     scaler = Scaler.fit(name, history)
     context, observed = torch.randn(4, 6), torch.ones(4, 6, dtype=torch.bool)
-    loc, scale = scaler.to(torch.device("cpu"))(context, observed, torch.tensor([2, 0, 1, 0]))
+    unit = scaler.to(torch.device("cpu"))(context, observed, torch.tensor([2, 0, 1, 0]))
+    loc, scale = unit.loc, unit.scale
     expected = [SCALINGS[name](history[i][None], ~history[i].isnan()[None]) for i in (2, 0, 1, 0)]
     assert torch.equal(loc, torch.cat([part[0] for part in expected]))
     assert torch.equal(scale, torch.cat([part[1] for part in expected]))
@@ -138,5 +140,41 @@ def test_a_scaler_fixed_on_each_series_does_not_read_the_window(name):
 def test_a_scaler_of_windows_reads_each_window():
     scaler = Scaler.fit("window", [torch.tensor([1e6, 2e6])])
     context, observed = torch.tensor([[1.0, 3.0, 100.0], [5.0, 5.0, 5.0]]), torch.tensor([[True, True, False]] * 2)
-    loc, scale = scaler.to(torch.device("cpu"))(context, observed, torch.tensor([0, 0]))
-    assert (loc.tolist(), scale.tolist()) == ([[2], [5]], [[1], [5]])
+    unit = scaler.to(torch.device("cpu"))(context, observed, torch.tensor([0, 0]))
+    assert (unit.loc.tolist(), unit.scale.tolist()) == ([[2], [5]], [[1], [5]])
+
+
+@PROPERTY
+@given(rows, st.sampled_from([1e-20, 1.0, 1e20]))
+def test_logarithms_are_undone_whatever_the_sign(row, size):
+    values, observed = tensors(row)
+    values = size * values
+    unit = Scaler("window")(values, observed, torch.tensor([0]), logs=True)
+    back = unit.values(unit.scaled(values)[..., None])[..., 0]
+    torch.testing.assert_close(back[observed], values[observed], rtol=1e-9, atol=1e-9 * size)
+    ordered = unit.scaled(values)[observed][values[observed].argsort()]
+    assert (ordered.diff() >= 0).all()
+
+
+def test_logarithms_are_those_of_values_far_above_zero():
+    values, observed = all_seen(10.0, 20.0, 40.0, 80.0)
+    unit = Scaler("window")(values, observed, torch.tensor([0]), logs=True)
+    assert unit.scaled(values).diff().numpy() == pytest.approx(
+        np.ones((1, 3)), rel=0.01
+    )  # ln 2, of which the mean distance from the mean is one
+    assert unit.loc.item() == pytest.approx((2 * values / unit.small).log().mean().item(), rel=1e-3)
+
+
+def test_logarithms_of_nothing_but_zeros_are_zeros():
+    values, observed = all_seen(0.0, 0.0, 0.0)
+    unit = Scaler("window")(values, observed, torch.tensor([0]), logs=True)
+    assert unit.scaled(values).tolist() == [[0, 0, 0]]
+    assert unit.values(torch.zeros(1, 2, 3)).eq(0).all()
+
+
+def test_flat_is_what_did_not_move_while_it_was_seen():
+    values = torch.tensor([[5.0, 5, 5, 5], [5, 5, 5, 6], [0, 0, 0, 0], [9, 5, 5, 5], [-1e6, -1e6, -1e6, -1e6 + 0.0625]])
+    observed = torch.ones(5, 4, dtype=torch.bool)
+    assert flat(values, observed).tolist() == [True, False, True, False, True]
+    assert not flat(values[:, 1:], observed[:, 1:]).any()  # three values are too few to say so
+    assert not flat(values, ~observed).any()

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from gatecast.config import ForecastSettings
+from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
+from gatecast.ensemble import Ensemble
 from gatecast.evaluation.backtest import Backtest, evaluate
 from gatecast.fitted import Fitted
 from gatecast.nn.network import Network, Shape
@@ -119,8 +121,10 @@ def test_nothing_observed_has_no_metrics(make_panel):
 def repeating(horizon=2):
     """Weights that repeat the last value and know no uncertainty but their own smallest."""
     shape = Shape(4, horizon, 2, 0, PROBABILITIES, (1,), 4, 1, 0.0, False)
-    shifts = torch.zeros(horizon, len(PROBABILITIES))
-    return Fitted(Network(shape).eval(), Scaler("window"), (), PROBABILITIES, shifts, np.array([0, 0]))
+    network, stretch = Network(shape), torch.ones(horizon, len(PROBABILITIES))
+    network.mix.bias.data[0] = 99  # of the simple forecasts the last value
+    ensemble = Ensemble([network]).eval()
+    return Fitted(ensemble, Scaler("window"), Encoder(), PROBABILITIES, stretch, stretch[0], np.array([0, 0]))
 
 
 def test_each_window_is_forecast_from_its_own_cutoff(make_panel):

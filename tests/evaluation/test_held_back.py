@@ -1,5 +1,7 @@
 """The windows of a test lie after what the weights have seen, and are as many as wanted, in all series."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,7 +18,7 @@ HORIZON = 3
 
 def fitted_of(seen):
     network = SimpleNamespace(shape=SimpleNamespace(horizon=HORIZON))
-    return Fitted(network, Scaler("window"), (), (0.5,), torch.zeros(HORIZON, 1), np.array(seen))
+    return Fitted(network, Scaler("window"), (), (0.5,), torch.ones(HORIZON, 1), torch.ones(1), np.array(seen))
 
 
 def test_windows_begin_where_the_weights_have_not_looked(make_panel):

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs
+from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
 from gatecast.insight import attribution
 from gatecast.insight.attribution import _Path, _rank_correlation, attribute
@@ -26,14 +27,18 @@ class Known(torch.nn.Module):
 
     def __init__(self, function):
         super().__init__()
-        self.function, self.shape = function, SimpleNamespace(segment=3, probabilities=(0.5,))
+        self.function, self.shape = (
+            function,
+            SimpleNamespace(segment=3, probabilities=(0.5,), context=CONTEXT, logs=False),
+        )
 
     def forward(self, x, observed, calendar, static=None):
         return self.function(x.masked_fill(~observed, 0), calendar)[..., None]
 
 
 def fitted_of(network, fixed=None, name="window"):
-    return Fitted(network, Scaler(name, fixed), Encoder(("day",)), (0.5,), torch.zeros(HORIZON, 1), np.array([0]))
+    ensemble, ones = Ensemble([network]), torch.ones(HORIZON, 1)
+    return Fitted(ensemble, Scaler(name, fixed), Encoder(("day",)), (0.5,), ones, ones[0], np.array([0]))
 
 
 def inputs_of(seed=0, missing=(4,)):
@@ -106,7 +111,9 @@ def test_it_is_complete(name, fixed, seed):
     given_ = found.context.sum(1) + found.covariates["day"]
     assert given_ == pytest.approx(found.forecast - found.flat, rel=0.01, abs=0.01)
     assert found.error < 0.001
-    quantiles = replace(fitted, probabilities=(0.1, 0.5, 0.9), shifts=torch.zeros(2, 3)).quantiles(inputs)
+    quantiles = replace(fitted, probabilities=(0.1, 0.5, 0.9), stretch=torch.ones(2, 3), still=torch.ones(3)).quantiles(
+        inputs
+    )
     assert found.forecast == pytest.approx(quantiles[0, :, 1].detach(), rel=1e-5)  # the forecast as it is made
     assert -1 <= found.agreement <= 1
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs, Windows
+from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
 from gatecast.insight.gates import STRONG, Gates, _correlation, follows, read_gates, strongest
 from gatecast.nn.lstm import LSTM, Trace
@@ -21,7 +22,8 @@ SHAPE = Shape(12, 2, 3, 0, (), (), hidden=5, layers=2, dropout=0.0, skip=False)
 
 
 def fitted_of(network):
-    return Fitted(network.eval(), Scaler("window"), Encoder(), (0.5,), torch.zeros(2, 1), np.array([0]))
+    ensemble, ones = Ensemble([network]).eval(), torch.ones(2, 1)
+    return Fitted(ensemble, Scaler("window"), Encoder(), (0.5,), ones, ones[0], np.array([0]))
 
 
 def inputs_of(values):
@@ -63,11 +65,12 @@ def test_the_trace_is_of_the_scaled_context_and_its_missing_values():
     values = [1.0, 5, 3] * 3 + [40.0, np.nan, 3]
     inputs = inputs_of(values)
     gates = read_gates(fitted, inputs, np.arange(12))
-    loc, scale = fitted.scaler(inputs.context, inputs.observed, inputs.series)
-    x = ((inputs.context - loc) / scale).masked_fill(~inputs.observed, 0)
+    unit = fitted.scaler(inputs.context, inputs.observed, inputs.series)
+    x, scale, network = unit.scaled(inputs.context), unit.scale, fitted.network.leading
+    x = x.masked_fill(~inputs.observed, 0)
     with torch.no_grad():
-        read = fitted.network.segments(x, inputs.observed, inputs.calendar)
-        outputs, (h, c) = fitted.network.lstm.fast(read)
+        read = network.segments(x, inputs.observed, inputs.calendar)
+        outputs, (h, c) = network.lstm.fast(read)
     assert gates.trace.h[-1] == pytest.approx(outputs, abs=1e-6)
     assert gates.trace.h[:, :, -1] == pytest.approx(h, abs=1e-6)
     assert gates.trace.c[:, :, -1] == pytest.approx(c, abs=1e-6)
@@ -106,7 +109,7 @@ def made_to_follow(make_panel):
         return None, (None, torch.stack(units, -1)[None])
 
     network = SimpleNamespace(
-        shape=SimpleNamespace(segment=4),
+        shape=SimpleNamespace(segment=4, logs=False),
         cleaned=lambda x, observed, calendar: (x.masked_fill(~observed, 0), None),
         about=lambda static: None,
         segments=segments,
@@ -115,7 +118,8 @@ def made_to_follow(make_panel):
     rng = np.random.default_rng(0)
     panel = make_panel(1000 + rng.normal(0, 10, 520).cumsum())
     windows = Windows.of(panel, Encoder(("day", "week")), 24, 2, torch.device("cpu"))
-    return replace(fitted_of(Network(SHAPE)), network=network), windows, panel.grid
+    ensemble = SimpleNamespace(shape=network.shape, leading=network)
+    return replace(fitted_of(Network(SHAPE)), network=ensemble), windows, panel.grid
 
 
 def test_a_unit_follows_what_it_was_made_to_follow(made_to_follow):

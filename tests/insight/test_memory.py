@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs, Windows
+from gatecast.ensemble import Ensemble
 from gatecast.evaluation.bootstrap import places
 from gatecast.fitted import Fitted
 from gatecast.insight.memory import Memory, _hidden, _lengths, _shuffled, remember
@@ -22,13 +23,14 @@ def forecaster(function, segment=6):
     """Weights whose median is a function of the context in the target's unit."""
 
     class Network(torch.nn.Module):
-        shape = SimpleNamespace(segment=segment, probabilities=())
+        shape = SimpleNamespace(segment=segment, probabilities=(), context=CONTEXT, logs=False)
 
         def forward(self, x, observed, calendar, static=None):
             return function(x.masked_fill(~observed, 0))[..., None]
 
     fixed = torch.zeros(1, 1), torch.ones(1, 1)
-    return Fitted(Network(), Scaler("standard", fixed), Encoder(), (0.5,), torch.zeros(HORIZON, 1), np.array([0]))
+    ensemble, ones = Ensemble([Network()]), torch.ones(HORIZON, 1)
+    return Fitted(ensemble, Scaler("standard", fixed), Encoder(), (0.5,), ones, ones[0], np.array([0]))
 
 
 def remembered(make_panel, values, function, count=300):

@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from gatecast.nn.network import Network, Shape, seasonal_repeat
+from gatecast.nn.network import Network, Shape
+from gatecast.nn.starting import RATES, starting_points
 
 SHAPE = Shape(
     context=12,
@@ -43,38 +42,6 @@ def with_random_weights(shape, spread=1.0, seed=0):
     return network
 
 
-def repeat_by_loop(x, observed, season, horizon):
-    """`seasonal_repeat` of one window, as a person would do it."""
-    seen = [value for value, there in zip(x, observed, strict=True) if there]
-    mean = sum(seen) / len(seen) if seen else 0.0
-    result = []
-    for step in range(horizon):
-        place, value = len(x) - season + step % season, mean
-        while place >= len(x) % season:  # whole seasons only
-            if observed[place]:
-                value = x[place]
-                break
-            place -= season
-        result.append(value)
-    return result
-
-
-@given(st.data(), st.integers(1, 14), st.integers(1, 20))
-def test_seasonal_repeat_is_the_loop(data, context, horizon):
-    season = data.draw(st.integers(1, context))
-    x = data.draw(st.lists(st.integers(-99, 99), min_size=context, max_size=context))
-    observed = data.draw(st.lists(st.booleans(), min_size=context, max_size=context))
-    x = [float(value) if there else 0.0 for value, there in zip(x, observed, strict=True)]
-    found = seasonal_repeat(torch.tensor([x]), torch.tensor([observed]), season, horizon)
-    assert found[0].tolist() == pytest.approx(repeat_by_loop(x, observed, season, horizon), rel=1e-5, abs=1e-5)
-
-
-def test_seasonal_repeat_keeps_windows_apart():
-    x, observed, _ = read(SHAPE, batch=5)
-    alone = [seasonal_repeat(x[b : b + 1], observed[b : b + 1], 4, 9) for b in range(5)]
-    assert torch.equal(seasonal_repeat(x, observed, 4, 9), torch.cat(alone))
-
-
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("spread", [0.1, 1.0, 5.0])
 def test_quantiles_never_cross(seed, spread):
@@ -87,19 +54,27 @@ def test_quantiles_never_cross(seed, spread):
 
 
 @pytest.mark.parametrize("segment", [1, 3])
-def test_training_starts_at_the_mixture_of_repeated_seasons(segment):
+def test_training_starts_at_the_mean_of_the_simple_forecasts(segment):
     network = Network(replace(SHAPE, segment=segment)).eval()
     x, observed, calendar = read(SHAPE)
     out = network(x, observed, calendar)
-    short, long = (
-        torch.tensor([repeat_by_loop(*row, season, 7) for row in zip(x.tolist(), observed.tolist(), strict=True)])
-        for season in SHAPE.seasons
-    )
-    assert_close(out[..., 2], (short + long) / 2)
+    points, _ = starting_points(x.masked_fill(~observed, 0), observed, SHAPE.seasons, SHAPE.horizon)
+    assert points.shape[-1] == 1 + 2 + 2 * len(RATES)  # last value, both seasons repeated, both smoothed
+    assert_close(out[..., 2], points.mean(-1))
     gap = functional.softplus(torch.tensor(-2.0))
     assert_close(out - out[..., 2:3], gap * torch.tensor([-2.0, -1.0, 0.0, 1.0]).expand_as(out))
-    network.mixture.data = torch.tensor([4.0, 1.0]).log()
-    assert_close(network(x, observed, calendar)[..., 2], 0.8 * short + 0.2 * long)
+
+
+def test_the_mixture_and_the_drift_are_learned():
+    network = Network(replace(SHAPE, skip=False)).eval()
+    x, observed, calendar = read(SHAPE)
+    points, drift = starting_points(x.masked_fill(~observed, 0), observed, SHAPE.seasons, SHAPE.horizon)
+    with torch.no_grad():
+        network.mix.bias[1] = 99  # the shorter season repeated, alone
+        network.mix.bias[-1] = 0.5
+        assert_close(network(x, observed, calendar)[..., 2], points[..., 1] + drift / 2)
+        network.mix.weight[-1] = 1.0  # the state has its say
+        assert (network(x, observed, calendar)[..., 2] - points[..., 1] - drift / 2).abs().min() > 0
 
 
 def test_without_seasons_training_starts_at_zero():

@@ -135,6 +135,17 @@ def test_values_that_are_no_numbers(put, request):  # noqa: F811
     assert audit.undecided == ["infinite values (--sql)", "missing steps (--fill)"]
 
 
+def test_keys_of_any_type(put):  # noqa: F811
+    days = [dt.datetime(2024, 1, day) for day in (1, 2, 4, 5)]
+    rows = pa.table({"at": days * 2, "n": [7] * 4 + [None] * 4, "since": [dt.date(2020, 1, 1)] * 8, "y": range(8)})
+    store, source = put(rows, series=("n", "since"))
+    config = Config.of({"source": source.model_dump(exclude_none=True) | {"url": store.url}, "grid": {"freq": "D"}})
+    found = found_in(audit_rows(config, store.url or rows))
+    assert found == {
+        "missing steps": (2, ("None/2020-01-01 from 2024-01-03", "7/2020-01-01 from 2024-01-03")),
+    }
+
+
 @pytest.mark.parametrize("name", ["steps", "marks", "own", "totals", "found"])
 def test_a_table_may_be_called_like_a_part_of_the_query(name, tmp_path):
     with duckdb.connect(tmp_path / "shop.duckdb") as connection:

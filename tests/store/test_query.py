@@ -101,49 +101,52 @@ OTHERS = {
         WITH times AS (SELECT CAST(CAST("at" AS TIMESTAMPTZ) AT TIME ZONE 'America/New_York' AS TIMESTAMP) AS t,
         "shop" AS key_0 FROM gatecast_source WHERE "at" >= CAST('2024-01-02 05:00:00.000000+00:00' AS
         TIMESTAMPTZ) AND "at" < CAST('2024-02-01 17:00:00.000000+00:00' AS TIMESTAMPTZ)), marked AS (SELECT
-        key_0, t, EPOCH_US(CAST(t AS TIMESTAMPTZ)) // 1000000 - LAG(EPOCH_US(CAST(t AS TIMESTAMPTZ)) // 1000000)
-        OVER (PARTITION BY key_0 ORDER BY t NULLS FIRST) AS gap FROM times), counted AS (SELECT key_0, gap, CASE
-        WHEN gap = 259200 AND (DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS DATE)) + 7000003) % 7 = 0
-        THEN 86400 WHEN gap >= 2419200 AND ABS(gap - ROUND(gap / 2629746.0) * 2629746.0) <= 259200 THEN
-        CAST(ROUND(gap / 2629746.0) * 2629746.0 AS BIGINT) ELSE gap END AS alike, COUNT(*) AS gaps,
-        MIN(EPOCH_US(CAST(t AS TIMESTAMPTZ)) // 1000000) - gap AS earliest, BOOL_AND(CAST((EPOCH_US(CAST(t AS
-        TIMESTAMPTZ)) // 1000000) % 86400 = 0 AS BOOLEAN)) AS midnight, BOOL_AND(CAST(EXTRACT(DAY FROM t) = 1 AS
-        BOOLEAN)) AS first_day, BOOL_AND(CAST(EXTRACT(DAY FROM CAST(t AS DATE) + INTERVAL '1' DAY) = 1 AS
-        BOOLEAN)) AS last_day, BOOL_AND(CAST((DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS DATE)) +
-        7000003) % 7 < 5 AS BOOLEAN)) AS weekday FROM marked WHERE gap > 0 GROUP BY key_0, gap, alike), shares
-        AS (SELECT *, SUM(gaps) OVER (PARTITION BY key_0, alike) AS these, SUM(gaps) OVER (PARTITION BY key_0)
-        AS whole FROM counted), own AS (SELECT *, MAX(CASE WHEN these >= 0.9 * whole AND whole >= 5 THEN alike
-        ELSE NULL END) OVER (PARTITION BY key_0) AS usual FROM shares) SELECT usual, gap, CAST(SUM(gaps) AS
-        BIGINT) AS gaps, MIN(earliest) AS earliest, BOOL_AND(CAST(midnight AS BOOLEAN)) AS midnight,
-        BOOL_AND(CAST(first_day AS BOOLEAN)) AS first_day, BOOL_AND(CAST(last_day AS BOOLEAN)) AS last_day,
-        BOOL_AND(CAST(weekday AS BOOLEAN)) AS weekday FROM own GROUP BY usual, gap""",
+        key_0, t, DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), t) // 1000000 -
+        LAG(DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), t) // 1000000) OVER (PARTITION BY key_0
+        ORDER BY t NULLS FIRST) AS gap FROM times), counted AS (SELECT key_0, gap, CASE WHEN gap = 259200 AND
+        (DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS DATE)) + 7000003) % 7 = 0 THEN 86400 WHEN gap >=
+        2419200 AND ABS(gap - ROUND(gap / 2629746.0) * 2629746.0) <= 259200 THEN CAST(ROUND(gap / 2629746.0) *
+        2629746.0 AS BIGINT) ELSE gap END AS alike, COUNT(*) AS gaps, MIN(DATE_DIFF('MICROSECOND',
+        CAST('1970-01-01' AS TIMESTAMP), t) // 1000000) - gap AS earliest,
+        BOOL_AND(CAST((DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), t) // 1000000) % 86400 = 0 AS
+        BOOLEAN)) AS midnight, BOOL_AND(CAST(EXTRACT(DAY FROM t) = 1 AS BOOLEAN)) AS first_day,
+        BOOL_AND(CAST(EXTRACT(DAY FROM CAST(t AS DATE) + INTERVAL '1' DAY) = 1 AS BOOLEAN)) AS last_day,
+        BOOL_AND(CAST((DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS DATE)) + 7000003) % 7 < 5 AS
+        BOOLEAN)) AS weekday FROM marked WHERE gap > 0 GROUP BY key_0, gap, alike), shares AS (SELECT *,
+        SUM(gaps) OVER (PARTITION BY key_0, alike) AS these, SUM(gaps) OVER (PARTITION BY key_0) AS whole FROM
+        counted), own AS (SELECT *, MAX(CASE WHEN these >= 0.9 * whole AND whole >= 5 THEN alike ELSE NULL END)
+        OVER (PARTITION BY key_0) AS usual FROM shares) SELECT usual, gap, CAST(SUM(gaps) AS BIGINT) AS gaps,
+        MIN(earliest) AS earliest, BOOL_AND(CAST(midnight AS BOOLEAN)) AS midnight, BOOL_AND(CAST(first_day AS
+        BOOLEAN)) AS first_day, BOOL_AND(CAST(last_day AS BOOLEAN)) AS last_day, BOOL_AND(CAST(weekday AS
+        BOOLEAN)) AS weekday FROM own GROUP BY usual, gap""",
     ("spacing", "bigquery"): """
         WITH times AS (SELECT DATETIME(`at`, 'America/New_York') AS t, `shop` AS key_0 FROM gatecast_source
         WHERE `at` >= CAST('2024-01-02 05:00:00.000000+00:00' AS TIMESTAMP) AND `at` < CAST('2024-02-01
-        17:00:00.000000+00:00' AS TIMESTAMP)), marked AS (SELECT key_0, t, DIV(UNIX_MICROS(TIMESTAMP(t)),
-        1000000) - LAG(DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)) OVER (PARTITION BY key_0 ORDER BY t) AS gap FROM
-        times), counted AS (SELECT key_0, gap, CASE WHEN gap = 259200 AND MOD(UNIX_DATE(DATE(t)) + 7000003, 7) =
-        0 THEN 86400 WHEN gap >= 2419200 AND ABS(gap - ROUND(gap / 2629746.0) * 2629746.0) <= 259200 THEN
-        CAST(ROUND(gap / 2629746.0) * 2629746.0 AS INT64) ELSE gap END AS alike, COUNT(*) AS gaps,
-        MIN(DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)) - gap AS earliest,
-        LOGICAL_AND(MOD(DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000), 86400) = 0) AS midnight,
-        LOGICAL_AND(EXTRACT(DAY FROM t) = 1) AS first_day, LOGICAL_AND(EXTRACT(DAY FROM DATE_ADD(DATE(t),
-        INTERVAL '1' DAY)) = 1) AS last_day, LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7) < 5) AS weekday
-        FROM marked WHERE gap > 0 GROUP BY key_0, gap, alike), shares AS (SELECT *, SUM(gaps) OVER (PARTITION BY
-        key_0, alike) AS these, SUM(gaps) OVER (PARTITION BY key_0) AS whole FROM counted), own AS (SELECT *,
-        MAX(IF(these >= 0.9 * whole AND whole >= 5, alike, NULL)) OVER (PARTITION BY key_0) AS usual FROM
-        shares) SELECT usual, gap, CAST(SUM(gaps) AS INT64) AS gaps, MIN(earliest) AS earliest,
+        17:00:00.000000+00:00' AS TIMESTAMP)), marked AS (SELECT key_0, t, DIV(DATETIME_DIFF(t,
+        CAST('1970-01-01' AS DATETIME), MICROSECOND), 1000000) - LAG(DIV(DATETIME_DIFF(t, CAST('1970-01-01' AS
+        DATETIME), MICROSECOND), 1000000)) OVER (PARTITION BY key_0 ORDER BY t) AS gap FROM times), counted AS
+        (SELECT key_0, gap, CASE WHEN gap = 259200 AND MOD(UNIX_DATE(DATE(t)) + 7000003, 7) = 0 THEN 86400 WHEN
+        gap >= 2419200 AND ABS(gap - ROUND(gap / 2629746.0) * 2629746.0) <= 259200 THEN CAST(ROUND(gap /
+        2629746.0) * 2629746.0 AS INT64) ELSE gap END AS alike, COUNT(*) AS gaps, MIN(DIV(DATETIME_DIFF(t,
+        CAST('1970-01-01' AS DATETIME), MICROSECOND), 1000000)) - gap AS earliest,
+        LOGICAL_AND(MOD(DIV(DATETIME_DIFF(t, CAST('1970-01-01' AS DATETIME), MICROSECOND), 1000000), 86400) = 0)
+        AS midnight, LOGICAL_AND(EXTRACT(DAY FROM t) = 1) AS first_day, LOGICAL_AND(EXTRACT(DAY FROM
+        DATE_ADD(DATE(t), INTERVAL '1' DAY)) = 1) AS last_day, LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7)
+        < 5) AS weekday FROM marked WHERE gap > 0 GROUP BY key_0, gap, alike), shares AS (SELECT *, SUM(gaps)
+        OVER (PARTITION BY key_0, alike) AS these, SUM(gaps) OVER (PARTITION BY key_0) AS whole FROM counted),
+        own AS (SELECT *, MAX(IF(these >= 0.9 * whole AND whole >= 5, alike, NULL)) OVER (PARTITION BY key_0) AS
+        usual FROM shares) SELECT usual, gap, CAST(SUM(gaps) AS INT64) AS gaps, MIN(earliest) AS earliest,
         LOGICAL_AND(midnight) AS midnight, LOGICAL_AND(first_day) AS first_day, LOGICAL_AND(last_day) AS
         last_day, LOGICAL_AND(weekday) AS weekday FROM own GROUP BY usual, gap""",
     ("local hours through a clock change", "duckdb"): """
-        SELECT CAST(FLOOR((EPOCH_US(CAST(CAST("at" AS TIMESTAMP) AS TIMESTAMPTZ)) - CASE WHEN
-        EPOCH_US(CAST(CAST("at" AS TIMESTAMP) AS TIMESTAMPTZ)) < 1741482000000000 THEN CASE WHEN
-        EPOCH_US(CAST(CAST("at" AS TIMESTAMP) AS TIMESTAMPTZ)) < 1730595600000000 THEN CASE WHEN
-        EPOCH_US(CAST(CAST("at" AS TIMESTAMP) AS TIMESTAMPTZ)) < 1710032400000000 THEN -18000000000 ELSE
-        -14400000000 END ELSE -18000000000 END ELSE CASE WHEN EPOCH_US(CAST(CAST("at" AS TIMESTAMP) AS
-        TIMESTAMPTZ)) < 1762045200000000 THEN -14400000000 ELSE -18000000000 END END + -18000000000) /
-        3600000000) AS BIGINT) AS step, CAST(COUNT(*) AS DOUBLE) AS value, COUNT(*) AS row_count FROM
-        gatecast_source GROUP BY 1""",
+        SELECT CAST(FLOOR((DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), CAST("at" AS TIMESTAMP)) -
+        CASE WHEN DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), CAST("at" AS TIMESTAMP)) <
+        1741482000000000 THEN CASE WHEN DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), CAST("at" AS
+        TIMESTAMP)) < 1730595600000000 THEN CASE WHEN DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP),
+        CAST("at" AS TIMESTAMP)) < 1710032400000000 THEN -18000000000 ELSE -14400000000 END ELSE -18000000000
+        END ELSE CASE WHEN DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), CAST("at" AS TIMESTAMP)) <
+        1762045200000000 THEN -14400000000 ELSE -18000000000 END END + -18000000000) / 3600000000) AS BIGINT) AS
+        step, CAST(COUNT(*) AS DOUBLE) AS value, COUNT(*) AS row_count FROM gatecast_source GROUP BY 1""",
     ("business days of a calendar", "bigquery"): """
         SELECT CAST(FLOOR(((((CAST(FLOOR((UNIX_DATE(DATE(CAST(`at` AS DATETIME))) + 3) / 7) AS INT64)) * 5 +
         LEAST(UNIX_DATE(DATE(CAST(`at` AS DATETIME))) + 3 - 7 * (CAST(FLOOR((UNIX_DATE(DATE(CAST(`at` AS

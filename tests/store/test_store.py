@@ -23,6 +23,7 @@ from gatecast.store.query import (
     needs_years,
     relation,
     series_query,
+    static_query,
     unreadable_query,
     years_query,
 )
@@ -445,3 +446,42 @@ def test_what_cannot_be_opened_says_so(url, error, told, tmp_path, monkeypatch):
     with pytest.raises(error, match=told):
         open_store(url)
     assert not list(tmp_path.glob("missing*"))
+
+
+def test_rows_to_come_bring_what_is_known_beforehand_and_nothing_else(put):
+    days = np.arange("2024-03-01", "2024-03-07", dtype="datetime64[D]")
+    rows = pa.table(
+        {
+            "at": pa.array(days),
+            "y": pa.array([1.0, 2.0, 3.0, 4.0, None, None]),
+            "promo": [True, False, False, True, False, True],
+            "heat": pa.array([20.0, None, 22.0, 23.0, 24.0, None]),
+            "event": pa.array(["fair", None, "fair", "match", None, "match"]),
+        }
+    )
+    store, source = put(rows, past=("heat",), future=("promo", "event"), until="2024-03-04")
+    query = series_query(source, "date", Grid(Frequency.parse("D")), "mean", kinds=store.columns(source))
+    found = sorted(store.read(source, query).read_all().to_pylist(), key=lambda row: row["step"])
+    assert [row["value"] for row in found] == [1, 2, 3, None, None, None]
+    assert [row["covariate_0"] for row in found] == [20, None, 22, None, None, None]
+    assert [row["covariate_1"] for row in found] == [1, 0, 0, 1, 0, 1]
+    assert [row["covariate_2"] for row in found] == ["fair", None, "fair", "match", None, "match"]
+
+
+def test_what_is_static_is_one_value_a_series(put):
+    rows = pa.table(
+        {
+            "at": pa.array(np.repeat(np.datetime64("2024-03-01"), 5)),
+            "shop": ["a", "a", "b", "b", "c"],
+            "y": [1.0] * 5,
+            "kind": pa.array(["big", "big", None, "small", None]),
+            "size": pa.array([3.0, 4.0, 5.0, 5.0, None]),
+        }
+    )
+    store, source = put(rows, series=("shop",), static=("kind", "size"))
+    found = store.read(source, static_query(source, ("kind", "size"), store.columns(source))).read_all().to_pylist()
+    assert sorted(tuple(row.values()) for row in found) == [
+        ("a", "big", 4.0, 1, 2),
+        ("b", "small", 5.0, 1, 1),
+        ("c", None, None, 0, 0),
+    ]

@@ -1,4 +1,4 @@
-"""Values brought near the unit range: scaled = (value - loc) / scale.
+"""Values brought near the unit range: scaled = (value - loc) / scale, of the value or of its logarithm.
 
 A scaling is a function from values and the mask of observed ones to (loc, scale) along the
 last axis; the state is returned, never stored. Which rows it may see is the caller's duty:
@@ -16,6 +16,10 @@ from torch import Tensor
 Scale = tuple[Float[Tensor, "*n 1"], Float[Tensor, "*n 1"]]
 Estimator = Callable[[Float[Tensor, "*n T"], Bool[Tensor, "*n T"]], Scale]
 
+SMALL = 0.01
+"""Values below this share of a window's mean size are read as they are, those well above it as logarithms."""
+FLAT, SOME = 1e-3, 4
+"""The unit of what never moved, as a share of its level; and how many values must be seen to say so."""
 TINY = 1e-6
 """A spread below this share of the level is rounding noise of float32: the series counts as constant."""
 
@@ -44,9 +48,16 @@ def robust(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Sca
 
 
 def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
-    """Mean 0 and mean absolute deviation 1."""
+    """Mean 0 and mean absolute deviation 1; what never moved is told in thousandths of its level."""
     mean = _mean(values, observed)
-    return _safe(mean, _mean((values - mean).abs(), observed))
+    loc, scale = _safe(mean, _mean((values - mean).abs(), observed))
+    return loc, torch.where(flat(values, observed)[:, None] & (loc != 0), FLAT * loc.abs(), scale)
+
+
+def flat(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n"]:
+    """Whether some values were observed, and all were the same."""
+    low, high = values.masked_fill(~observed, torch.inf).amin(-1), values.masked_fill(~observed, -torch.inf).amax(-1)
+    return (observed.sum(-1) >= SOME) & ~(high - low > TINY * low.abs())
 
 
 SCALINGS: Mapping[str, Estimator] = {"minmax": minmax, "standard": standard, "robust": robust, "window": deviation}
@@ -62,6 +73,33 @@ def _safe(loc: Tensor, scale: Tensor) -> Scale:
     loc = torch.where(torch.isfinite(loc), loc, 0)
     level = torch.where(loc == 0, 1, loc.abs())
     return loc, torch.where(torch.isfinite(scale) & (scale > TINY * loc.abs()), scale, level)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What the values of each window are measured in.
+
+    Attributes:
+        small: where logarithms are read, the size at which they begin: the logarithm is that of
+            zero and negative values too, log₁₊ = asinh(value / small), and sinh inverts it.
+    """
+
+    loc: Float[Tensor, "B 1"]
+    scale: Float[Tensor, "B 1"]
+    small: Float[Tensor, "B 1"] | None = None
+
+    def scaled(self, values: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+        """Values near the unit range."""
+        return ((values if self.small is None else torch.asinh(values / self.small)) - self.loc) / self.scale
+
+    def values(self, scaled: Float[Tensor, "B H Q"]) -> Float[Tensor, "B H Q"]:
+        """The values again."""
+        read = scaled * self.scale[..., None] + self.loc[..., None]
+        return read if self.small is None else self.small[..., None] * torch.sinh(read.clamp(-MOST, MOST))
+
+
+MOST = 80.0
+"""Logarithm of the largest value, in its unit, that float32 holds."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +120,26 @@ class Scaler:
         scales = [SCALINGS[name](part[None], ~part.isnan()[None]) for part in values]
         return cls(name, (torch.cat([loc for loc, _ in scales]), torch.cat([scale for _, scale in scales])))
 
-    def __call__(self, context: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], series: Int[Tensor, "B"]) -> Scale:
-        """(loc, scale) of each window; off the window itself, too, for a series whose scale is not fixed (NaN)."""
+    def __call__(
+        self,
+        context: Float[Tensor, "B C"],
+        observed: Bool[Tensor, "B C"],
+        series: Int[Tensor, "B"],
+        logs: bool = False,
+    ) -> Unit:
+        """The unit of each window; read off the window itself, too, for a series whose scale is not fixed (NaN)."""
+        if logs:
+            small = SMALL * _mean(context.abs(), observed)
+            small = torch.where(small > 0, small, 1)
+            return Unit(*SCALINGS[self.name](torch.asinh(context / small), observed), small)
         if self.fixed is None:
-            return SCALINGS[self.name](context, observed)
+            return Unit(*SCALINGS[self.name](context, observed))
         loc, scale = (part[series] for part in self.fixed)
         new = loc.isnan()
         if not new.any():
-            return loc, scale
+            return Unit(loc, scale)
         own_loc, own_scale = SCALINGS[self.name](context, observed)
-        return torch.where(new, own_loc, loc), torch.where(new, own_scale, scale)
+        return Unit(torch.where(new, own_loc, loc), torch.where(new, own_scale, scale))
 
     def to(self, device: torch.device) -> Self:
         """The same on a device."""

@@ -4,7 +4,7 @@ The panel lies on the device once, as it is. Nothing is copied but the batch its
 inputs of a forecast are gathered apart from its truth: `inputs` cannot reach past a cutoff.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -19,6 +19,7 @@ from gatecast.data.covariates import Column
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Indices, Panel
+from gatecast.data.scaling import Unit
 
 Flags = npt.NDArray[np.bool_]
 Static = tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]]
@@ -36,10 +37,20 @@ class Inputs:
     static: Static | None = None
 
     def scaled(
-        self, loc: Float[Tensor, "B 1"], scale: Float[Tensor, "B 1"]
+        self, unit: Unit
     ) -> tuple[Float[Tensor, "B C"], Bool[Tensor, "B C"], Float[Tensor, "B T F"], Static | None]:
         """What the network takes, its values brought to the scaled unit."""
-        return (self.context - loc) / scale, self.observed, self.calendar, self.static
+        return unit.scaled(self.context), self.observed, self.calendar, self.static
+
+    def newest(self, context: int) -> Self:
+        """The same of a shorter context."""
+        dropped = self.context.shape[1] - context
+        return replace(
+            self,
+            context=self.context[:, dropped:],
+            observed=self.observed[:, dropped:],
+            calendar=self.calendar[:, dropped:],
+        )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Indices, Panel, Values
 from gatecast.data.windows import Windows
 from gatecast.evaluation.metrics import Array
-from gatecast.nn.network import seasonal_repeat
+from gatecast.nn.starting import seasonal_repeat
 
 SEASONS = 4
 """How many seasons back a missing value is looked for."""

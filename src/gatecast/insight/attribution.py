@@ -25,7 +25,7 @@ POINTS = (16, 64, 256)
 COMPLETE = 0.01
 """Largest share of the difference between the forecasts that may be left unexplained."""
 ROUNDING = 1e-5
-"""Difference that rounding makes, as a share of the scale."""
+"""Difference that rounding makes, as a share of the scale, and of the level above it."""
 FLAT = 1e-3
 """What is left of the swings of a flat context: a constant would have no scale."""
 
@@ -77,7 +77,8 @@ class _Path:
 
     def __init__(self, fitted: Fitted, inputs: Inputs) -> None:
         self.fitted, self.inputs = fitted, inputs
-        self.loc, self.scale = fitted.scaler(inputs.context, inputs.observed, inputs.series)
+        unit = fitted.scaler(inputs.context, inputs.observed, inputs.series)
+        self.loc, self.scale = unit.loc, unit.scale
         context = ((inputs.context - self.loc) / self.scale).masked_fill(~inputs.observed, 0)
         mean = context.sum(1, keepdim=True) / inputs.observed.sum(1, keepdim=True).clamp(min=1)
         self.end = {"context": context, "calendar": inputs.calendar}
@@ -91,12 +92,10 @@ class _Path:
         size = len(varied["context"])
         observed, series = self.inputs.observed.expand(size, -1), self.inputs.series.expand(size)
         static = self.inputs.static and tuple(part.expand(size, -1) for part in self.inputs.static)
-        inputs = replace(self.inputs, observed=observed, series=series, static=static, **varied)  # type: ignore[arg-type]
-        loc, scale = torch.zeros_like(self.loc), torch.ones_like(self.scale)
-        if self.fitted.scaler.fixed is None:
-            loc, scale = self.fitted.scaler(inputs.context, observed, series)
-        quantiles = self.fitted.scaled(inputs, loc, scale).add(self.fitted.shifts).sort(-1).values
-        return quantiles[..., self.fitted.middle] * scale + loc
+        context = (varied["context"] * self.scale + self.loc).masked_fill(~observed, 0)
+        given = {"context": context, "calendar": varied["calendar"], "observed": observed, "series": series}
+        inputs = replace(self.inputs, static=static, **given)  # type: ignore[arg-type]
+        return (self.fitted.raw(inputs)[..., self.fitted.middle] - self.loc) / self.scale
 
     def gradients(self, points: int) -> dict[str, Tensor]:
         """What each input gave to each step: the gradient along the path, integrated, times its length; (H, ...)."""
@@ -139,7 +138,8 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
     with torch.backends.cudnn.flags(enabled=False):  # whose LSTM has no gradient outside training
         with torch.no_grad():
             forecast, flat = path(path.end)[0], path(path.start)[0]
-        moved = (forecast - flat).abs().sum() + ROUNDING * len(forecast)
+        level = 1 + (path.loc.abs() / path.scale)[0, 0]
+        moved = (forecast - flat).abs().sum() + ROUNDING * len(forecast) * level
         for points in POINTS:
             given = path.gradients(points)
             missed = given["context"].sum(1) + given["calendar"].sum((1, 2)) - (forecast - flat)

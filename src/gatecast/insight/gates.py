@@ -75,7 +75,8 @@ def read_gates(fitted: Fitted, inputs: Inputs, steps: Steps) -> Gates:
     """
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=False):  # which may round to fewer digits
         x, read = _read(fitted, inputs)
-        trace, (fast, state) = fitted.network.lstm.trace(read), fitted.network.lstm(read)
+        lstm = fitted.network.leading.lstm
+        trace, (fast, state) = lstm.trace(read), lstm(read)
     apart = max(float((trace.h[-1] - fast).abs().max()), float((trace.c[-1, :, -1] - state.c).abs().max()))
     assert apart < AGREEMENT, f"the readable cell and the fast path differ by {apart}"
     segment = fitted.network.shape.segment
@@ -100,7 +101,7 @@ def follows(
         inputs = windows.inputs(*(torch.from_numpy(part).to(windows.device) for part in (series, cutoffs)))
         x, read = _read(fitted, inputs)
         newest, time = x[:, -fitted.network.shape.segment :], torch.linspace(-1, 1, x.shape[1], device=x.device)
-        parts = (fitted.network.lstm.fast(read)[1][1], newest.mean(1), x @ time)
+        parts = (fitted.network.leading.lstm.fast(read)[1][1], newest.mean(1), x @ time)
     cell, level, trend = (part.cpu().double().numpy() for part in parts)
     told, step = {"level": [level], "trend": [trend]}, grid.frequency.seconds
     length = (int(np.ptp(cutoffs)) + 1) * step
@@ -119,9 +120,13 @@ def strongest(found: Mapping[str, Float[Tensor, "K U"]]) -> list[tuple[str, floa
 
 
 def _read(fitted: Fitted, inputs: Inputs) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B L U"]]:
-    """The scaled context without the effect of covariates, 0 where not observed, and what the LSTM reads of it."""
-    loc, scale = fitted.scaler(inputs.context, inputs.observed, inputs.series)
-    network, (x, observed, calendar, static) = fitted.network, inputs.scaled(loc, scale)
+    """What the leading member reads: the scaled context, 0 where not observed, and what the LSTM reads of it.
+
+    The effect of covariates is taken out.
+    """
+    network = fitted.network.leading
+    unit = fitted.scaler(inputs.context, inputs.observed, inputs.series, network.shape.logs)
+    x, observed, calendar, static = inputs.scaled(unit)
     x, _ = network.cleaned(x, observed, calendar)
     return x, network.segments(x, observed, calendar, network.about(static))
 

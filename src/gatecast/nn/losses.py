@@ -10,10 +10,16 @@ def pinball(
     truth: Float[Tensor, "B H"],
     observed: Bool[Tensor, "B H"],
     probabilities: Float[Tensor, "Q"],
+    weights: Float[Tensor, "B 1"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean quantile loss (Koenker & Bassett 1978), times two: at the median it is the absolute error."""
+    """Mean quantile loss (Koenker & Bassett 1978), times two: at the median it is the absolute error.
+
+    Args:
+        weights: of each window, all 1 by default.
+    """
     error = truth[..., None] - quantiles
-    return _mean(2 * torch.maximum(probabilities * error, (probabilities - 1) * error).mean(-1), observed)
+    loss = 2 * torch.maximum(probabilities * error, (probabilities - 1) * error).mean(-1)
+    return _mean(loss if weights is None else weights * loss, observed)
 
 
 def squared(

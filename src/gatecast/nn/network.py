@@ -3,8 +3,8 @@
 The context is cut into segments of p steps; the LSTM reads a segment at a step, so a long
 context costs few recurrent steps (Lin et al., "SegRNN", 2023). Every segment of the horizon is
 decoded in parallel from the state after the newest observation, its place and its calendar. The
-network learns the difference from the last seasons repeated (a day and a week, say), whose
-mixture it learns too, and starts out at it.
+network learns the difference from a mixture of simple forecasts (see `nn.starting`); the mixture
+it learns too, for each window by the state that the LSTM reached, and starts out at their mean.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from gatecast.nn.covariates import Effect, means, now_and_then
 from gatecast.nn.lstm import LSTM
+from gatecast.nn.starting import RATES, starting_points
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,12 @@ class Shape:
     segment: int  # p
     dates: int  # features of the calendar
     probabilities: tuple[float, ...]  # Q increasing ones with 0.5 among them, or () for one point
-    seasons: tuple[int, ...]  # whose repetition, mixed, is the starting point; none: start from zero
+    seasons: tuple[int, ...]  # of the simple forecasts to start from; none: start from zero
     hidden: int
     layers: int
     dropout: float
     skip: bool  # a linear path from context to horizon
+    logs: bool = False  # whether it reads, and says, logarithms
     known: int = 0  # features known of the horizon: holidays and covariates
     past: int = 0  # features known up to the cutoff
     embeddings: int = 0  # rows of the table of what is static
@@ -67,11 +69,12 @@ class Network(nn.Module):
         self.read = nn.Linear(width + self.block * shape.dates + shape.known, width)
         self.write = nn.Linear(width, self.block * self.outputs)
         self.skip = nn.Linear(shape.context, shape.horizon) if shape.skip else None
-        self.mixture = nn.Parameter(torch.zeros(len(shape.seasons)))
+        points = len({1, *shape.seasons}) + len(RATES) * len(shape.seasons) if shape.seasons else 0
+        self.mix = nn.Linear(width, points + 1) if points else None  # their logits, and the share of the drift
         self.dropout = nn.Dropout(shape.dropout)
         if self.static is not None:
             nn.init.zeros_(self.static.weight)  # what is not known is as the average
-        for layer in (self.write, self.skip):
+        for layer in (self.write, self.skip, self.mix):
             if layer is not None:
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
@@ -95,8 +98,8 @@ class Network(nn.Module):
         decoded = self.decode(h, calendar[:, self.shape.context :])
         if self.skip is not None:
             decoded = decoded + self.skip(x)[..., None]
-        for season, weight in zip(self.shape.seasons, self.mixture.softmax(0), strict=True):
-            decoded = decoded + weight * seasonal_repeat(x, observed, season, self.shape.horizon)[..., None]
+        if self.mix is not None:
+            decoded = decoded + self.start(x, observed, self.mix(h))[..., None]
         return decoded if effect is None else decoded + effect[..., None]
 
     def cleaned(
@@ -115,6 +118,13 @@ class Network(nn.Module):
             return None
         summed: Tensor = self.static(static[0], per_sample_weights=self.dropout(static[1]))
         return summed
+
+    def start(
+        self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], mix: Float[Tensor, "B K"]
+    ) -> Float[Tensor, "B H"]:
+        """The simple forecasts, mixed, and the drift."""
+        points, drift = starting_points(x, observed, self.shape.seasons, self.shape.horizon)
+        return (points * mix[:, None, :-1].softmax(-1)).sum(-1) + mix[:, -1:] * drift
 
     def segments(
         self,
@@ -160,21 +170,3 @@ class Network(nn.Module):
         up = median + gaps[..., middle + 1 :].cumsum(-1)
         down = median - gaps[..., :middle].flip(-1).cumsum(-1).flip(-1)
         return torch.cat([down, median, up], -1)
-
-
-def seasonal_repeat(
-    x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], season: int, horizon: int
-) -> Float[Tensor, "B H"]:
-    """The last season repeated over the horizon; what is missing in it is taken from seasons before.
-
-    Where no season has the value, the mean of what is observed. With a season of 1 this is
-    the last value repeated (the naive forecast).
-    """
-    whole = x.shape[1] // season * season
-    seasons = x[:, -whole:].reshape(len(x), -1, season)
-    seen = observed[:, -whole:].reshape(len(x), -1, season)
-    count = torch.arange(1, seasons.shape[1] + 1, device=x.device)[:, None]
-    newest = (seen * count).argmax(1, keepdim=True)  # 0 if none was observed
-    mean = (x * observed).sum(1, keepdim=True) / observed.sum(1, keepdim=True).clamp(min=1)
-    last = torch.where(seen.any(1), seasons.gather(1, newest).squeeze(1), mean)
-    return last.repeat(1, -(-horizon // season))[:, :horizon]

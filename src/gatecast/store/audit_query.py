@@ -9,7 +9,7 @@ from gatecast.data.dates import Grid
 from gatecast.data.zones import clock_of
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
-from gatecast.store.query import AGGREGATES, Years, column, sql, steps_query, terms, wall
+from gatecast.store.query import AGGREGATES, Years, column, micros, sql, steps_query, terms, wall
 
 JUMP, SHIFT, FLAT, TAIL = 15, 8, 5, 10
 """Times a usual change that make an outlier and a level shift, times a usual run and steps that make a flat tail."""
@@ -130,9 +130,9 @@ def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggrega
     if grid.timezone and years and kind in ("local", "text"):
         clock = clock_of(grid.timezone, years[0] - 1, years[1] + 2)
         spans = {"skipped": clock.skipped, "twice": clock.twice}
-    micros = f"UNIX_MICROS(TIMESTAMP({wall(kind)}))"
+    number = micros(wall(kind))
     for name, stretches in spans.items():
-        within = [f"{micros} >= {first * 1_000_000} AND {micros} < {end * 1_000_000}" for first, end in stretches]
+        within = [f"{number} >= {first * 1_000_000} AND {number} < {end * 1_000_000}" for first, end in stretches]
         columns[name] = sql(f"COUNTIF({' OR '.join(within)})" if within else "0", **named)
     return steps_query(source, kind, grid, years, columns)
 

@@ -262,6 +262,11 @@ def wall(kind: Kind) -> str:
     return "DATETIME(t, zone)" if kind == "instant" else "CAST(t AS DATETIME)"
 
 
+def micros(wall: str) -> str:
+    """Microseconds since 1970 on the wall clock; no zone takes part in it."""
+    return f"DATETIME_DIFF({wall}, DATETIME '1970-01-01', MICROSECOND)"
+
+
 def _zone(timezone: str | None) -> exp.Expression:
     return exp.Literal.string(timezone or "UTC")
 
@@ -270,15 +275,15 @@ def _step(kind: Kind, grid: Grid, years: Years | None) -> str:
     """The number of the grid step that `t` falls in, as GoogleSQL over whole numbers."""
     frequency = grid.frequency
     if frequency.unit == "second":
-        micros, ahead = "UNIX_MICROS(t)", grid.lead if frequency.elapsed else 0
+        number, ahead = "UNIX_MICROS(t)", grid.lead if frequency.elapsed else 0
         if kind != "instant" or not frequency.elapsed:
-            micros = f"UNIX_MICROS(TIMESTAMP({wall(kind)}))"
+            number = micros(wall(kind))
             if frequency.elapsed and grid.timezone:
                 assert years  # see `needs_years`
                 clock = clock_of(grid.timezone, years[0] - 1, years[1] + 2)
                 until, offsets = ([1_000_000 * second for second in part] for part in (clock.until, clock.offsets))
-                micros = f"{micros} - {_table(micros, until, offsets)}"
-        shifted = f"{micros} + {(ahead - frequency.phase) * 1_000_000}"
+                number = f"{number} - {_table(number, until, offsets)}"
+        shifted = f"{number} + {(ahead - frequency.phase) * 1_000_000}"
         return _floor(shifted, frequency.multiple * 1_000_000)
     return _floor(f"{_units(grid, wall(kind), years)} - {frequency.phase}", frequency.multiple)
 
@@ -295,7 +300,7 @@ def _units(grid: Grid, wall: str, years: Years | None) -> str:
             return days
         case "business day":
             return _open(grid, days, years)
-    hours = _floor(f"UNIX_MICROS(TIMESTAMP({wall})) - {OPENS * HOUR * 1_000_000}", HOUR * 1_000_000)
+    hours = _floor(f"{micros(wall)} - {OPENS * HOUR * 1_000_000}", HOUR * 1_000_000)
     day, last = _floor(hours, 24), str(OPEN - 1)
     opened = f"{_open(grid, day, years)} != {_open(grid, f'{day} - 1', years)}"
     return f"{_open(grid, day, years)} * {OPEN} + IF({opened}, LEAST({hours} - 24 * {day}, {last}), {last})"

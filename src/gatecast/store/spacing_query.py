@@ -6,13 +6,13 @@ from gatecast.config import SourceSettings
 from gatecast.data.dates import DAY, Frequency, Grid
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
-from gatecast.store.query import SOURCE, bounds, column, sql, terms, wall
+from gatecast.store.query import SOURCE, bounds, column, micros, sql, terms, wall
 
 REGULAR, ENOUGH = 0.9, 5
 """Share of alike gaps, and how many gaps, that make a series one of a frequency of its own."""
 MONTH = 365.2425 / 12 * DAY
 
-_SECONDS = "DIV(UNIX_MICROS(TIMESTAMP(t)), 1000000)"
+_SECONDS = f"DIV({micros('t')}, 1000000)"
 # Weekdays by arithmetic, because dialects number them differently (7000003 keeps MOD's operand positive).
 _WEEKDAY = "MOD(UNIX_DATE(DATE(t)) + 7000003, 7)"
 _MARKED = f"SELECT {{keys}}t, {_SECONDS} - LAG({_SECONDS}) OVER ({{of}} ORDER BY t) AS gap FROM times"

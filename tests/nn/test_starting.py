@@ -1,0 +1,100 @@
+"""The simple forecasts to start from, against loops and against what they are known to give."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from gatecast.nn.starting import RATES, line, seasonal_repeat, starting_points
+
+
+def read(batch=5, context=12, seed=0):
+    """Windows a third of which is missing."""
+    chance = torch.Generator().manual_seed(seed)
+    observed = torch.rand(batch, context, generator=chance) > 0.3
+    return torch.randn(batch, context, generator=chance).masked_fill(~observed, 0), observed
+
+
+def repeat_by_loop(x, observed, season, horizon):
+    """`seasonal_repeat` of one window, as a person would do it."""
+    seen = [value for value, there in zip(x, observed, strict=True) if there]
+    mean = sum(seen) / len(seen) if seen else 0.0
+    result = []
+    for step in range(horizon):
+        place, value = len(x) - season + step % season, mean
+        while place >= len(x) % season:  # whole seasons only
+            if observed[place]:
+                value = x[place]
+                break
+            place -= season
+        result.append(value)
+    return result
+
+
+@given(st.data(), st.integers(1, 14), st.integers(1, 20))
+def test_seasonal_repeat_is_the_loop(data, context, horizon):
+    season = data.draw(st.integers(1, context))
+    x = data.draw(st.lists(st.integers(-99, 99), min_size=context, max_size=context))
+    observed = data.draw(st.lists(st.booleans(), min_size=context, max_size=context))
+    x = [float(value) if there else 0.0 for value, there in zip(x, observed, strict=True)]
+    found = seasonal_repeat(torch.tensor([x]), torch.tensor([observed]), season, horizon)
+    assert found[0].tolist() == pytest.approx(repeat_by_loop(x, observed, season, horizon), rel=1e-5, abs=1e-5)
+
+
+def test_seasonal_repeat_keeps_windows_apart():
+    x, observed = read()
+    alone = [seasonal_repeat(x[b : b + 1], observed[b : b + 1], 4, 9) for b in range(5)]
+    assert torch.equal(seasonal_repeat(x, observed, 4, 9), torch.cat(alone))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_line_is_that_of_least_squares(seed):
+    x, observed = read(seed=seed)
+    mean, slope = line(x, observed, torch.arange(11.0, -1, -1))
+    for b in range(len(x)):
+        at = np.flatnonzero(observed[b])
+        assert slope[b].item() == pytest.approx(np.polyfit(at, x[b][at], 1)[0], abs=1e-5)
+        assert mean[b].item() == pytest.approx(x[b][at].mean().item(), abs=1e-6)
+
+
+def test_smoothing_is_the_textbook_recursion():
+    x, _ = read()
+    points, _ = starting_points(x, torch.ones_like(x, dtype=torch.bool), (1,), 3)
+    for place, rate in enumerate(RATES, start=1):  # after the last value
+        weights = (1 - rate) ** np.arange(11, -1, -1)
+        level = (x.numpy() * weights).sum(1) / weights.sum()  # a level that starts at the mean of the weighted past
+        assert points[..., place].numpy() == pytest.approx(np.repeat(level[:, None], 3, 1), rel=1e-4, abs=1e-5)
+
+
+def test_a_season_on_a_level_is_continued_by_every_method_but_the_last_value():
+    pattern = torch.tensor([1.0, -2.0, 4.0, -3.0])
+    x = (10 + pattern.repeat(4))[None]
+    points, drift = starting_points(x, torch.ones_like(x, dtype=torch.bool), (4,), 6)
+    expected = 10 + pattern.repeat(2)[:6]
+    slope = np.polyfit(np.arange(16), x[0], 1)[0]  # of the pattern itself
+    assert_close(points[0, :, 0], torch.full((6,), 7.0))
+    assert_close(points[0, :, 1], expected)
+    assert_close(drift[0], torch.arange(1.0, 7) * float(slope))
+    for place in range(2, 5):
+        assert (points[0, :, place] - expected).abs().max() < 8 * abs(slope)
+
+
+def test_a_trend_is_the_drift():
+    x = torch.arange(12.0)[None] * 0.5
+    _, drift = starting_points(x, torch.ones_like(x, dtype=torch.bool), (1,), 4)
+    assert_close(drift, torch.tensor([[0.5, 1.0, 1.5, 2.0]]))
+
+
+@pytest.mark.parametrize("seasons", [(1,), (4,), (4, 6), (12,)])
+def test_windows_are_kept_apart_and_nothing_observed_gives_zeros(seasons):
+    x, observed = read(seed=4)
+    observed[2] = False
+    x = x.masked_fill(~observed, 0)
+    points, drift = starting_points(x, observed, seasons, 9)
+    assert points[2].eq(0).all()
+    assert drift[2].eq(0).all()
+    alone = [starting_points(x[b : b + 1], observed[b : b + 1], seasons, 9) for b in range(5)]
+    assert_close(points, torch.cat([part for part, _ in alone]))
+    assert_close(drift, torch.cat([part for _, part in alone]))

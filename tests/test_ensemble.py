@@ -1,0 +1,93 @@
+"""Several networks as one: each reads its own context in its own unit, and their quantiles are averaged."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from gatecast.data.scaling import Scaler
+from gatecast.data.windows import Inputs
+from gatecast.ensemble import Ensemble, together
+from gatecast.nn.network import Network, Shape
+
+LONG = Shape(
+    context=12,
+    horizon=5,
+    segment=4,
+    dates=2,
+    probabilities=(0.1, 0.5, 0.9),
+    seasons=(4,),
+    hidden=8,
+    layers=1,
+    dropout=0.0,
+    skip=True,
+)
+SHAPES = [LONG, replace(LONG, logs=True), replace(LONG, context=8), replace(LONG, context=8, logs=True)]
+SCALER = Scaler("window")
+
+
+def read(batch=3, seed=0):
+    chance = torch.Generator().manual_seed(seed)
+    context = 5 + 3 * torch.rand(batch, 12, generator=chance)
+    observed = torch.rand(batch, 12, generator=chance) > 0.2
+    calendar = torch.randn(batch, 17, 2, generator=chance)
+    return Inputs(context.masked_fill(~observed, 0), observed, calendar, torch.zeros(batch, dtype=torch.long))
+
+
+def random(shapes, seed=0):
+    torch.manual_seed(seed)
+    ensemble = Ensemble(Network(shape) for shape in shapes).eval()
+    for weights in ensemble.parameters():
+        nn.init.normal_(weights, std=0.2)
+    return ensemble
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_what_is_said_is_the_average_of_what_each_says_alone(count):
+    ensemble, inputs = random(SHAPES[:count]), read()
+    alone = []
+    for network in ensemble.networks:
+        own = inputs.newest(network.shape.context)
+        unit = SCALER(own.context, own.observed, own.series, network.shape.logs)
+        alone.append(unit.values(network(*own.scaled(unit))))
+    assert_close(ensemble(inputs, SCALER), together(alone))
+
+
+def test_a_shorter_context_is_the_newest_part():
+    inputs = read()
+    short = inputs.newest(8)
+    assert torch.equal(short.context, inputs.context[:, 4:])
+    assert torch.equal(short.observed, inputs.observed[:, 4:])
+    assert torch.equal(short.calendar, inputs.calendar[:, 4:])
+    older = replace(inputs, context=torch.cat([torch.full((3, 4), 9.0), short.context], 1))
+    assert torch.equal(*(random(SHAPES[2:3])(part, SCALER) for part in (inputs, older)))
+
+
+def test_the_shape_of_all_is_that_of_the_longest_context():
+    assert Ensemble(Network(shape) for shape in SHAPES[::-1]).shape.context == 12
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 8])
+def test_averages_lie_within_the_members_and_never_cross(count):
+    quantiles = torch.randn(count, 6, 4, 7, generator=torch.Generator().manual_seed(1)).sort(-1).values
+    found = together(list(quantiles))
+    assert (found.diff(dim=-1) >= 0).all()
+    assert (found >= quantiles.amin(0)).all()
+    assert (found <= quantiles.amax(0)).all()
+    inner = quantiles.sort(0).values
+    assert_close(found, (inner if count < 4 else inner[1:-1]).mean(0))
+
+
+def test_one_wild_member_of_four_does_not_matter():
+    calm = [torch.full((1, 1, 1), float(value)) for value in (1, 2, 3)]
+    assert (
+        together([*calm, torch.tensor([[[1e30]]])]).item() == together([*calm, torch.tensor([[[9.0]]])]).item() == 2.5
+    )
+
+
+def test_a_forecast_scales_with_the_series_whatever_is_read():
+    ensemble, inputs = random(SHAPES), read()
+    larger = replace(inputs, context=inputs.context * 1024)
+    assert_close(ensemble(larger, SCALER), 1024 * ensemble(inputs, SCALER), rtol=1e-4, atol=1e-2)
