@@ -23,6 +23,7 @@ from gatecast.errors import RunError, UsageError
 from gatecast.newest import newest
 
 FILES = [
+    "SHA256SUMS",
     "config.toml",
     "examples.parquet",
     "history.jsonl",

@@ -12,6 +12,7 @@ import pytest
 from gatecast import fit, load, read, report
 from gatecast.errors import RunError
 from gatecast.insight import CAPTIONS
+from gatecast.run_folder import seal
 
 HOSTILE = "<script>alert('tea & sugar')</script>"
 COLUMNS = {"time": "at", "target": "y", "series": "name"}
@@ -107,6 +108,7 @@ def test_what_inspect_left_is_folded_into_the_page(run, tmp_path):
     insight = load(tmp_path).inspect(read(rows(), **COLUMNS))
     (tmp_path / "inspect").mkdir()
     insight.write(tmp_path / "inspect")
+    seal(tmp_path / "inspect")
     text = report.write(tmp_path).read_text(encoding="utf-8")
     found = Page(text)
     assert [part for part in found.texts if part in insight.sentences] == list(insight.sentences)
@@ -201,6 +203,7 @@ def test_a_thousand_series_make_a_page_of_less_than_two_megabytes(run, tmp_path)
     metrics["series"] = [metrics["series"][0] | {"series": f"series-{i}"} for i in range(1_000)]
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
     pq.write_table(pa.concat_tables([row] * 100), tmp_path / "test.parquet")
+    seal(tmp_path)
     text = report.write(tmp_path).read_text(encoding="utf-8")
     assert len(text) < 2_000_000
     assert "and 800 more" in text

@@ -34,8 +34,11 @@ from gatecast.run_folder import (
     MODEL,
     SERIES,
     WEIGHTS,
+    is_plain,
     new_folder,
     read_json,
+    sealed,
+    steadily,
     write_json,
 )
 
@@ -219,26 +222,28 @@ class Model:
         Raises:
             RunError: there is no run, it is damaged, or a newer version wrote it.
         """
-        folder = Path(path)
-        if not (folder / MODEL).is_file():
+        return steadily(Path(path), lambda folder: cls._read(folder, device))
+
+    @classmethod
+    def _read(cls, folder: Path, device: str) -> Self:
+        if not is_plain(folder / MODEL):
             raise RunError(f"no run at {folder}: `gatecast fit ... --run {folder}` makes one")
         try:
-            about = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+            about = read_json(folder / MODEL)
             if about["format"] != FORMAT:
                 age, hint = ("a newer", "") if about["format"] > FORMAT else ("an older", "; train it again")
                 raise RunError(
                     f"{folder} was written by {age} Gatecast (format {about['format']}, this reads {FORMAT}){hint}"
                 )
+            files = sealed(folder, MODEL, WEIGHTS, SERIES, CONFIG)
             tensors = load_file(folder / WEIGHTS)
             table = pq.read_table(folder / SERIES)
             stages = {stage: _read_stage(stage, about, tensors, table, device) for stage in about["stages"]}
             grid = Grid(Frequency.parse(about["frequency"]), about["timezone"], about.get("holidays"))
             keys = table.select(about["series_columns"])
             config = Config.from_toml(folder / CONFIG)
-            evidence = {
-                Path(name).stem: read_json(folder / name) for name in (MANIFEST, METRICS) if (folder / name).is_file()
-            }
-            if (folder / HISTORY).is_file():
+            evidence = {Path(name).stem: read_json(folder / name) for name in (MANIFEST, METRICS) if name in files}
+            if HISTORY in files:
                 lines = (folder / HISTORY).read_text(encoding="utf-8").splitlines()
                 evidence["history"] = [json.loads(line) for line in lines]
         except RunError:
@@ -263,11 +268,19 @@ def _read_stage(
         {name: tuple(part) if isinstance(part, list) else part for name, part in shape.items()}
         for shape in about["shapes"]
     ]
-    network = Ensemble(Network(Shape(**shape)) for shape in shapes)
+    if any(shape["layers"] > len(tensors) for shape in shapes):
+        raise ValueError("more layers than weights")
+    with torch.device("meta"):  # takes no memory, whatever sizes are claimed, until the weights fit them
+        network = Ensemble(Network(Shape(**shape)) for shape in shapes)
     prefix = f"{stage}.network."
-    network.load_state_dict(
-        {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
-    )
+    weights = {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
+    network.load_state_dict(weights, assign=True)
+    quantiles, rows = len(about["probabilities"]), table.num_rows
+    sizes = {"stretch": (shapes[0]["horizon"], quantiles), "still": (quantiles,), "loc": (rows, 1), "scale": (rows, 1)}
+    for name, part in tensors.items():
+        wanted = sizes.get(name.removeprefix(f"{stage}."), part.shape)
+        if part.shape != wanted or part.dtype != torch.float32 or not part.isfinite().all():
+            raise ValueError(f"{name} has another shape, or holds what is no number")
     low, high = about["bounds"]
     fixed = (tensors[f"{stage}.loc"], tensors[f"{stage}.scale"]) if f"{stage}.loc" in tensors else None
     fitted = Fitted(

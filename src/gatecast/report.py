@@ -16,7 +16,7 @@ from gatecast import evidence, figures
 from gatecast.config import Config
 from gatecast.data.table import BASELINES
 from gatecast.errors import GatecastError, RunError
-from gatecast.run_folder import INSPECTED, INSPECTION
+from gatecast.run_folder import CONFIG, EXAMPLES, HISTORY, INSPECTED, INSPECTION, MANIFEST, METRICS, TEST, sealed
 
 REPORT = "report.html"
 MOST_SERIES = 200
@@ -40,6 +40,7 @@ def write(run: str | Path) -> Path:
     """
     folder = Path(run)
     try:
+        sealed(folder, METRICS, MANIFEST, HISTORY, TEST, EXAMPLES, CONFIG)
         metrics, manifest = (
             json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("metrics", "manifest")
         )
@@ -77,9 +78,11 @@ def _insight(folder: Path) -> dict[str, Any] | None:
     if not folder.is_dir():
         return None
     try:
+        sealed(folder, INSPECTION)
         found: dict[str, Any] = json.loads((folder / INSPECTION).read_text("utf-8"))
+        sealed(folder, *(f"{name}.svg" for name in found["figures"]))
         drawn = {name: _themed((folder / f"{name}.svg").read_text("utf-8")) for name in found["figures"]}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RunError) as error:
         raise RunError(f"{folder} is damaged, run gatecast inspect again: {error}") from None
     return found | {"drawn": drawn}
 

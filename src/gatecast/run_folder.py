@@ -1,12 +1,22 @@
-"""The files of a run folder, and how a folder is written: the whole of it, or nothing."""
+"""The files of a run folder, and how a folder is written: the whole of it, or nothing.
 
+The last file written holds the checksums of all others: what is cut short, exchanged or led
+elsewhere by a link is found before it is read.
+"""
+
+import fcntl
+import glob
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 from uuid import uuid4
 
 from safetensors import SafetensorError
@@ -17,6 +27,9 @@ MODEL, WEIGHTS, SERIES = "model.json", "model.safetensors", "series.parquet"
 CONFIG, MANIFEST, METRICS = "config.toml", "manifest.json", "metrics.json"
 HISTORY, TEST, EXAMPLES = "history.jsonl", "test.parquet", "examples.parquet"
 INSPECTED, INSPECTION = "inspect", "inspection.json"
+SUMS = "SHA256SUMS"
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -27,15 +40,32 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL) -> Iterat
         mark: the file that a folder must hold for it to be replaced.
 
     Raises:
-        RunError: there is something at the path already, or the file system refuses.
+        RunError: there is something at the path already, another process is writing it, or the
+            file system refuses.
     """
+    _refuse_taken(path, overwrite, mark)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _held(path):
+            _bring_back(path)
+            _refuse_taken(path, overwrite, mark)
+            yield from _whole(path)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} could not be written, nothing was left behind: {error}") from None
+
+
+def _refuse_taken(path: Path, overwrite: bool, mark: str) -> None:
     if path.exists() and not (overwrite and (path / mark).is_file()):
         hint = " with --run, or replace it with --overwrite" if (path / MODEL).is_file() else ""
         raise RunError(f"{path} is there already: choose another{hint}")
+
+
+def _whole(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
-        beside.mkdir(parents=True)
+        beside.mkdir()
         yield beside
+        seal(beside)
         old = beside.with_name(f"{beside.name}.old")
         if path.exists():
             os.replace(path, old)
@@ -46,10 +76,112 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL) -> Iterat
                 os.replace(old, path)
             raise
         shutil.rmtree(old, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{path} could not be written, nothing was left behind: {error}") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Hold a path for this process; the system lets go of it however the process ends."""
+    lock = path.with_name(f".{path.name}.lock")
+    with _locked(lock, path) as file:
+        file.write(f"process {os.getpid()} since {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}")
+        file.flush()
+        try:
+            yield
+        finally:
+            lock.unlink()
+
+
+def _locked(lock: Path, path: Path) -> IO[str]:
+    while True:
+        file = lock.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                holder = file.read() or "another process"
+            raise RunError(f"{path} is being written by {holder}: wait for it, or choose another") from None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                file.truncate(0)  # of one that was killed
+                return file
+        file.close()  # its last holder removed it while we opened it
+
+
+def _bring_back(path: Path) -> None:
+    """The folder that a writer moved aside, if it was killed before it put the new one in its place."""
+    aside = sorted(path.parent.glob(f".{glob.escape(path.name)}.*.old"))
+    if aside and not path.exists():
+        os.replace(aside[-1], path)
+
+
+def seal(folder: Path) -> None:
+    """Write down the checksum of every file, as `sha256sum` does."""
+    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != SUMS)
+    (folder / SUMS).write_text("".join(f"{_sha256(file)}  {file.name}\n" for file in files), encoding="utf-8")
+
+
+def sealed(folder: Path, *needed: str) -> set[str]:
+    """The names of the files of a folder, all of which are as they were written.
+
+    Raises:
+        RunError: one is not, is no plain file of this folder, or is needed and not there.
+    """
+    found = set()
+    for digest, name in _sums(folder):
+        if name != Path(name).name or not is_plain(folder / name) or _sha256(folder / name) != digest:
+            raise RunError(f"{folder} is damaged ({name!r} is not as it was written): put it back, or make it again")
+        found.add(name)
+    if missing := [name for name in needed if name not in found]:
+        raise RunError(f"{folder} is damaged or not whole: it has no {', '.join(missing)}")
+    return found
+
+
+def _sums(folder: Path) -> list[list[str]]:
+    try:
+        if not is_plain(folder / SUMS):
+            raise ValueError("no plain file")
+        lines = [line.split("  ", 1) for line in (folder / SUMS).read_text("utf-8").splitlines()]
+        if not all(len(line) == 2 for line in lines):
+            raise ValueError("cut short")
+        return lines
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder} is damaged ({SUMS}: {error}): put it back, or make it again") from None
+
+
+def is_plain(path: Path) -> bool:
+    """Whether there is a file itself, no link, device or pipe."""
+    with suppress(OSError, ValueError):
+        return stat.S_ISREG(path.lstat().st_mode)
+    return False
+
+
+def steadily(folder: Path, read: Callable[[Path], T]) -> T:
+    """What is read of a folder, which another process may be replacing: of the old one or of the new one."""
+    while True:
+        before = _identity(folder)
+        try:
+            found = read(folder)
+            if _identity(folder) == before:
+                return found
+        except RunError:
+            time.sleep(0.02)  # between the two renames there is none
+            if _identity(folder) == before:
+                raise
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    with suppress(OSError, ValueError):
+        found = folder.stat()
+        return found.st_dev, found.st_ino
+    return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, content: object) -> None:
