@@ -13,7 +13,7 @@ from gatecast.cli import app
 from gatecast.store import open_store
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 SMALL = ["--epochs", "1", "--steps", "2", "--hidden", "8"]
 
 
@@ -44,6 +44,13 @@ def test_every_command_and_option_named_is_there(page):
 def test_every_file_linked_is_there(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert "://" in target or (page.parent / target).exists(), target
+
+
+def test_every_test_that_holds_a_promise_is_there():
+    cited = re.findall(r"`(tests/\S+\.py)::(\w+)`", (ROOT / "docs" / "reliability.md").read_text())
+    assert len(cited) > 25
+    for file, name in cited:
+        assert f"def {name}(" in (ROOT / file).read_text(), name
 
 
 def test_the_first_two_commands_of_the_readme_run(tmp_path, monkeypatch):

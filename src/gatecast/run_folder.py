@@ -4,7 +4,6 @@ The last file written holds the checksums of all others: what is cut short, exch
 elsewhere by a link is found before it is read.
 """
 
-import fcntl
 import glob
 import hashlib
 import json
@@ -94,6 +93,8 @@ def _held(path: Path) -> Iterator[None]:
 
 
 def _locked(lock: Path, path: Path) -> IO[str]:
+    import fcntl  # noqa: PLC0415 - only Unix has it, and only who writes a run needs it
+
     while True:
         file = lock.open("a+", encoding="utf-8")
         try:
