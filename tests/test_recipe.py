@@ -124,7 +124,7 @@ def test_classic_is_the_same_code_with_other_settings():
     models = [fit(panel_of("h", 200, season=24), recipe=name, **tiny) for name in ("classic", "segment")]
     classic, segment = (model.final for model in models)
     assert type(classic.network) is type(segment.network) is Ensemble
-    assert (len(classic.network.networks), len(segment.network.networks)) == (1, 6)
+    assert (len(classic.network.networks), len(segment.network.networks)) == (1, 4)
     one, other = classic.network.networks[0], segment.network.networks[0]
     assert (one.outputs, other.outputs) == (1, 7)
     assert classic.scaler.name == "minmax"

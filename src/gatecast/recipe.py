@@ -29,7 +29,7 @@ MANY = 30_000
 """Training values from which on 128 units beat 64."""
 SOME = 10
 """Series from which on logarithms are read: factors are what series of different level share."""
-MEMBERS = 6
+MEMBERS = 4
 """Most networks that are trained where nobody says how many."""
 BATCHES, OVERHEAD, SPEED = 100, 8e-3, 3e10
 """Batches an epoch, seconds a batch beside the arithmetic, operations a second: of a slow processor."""
