@@ -121,7 +121,7 @@ figures.save(backtest.plot(), OUT / "test.png")
 # The next day, as a table in the columns of BigQuery's `AI.FORECAST`.
 
 # %%
-table = forecast(fitted, fitted, panel, panel.keys, next_steps(panel, HORIZON), config.forecast, "lesson")
+table = forecast(fitted, fitted, panel, panel.keys, next_steps(panel, HORIZON), config.forecast, "lesson", panel.lasts)
 print(table.to_pandas().head())
 figures.save(figures.forecast_figure(panel, 0, table), OUT / "forecast.png")
 

@@ -132,7 +132,7 @@ def planted(strength):
     return Panel(grid, pa.table({}), (100 + 10 * values).astype(np.float32), np.array([0, 3000]), np.array([0]))
 
 
-SMALL = {"context": 48, "segment": 6, "seasons": (), "hidden": 16, "dropout": 0.0, "refit": False}
+SMALL = {"members": 1, "context": 48, "segment": 6, "seasons": (), "hidden": 16, "dropout": 0.0, "refit": False}
 FAST = {"horizon": 1, "epochs": 4, "steps": 60, "batch": 64, "rate": 0.01}
 
 

@@ -165,7 +165,7 @@ class ModelSettings(Settings):
     scaling: Scaling | None = Field(None, description="what values are scaled by before the network reads them")
     logs: bool | None = Field(None, description="true: half of the networks read logarithms")
     members: int | None = Field(
-        None, ge=1, description="networks to train and average; default: 6, fewer if time is short"
+        None, ge=1, description="networks to train and average; default: 4, fewer if time is short"
     )
     hidden: int | None = Field(None, ge=1, description="units of the LSTM")
     layers: int = Field(1, ge=1, description="layers of the LSTM")

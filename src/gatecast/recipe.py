@@ -27,7 +27,9 @@ RECURRENT = 64
 """Most recurrent steps of a context beyond the needed."""
 MANY = 30_000
 """Training values from which on 128 units beat 64."""
-MEMBERS = 6
+SOME = 10
+"""Series from which on logarithms are read: factors are what series of different level share."""
+MEMBERS = 4
 """Most networks that are trained where nobody says how many."""
 BATCHES, OVERHEAD, SPEED = 100, 8e-3, 3e10
 """Batches an epoch, seconds a batch beside the arithmetic, operations a second: of a slow processor."""
@@ -134,9 +136,11 @@ def best_season(panel: Panel, split: Split, seasons: list[int], horizon: int) ->
 
 
 def _positive(panel: Panel, split: Split) -> bool:
-    """Whether all values of the training rows lie above zero."""
+    """Whether there are some series, and all values of their training rows lie above zero."""
     counts = np.clip(split.train - panel.starts + 1, 0, panel.lengths)
-    return all(np.nanmin(panel.series(i)[: counts[i]]) > 0 for i in np.flatnonzero(counts).tolist())
+    return len(panel) >= SOME and all(
+        np.nanmin(panel.series(i)[: counts[i]]) > 0 for i in np.flatnonzero(counts).tolist()
+    )
 
 
 def _segment(seasons: list[int]) -> int:
