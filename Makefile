@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 SERVER := .bigquery
 PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13) $(shell command -v python3.13))
 
-.PHONY: demo test test-all bigquery lint format lesson clean
+.PHONY: demo test test-all fuzz bigquery lint format lesson clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gatecast demo --overwrite
@@ -18,6 +18,10 @@ test: $(VENV)/.dev bigquery
 
 test-all: $(VENV)/.dev bigquery
 	$(BIN)/pytest
+
+# Texts, files and tables drawn at random, until stopped or for hours; what is found becomes an @example.
+fuzz: $(VENV)/.dev
+	$(BIN)/pytest tests/test_fuzz.py --hypothesis-profile fuzz
 
 ifeq ($(PYTHON313),)
 bigquery:

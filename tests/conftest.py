@@ -28,6 +28,7 @@ from gatecast.data.panel import Panel
 
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("gatecast", deadline=None)
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=100_000)
 hypothesis.settings.load_profile("gatecast")
 
 
