@@ -118,6 +118,12 @@ def tables(draw):
     return pa.table({"at": at, "k": pa.array(names, pa.string()), "y": pa.array(values, pa.float64())})
 
 
+def zeros(*hours):
+    """One series that is zero at some hours: nothing is observed where it is tested."""
+    at = np.datetime64("2024-03-01", "us") + np.array(hours) * np.timedelta64(1, "h")
+    return pa.table({"at": at, "k": ["a"] * len(hours), "y": [0.0] * len(hours)})
+
+
 @settings(max_examples=max(10, settings.default.max_examples // 10), suppress_health_check=list(HealthCheck))
 @given(
     table=tables(),
@@ -127,6 +133,7 @@ def tables(draw):
     fill=st.sampled_from([None, "zero", "forward", "interpolate"]),
     freq=st.sampled_from([None, "D", "h", "B"]),
 )
+@example(table=zeros(0, 1, 25, 28, 51), horizon=1, recipe="segment", aggregate=None, fill=None, freq=None)
 @pytest.mark.filterwarnings("error")
 def test_a_table_is_forecast_or_refused(table, horizon, recipe, aggregate, fill, freq):
     options = {"time": "at", "target": "y", "series": "k", "horizon": horizon, "aggregate": aggregate, "fill": fill}

@@ -296,15 +296,18 @@ def _device(config: Config) -> torch.device:
 def _tested(metrics: dict[str, Any], verdict: Verdict) -> str:
     ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
     covered = ", ".join(f"{level} % intervals cover {share or 0:.1f} %" for level, share in ours["coverage"].items())
+    accuracy, mae = ([_told(part, form) for part in (ours, naive)] for form in ("accuracy", "mae"))
     return (
-        f"{metrics['windows']:,} windows: accuracy {_percent(ours)} (seasonal naive {_percent(naive)}), "
-        f"MAE {ours['mae']:,.4g} ({naive['mae']:,.4g}); {covered}. {verdict.sentence}"
+        f"{metrics['windows']:,} windows: accuracy {accuracy[0]} (seasonal naive {accuracy[1]}), "
+        f"MAE {mae[0]} ({mae[1]}); {covered}. {verdict.sentence}"
     )
 
 
-def _percent(metrics: dict[str, float | None]) -> str:
-    accuracy = metrics["accuracy"]
-    return "undefined" if accuracy is None else f"{accuracy:.1f} %"
+def _told(metrics: dict[str, float | None], name: str) -> str:
+    value = metrics[name]
+    if value is None:  # nothing was observed, or all of it is zero
+        return "undefined"
+    return f"{value:.1f} %" if name == "accuracy" else f"{value:,.4g}"
 
 
 def _manifest(

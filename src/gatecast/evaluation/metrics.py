@@ -99,7 +99,7 @@ def msis(truth: Array, lower: Array, upper: Array, level: float, scale: Array) -
         scale: (W,), see `mase`.
     """
     usable = scale > 0
-    outside = np.maximum(lower - truth, 0) + np.maximum(truth - upper, 0)
+    outside = np.maximum(lower - truth, 0, dtype=np.float64) + np.maximum(truth - upper, 0)
     score = upper - lower + 2 / (1 - level / 100) * outside
     return _mean(score[usable] / scale[usable][:, None])
 
