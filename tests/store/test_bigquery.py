@@ -6,6 +6,7 @@ at the transport, between the official client and the server.
 
 import datetime as dt
 import json
+import math
 import os
 import re
 import signal
@@ -503,3 +504,35 @@ def test_a_real_ctrl_c_cancels_the_query_that_runs(rows, bigquery_server):
     (cancelled,) = {path for what, path in seen if what == 200 and path.endswith("/cancel")}
     job = cancelled.split("/")[-2]
     assert any(path.endswith(f"/queries/{job}") for _, path in seen)
+
+
+def test_truth_values_become_numbers_by_way_of_integers(bigquery):
+    rows = pa.table(
+        {
+            "at": [dt.datetime(2024, 1, 1, hour) for hour in range(4)],
+            "y": [True, False, None, True],
+            "promo": [False, True, True, False],
+            "wet": [1.5, 2.5, 3.5, 4.5],
+        }
+    )
+    write(bigquery, rows, "rows", ("at",))
+    options = {"time": "at", "target": "y", "freq": "h", "past": ["promo", "wet"]}
+    for place in ({"table": "rows"}, {"sql": "SELECT * FROM rows"}):
+        read = read_rows(Config.from_options(bigquery, options | place), bigquery)
+        assert "CAST(CAST(`y` AS INT64) AS FLOAT64)" in read.sql
+        assert not {"CAST(`y` AS FLOAT64)", "CAST(`promo` AS FLOAT64)"} & set(
+            re.findall(r"CAST\(`\w+` AS \w+\)", read.sql)
+        )
+        assert "AVG(CAST(CAST(`promo` AS INT64) AS FLOAT64)) AS covariate_0" in read.sql
+        assert "AVG(CAST(`wet` AS FLOAT64)) AS covariate_1" in read.sql
+        assert read.panel.values.tolist() == pytest.approx([1, 0, math.nan, 1], nan_ok=True)
+        assert read.panel.covariates.column("promo").tolist() == [0, 1, 1, 0]
+
+
+def test_a_snapshot_that_is_no_time_is_refused(bigquery):
+    write(bigquery, forecasts([1.0]))
+    config = Config.from_options(
+        bigquery, {"table": "out", "time": "at", "target": "value", "snapshot": "last monday", "freq": "D"}
+    )
+    with pytest.raises(UsageError, match="a snapshot is a date and time, not 'last monday'"):
+        read_rows(config, bigquery)

@@ -286,7 +286,7 @@ class _Rows:
         keys = list(self.codes)
         where = some(sorted({name_of(keys[code]) for code in codes[bad].tolist()}))
         raise DataError(
-            f"{int(bad.sum()):,} target values are infinite or beyond 3.4e38, as {value[bad][0]} (in {where}): "
+            f"target values are infinite or beyond 3.4e38, as {value[bad][0]} (in {where}): "
             "filter or repair them in the query"
         )
 

@@ -123,7 +123,8 @@ def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggrega
         tests = " ".join(test.format(i) for i in range(len(read))).partition(" ")[2]
         beside = {f"c{i}": column(part) for i, part in enumerate(read)}
         columns[name] = sql(f"COUNTIF({tests or 'FALSE'})", **beside)
-    for name, test in (("nans", "IS_NAN(y)"), ("infinite", "IS_INF(y)")):
+    beyond = "ABS(y) > 3.4028235e38 AND NOT IS_NAN(y)"  # the greatest number of a panel
+    for name, test in (("nans", "IS_NAN(y)"), ("infinite", beyond)):
         columns[name] = sql(f"COUNTIF({test})", y=plain) if source.target else sql("0")
     spans: dict[str, Sequence[tuple[int, int]]] = {"skipped": (), "twice": ()}
     if grid.timezone and years and kind in ("local", "text"):

@@ -181,8 +181,8 @@ def latest_query(table: str, series: Sequence[str], columns: Sequence[str], *, i
         instants: the timestamp is a TIMESTAMP, as AI.FORECAST gives it whatever the source has.
     """
     time, _, level, *_, status = columns
-    one = ", ".join(column(name).sql("bigquery") for name in (*series, time, level))
-    rank = sql(f"ROW_NUMBER() OVER (PARTITION BY {one} ORDER BY cutoff DESC, run_id)")
+    one = {f"part_{i}": column(name) for i, name in enumerate((*series, time, level))}
+    rank = sql(f"ROW_NUMBER() OVER (PARTITION BY {', '.join(one)} ORDER BY cutoff DESC, run_id)", **one)
     ranked = exp.select("*", exp.alias_(rank, "gatecast_rank")).from_(relation(table)).subquery("ranked")
     keys, others = ([column(name) for name in part] for part in (series, columns[1:-1]))
     when = exp.alias_(exp.cast(column(time), "TIMESTAMPTZ"), time, quoted=True) if instants else column(time)

@@ -1,9 +1,10 @@
 """Column types of BigQuery: what they hold, and how they look in Arrow."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 from google.cloud.bigquery import SchemaField
+from sqlglot import exp
 
 from gatecast.errors import DataError
 from gatecast.store import Kind
@@ -37,6 +38,14 @@ def kinds(schema: Sequence[SchemaField], prefix: str = "") -> dict[str, Kind]:
         if type_of(field) == "RECORD" and not repeated:
             found |= kinds(field.fields, f"{name}.")
     return found
+
+
+def by_way_of_integers(node: exp.Expression, flags: Collection[str]) -> exp.Expression:
+    """A truth value as a number in two casts: GoogleSQL has none from BOOL to FLOAT64."""
+    inner = node.this
+    if isinstance(node, exp.Cast) and node.is_type("DOUBLE") and isinstance(inner, exp.Column) and inner.name in flags:
+        return exp.cast(exp.cast(inner.copy(), "BIGINT"), "DOUBLE")
+    return node
 
 
 def type_of(field: SchemaField) -> str:

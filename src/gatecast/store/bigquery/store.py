@@ -17,7 +17,7 @@ from gatecast.config import SourceSettings
 from gatecast.errors import StoreError, UsageError, some
 from gatecast.store import Errand, Kind
 from gatecast.store.bigquery import merge
-from gatecast.store.bigquery.columns import kinds
+from gatecast.store.bigquery.columns import by_way_of_integers, kinds
 from gatecast.store.bigquery.connect import connect
 from gatecast.store.bigquery.errors import reason, sentence, translated
 from gatecast.store.bigquery.jobs import RETRY, Jobs, size
@@ -52,6 +52,7 @@ class BigQueryStore:
         self.jobs = Jobs(self.client, self.dataset, self.errand)
         self.snapshot: datetime | None = None
         self._tables: dict[str, bigquery.Table] = {}
+        self._found: dict[str | None, Sequence[bigquery.SchemaField]] = {}
         self._unstreamed = ""
 
     @property
@@ -70,7 +71,9 @@ class BigQueryStore:
     def _schema(self, source: SourceSettings) -> Sequence[bigquery.SchemaField]:
         if source.table:
             return list(self._table(source.table).schema)
-        return self._check(f"SELECT * FROM (\n{self._rows(source)}\n)", source).schema or ()
+        if source.sql not in self._found:  # asked once
+            self._found[source.sql] = self._check(f"SELECT * FROM (\n{self._rows(source)}\n)", source).schema or ()
+        return self._found[source.sql]
 
     def read(self, source: SourceSettings, query: exp.Select) -> pa.RecordBatchReader:
         """See `Store.read`."""
@@ -87,9 +90,9 @@ class BigQueryStore:
 
     def text(self, source: SourceSettings, query: exp.Select) -> str:
         """See `Store.text`."""
-        dotted = {name.name for name in query.find_all(exp.Column) if "." in name.name}
-        nested = dotted - {field.name for field in self._schema(source)} if dotted else dotted
-        placed = query.transform(_as_path, nested)
+        schema = self._schema(source)
+        flags = {name for name, kind in kinds(schema).items() if kind == "boolean"}
+        placed = query.transform(by_way_of_integers, flags).transform(_as_path, {field.name for field in schema})
         assert isinstance(placed, exp.Select)
         return render(placed, self._rows(source), "bigquery")
 
@@ -143,7 +146,10 @@ class BigQueryStore:
     def _moment(self, source: SourceSettings) -> datetime:
         """The snapshot asked for, or now by the server's clock."""
         if source.snapshot:
-            return datetime.fromisoformat(source.snapshot).astimezone(UTC)
+            try:
+                return datetime.fromisoformat(source.snapshot).astimezone(UTC)
+            except (ValueError, OverflowError):
+                raise UsageError(f"a snapshot is a date and time, not {source.snapshot!r}") from None
         return self._check("SELECT 1", source).created or datetime.now(UTC)
 
     def _check(self, sql: str, source: SourceSettings) -> bigquery.QueryJob:
@@ -211,9 +217,9 @@ def _refuse_statements(sql: str) -> None:
         raise UsageError(f"the query must be one SELECT, got {len(statements)} statements: {sql!r}")
 
 
-def _as_path(node: exp.Expression, nested: set[str]) -> exp.Expression:
+def _as_path(node: exp.Expression, columns: set[str]) -> exp.Expression:
     """A column named by its path, as `shop.id`, as the field of the nested column."""
-    if isinstance(node, exp.Column) and node.name in nested:
+    if isinstance(node, exp.Column) and "." in node.name and node.name not in columns:
         first, *rest = (exp.to_identifier(part, quoted=True) for part in node.name.split("."))
         return exp.Dot.build([exp.Column(this=first), *rest])
     return node
