@@ -164,6 +164,7 @@ class ModelSettings(Settings):
     seasons: Seasons | None = Field(None, description="lengths in steps of the seasons repeated as a starting point")
     scaling: Scaling | None = Field(None, description="what values are scaled by before the network reads them")
     logs: bool | None = Field(None, description="true: half of the networks read logarithms")
+    gated: bool | None = Field(None, description="true: the simple forecasts are mixed for each window anew")
     members: int | None = Field(
         None, ge=1, description="networks to train and average; default: 4, fewer if time is short"
     )

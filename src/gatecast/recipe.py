@@ -28,7 +28,8 @@ RECURRENT = 64
 MANY = 30_000
 """Training values from which on 128 units beat 64."""
 SOME = 10
-"""Series from which on logarithms are read: factors are what series of different level share."""
+"""Series from which on logarithms are read, factors being what series of different level share, and
+mixtures depend on the window."""
 MEMBERS = 4
 """Most networks that are trained where nobody says how many."""
 BATCHES, OVERHEAD, SPEED = 100, 8e-3, 3e10
@@ -81,6 +82,7 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
         scaling=scaling,
         logs=given.logs if given.logs is not None else scaling == "window" and _positive(panel, split),
         hidden=hidden,
+        gated=given.gated if given.gated is not None else len(panel) >= SOME,
     )
     members = given.members or (1 if classic else _members(resolved))
     resolved = resolved.having("model", members=members)
@@ -108,6 +110,7 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         layers=model.layers,
         dropout=model.dropout,
         skip=model.recipe == "segment",
+        gated=bool(model.gated),
         embeddings=encoder.embeddings,
         known=encoder.known,
         past=encoder.past,

@@ -147,3 +147,15 @@ def test_a_window_says_the_same_alone_and_in_a_batch():
     x, observed, calendar = read(SHAPE, batch=4)
     alone = [network(x[b : b + 1], observed[b : b + 1], calendar[b : b + 1]) for b in range(4)]
     assert_close(network(x, observed, calendar), torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_a_mixture_that_is_not_gated_is_the_same_for_all_windows():
+    network = with_random_weights(replace(SHAPE, gated=False, skip=False, dropout=0.0))
+    x, observed, calendar = read(SHAPE)
+    before = network(x, observed, calendar)
+    with torch.no_grad():
+        network.mix.weight.mul_(9)
+    assert torch.equal(network(x, observed, calendar), before)
+    with torch.no_grad():
+        network.mix.bias[0] += 1
+    assert not torch.equal(network(x, observed, calendar), before)

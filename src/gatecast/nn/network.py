@@ -35,6 +35,7 @@ class Shape:
     dropout: float
     skip: bool  # a linear path from context to horizon
     logs: bool = False  # whether it reads, and says, logarithms
+    gated: bool = True  # whether the mixture of the simple forecasts depends on the window
     known: int = 0  # features known of the horizon: holidays and covariates
     past: int = 0  # features known up to the cutoff
     embeddings: int = 0  # rows of the table of what is static
@@ -99,7 +100,9 @@ class Network(nn.Module):
         if self.skip is not None:
             decoded = decoded + self.skip(x)[..., None]
         if self.mix is not None:
-            decoded = decoded + self.start(x, observed, self.mix(h))[..., None]
+            decoded = (
+                decoded + self.start(x, observed, self.mix(h if self.shape.gated else torch.zeros_like(h)))[..., None]
+            )
         return decoded if effect is None else decoded + effect[..., None]
 
     def cleaned(
