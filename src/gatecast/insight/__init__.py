@@ -6,25 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from gatecast import figures
 from gatecast.data.panel import Panel
 from gatecast.data.windows import Windows
 from gatecast.errors import UsageError, some
 from gatecast.evaluation.held_back import held_back
 from gatecast.fitted import Fitted, find
-from gatecast.insight import pictures, words
+from gatecast.insight import words
 from gatecast.insight.attribution import Attribution, attribute
 from gatecast.insight.gates import Gates, follows, read_gates, strongest
 from gatecast.insight.memory import Memory, remember
 from gatecast.run_folder import INSPECTION
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LOOKED_AT = 512
 """Test windows that memory and units are judged by, evenly over series and time."""
@@ -108,8 +109,10 @@ class Insight:
             "figures": CAPTIONS,
         }
 
-    def figures(self) -> dict[str, Figure]:
-        """A figure for each of `CAPTIONS`."""
+    def figures(self) -> dict[str, "Figure"]:
+        """A matplotlib figure for each of `CAPTIONS`."""
+        from gatecast.insight import pictures  # noqa: PLC0415 - only where a figure is wanted
+
         frequency = self.panel.grid.frequency
         return {
             "memory": pictures.memory_figure(self.memory, frequency),
@@ -120,6 +123,8 @@ class Insight:
 
     def write(self, folder: Path) -> None:
         """Write every figure into a folder, as PNG and as SVG, and what `to_dict` gives."""
+        from gatecast import figures  # noqa: PLC0415 - as above
+
         for name, figure in self.figures().items():
             for ending in ("png", "svg"):
                 figures.save(figure, folder / f"{name}.{ending}")

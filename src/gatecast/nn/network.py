@@ -66,7 +66,10 @@ class Network(nn.Module):
         self.effect = Effect(shape.features) if shape.known + shape.past else None
         self.embed = nn.Linear(shape.segment * (2 + shape.dates) + shape.known + shape.past, width)
         self.lstm = LSTM(width, width, shape.layers, shape.dropout)
-        self.place = nn.Parameter(torch.randn(self.blocks, width) / width**0.5)
+        self.place = nn.Parameter(torch.empty(self.blocks, width))
+        if not self.place.is_meta:  # where drawing would load torch's compiler, which takes a second
+            with torch.no_grad():
+                nn.init.normal_(self.place).div_(width**0.5)
         self.read = nn.Linear(width + self.block * shape.dates + shape.known, width)
         self.write = nn.Linear(width, self.block * self.outputs)
         self.skip = nn.Linear(shape.context, shape.horizon) if shape.skip else None
