@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
-from gatecast.config import Config, SourceSettings
+from gatecast.config import Aggregate, Config, SourceSettings
 from gatecast.data import spacing
 from gatecast.data.audit import Audit, audit_panel
 from gatecast.data.audit import audit as look_over
@@ -73,11 +73,16 @@ class Opened:
     agreement: float | None  # share of gaps that fit an inferred frequency
     years: Years | None
 
+    @property
+    def aggregate(self) -> Aggregate:
+        """How several rows of one series and step become one value."""
+        aggregate = self.config.grid.resolved(self.config.source.target).aggregate
+        assert aggregate
+        return aggregate
+
     def query(self, source: SourceSettings, needed: Needed | None = None) -> exp.Select:
         """The query for the panel."""
-        aggregate = self.config.grid.resolved(source.target).aggregate
-        assert aggregate
-        query = series_query(source, self.kind, self.grid, aggregate, self.years, self.kinds)
+        query = series_query(source, self.kind, self.grid, self.aggregate, self.years, self.kinds)
         if needed is None or not needed.older:
             return query
         return without_older(query, source, self.kind, self.grid, needed.recent, needed.older)
@@ -85,9 +90,7 @@ class Opened:
     def audit(self) -> Audit:
         """What is wrong with the rows."""
         source, settings = self.config.source, self.config.grid
-        aggregate = settings.resolved(source.target).aggregate
-        assert aggregate
-        steps = row_steps(source, self.kind, self.grid, aggregate, self.years)
+        steps = row_steps(source, self.kind, self.grid, self.aggregate, self.years)
         horizon = self.config.forecast.horizon
         return look_over(self.store, source, steps, self.grid, settings, self.agreement, horizon)
 
@@ -196,7 +199,7 @@ def _beside(opened: Opened, errand: Errand | None) -> Beside | None:
     fixed = tuple(dict.fromkeys(filter(None, [*source.static, source.holidays_column])))
     if not (varying or fixed):
         return None
-    if source.future and not source.future_table and opened.config.grid.resolved(source.target).aggregate == "count":
+    if source.future and not source.future_table and opened.aggregate == "count":
         raise UsageError("rows to come would be counted: give the values of --future in a --future-table")
     statics = store.read(source, static_query(source, fixed, opened.kinds)).read_all() if fixed else pa.table({})
     for i, name in enumerate(fixed):

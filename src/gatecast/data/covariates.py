@@ -7,7 +7,7 @@ or none of them.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -25,6 +25,18 @@ MOST = 64
 """Categories of a past or future column that a network tells apart, the most frequent ones."""
 FARTHEST = 100_000
 """Steps past the end of a series from which on known-future values are taken to be a mistake."""
+
+
+def offsets_of(lengths: Indices) -> Indices:
+    """Where parts of these lengths begin when they lie end to end, and where the last one ends."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+
+
+def rows_of(offsets: Indices, indices: Indices) -> tuple[Indices, Indices]:
+    """The rows of some of the parts that lie end to end, in the order given, and where each then begins."""
+    lengths = np.diff(offsets)[indices]
+    taken = offsets_of(lengths)
+    return np.arange(taken[-1]) + np.repeat(offsets[indices] - taken[:-1], lengths), taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +63,8 @@ class Covariates:
 
     def take(self, indices: Indices) -> Self:
         """Those of some of the series, in the order given."""
-        rows = [np.arange(*self.offsets[index : index + 2]) for index in indices.tolist()]
-        offsets = np.concatenate([[0], np.cumsum([len(part) for part in rows], dtype=np.int64)])
-        values = self.values[np.concatenate([np.empty(0, np.int64), *rows])]
-        return replace(self, values=values, offsets=offsets, statics=self.statics[indices])
+        rows, offsets = rows_of(self.offsets, indices)
+        return replace(self, values=self.values[rows], offsets=offsets, statics=self.statics[indices])
 
     def column(self, name: str) -> Values:
         """The values of a column, all series end to end."""
@@ -110,7 +120,7 @@ class Gathering:
         far = np.flatnonzero(ends - lasts > FARTHEST)
         if far.size:
             raise DataError(f"known-future values more than {FARTHEST:,} steps after the last target: check the dates")
-        offsets = np.concatenate([[0], np.cumsum(ends - starts + 1, dtype=np.int64)])
+        offsets = offsets_of(ends - starts + 1)
         table = np.full((int(offsets[-1]), len(self.names)), np.nan, np.float32)
         for codes, steps, values in self.chunks:
             index = series[codes]
@@ -165,13 +175,9 @@ class Column:
         values = values[rows & ~np.isnan(values)].astype(np.float64)
         return cls(name, role, float(values.mean()), float(values.std()) or 1.0) if values.size else cls(name, role)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return asdict(self)
-
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> Self:
-        """From what `to_dict` gave."""
+        """From what `asdict` gave."""
         categories = about["categories"]
         return cls(**dict(about) | {"categories": None if categories is None else tuple(categories)})
 

@@ -4,7 +4,7 @@ Numbers are fitted on training rows only; from the other rows only the names of 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -131,9 +131,8 @@ class Encoder:
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> Self:
         """From what `to_dict` gave."""
-        found = cls(**about)
-        columns = tuple(Column.of(column) for column in found.columns)  # type: ignore[arg-type]
-        return replace(found, cycles=tuple(found.cycles), columns=columns)
+        columns = tuple(map(Column.of, about["columns"]))
+        return cls(tuple(about["cycles"]), about["place"], about["places"], columns)
 
 
 def _until(covariates: Covariates, starts: Steps, until: Steps) -> npt.NDArray[np.bool_]:

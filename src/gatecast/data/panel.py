@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gatecast.config import Fill
-from gatecast.data.covariates import Covariates, Gathering
+from gatecast.data.covariates import Covariates, Gathering, offsets_of, rows_of
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.errors import DataError, NoRowsError, some
 
@@ -99,9 +99,7 @@ class Panel:
 
     def take(self, indices: Indices) -> Self:
         """Some of the series, in the order given."""
-        lengths = self.lengths[indices]
-        offsets = _offsets(lengths)
-        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], lengths)
+        positions, offsets = rows_of(self.offsets, indices)
         keys = self.keys.take(pa.array(indices)) if self.keys.num_columns else self.keys
         covariates = self.covariates and self.covariates.take(indices)
         values, starts = self.values[positions], self.starts[indices]
@@ -125,7 +123,7 @@ class Panel:
         known = ~np.isnan(self.values) & (place + np.repeat(self.starts, lengths) <= step)
         last = np.where(self.lasts <= step, lengths - 1, np.maximum.reduceat(np.where(known, place, -1), begins))
         kept = place <= np.repeat(last, lengths)
-        return replace(self, values=self.values[kept], offsets=_offsets(last + 1))
+        return replace(self, values=self.values[kept], offsets=offsets_of(last + 1))
 
     def ending_before(self, steps: int) -> tuple[str, ...]:
         """The series that end more than some steps before the newest row, and where."""
@@ -144,7 +142,7 @@ class Panel:
             values = np.where(missing, np.interp(places, places[~missing], values[~missing]), values).astype(np.float32)
         if common:
             lengths = self.lasts.max() - self.starts + 1
-            offsets = _offsets(lengths)
+            offsets = offsets_of(lengths)
             longer = np.full(offsets[-1], np.nan, np.float32)
             place = np.arange(len(values)) + np.repeat(offsets[:-1] - self.offsets[:-1], self.lengths)
             longer[place] = values
@@ -307,7 +305,7 @@ class _Rows:
                 f"{taken:,} values would lie on a grid of {lengths.sum():,} steps: "
                 "the frequency is too fine for these rows"
             )
-        offsets = _offsets(lengths)
+        offsets = offsets_of(lengths)
         place = np.empty(count, np.int64)
         place[order] = offsets[:-1] - low
         values = np.full(int(offsets[-1]), np.nan, np.float32)
@@ -339,7 +337,3 @@ def _narrowed(numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
 
 def _is_nan(part: object) -> bool:
     return isinstance(part, float) and math.isnan(part)
-
-
-def _offsets(lengths: Indices) -> Indices:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])

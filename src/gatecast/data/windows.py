@@ -110,7 +110,10 @@ class Windows:
         steps = np.arange(first, int(panel.lasts.max()) + (horizon if ahead is None else ahead) + 1)
         dates, group = encoder.calendars(panel, steps)
         found = panel.covariates if encoder.varying else None
-        static = tuple(_tensor(part, device) for part in encoder.statics(panel)) if encoder.static else None
+        static = None
+        if encoder.static:
+            codes, weights = encoder.statics(panel)
+            static = _tensor(codes, device), _tensor(weights, device)
         return cls(
             values=_tensor(panel.values, device),
             offsets=_tensor(panel.offsets[:-1], device),
@@ -121,7 +124,7 @@ class Windows:
             columns=encoder.varying,
             covariates=None if found is None else _tensor(encoder.varied(found), device),
             bounds=None if found is None else _tensor(found.offsets, device),
-            static=static,  # type: ignore[arg-type]
+            static=static,
             context=context,
             horizon=horizon,
         )
