@@ -182,6 +182,7 @@ def test_holidays_of_a_place_or_of_each_series_place():
         ({"past": "heat", "future": "heat"}, UsageError, "these have more: 'heat'"),
         ({"future": "promo", "aggregate": "count"}, UsageError, "give the values of --future in a --future-table"),
         ({"future": "promo", "future_table": "nope.csv"}, StoreError, "nope.csv"),
+        ({"holidays_column": "heat"}, DataError, "--holidays-column 'heat' holds no places such as DE"),
         ({"holidays": "QQ"}, UsageError, "no holidays are known of 'QQ'"),
     ],
 )

@@ -267,6 +267,8 @@ def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
     odd = [f"{name!r} ({columns[name]})" for name in beside if columns[name] not in ("number", "boolean", "text")]
     if odd:
         raise DataError(f"a covariate is a number, a truth value or a text, not {some(odd)}: cast it in --sql")
+    if source.holidays_column and columns[source.holidays_column] != "text":
+        raise DataError(f"--holidays-column {source.holidays_column!r} holds no places such as DE or US-NY")
     kind = columns[source.time]
     if kind not in ("instant", "local", "date", "text", "number"):
         raise DataError(f"column {source.time!r} holds no timestamps ({kind}): convert it in --sql")
