@@ -93,7 +93,7 @@ def train(
     Raises:
         TrainingError: the loss is no longer a number.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True)
     chance = torch.Generator().manual_seed(settings.seed)
     steps = settings.steps or min(STEPS, math.ceil(len(training) / settings.batch))
     schedule = Schedule(settings.rate, steps * epochs, seconds)
@@ -187,7 +187,7 @@ def run_epoch(
                 optimizer.zero_grad()
                 loss.mul(len(said)).backward()  # type: ignore[no-untyped-call]
                 for member in network.members:
-                    nn.utils.clip_grad_norm_(member.parameters(), CLIP)
+                    nn.utils.clip_grad_norm_(member.parameters(), CLIP, foreach=True)
                 optimizer.step()
             with torch.no_grad():
                 points = together([unit.values(point(network.shape, out)) for out, unit in said])[..., 0]

@@ -18,7 +18,7 @@ def pinball(
         weights: of each window, all 1 by default.
     """
     error = truth[..., None] - quantiles
-    loss = 2 * torch.maximum(probabilities * error, (probabilities - 1) * error).mean(-1)
+    loss = 2 * (torch.where(error > 0, probabilities, probabilities - 1) * error).mean(-1)
     return _mean(loss if weights is None else weights * loss, observed)
 
 

@@ -130,7 +130,7 @@ class Network(nn.Module):
     ) -> Float[Tensor, "B H"]:
         """The simple forecasts, mixed, and the drift."""
         points, drift = starting_points(x, observed, self.shape.seasons, self.shape.horizon)
-        return (points * mix[:, None, :-1].softmax(-1)).sum(-1) + mix[:, -1:] * drift
+        return (points @ mix[:, :-1, None].softmax(1))[..., 0] + mix[:, -1:] * drift
 
     def segments(
         self,

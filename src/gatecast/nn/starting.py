@@ -23,60 +23,47 @@ def starting_points(
         x: 0 where not observed.
         seasons: in steps; 1 for none.
     """
+    seen = observed.to(x.dtype)
     back = torch.arange(x.shape[1] - 1, -1, -1, device=x.device, dtype=x.dtype)
-    mean, slope = line(x, observed, back)
-    found = [seasonal_repeat(x, observed, season, horizon) for season in dict.fromkeys((1, *seasons))]
+    mean, slope, time = line(x, seen, back)
+    apart = (x - mean - slope * time) * seen
+    found = [seasonal_repeat(x, observed, season, horizon)[..., None] for season in dict.fromkeys((1, *seasons))]
+    weights = torch.stack([(1 - rate) ** back for rate in RATES], -1)
+    given = (seen @ weights).clamp(min=torch.finfo(x.dtype).tiny)
     for season in dict.fromkeys(seasons):
-        pattern = seasonal_means((x - mean) * observed, slope, observed, back, season)
+        pattern = seasonal_means(apart, seen, season)
         whole = pattern.repeat(1, -(-x.shape[1] // season))[:, -x.shape[1] :]
         ahead = pattern.repeat(1, -(-horizon // season))[:, :horizon]
-        adjusted = (x - whole) * observed
-        found += [_recent(adjusted, observed, (1 - rate) ** back) + ahead for rate in RATES]
-    steps = torch.arange(1, horizon + 1, device=x.device, dtype=x.dtype)
-    return torch.stack(found, -1), slope * steps
+        level = ((x - whole * seen) @ weights) / given
+        found.append(level[:, None] + ahead[..., None])
+    return torch.cat(found, -1), slope * torch.arange(1, horizon + 1, device=x.device, dtype=x.dtype)
 
 
 def line(
-    x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], back: Float[Tensor, "C"]
-) -> tuple[Float[Tensor, "B 1"], Float[Tensor, "B 1"]]:
-    """Mean of the observed values, and slope a step of the least-squares line through them."""
-    count = observed.sum(1, keepdim=True).clamp(min=1)
-    time = (-back * observed).sum(1, keepdim=True) / count
-    mean = (x * observed).sum(1, keepdim=True) / count
-    apart = (-back - time) * observed
-    return mean, (apart * (x - mean)).sum(1, keepdim=True) / apart.square().sum(1, keepdim=True).clamp(min=1)
+    x: Float[Tensor, "B C"], seen: Float[Tensor, "B C"], back: Float[Tensor, "C"]
+) -> tuple[Float[Tensor, "B 1"], Float[Tensor, "B 1"], Float[Tensor, "B C"]]:
+    """Mean of the observed values, slope a step of the least-squares line through them, and time from its middle."""
+    count = seen.sum(1, keepdim=True).clamp(min=1)
+    time = (seen @ back)[:, None] / count - back
+    mean = x.sum(1, keepdim=True) / count
+    apart = time * seen
+    return mean, (apart * (x - mean)).sum(1, keepdim=True) / apart.square().sum(1, keepdim=True).clamp(min=1), time
 
 
-def seasonal_means(
-    centred: Float[Tensor, "B C"],
-    slope: Float[Tensor, "B 1"],
-    observed: Bool[Tensor, "B C"],
-    back: Float[Tensor, "C"],
-    season: int,
-) -> Float[Tensor, "B S"]:
+def seasonal_means(apart: Float[Tensor, "B C"], seen: Float[Tensor, "B C"], season: int) -> Float[Tensor, "B S"]:
     """Mean distance from the line at each place in the season, shrunk where few seasons were seen; 0 without any."""
-    size, whole = len(centred), centred.shape[1] // season * season
+    size, whole = len(apart), apart.shape[1] // season * season
     if season == 1 or whole < 2 * season:
-        return centred.new_zeros(size, season)
-    time = -back - (-back * observed).sum(1, keepdim=True) / observed.sum(1, keepdim=True).clamp(min=1)
-    apart = ((centred - slope * time) * observed)[:, -whole:].reshape(size, -1, season)
-    count = observed[:, -whole:].reshape(size, -1, season).sum(1)
-    pattern = apart.sum(1) / count.clamp(min=1)
+        return apart.new_zeros(size, season)
+    count = seen[:, -whole:].reshape(size, -1, season).sum(1)
+    pattern = apart[:, -whole:].reshape(size, -1, season).sum(1) / count.clamp(min=1)
     return (pattern - pattern.mean(1, keepdim=True)) * (count > 1)
-
-
-def _recent(
-    x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], weights: Float[Tensor, "C"]
-) -> Float[Tensor, "B 1"]:
-    """Weighted mean of what was observed."""
-    given = weights * observed
-    return (given * x).sum(1, keepdim=True) / given.sum(1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
 
 
 def seasonal_repeat(
     x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], season: int, horizon: int
 ) -> Float[Tensor, "B H"]:
-    """The last season repeated over the horizon; what is missing in it is taken from seasons before.
+    """The last season repeated over the horizon; what is missing (0 in `x`) is taken from seasons before.
 
     Where no season has the value, the mean of what is observed. With a season of 1 this is
     the last value repeated (the naive forecast).
@@ -84,8 +71,8 @@ def seasonal_repeat(
     whole = x.shape[1] // season * season
     seasons = x[:, -whole:].reshape(len(x), -1, season)
     seen = observed[:, -whole:].reshape(len(x), -1, season)
-    count = torch.arange(1, seasons.shape[1] + 1, device=x.device)[:, None]
-    newest = (seen * count).argmax(1, keepdim=True)  # 0 if none was observed
-    mean = (x * observed).sum(1, keepdim=True) / observed.sum(1, keepdim=True).clamp(min=1)
+    place = torch.arange(seasons.shape[1], device=x.device)[:, None]
+    newest = (seen * place).amax(1, keepdim=True)  # 0 if none was observed
+    mean = x.sum(1, keepdim=True) / observed.sum(1, keepdim=True).clamp(min=1)
     last = torch.where(seen.any(1), seasons.gather(1, newest).squeeze(1), mean)
     return last.repeat(1, -(-horizon // season))[:, :horizon]
