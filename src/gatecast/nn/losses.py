@@ -17,8 +17,8 @@ def pinball(
     Args:
         weights: of each window, all 1 by default.
     """
-    error = truth[..., None] - quantiles
-    loss = 2 * (torch.where(error > 0, probabilities, probabilities - 1) * error).mean(-1)
+    excess = quantiles - truth[..., None]
+    loss = 2 / len(probabilities) * (excess.relu().sum(-1) - excess @ probabilities)
     return _mean(loss if weights is None else weights * loss, observed)
 
 

@@ -173,6 +173,6 @@ class Network(nn.Module):
         middle = self.shape.probabilities.index(0.5)
         median = out[..., middle : middle + 1]
         gaps = functional.softplus(out - 2)  # starts narrow: about 0.13 of the scale each
-        up = median + gaps[..., middle + 1 :].cumsum(-1)
-        down = median - gaps[..., :middle].flip(-1).cumsum(-1).flip(-1)
-        return torch.cat([down, median, up], -1)
+        ones = out.new_ones(self.outputs, self.outputs)
+        signs = torch.cat([-ones.tril()[:middle], 0 * ones[:1], ones.triu()[middle + 1 :]])
+        return median + gaps @ signs
