@@ -180,17 +180,20 @@ def run_epoch(
         for numbers in batches:
             series, cutoffs = (part.to(windows.device) for part in span.at(numbers))
             inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
-            said = list(network.each(inputs, scaler))
-            loss = torch.stack([loss_of(network.shape, *own, inputs, truth, metric) for own in said]).mean()
+            losses, said = [], []
+            for member, (out, unit) in zip(network.members, network.each(inputs, scaler), strict=True):
+                loss = loss_of(network.shape, out, unit, inputs, truth, metric)
+                if optimizer is not None:  # member by member, so that one graph is held at a time
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    nn.utils.clip_grad_norm_(member.parameters(), CLIP, foreach=True)
+                losses.append(loss.detach())
+                said.append(unit.values(point(network.shape, out.detach())))
             if optimizer is not None and schedule is not None:
                 schedule(optimizer)
-                optimizer.zero_grad()
-                loss.mul(len(said)).backward()  # type: ignore[no-untyped-call]
-                for member in network.members:
-                    nn.utils.clip_grad_norm_(member.parameters(), CLIP, foreach=True)
                 optimizer.step()
+                optimizer.zero_grad()
             with torch.no_grad():
-                points = together([unit.values(point(network.shape, out)) for out, unit in said])[..., 0]
+                loss, points = torch.stack(losses).mean(), together(said)[..., 0]
                 wrong, size = (
                     part.abs().masked_fill(~truth.observed, 0).sum() for part in (points - truth.values, truth.values)
                 )

@@ -1,6 +1,5 @@
 """Losses over the observed part of a horizon."""
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
