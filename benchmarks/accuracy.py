@@ -195,8 +195,8 @@ def solve_long(data: Path, name: str, settings: dict[str, Any], stride: int) -> 
         wrong = found.truth - found.points
         sums.append([np.square(wrong).mean(), np.abs(wrong).mean(), np.abs(found.truth - naive_of(found)).mean()])
         covered.append([coverage(found.truth, *found.bounds(level)) for level in (80, 95)])
-    mse, error, naive = np.mean(sums, 0)
-    shares = np.mean(covered, 0)
+    mse, error, naive = np.mean(sums, 0, dtype=float).tolist()
+    shares = np.mean(covered, 0).tolist()
     return {"seconds": round(seconds), "mse": round(mse, 4), "mae": round(error, 4)} | {
         "mae_to_naive": round(error / naive, 4),
         "covered_80": round(shares[0], 2),
@@ -225,7 +225,7 @@ def summary(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for file in LONG:
         parts = [results[name] for name in results if name.startswith(f"ett/{file}-")]
         if len(parts) == len(HORIZONS):
-            means[f"ett/{file}"] = {key: round(np.mean([part[key] for part in parts]), 4) for key in ("mse", "mae")}
+            means[f"ett/{file}"] = {key: round(float(np.mean([part[key] for part in parts])), 4) for key in ("mse", "mae")}
     return means
 
 

@@ -87,9 +87,9 @@ def test_a_context_that_repeats_has_no_event():
 def test_a_cell_that_differs_from_the_fast_path_is_noticed(monkeypatch, part):
     trace = LSTM.trace
     monkeypatch.setattr(
-        LSTM, "trace", lambda lstm, x: replace(trace(lstm, x), **{part: getattr(trace(lstm, x), part) + 0.001})
+        LSTM, "trace", lambda lstm, x: replace(trace(lstm, x), **{part: getattr(trace(lstm, x), part) + 0.5})
     )
-    with pytest.raises(AssertionError, match=r"differ by 0\.001"):
+    with pytest.raises(AssertionError, match=r"differ by 0\.5"):
         read_gates(fitted_of(Network(SHAPE)), inputs_of(range(12)), np.arange(12))
 
 

@@ -159,3 +159,15 @@ def test_a_mixture_that_is_not_gated_is_the_same_for_all_windows():
     with torch.no_grad():
         network.mix.bias[0] += 1
     assert not torch.equal(network(x, observed, calendar), before)
+
+
+def test_the_median_is_learned_as_if_it_were_alone():
+    network = with_random_weights(SHAPE)
+
+    def gradients(quantiles):
+        network.zero_grad(set_to_none=False)
+        network(*read(SHAPE))[..., quantiles].sum().backward()
+        return {name for name, weights in network.named_parameters() if weights.grad is not None and weights.grad.any()}
+
+    assert gradients([0, 1, 3]) == {"widen.weight", "widen.bias"}
+    assert gradients([2]) == {name for name, _ in network.named_parameters() if not name.startswith("widen.")}

@@ -5,6 +5,9 @@ context costs few recurrent steps (Lin et al., "SegRNN", 2023). Every segment of
 decoded in parallel from the state after the newest observation, its place and its calendar. The
 network learns the difference from a mixture of simple forecasts (see `nn.starting`); the mixture
 it learns too, for each window by the state that the LSTM reached, and starts out at their mean.
+
+The median is learned as if it were alone: the other quantiles are distances from it, read off what
+it was read off, and their loss moves neither. Trained together, the median is the worse for it.
 """
 
 from dataclasses import asdict, dataclass
@@ -71,14 +74,15 @@ class Network(nn.Module):
             with torch.no_grad():
                 nn.init.normal_(self.place).div_(width**0.5)
         self.read = nn.Linear(width + self.block * shape.dates + shape.known, width)
-        self.write = nn.Linear(width, self.block * self.outputs)
+        self.write = nn.Linear(width, self.block)
+        self.widen = nn.Linear(width, self.block * (self.outputs - 1)) if self.outputs > 1 else None
         self.skip = nn.Linear(shape.context, shape.horizon) if shape.skip else None
         points = len({1, *shape.seasons}) + len(RATES) * len(shape.seasons) if shape.seasons else 0
         self.mix = nn.Linear(width, points + 1) if points else None  # their logits, and the share of the drift
         self.dropout = nn.Dropout(shape.dropout)
         if self.static is not None:
             nn.init.zeros_(self.static.weight)  # what is not known is as the average
-        for layer in (self.write, self.skip, self.mix):
+        for layer in (self.write, self.widen, self.skip, self.mix):
             if layer is not None:
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
@@ -99,14 +103,13 @@ class Network(nn.Module):
         about = self.about(static)
         _, state = self.lstm(self.segments(x, observed, calendar, about))
         h = state.h if about is None else state.h + about
-        decoded = self.decode(h, calendar[:, self.shape.context :])
+        read = self.decode(h, calendar[:, self.shape.context :])
+        point = self.steps(self.write(read))[..., 0]
         if self.skip is not None:
-            decoded = decoded + self.skip(x)[..., None]
+            point = point + self.skip(x)
         if self.mix is not None:
-            decoded = (
-                decoded + self.start(x, observed, self.mix(h if self.shape.gated else torch.zeros_like(h)))[..., None]
-            )
-        return decoded if effect is None else decoded + effect[..., None]
+            point = point + self.start(x, observed, self.mix(h if self.shape.gated else torch.zeros_like(h)))
+        return self.spread(point if effect is None else point + effect, read)
 
     def cleaned(
         self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], calendar: Float[Tensor, "B T F"]
@@ -154,25 +157,31 @@ class Network(nn.Module):
         dropped: Tensor = self.dropout(functional.gelu(embedded))
         return dropped
 
-    def decode(self, h: Float[Tensor, "B U"], calendar: Float[Tensor, "B H F"]) -> Float[Tensor, "B H Q"]:
-        """Every block of the horizon from the state after the newest step, its place and its calendar."""
+    def decode(self, h: Float[Tensor, "B U"], calendar: Float[Tensor, "B H F"]) -> Float[Tensor, "B N U"]:
+        """What the blocks of the horizon are read off: the state after the newest step, their place and calendar."""
         size = len(h)
         first, last = self.shape.dates, self.shape.dates + self.shape.known
         dates, known = calendar[..., :first], calendar[..., first:last]
         padded = functional.pad(dates, (0, 0, 0, self.blocks * self.block - self.shape.horizon))
         states = h[:, None] + self.place
         parts = [states, padded.reshape(size, self.blocks, -1), means(known, self.block)]
-        read = functional.gelu(self.read(torch.cat(parts, -1)))
-        out = self.write(self.dropout(read)).reshape(size, -1, self.outputs)[:, : self.shape.horizon]
-        return self._spread(out)
+        read: Tensor = self.dropout(functional.gelu(self.read(torch.cat(parts, -1))))
+        return read
 
-    def _spread(self, out: Float[Tensor, "B H Q"]) -> Float[Tensor, "B H Q"]:
+    def steps(self, blocks: Float[Tensor, "B N W"]) -> Float[Tensor, "B H K"]:
+        """The blocks laid end to end, cut where the horizon ends."""
+        return blocks.reshape(len(blocks), self.blocks * self.block, -1)[:, : self.shape.horizon]
+
+    def spread(self, point: Float[Tensor, "B H"], read: Float[Tensor, "B N U"]) -> Float[Tensor, "B H Q"]:
         """The median, and positive distances from it cumulated both ways."""
-        if not self.shape.probabilities:
-            return out
+        if self.widen is None:
+            return point[..., None]
         middle = self.shape.probabilities.index(0.5)
-        median = out[..., middle : middle + 1]
-        gaps = functional.softplus(out - 2)  # starts narrow: about 0.13 of the scale each
-        ones = out.new_ones(self.outputs, self.outputs)
-        signs = torch.cat([-ones.tril()[:middle], 0 * ones[:1], ones.triu()[middle + 1 :]])
-        return median + gaps @ signs
+        gaps = functional.softplus(self.steps(self.widen(read.detach())) - 2)  # start narrow: about 0.13 of the scale
+        gap, quantile = (
+            torch.arange(self.outputs - 1, device=gaps.device)[:, None],
+            torch.arange(self.outputs, device=gaps.device),
+        )
+        above, below = (middle <= gap) & (gap < quantile), (quantile <= gap) & (gap < middle)
+        apart = point.detach()[..., None] + gaps @ (above.to(gaps.dtype) - below.to(gaps.dtype))
+        return torch.cat([apart[..., :middle], point[..., None], apart[..., middle + 1 :]], -1)
