@@ -15,7 +15,8 @@ from gatecast.data.windows import Inputs, Windows, split
 from gatecast.ensemble import Ensemble
 from gatecast.errors import TrainingError
 from gatecast.nn.network import Network, Shape
-from gatecast.training import FLOOR, WARM_UP, Schedule, importance, mixed, one_cycle, run_epoch, train
+from gatecast.schedule import one_cycle
+from gatecast.training import importance, mixed, run_epoch, train
 
 HORIZON, LONG = 6, 1e9  # steps, and seconds that never run out
 SHAPE = {"context": 24, "horizon": HORIZON, "segment": 6, "dates": 2, "seasons": (), "hidden": 16, "layers": 1}
@@ -73,20 +74,6 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_one_cycle_rises_then_falls_within_its_bounds():
-    assert one_cycle(0) == pytest.approx(FLOOR)
-    assert one_cycle(WARM_UP) == pytest.approx(1)
-    assert one_cycle(WARM_UP / 2) == pytest.approx((1 + FLOOR) / 2)
-    assert one_cycle((1 + WARM_UP) / 2) == pytest.approx((1 + FLOOR) / 2)
-    assert one_cycle(1) == one_cycle(1.7) == pytest.approx(FLOOR)
-    up = [one_cycle(share) for share in np.linspace(0, WARM_UP, 50)]
-    down = [one_cycle(share) for share in np.linspace(WARM_UP, 1, 50)]
-    assert up == sorted(up)
-    assert down == sorted(down, reverse=True)
-    assert all(FLOOR <= rate <= 1 for rate in up + down)
-    assert abs(one_cycle(WARM_UP - 1e-9) - one_cycle(WARM_UP)) < 1e-6  # no jump
-
-
 def test_every_step_of_training_follows_the_cycle(waves):
     bench = Bench(waves)
     trained = bench.train(epochs=5, steps=4, rate=0.02)
@@ -94,20 +81,6 @@ def test_every_step_of_training_follows_the_cycle(waves):
         [0.02 * one_cycle((4 * epoch - 1) / 20) for epoch in range(1, 6)]
     )
     assert not trained.hurried
-
-
-def test_a_schedule_that_is_late_is_completed_by_the_clock(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
-    schedule, rates = Schedule(0.5, 100, 10.0), []
-    for _ in range(11):  # one step a second, of a hundred in ten seconds
-        schedule(optimizer)
-        rates.append(optimizer.param_groups[0]["lr"])
-        now[0] += 1
-    assert rates[:2] == pytest.approx([0.5 * one_cycle(0), 0.5 * one_cycle(0.01)])
-    assert rates[3:] == pytest.approx([0.5 * one_cycle(second / 10) for second in range(3, 11)])
-    assert schedule.hurried
 
 
 def test_an_epoch_without_an_optimizer_moves_no_weight(waves):

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from gatecast.course import Epoch
 from gatecast.data.audit import Audit
 from gatecast.data.table import BASELINES
-from gatecast.training import Epoch
 
 Format = Literal["table", "csv", "json", "parquet"]
 SHOWN_ROWS = 60

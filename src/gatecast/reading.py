@@ -50,6 +50,8 @@ class Rows:
     sql: str | None = None
     read_at: str | None = None  # when, in UTC; where the store keeps its past, as of when
     bytes_billed: int | None = None
+    run_id: str = ""  # what they were read for
+    seconds: float = 0.0  # that reading took
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from typing import Protocol
 import torch
 
 from gatecast import recipe
+from gatecast.checkpoint import NOWHERE, Checkpoints
+from gatecast.course import Epoch
 from gatecast.data.audit import Audit
 from gatecast.data.encoding import Encoder
 from gatecast.data.windows import Split, Windows
@@ -12,7 +14,7 @@ from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn
 from gatecast.reading import Rows
 from gatecast.store import Observer, Unobserved
-from gatecast.training import Epoch, Trained
+from gatecast.training import Trained
 
 
 class Listener(Observer, Protocol):
@@ -38,7 +40,9 @@ class Silent(Unobserved):
 SILENT = Silent()
 
 
-def prepare(rows: Rows, parts: Split, device: torch.device, listener: Listener) -> tuple[Audit, Workshop, int]:
+def prepare(
+    rows: Rows, parts: Split, device: torch.device, listener: Listener, checkpoints: Checkpoints = NOWHERE
+) -> tuple[Audit, Workshop, int]:
     """Steps 1 to 6 of the eleven; the split comes before the scaling.
 
     Returns:
@@ -59,7 +63,7 @@ def prepare(rows: Rows, parts: Split, device: torch.device, listener: Listener) 
     assert model.context
     assert model.segment
     windows = Windows.of(panel, encoder, model.context, horizon, device)
-    shop = Workshop(config, panel, parts, encoder, windows, listener.epoch)
+    shop = Workshop(config, panel, parts, encoder, windows, listener.epoch, checkpoints)
     counts = [len(span) for span in (shop.training(), parts.validating(horizon), parts.testing(horizon))]
     shares = ", ".join(f"{name} {count:,}" for name, count in zip(("train", "validation", "test"), counts, strict=True))
     listener.step(3, "Split in time", f"before anything is fitted; windows: {shares}")
