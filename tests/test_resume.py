@@ -67,7 +67,7 @@ def never_stopped(tmp_path_factory):
 def stop(tmp_path, monkeypatch):
     """Stop a training as it takes a step."""
 
-    def stopped(number, error=KeyboardInterrupt, **settings):
+    def stopped(number, error=MemoryError, listener=steps.SILENT, **settings):
         whole, taken = Schedule.__call__, []
 
         def step(schedule, optimizer):
@@ -78,7 +78,7 @@ def stop(tmp_path, monkeypatch):
 
         monkeypatch.setattr(Schedule, "__call__", step)
         with pytest.raises(error):
-            fit(golden.rows(), run=tmp_path / "run", **SETTINGS | EACH | settings)
+            fit(golden.rows(), run=tmp_path / "run", listener=listener, **SETTINGS | EACH | settings)
         monkeypatch.setattr(Schedule, "__call__", whole)
         return tmp_path / "run"
 
@@ -97,6 +97,15 @@ def test_training_that_is_stopped_at_any_step_goes_on_to_the_same_run(stop, step
     assert same(load(run), model)
     assert [path.name for path in run.parent.iterdir()] == ["run"]
     assert not (run / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("step", [3, 8])  # before and after the first checkpoint
+def test_ctrl_c_says_how_to_go_on_if_something_was_trained(stop, step):
+    hearing = Hearing()
+    run = stop(step, KeyboardInterrupt, hearing)
+    told = f"what was trained is kept: gatecast fit --resume {run} goes on from there"
+    assert hearing.notes == ([told] if step > STEPS else [])
+    assert bool(list(run.parent.iterdir())) == (step > STEPS)
 
 
 def train(run):

@@ -52,7 +52,7 @@ class Checkpoints:
         try:
             self.folder.mkdir(exist_ok=True)
             _put(self.folder / name, content)
-            for old in self._files(kind)[KEPT:]:
+            for old in self.files(kind)[KEPT:]:
                 old.unlink()
         except OSError as error:
             self.note(f"a checkpoint could not be written ({error}): training goes on, the one before it is kept")
@@ -60,14 +60,14 @@ class Checkpoints:
 
     def newest(self, kind: str) -> Content | None:
         """The newest one that is whole; None if there is none."""
-        for path in self._files(kind):
+        for path in self.files(kind):
             with suppress(OSError, ValueError, LookupError, SafetensorError):
                 return _read(path)
             self.note(f"checkpoint {path.name} is not as it was written: going back to the one before it")
             path.unlink(missing_ok=True)
         return None
 
-    def _files(self, kind: str) -> list[Path]:
+    def files(self, kind: str) -> list[Path]:
         """Those of a kind, the newest first."""
         return sorted(self.folder.glob(f"{kind}-*.safetensors"), reverse=True) if self.folder else []
 

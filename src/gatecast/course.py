@@ -20,6 +20,10 @@ from gatecast.errors import TrainingError
 from gatecast.schedule import Schedule
 
 WEIGHT_DECAY = 0.01
+SETTLED = 20
+"""Batches whose errors are taken together, so that one of wild rows is no alarm."""
+FAR_OFF = 10.0
+"""Training has run away if the error is as many units, and as many times what it was at first."""
 SETBACKS = 3
 """Times that training goes back before it gives up."""
 SLOWER = 0.25
@@ -44,11 +48,16 @@ class Epoch:
 
 
 class DivergedError(Exception):
-    """A loss or a gradient that is no longer one; its text says which."""
+    """Training has run away; the text says how."""
 
 
 class Course:
-    """Weights, the optimizer's moments, the schedule, random numbers, the best so far, and what was told."""
+    """Weights, the optimizer's moments, the schedule, random numbers, the best so far, and what was told.
+
+    Attributes:
+        first: mean error of the first batch in units.
+        level: running mean of the errors since.
+    """
 
     def __init__(self, network: Ensemble, settings: TrainingSettings, steps: int, seconds: float) -> None:
         self.network, self.rate, self.seconds = network, settings.rate, seconds
@@ -57,12 +66,33 @@ class Course:
         self.schedule = Schedule(settings.rate, steps, seconds)
         self.told: list[Epoch] = []
         self.best, self.best_loss, self.best_weights = 0, math.inf, dict[str, Tensor]()
+        self.first, self.level = math.nan, math.nan
         self.setbacks, self.ended = 0, ""
         self.begin()
 
     def begin(self) -> None:
         """Remember where an epoch begins."""
-        self.good, self.good_taken = self._weights(), self.schedule.taken
+        self.good, self.good_place = self._weights(), (self.schedule.taken, self.level)
+
+    @property
+    def batches(self) -> int:
+        """Taken since the epoch began."""
+        return self.schedule.taken - self.good_place[0]
+
+    def watch(self, *errors: float) -> None:
+        """Look at the mean error of each of some batches, in units.
+
+        Raises:
+            DivergedError: one is no number, or they are far off and far from what they were at first.
+        """
+        for error in errors:
+            if not math.isfinite(error):
+                raise DivergedError("the loss or its gradient is no longer a number")
+            self.first = error if math.isnan(self.first) else self.first
+            self.level = self.first if math.isnan(self.level) else self.level
+            self.level += (error - self.level) / SETTLED
+            if self.level > FAR_OFF * max(self.first, 1):
+                raise DivergedError(f"the loss exploded (from {self.first:.3g} units to {self.level:.3g} and more)")
 
     def draw(self, windows: int, batch: int, steps: int) -> Iterator[Int[Tensor, "B"]]:
         """Window numbers of each batch of an epoch, fewer batches when the time is up."""
@@ -84,7 +114,7 @@ class Course:
                 "or look for values of very different size with `gatecast audit`"
             )
         self._load(self.good)
-        self.schedule.taken = self.good_taken
+        self.schedule.taken, self.level = self.good_place
         self.schedule.rate *= SLOWER
         self.setbacks += 1
 
@@ -118,6 +148,7 @@ class Course:
             "told": [asdict(line) for line in self.told],
             "best": [self.best, self.best_loss if math.isfinite(self.best_loss) else None],
             "schedule": [schedule.taken, schedule.rate, schedule.hurried, schedule.elapsed],
+            "level": [self.first, self.level],
             "setbacks": self.setbacks,
             "ended": self.ended,
         }
@@ -140,6 +171,7 @@ class Course:
         taken, rate, hurried, elapsed = facts["schedule"]
         self.schedule.taken, self.schedule.rate, self.schedule.hurried = taken, rate, hurried
         self.schedule.began -= elapsed
+        self.first, self.level = facts["level"]
         self.setbacks, self.ended = facts["setbacks"], facts["ended"]
 
     @property

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import shutil
 import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -129,7 +130,10 @@ def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None =
     try:
         model, backtest = _fit(rows, listener, checkpoints)
     except KeyboardInterrupt:
-        listener.note(f"what was trained is kept: gatecast fit --resume {run} goes on from there")
+        if checkpoints.files("test"):
+            listener.note(f"what was trained is kept: gatecast fit --resume {run} goes on from there")
+        else:
+            shutil.rmtree(folder / CHECKPOINT)  # rows alone are soon read again
         raise
     model.write(folder)
     write_json(folder / MANIFEST, model.evidence["manifest"])

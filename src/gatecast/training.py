@@ -17,13 +17,12 @@ from gatecast.data.windows import Inputs, Span, Truth, Windows
 from gatecast.ensemble import Ensemble, together
 from gatecast.nn.losses import pinball, squared
 from gatecast.nn.network import Shape
-from gatecast.schedule import Schedule
 
 CLIP = 1.0
 FAR = 100.0
 """Units beyond which a truth is as far as any: after a flat stretch a jump may be millions of them."""
-EXPLODED = 10 * FAR
-"""Units of a mean error beyond which training has run away: a forecast of zero is off by FAR at most."""
+ASKED = ("cpu",)
+"""Devices that say at each step how it went, without being waited for."""
 STEPS = 100
 """Most batches an epoch, so that progress is seen and validated on large panels too."""
 VALIDATION = 2_048
@@ -85,14 +84,14 @@ def train(
         held: tuple[float | None, float | None] = (None, None)
         drawn = course.draw(len(training), settings.batch, steps)
         try:
-            found = run_epoch(network, scaler, windows, training, drawn, metric, course.optimizer, course.schedule)
-            taken, lasted = course.schedule.taken - course.good_taken, time.monotonic() - began
+            found = run_epoch(network, scaler, windows, training, drawn, metric, course)
+            lasted = time.monotonic() - began
             if validating is not None:
                 held = run_epoch(network, scaler, windows, validating, held_back, metric)
         except DivergedError as error:
             course.go_back(error)
             continue
-        schedule, speed = course.schedule, taken * settings.batch / max(lasted, 1e-9)
+        schedule, speed = course.schedule, course.batches * settings.batch / max(lasted, 1e-9)
         line = Epoch(stage, epoch, epochs, *found, *held, schedule.now, speed, schedule.elapsed, course.setbacks)
         course.end(line, settings.patience)
         on_epoch(line)
@@ -110,69 +109,60 @@ def run_epoch(
     span: Span,
     batches: Iterator[Int[Tensor, "B"]] | tuple[Int[Tensor, "B"], ...],
     metric: Metric,
-    optimizer: torch.optim.Optimizer | None = None,
-    schedule: Schedule | None = None,
+    course: Course | None = None,
 ) -> tuple[float, float | None]:
-    """Loss and accuracy in percent over some batches of window numbers; weights move only with an optimizer.
+    """Loss and accuracy in percent over some batches of window numbers; weights move only on a course.
 
     Returns:
         the mean loss of the members over the observed values, and the accuracy of their average, None
         where all truth is zero.
 
     Raises:
-        DivergedError: a loss or a gradient is no number, or the loss is beyond all measure. A processor
-            finds it before the weights move; what takes its orders in advance, at the end of the batches.
+        DivergedError: training has run away, see `Course.watch`: before the weights move, or, where the
+            device would have to be waited for, after the last batch.
     """
-    network.train(optimizer is not None)
-    parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|, loss or ∞; left on the device until the end
-    with torch.set_grad_enabled(optimizer is not None):
+    network.train(course is not None)
+    parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|, error; left on the device until the end
+    with torch.set_grad_enabled(course is not None):
         for numbers in batches:
             series, cutoffs = (part.to(windows.device) for part in span.at(numbers))
             inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
             said = list(network.each(inputs, scaler))
             loss = torch.stack([loss_of(network.shape, *own, inputs, truth, metric) for own in said]).mean()
-            worst = loss.detach()
-            if optimizer is not None and schedule is not None:
-                schedule(optimizer)
-                worst = move(network, loss, optimizer)
+            error = loss.detach() if network.shape.probabilities else loss.detach().sqrt()
+            if course is not None:
+                error = move(network, loss, error, course)
             with torch.no_grad():
                 points = together([unit.values(point(network.shape, out)) for out, unit in said])[..., 0]
                 wrong, size = (
                     part.abs().masked_fill(~truth.observed, 0).sum() for part in (points - truth.values, truth.values)
                 )
                 count = truth.observed.sum()
-                parts.append(torch.stack([loss * count, count, wrong, size, worst]))
+                parts.append(torch.stack([loss * count, count, wrong, size, error]))
     told = torch.stack(parts).cpu().double()
-    refuse_broken(network.shape, float(told[:, -1].max()))
+    if course is not None and windows.device.type not in ASKED:
+        course.watch(*told[:, -1].tolist())
     loss_sum, count, wrong_sum, size_sum, _ = told.sum(0).tolist()
+    if not math.isfinite(loss_sum):
+        raise DivergedError("the loss is no longer a number")
     return loss_sum / max(count, 1), 100 * (1 - wrong_sum / size_sum) if size_sum else None
 
 
-def move(network: Ensemble, loss: Float[Tensor, ""], optimizer: torch.optim.Optimizer) -> Float[Tensor, ""]:
+def move(network: Ensemble, loss: Float[Tensor, ""], error: Float[Tensor, ""], course: Course) -> Float[Tensor, ""]:
     """Take one step against the gradient of each member's own loss.
 
     Returns:
-        the mean loss, or infinity where a gradient is no number.
-
-    Raises:
-        DivergedError: before the weights move, on a processor; elsewhere to ask would be to wait.
+        the error, NaN where a gradient is none.
     """
-    optimizer.zero_grad()
+    course.schedule(course.optimizer)
+    course.optimizer.zero_grad()
     loss.mul(len(network.members)).backward()  # type: ignore[no-untyped-call]
     norms = torch.stack([nn.utils.clip_grad_norm_(member.parameters(), CLIP) for member in network.members])
-    worst = torch.where(norms.isfinite().all(), loss.detach(), torch.inf)
-    if loss.device.type == "cpu":
-        refuse_broken(network.shape, float(worst))
-    optimizer.step()
-    return worst
-
-
-def refuse_broken(shape: Shape, worst: float) -> None:
-    """Raise `DivergedError` if a loss is no number, or larger than any error can be."""
-    if not math.isfinite(worst):
-        raise DivergedError("the loss or its gradient is no longer a number")
-    if worst > (EXPLODED if shape.probabilities else EXPLODED**2):
-        raise DivergedError(f"the loss exploded (to {worst:,.3g})")
+    error = torch.where(norms.isfinite().all(), error, torch.nan)
+    if error.device.type in ASKED:
+        course.watch(float(error))
+    course.optimizer.step()
+    return error
 
 
 def loss_of(
