@@ -19,6 +19,7 @@ from gatecast.data.audit import audit as look_over
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Beside, Panel, name_of
 from gatecast.errors import DataError, NoRowsError, UsageError, some
+from gatecast.memory import refuse_too_large
 from gatecast.store import Errand, Kind, Store, open_store
 from gatecast.store.audit_query import row_steps
 from gatecast.store.query import (
@@ -139,6 +140,8 @@ def read_rows(
     with _opened(config, source, errand) as opened:
         store, config, grid = opened.store, opened.config, opened.grid
         found = opened.audit() if audited else None
+        if found:
+            refuse_too_large(found, config)
         query, settings = opened.query(config.source, needed), config.grid.resolved(config.source.target)
         if needed and errand:
             both = (store.estimate(whole, opened.query(whole)), store.estimate(config.source, query))

@@ -12,6 +12,7 @@ from gatecast.data.encoding import Encoder
 from gatecast.data.windows import Split, Windows
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn
+from gatecast.memory import in_gigabytes, needed
 from gatecast.reading import Rows
 from gatecast.store import Observer, Unobserved
 from gatecast.training import Trained
@@ -51,7 +52,9 @@ def prepare(
     panel, horizon = rows.panel, rows.config.forecast.horizon
     found = rows.audit
     assert found
-    listener.step(1, "Read", f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}")
+    size = in_gigabytes(needed(found, rows.config))
+    told = f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}; about {size} of memory"
+    listener.step(1, "Read", told)
     encoder = Encoder.fit(panel, rows.config, parts.train)
     fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
     faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
