@@ -216,6 +216,18 @@ def test_fit_tells_its_steps_on_stderr_and_its_metrics_on_stdout(call, place):
     assert "seasonal naive" in out.decode()
 
 
+def test_fit_goes_on_with_what_was_stopped(call, place, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "write_table", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fit(str(place / "shop.duckdb"), run=place / "new", **SOURCE, **TINY)
+    out, said = call("fit", "--resume", "new", "--format", "json")
+    assert json.loads(out)["metrics"] == json.loads((place / "new" / "metrics.json").read_text())
+    assert re.findall(r"^ ?(\d+)/11 ", said, re.MULTILINE) == [str(number) for number in range(1, 11)]
+    assert "training, epoch" not in said
+    assert "next: gatecast forecast new" in said
+
+
 def test_audit_prints_facts_and_findings(call):
     arguments = ["audit", "shop.duckdb", *options(SOURCE)]
     out, said = call(*arguments, "--format", "json")
