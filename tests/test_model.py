@@ -239,13 +239,17 @@ WRITERS = ["gatecast.model.save_file", "pyarrow.parquet.write_table", "pathlib.P
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_full_disk_leaves_nothing_behind(database, run, writer, monkeypatch, tmp_path):
-    before = content(run)
+def test_a_full_disk_leaves_no_half_of_a_run(database, run, writer, monkeypatch, tmp_path):
+    before, model = content(run), load(run)
     monkeypatch.setattr(writer, full)
     for path, overwrite in ((tmp_path / "new", False), (run, True)):
         with pytest.raises(RunError, match=r"could not be written, nothing was left behind: .*No space left"):
-            fit(database, run=path, overwrite=overwrite, **OPTIONS)
+            model.save(path, overwrite=overwrite)
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+    for path, overwrite in ((tmp_path / "new", False), (run, True)):
+        with pytest.raises(RunError, match=rf"could not be written, gatecast fit --resume {path} goes on .*No space"):
+            fit(database, run=path, overwrite=overwrite, **OPTIONS)
+    assert sorted(path.name[:-9] for path in tmp_path.iterdir() if path.name != "copy") == [".copy", ".new"]
     assert content(run) == before
 
 

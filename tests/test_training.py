@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 import torch
 
+from gatecast import schedule as module
 from gatecast import training
 from gatecast.config import TrainingSettings
+from gatecast.course import Course
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs, Windows, split
 from gatecast.ensemble import Ensemble
 from gatecast.errors import TrainingError
 from gatecast.nn.network import Network, Shape
-from gatecast.training import FLOOR, WARM_UP, Schedule, importance, mixed, one_cycle, run_epoch, train
+from gatecast.schedule import one_cycle
+from gatecast.training import importance, mixed, run_epoch, train
 
 HORIZON, LONG = 6, 1e9  # steps, and seconds that never run out
 SHAPE = {"context": 24, "horizon": HORIZON, "segment": 6, "dates": 2, "seasons": (), "hidden": 16, "layers": 1}
@@ -73,20 +76,6 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_one_cycle_rises_then_falls_within_its_bounds():
-    assert one_cycle(0) == pytest.approx(FLOOR)
-    assert one_cycle(WARM_UP) == pytest.approx(1)
-    assert one_cycle(WARM_UP / 2) == pytest.approx((1 + FLOOR) / 2)
-    assert one_cycle((1 + WARM_UP) / 2) == pytest.approx((1 + FLOOR) / 2)
-    assert one_cycle(1) == one_cycle(1.7) == pytest.approx(FLOOR)
-    up = [one_cycle(share) for share in np.linspace(0, WARM_UP, 50)]
-    down = [one_cycle(share) for share in np.linspace(WARM_UP, 1, 50)]
-    assert up == sorted(up)
-    assert down == sorted(down, reverse=True)
-    assert all(FLOOR <= rate <= 1 for rate in up + down)
-    assert abs(one_cycle(WARM_UP - 1e-9) - one_cycle(WARM_UP)) < 1e-6  # no jump
-
-
 def test_every_step_of_training_follows_the_cycle(waves):
     bench = Bench(waves)
     trained = bench.train(epochs=5, steps=4, rate=0.02)
@@ -94,20 +83,6 @@ def test_every_step_of_training_follows_the_cycle(waves):
         [0.02 * one_cycle((4 * epoch - 1) / 20) for epoch in range(1, 6)]
     )
     assert not trained.hurried
-
-
-def test_a_schedule_that_is_late_is_completed_by_the_clock(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
-    schedule, rates = Schedule(0.5, 100, 10.0), []
-    for _ in range(11):  # one step a second, of a hundred in ten seconds
-        schedule(optimizer)
-        rates.append(optimizer.param_groups[0]["lr"])
-        now[0] += 1
-    assert rates[:2] == pytest.approx([0.5 * one_cycle(0), 0.5 * one_cycle(0.01)])
-    assert rates[3:] == pytest.approx([0.5 * one_cycle(second / 10) for second in range(3, 11)])
-    assert schedule.hurried
 
 
 def test_an_epoch_without_an_optimizer_moves_no_weight(waves):
@@ -201,15 +176,108 @@ def test_without_validation_the_last_weights_are_kept(noise):
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_ends_training(waves, monkeypatch, broken):
-    monkeypatch.setattr(training, "pinball", lambda quantiles, *rest: quantiles.sum() * broken)
-    with pytest.raises(TrainingError, match=r"no longer a number in epoch 1: .*it was 0.01\)"):
-        Bench(waves).train()
+def test_a_loss_that_is_no_number_ends_training_after_going_back_three_times(waves, monkeypatch, broken):
+    bench, whole, calls = Bench(waves), training.pinball, []
+
+    def pinball(*parts):
+        calls.append(1)
+        return whole(*parts) * (broken if len(calls) > 15 + VALIDATIONS + 3 else 1)
+
+    monkeypatch.setattr(training, "pinball", pinball)
+    told = r"no longer a number in epoch 2, also after going back 3 times to lower rates, 0.000156.* \(it was 0.01\) or"
+    with pytest.raises(TrainingError, match=told):
+        bench.train()
+    assert len(calls) == 15 + VALIDATIONS + 3 + 4  # found in the very step
+    assert len(bench.history) == 1
+    assert same(bench.weights(), bench.snapshots[0])  # no broken step was ever taken
+
+
+VALIDATIONS = 1  # batches a validation
+
+
+@pytest.fixture
+def returns(monkeypatch):
+    """The weights, and the steps that the optimizer took, each time after training went back."""
+    seen, whole = [], Course.go_back
+
+    def go_back(course, why):
+        whole(course, why)
+        moments = course.optimizer.state_dict()["state"].values()
+        seen.append(({k: v.clone() for k, v in course.network.state_dict().items()}, {int(m["step"]) for m in moments}))
+
+    monkeypatch.setattr(Course, "go_back", go_back)
+    return seen
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient", "a loss on a device that is not asked at each step"])
+def test_a_poisoned_batch_costs_one_epoch_and_lowers_the_rate(waves, monkeypatch, returns, where):
+    bench, calls = Bench(waves), []
+    poisoned = 15 + 7  # a step of the second epoch
+
+    def poison(part):
+        calls.append(1)
+        return part * (math.nan if len(calls) == poisoned else 1)
+
+    whole = training.loss_of
+    if where == "gradient":
+        next(bench.network.parameters()).register_hook(poison)
+    else:
+        learning = torch.is_grad_enabled
+        monkeypatch.setattr(training, "loss_of", lambda *of: poison(whole(*of)) if learning() else whole(*of))
+    if where == "a loss on a device that is not asked at each step":
+        monkeypatch.setattr(training, "ASKED", ())
+    trained = bench.train(epochs=4)
+    assert [line.setbacks for line in bench.history] == [0, 1, 1, 1]
+    assert [line.epoch for line in bench.history] == [1, 2, 3, 4]
+    rates = [0.01 * share * one_cycle((15 * epoch - 1) / 60) for epoch, share in enumerate((1, 0.25, 0.25, 0.25), 1)]
+    assert [line.learning_rate for line in bench.history] == pytest.approx(rates)
+    ((weights, taken),) = returns
+    assert same(weights, bench.snapshots[0])
+    assert taken == {15}
+    assert len(calls) == 15 * 4 + (15 if "not asked" in where else 7)  # else found in that very step
+    assert trained.ended == "all epochs run"
+    assert bench.history[-1].validation_loss < bench.history[0].validation_loss
+
+
+@pytest.mark.parametrize("rate", [30.0, 100.0])
+def test_a_loss_that_explodes_is_gone_back_from_until_training_learns(waves, rate, returns):
+    bench = Bench(waves)
+    untrained, _ = bench.loss(bench.validating)
+    bench.train(epochs=8, rate=rate)
+    assert 1 <= bench.history[-1].setbacks == len(returns) <= 3
+    assert bench.loss(bench.validating)[0] < untrained
+
+
+def test_wild_rows_do_not_count_as_an_explosion(make_panel):
+    rng = np.random.default_rng(0)
+    jumps = [np.cumsum(np.where(rng.random(300) < 0.01, rng.normal(0, 1e6, 300), 0)) for _ in range(8)]
+    spikes = [np.where(rng.random(300) < 0.01, rng.lognormal(5, 5, 300), 0) for _ in range(8)]
+    bench = Bench(make_panel(*jumps, *spikes))
+    bench.train(epochs=4, batch=2, steps=60)
+    assert max(line.train_loss for line in bench.history) > 1
+    assert bench.history[-1].setbacks == 0
 
 
 def test_far_too_high_a_learning_rate_is_told(waves):
-    with pytest.raises(TrainingError, match="lower the learning rate"):
+    with pytest.raises(TrainingError, match=r"exploded|no longer a number.*lower the learning rate \(it was 1e\+30\)"):
         Bench(waves).train(epochs=5, rate=1e30)
+
+
+def test_the_time_limit_ends_an_epoch_of_many_steps(waves, monkeypatch):
+    now, whole = [0.0], training.move
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+
+    def move(*parts):
+        now[0] += 1.0  # seconds a step
+        return whole(*parts)
+
+    monkeypatch.setattr(training, "move", move)
+    for validate in (True, False):
+        bench, began = Bench(waves), now[0]
+        trained = bench.train(epochs=3, steps=1_000, seconds=20, validate=validate)
+        assert now[0] - began == 20
+        assert (trained.ended, trained.best, len(trained.epochs)) == ("the time limit was reached", 1, 1)
+        assert trained.epochs[0].learning_rate == pytest.approx(0.01 * one_cycle(1))  # run through
 
 
 def weights_of(metric, logs=False):

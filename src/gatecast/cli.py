@@ -25,7 +25,8 @@ INTERRUPTED = 130
 
 Run = Annotated[Path, typer.Argument(help="run folder, as made by gatecast fit", show_default=False)]
 Source = Annotated[str, typer.Argument(help="database, file, glob or URL, or a .toml file of settings")]
-NewRun = Annotated[Path, typer.Option("--run", help="folder to write the run to", show_default=False)]
+NewRun = Annotated[Path | None, typer.Option("--run", help="folder to write the run to", show_default=False)]
+Resume = Annotated[Path | None, typer.Option("--resume", help="go on with the training of this run, which was stopped")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace a run that is there")]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask before queries that cost money; --max-bytes holds")]
 From = Annotated[Path | None, typer.Option("--from", help="settings of this run, and its very rows")]
@@ -61,7 +62,12 @@ def _option(table: str, name: str, field: Any) -> inspect.Parameter:
     elif "Literal" in str(field.annotation):
         choices = get_args(field.annotation)
         kind = field.annotation if all(isinstance(part, str) for part in choices) else choices[0]
-    elif kind not in (int, float) or name in ("time_limit", "max_bytes", "baselines"):  # written with a unit
+    elif kind not in (int, float) or name in (
+        "time_limit",
+        "max_bytes",
+        "baselines",
+        "checkpoint_every",
+    ):  # written with a unit
         kind = str
     option = typer.Option(
         flag, help=f"{field.description}{shown}", rich_help_panel=table.capitalize(), show_default=False
@@ -112,9 +118,10 @@ def audit(
 @app.command()
 @settings("source", "grid", "forecast", "model", "training")
 def fit(
-    run: NewRun,
     source: Source = "",
+    run: NewRun = None,
     from_: From = None,
+    resume: Resume = None,
     overwrite: Overwrite = False,
     form: ShortForm = "table",
     yes: Yes = False,
@@ -123,10 +130,18 @@ def fit(
     """Train an LSTM on a table, test it, train it again on all rows, and keep it in a run folder."""
     from gatecast import console, pipeline
 
-    if bool(source) == (from_ is not None):
-        raise UsageError("say what to read: a SOURCE, or --from RUN to read again what that run has read")
-    config = pipeline.again(from_, _given(options)) if from_ else _config(source, options)
-    model = pipeline.fit(config, run=run, overwrite=overwrite, listener=console.Teller(yes))
+    teller = console.Teller(yes)
+    if resume:
+        if source or run or from_ or overwrite or _given(options):
+            raise UsageError("--resume RUN goes on with the rows and the settings it began with: give nothing else")
+        run, model = resume, pipeline.fit(resume=resume, listener=teller)
+    else:
+        if bool(source) == (from_ is not None):
+            raise UsageError("say what to read: a SOURCE, or --from RUN to read again what that run has read")
+        if run is None:
+            raise UsageError("say which folder to write the run to: --run DIR")
+        config = pipeline.again(from_, _given(options)) if from_ else _config(source, options)
+        model = pipeline.fit(config, run=run, overwrite=overwrite, listener=teller)
     if form == "json":
         console.show_json({"run": str(run), "run_id": model.run_id, "metrics": model.evidence["metrics"]})
     else:

@@ -187,6 +187,9 @@ class TrainingSettings(Settings):
     patience: int = Field(12, ge=1, description="passes without a better validation loss before training stops")
     test: float = Field(0.15, gt=0, lt=0.5, description="share of each series held back for the test")
     baselines: Seconds = Field(30.0, ge=0, description="longest time for AutoTheta, AutoETS, AutoARIMA in a test")
+    checkpoint_every: Seconds = Field(
+        30.0, ge=0, description="time between checkpoints, from which gatecast fit --resume goes on"
+    )
     refit: bool = Field(True, description="train the final weights on all rows after the test")
 
 

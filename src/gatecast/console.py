@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from gatecast.course import Epoch
 from gatecast.data.audit import Audit
 from gatecast.data.table import BASELINES
-from gatecast.training import Epoch
 
 Format = Literal["table", "csv", "json", "parquet"]
 SHOWN_ROWS = 60
@@ -75,9 +75,11 @@ class Teller:
         text = f"loss {epoch.train_loss:.4f}, accuracy {_percent(epoch.train_accuracy)}"
         if epoch.validation_loss is not None:
             text += f"; validation loss {epoch.validation_loss:.4f}, accuracy {_percent(epoch.validation_accuracy)}"
+        if epoch.setbacks:
+            text += f"; ran away {epoch.setbacks} times, gone back at a lower rate"
         name = "training" if epoch.stage == "test" else "final weights"
         if not err.is_terminal:
-            if epoch.epoch % EVERY == 0 or epoch.epoch in (1, epoch.epochs):
+            if epoch.epoch % EVERY == 0 or epoch.epoch in (1, epoch.epochs) or epoch.setbacks:
                 err.print(f"      {name}, epoch {epoch.epoch} of {epoch.epochs}: {text}", soft_wrap=True)
             return
         if self.progress is None:

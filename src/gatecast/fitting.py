@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gatecast import recipe
+from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import Config
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
@@ -37,6 +38,7 @@ class Workshop:
     encoder: Encoder
     windows: Windows
     on_epoch: OnEpoch
+    checkpoints: Checkpoints = NOWHERE
 
     @property
     def horizon(self) -> int:
@@ -132,6 +134,7 @@ def _train(
             epochs=epochs,
             seconds=seconds,
             on_epoch=shop.on_epoch,
+            checkpoints=shop.checkpoints,
         )
 
 

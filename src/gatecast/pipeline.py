@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import shutil
 import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import Config, merged
 from gatecast.data.audit import Audit
 from gatecast.data.dates import Steps
@@ -30,10 +32,12 @@ from gatecast.evaluation.proof import prove as leaks
 from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitting import refit
 from gatecast.insight import Insight
+from gatecast.kept_rows import keep, kept
 from gatecast.model import Model
 from gatecast.newest import newest
 from gatecast.reading import Rows, audit_rows, read_rows
 from gatecast.run_folder import (
+    CHECKPOINT,
     EXAMPLES,
     HISTORY,
     INSPECTED,
@@ -76,9 +80,10 @@ def load(run: str | Path, *, device: str = "cpu") -> Model:
 
 
 def fit(
-    source: object,
+    source: object = None,
     *,
     run: str | Path | None = None,
+    resume: str | Path | None = None,
     overwrite: bool = False,
     listener: Listener = SILENT,
     **options: object,
@@ -88,25 +93,55 @@ def fit(
     Args:
         source: a URL or path, a frame, a `Panel`, or a `Config` that names its source.
         run: folder to write the model and its evidence to; without one they are only returned.
+        resume: in place of all others: the folder of a run whose training was stopped; it goes on with the
+            rows and the settings it began with, to the same weights as if it had not been.
         overwrite: replace a run that is there.
         options: settings by name, as `time`, `target`, `series`, `horizon`.
 
     Raises:
         GatecastError: any of its kinds; then nothing was written.
     """
+    if resume is not None:
+        if source is not None or run is not None or overwrite or options:
+            raise UsageError("resume goes on with the rows and the settings it began with: give nothing else")
+        with new_folder(Path(resume), resume=True) as folder:
+            return _train_into(folder, Path(resume), listener)
     config = _config(source, options)
-    device = _device(config)
+    _device(config)  # before anything is read
     if run is None:
-        return _fit(config, source, device, listener)[0]
+        return _fit(_read(config, source, listener), listener)[0]
     with new_folder(Path(run), overwrite) as folder:
-        model, backtest = _fit(config, source, device, listener)
-        model.write(folder)
-        write_json(folder / MANIFEST, model.evidence["manifest"])
-        write_json(folder / METRICS, model.evidence["metrics"])
-        lines = (json.dumps(line) + "\n" for line in model.evidence["history"])
-        (folder / HISTORY).write_text("".join(lines), encoding="utf-8")
-        pq.write_table(backtest.to_arrow(), folder / TEST)
-        pq.write_table(backtest.examples(), folder / EXAMPLES)
+        return _train_into(folder, Path(run), listener, _read(config, source, listener))
+
+
+def _read(config: Config, source: object, listener: Listener) -> Rows:
+    began, run_id = time.monotonic(), uuid4().hex[:12]
+    rows = read_rows(config, source, Errand("fit", run_id, listener), audited=True)
+    return replace(rows, run_id=run_id, seconds=time.monotonic() - began)
+
+
+def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None = None) -> Model:
+    """Train on rows, or go on with those that are kept in a folder, and write the model and its evidence."""
+    checkpoints = Checkpoints(folder / CHECKPOINT, listener.note)
+    if rows is None:
+        rows = kept(checkpoints)
+    else:
+        keep(rows, checkpoints)
+    try:
+        model, backtest = _fit(rows, listener, checkpoints)
+    except KeyboardInterrupt:
+        if checkpoints.files("test"):
+            listener.note(f"what was trained is kept: gatecast fit --resume {run} goes on from there")
+        else:
+            shutil.rmtree(folder / CHECKPOINT)  # rows alone are soon read again
+        raise
+    model.write(folder)
+    write_json(folder / MANIFEST, model.evidence["manifest"])
+    write_json(folder / METRICS, model.evidence["metrics"])
+    lines = (json.dumps(line) + "\n" for line in model.evidence["history"])
+    (folder / HISTORY).write_text("".join(lines), encoding="utf-8")
+    pq.write_table(backtest.to_arrow(), folder / TEST)
+    pq.write_table(backtest.examples(), folder / EXAMPLES)
     return model
 
 
@@ -128,13 +163,11 @@ def again(run: str | Path, options: dict[str, Any]) -> Config:
     return Config.of(merged(tables, {"snapshot": read_at} | options))
 
 
-def _fit(config: Config, source: object, device: torch.device, listener: Listener) -> tuple[Model, Backtest]:
+def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> tuple[Model, Backtest]:
     """The eleven steps but the last; forecasting is the model's."""
-    times, run_id = [time.monotonic()], uuid4().hex[:12]
-    rows = read_rows(config, source, Errand("fit", run_id, listener), audited=True)
-    times.append(time.monotonic())
-    parts = split(rows.panel, config.forecast.horizon, config.training.test)
-    found, shop, season = prepare(rows, parts, device, listener)
+    config, times = rows.config, [time.monotonic()]
+    device, parts = _device(config), split(rows.panel, config.forecast.horizon, config.training.test)
+    found, shop, season = prepare(rows, parts, device, listener, checkpoints)
     tested, trained = learn_told(shop, listener)
     times.append(time.monotonic())
     series, cutoffs = spread(parts.testing(shop.horizon))
@@ -151,14 +184,15 @@ def _fit(config: Config, source: object, device: torch.device, listener: Listene
         final, retrained = refit(shop, tested, trained.best)
         history += retrained.epochs
     times.append(time.monotonic())
-    durations = dict(zip(("read", "train", "test", "refit"), np.diff(times).round(3).tolist(), strict=True))
+    seconds = [round(rows.seconds, 3), *np.diff(times).round(3).tolist()]
+    durations = dict(zip(("read", "train", "test", "refit"), seconds, strict=True))
     panel = rows.panel
     evidence = {
-        "manifest": _manifest(run_id, rows, found, device, durations, trained),
+        "manifest": _manifest(rows, found, device, durations, trained),
         "metrics": metrics,
         "history": [asdict(epoch) for epoch in history],
     }
-    model = Model(run_id, shop.config, panel.grid, panel.kind, panel.keys, season, tested, final, evidence, panel)
+    model = Model(rows.run_id, shop.config, panel.grid, panel.kind, panel.keys, season, tested, final, evidence, panel)
     return model, backtest
 
 
@@ -311,11 +345,11 @@ def _told(metrics: dict[str, float | None], name: str) -> str:
 
 
 def _manifest(
-    run_id: str, rows: Rows, found: Audit, device: torch.device, durations: dict[str, float], trained: Trained
+    rows: Rows, found: Audit, device: torch.device, durations: dict[str, float], trained: Trained
 ) -> dict[str, Any]:
     """All that is needed to say where a run came from, and to make it again."""
     return {
-        "run_id": run_id,
+        "run_id": rows.run_id,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "query": rows.sql,
         "query_sha256": hashlib.sha256(rows.sql.encode()).hexdigest() if rows.sql else None,

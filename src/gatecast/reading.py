@@ -19,6 +19,7 @@ from gatecast.data.audit import audit as look_over
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Beside, Panel, name_of
 from gatecast.errors import DataError, NoRowsError, UsageError, some
+from gatecast.memory import refuse_too_large
 from gatecast.store import Errand, Kind, Store, open_store
 from gatecast.store.audit_query import row_steps
 from gatecast.store.query import (
@@ -50,6 +51,8 @@ class Rows:
     sql: str | None = None
     read_at: str | None = None  # when, in UTC; where the store keeps its past, as of when
     bytes_billed: int | None = None
+    run_id: str = ""  # what they were read for
+    seconds: float = 0.0  # that reading took
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,8 @@ def read_rows(
     with _opened(config, source, errand) as opened:
         store, config, grid = opened.store, opened.config, opened.grid
         found = opened.audit() if audited else None
+        if found:
+            refuse_too_large(found, config)
         query, settings = opened.query(config.source, needed), config.grid.resolved(config.source.target)
         if needed and errand:
             both = (store.estimate(whole, opened.query(whole)), store.estimate(config.source, query))

@@ -20,37 +20,42 @@ from uuid import uuid4
 
 from safetensors import SafetensorError
 
-from gatecast.errors import RunError
+from gatecast.errors import GatecastError, RunError
 
 MODEL, WEIGHTS, SERIES = "model.json", "model.safetensors", "series.parquet"
 CONFIG, MANIFEST, METRICS = "config.toml", "manifest.json", "metrics.json"
 HISTORY, TEST, EXAMPLES = "history.jsonl", "test.parquet", "examples.parquet"
 INSPECTED, INSPECTION = "inspect", "inspection.json"
 SUMS = "SHA256SUMS"
+CHECKPOINT = "checkpoint"
+"""While a run is trained: the folder of what it takes to resume it."""
+_HEX = "[0-9a-f]" * 8
 
 T = TypeVar("T")
 
 
 @contextmanager
-def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL) -> Iterator[Path]:
-    """A folder under a temporary name, renamed when it is whole and removed when it is not.
+def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume: bool = False) -> Iterator[Path]:
+    """A folder under a temporary name, renamed when it is whole; if it is not, only checkpoints are left of it.
 
     Args:
         mark: the file that a folder must hold for it to be replaced.
+        resume: take up the folder of a writer that was stopped; what is there may be replaced if that one might.
 
     Raises:
-        RunError: there is something at the path already, another process is writing it, or the
-            file system refuses.
+        RunError: there is something at the path already, another process is writing it, there is
+            nothing to resume, or the file system refuses.
     """
-    _refuse_taken(path, overwrite, mark)
+    _refuse_taken(path, overwrite or resume, mark)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _held(path):
             _bring_back(path)
-            _refuse_taken(path, overwrite, mark)
-            yield from _whole(path)
+            _refuse_taken(path, overwrite or resume, mark)
+            yield from _whole(path, _stopped(path) if resume else path.with_name(f".{path.name}.{uuid4().hex[:8]}"))
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{path} could not be written, nothing was left behind: {error}") from None
+        left = f"gatecast fit --resume {path} goes on from there" if _unfinished(path) else "nothing was left behind"
+        raise RunError(f"{path} could not be written, {left}: {error}") from None
 
 
 def _refuse_taken(path: Path, overwrite: bool, mark: str) -> None:
@@ -59,13 +64,12 @@ def _refuse_taken(path: Path, overwrite: bool, mark: str) -> None:
         raise RunError(f"{path} is there already: choose another{hint}")
 
 
-def _whole(path: Path) -> Iterator[Path]:
-    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+def _whole(path: Path, beside: Path) -> Iterator[Path]:
+    resumed, old = beside.exists(), beside.with_name(f"{beside.name}.old")
     try:
-        beside.mkdir()
+        beside.mkdir(exist_ok=True)
         yield beside
         seal(beside)
-        old = beside.with_name(f"{beside.name}.old")
         if path.exists():
             os.replace(path, old)
         try:
@@ -74,9 +78,35 @@ def _whole(path: Path) -> Iterator[Path]:
             if old.exists():
                 os.replace(old, path)
             raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    except BaseException as error:
+        if not (beside / CHECKPOINT).exists() or (isinstance(error, GatecastError) and not resumed):
+            shutil.rmtree(beside, ignore_errors=True)
+        raise
+    for left in (path / CHECKPOINT, *_beside(path), *_beside(path, ".old")):  # of those that were killed, too
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _beside(path: Path, ending: str = "") -> list[Path]:
+    """The folders of unfinished writers of a path; whoever holds it may take them up or remove them."""
+    return sorted(path.parent.glob(f".{glob.escape(path.name)}.{_HEX}{ending}"))
+
+
+def _unfinished(path: Path) -> list[Path]:
+    """Those of trainings that can be resumed, the newest last."""
+    found = [folder for folder in _beside(path) if (folder / CHECKPOINT).is_dir()]
+    return sorted(found, key=lambda folder: (folder / CHECKPOINT).stat().st_mtime)
+
+
+def _stopped(path: Path) -> Path:
+    """The folder of the training to resume."""
+    found = _unfinished(path)
+    if not found and (path / MODEL).is_file():
+        raise RunError(f"{path} is whole: there is nothing to resume")
+    if not found:
+        raise RunError(
+            f"nothing to resume: no training of {path} was stopped; gatecast fit ... --run {path} starts one"
+        )
+    return found[-1]
 
 
 @contextmanager
@@ -113,7 +143,7 @@ def _locked(lock: Path, path: Path) -> IO[str]:
 
 def _bring_back(path: Path) -> None:
     """The folder that a writer moved aside, if it was killed before it put the new one in its place."""
-    aside = sorted(path.parent.glob(f".{glob.escape(path.name)}.*.old"))
+    aside = _beside(path, ".old")
     if aside and not path.exists():
         os.replace(aside[-1], path)
 

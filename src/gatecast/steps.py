@@ -5,14 +5,17 @@ from typing import Protocol
 import torch
 
 from gatecast import recipe
+from gatecast.checkpoint import NOWHERE, Checkpoints
+from gatecast.course import Epoch
 from gatecast.data.audit import Audit
 from gatecast.data.encoding import Encoder
 from gatecast.data.windows import Split, Windows
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn
+from gatecast.memory import in_gigabytes, needed
 from gatecast.reading import Rows
 from gatecast.store import Observer, Unobserved
-from gatecast.training import Epoch, Trained
+from gatecast.training import Trained
 
 
 class Listener(Observer, Protocol):
@@ -38,7 +41,9 @@ class Silent(Unobserved):
 SILENT = Silent()
 
 
-def prepare(rows: Rows, parts: Split, device: torch.device, listener: Listener) -> tuple[Audit, Workshop, int]:
+def prepare(
+    rows: Rows, parts: Split, device: torch.device, listener: Listener, checkpoints: Checkpoints = NOWHERE
+) -> tuple[Audit, Workshop, int]:
     """Steps 1 to 6 of the eleven; the split comes before the scaling.
 
     Returns:
@@ -47,7 +52,9 @@ def prepare(rows: Rows, parts: Split, device: torch.device, listener: Listener) 
     panel, horizon = rows.panel, rows.config.forecast.horizon
     found = rows.audit
     assert found
-    listener.step(1, "Read", f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}")
+    size = in_gigabytes(needed(found, rows.config))
+    told = f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}; about {size} of memory"
+    listener.step(1, "Read", told)
     encoder = Encoder.fit(panel, rows.config, parts.train)
     fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
     faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
@@ -59,7 +66,7 @@ def prepare(rows: Rows, parts: Split, device: torch.device, listener: Listener) 
     assert model.context
     assert model.segment
     windows = Windows.of(panel, encoder, model.context, horizon, device)
-    shop = Workshop(config, panel, parts, encoder, windows, listener.epoch)
+    shop = Workshop(config, panel, parts, encoder, windows, listener.epoch, checkpoints)
     counts = [len(span) for span in (shop.training(), parts.validating(horizon), parts.testing(horizon))]
     shares = ", ".join(f"{name} {count:,}" for name, count in zip(("train", "validation", "test"), counts, strict=True))
     listener.step(3, "Split in time", f"before anything is fitted; windows: {shares}")

@@ -1,6 +1,5 @@
-"""The training loop: one epoch function for training and validation, one schedule, the best weights kept."""
+"""The training loop: one epoch function for training and validation; the best weights are kept."""
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -10,45 +9,24 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import Metric, TrainingSettings
+from gatecast.course import Course, DivergedError, Epoch
 from gatecast.data.scaling import Scaler, Unit
 from gatecast.data.windows import Inputs, Span, Truth, Windows
 from gatecast.ensemble import Ensemble, together
-from gatecast.errors import TrainingError
 from gatecast.nn.losses import pinball, squared
 from gatecast.nn.network import Shape
 
-WARM_UP = 0.15
-"""Share of training in which the learning rate rises (Smith & Topin 2018, one cycle)."""
-FLOOR = 0.01
-"""Last learning rate, as a share of the highest."""
-LATE = 0.2
-"""Share of the time after which a schedule that is behind is completed by the clock."""
 CLIP = 1.0
 FAR = 100.0
 """Units beyond which a truth is as far as any: after a flat stretch a jump may be millions of them."""
-WEIGHT_DECAY = 0.01
+ASKED = ("cpu",)
+"""Devices that say at each step how it went, without being waited for."""
 STEPS = 100
 """Most batches an epoch, so that progress is seen and validated on large panels too."""
 VALIDATION = 2_048
 """Most windows a validation."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch gave; a line of `history.jsonl`. Accuracy is 1 - WAPE in percent."""
-
-    stage: str  # "test" (weights that never see the test rows) or "final"
-    epoch: int
-    epochs: int
-    train_loss: float
-    train_accuracy: float | None  # None where all truth is zero
-    validation_loss: float | None
-    validation_accuracy: float | None
-    learning_rate: float
-    windows_per_second: float
-    seconds: float
-
 
 OnEpoch = Callable[[Epoch], None]
 
@@ -80,6 +58,7 @@ def train(
     epochs: int,
     seconds: float,
     on_epoch: OnEpoch,
+    checkpoints: Checkpoints = NOWHERE,
 ) -> Trained:
     """Train all members at once, on the same windows; they end with the weights that validated best.
 
@@ -89,73 +68,38 @@ def train(
         metric: what forecasts will be judged by, see `importance`.
         epochs: length of the schedule.
         seconds: time at which the schedule has run through, whatever the epoch.
+        checkpoints: where the course is kept, and taken up again; an epoch counts as a whole.
 
     Raises:
-        TrainingError: the loss is no longer a number.
+        TrainingError: the loss runs away again and again.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True)
-    chance = torch.Generator().manual_seed(settings.seed)
+    stage = "final" if validating is None else "test"
     steps = settings.steps or min(STEPS, math.ceil(len(training) / settings.batch))
-    schedule = Schedule(settings.rate, steps * epochs, seconds)
+    course = Course(network, settings, steps * epochs, seconds)
+    course.resume(checkpoints.newest(stage))
     held_back = torch.split(mixed(validating.spread(VALIDATION)), 256) if validating is not None else ()
-    best, best_loss, kept, ended, told = 0, math.inf, None, "all epochs run", []
-    for epoch in range(1, epochs + 1):
-        began = time.monotonic()
-        drawn = (torch.randint(len(training), (settings.batch,), generator=chance) for _ in range(steps))
-        loss, accuracy = run_epoch(network, scaler, windows, training, drawn, metric, optimizer, schedule)
-        lasted = time.monotonic() - began
+    while not course.over():
+        course.begin()
+        epoch, began = len(course.told) + 1, time.monotonic()
         held: tuple[float | None, float | None] = (None, None)
-        if validating is not None:
-            held = run_epoch(network, scaler, windows, validating, held_back, metric)
-        if not math.isfinite(loss + (held[0] or 0)):
-            raise TrainingError(
-                f"the loss is no longer a number in epoch {epoch}: lower the learning rate (it was {settings.rate}) "
-                "or look for values of very different size with `gatecast audit`"
-            )
-        speed = steps * settings.batch / max(lasted, 1e-9)
-        stage = "final" if validating is None else "test"
-        told.append(Epoch(stage, epoch, epochs, loss, accuracy, *held, schedule.now, speed, schedule.elapsed))
-        on_epoch(told[-1])
-        if held[0] is None or held[0] < best_loss:
-            best, best_loss = epoch, math.inf if held[0] is None else held[0]
-            kept = copy.deepcopy(network.state_dict()) if validating is not None else None
-        if epoch - best >= settings.patience:
-            ended = f"no better validation loss for {settings.patience} epochs"
-            break
-        if schedule.elapsed >= seconds:
-            ended = "the time limit was reached"
-            break
-    if kept is not None:
-        network.load_state_dict(kept)
-    return Trained(best, ended, schedule.hurried, tuple(told))
-
-
-class Schedule:
-    """The learning rate of every step: one cycle over all steps.
-
-    Steps alone decide, so that the same seed gives the same weights, until it is clear that they
-    will not all be taken within the time; from then on time decides, and the cycle is completed.
-    """
-
-    def __init__(self, rate: float, steps: int, seconds: float) -> None:
-        self.rate, self.steps, self.seconds = rate, steps, seconds
-        self.taken, self.now, self.hurried = 0, rate * FLOOR, False
-        self.began = time.monotonic()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since training began."""
-        return time.monotonic() - self.began
-
-    def __call__(self, optimizer: torch.optim.Optimizer) -> None:
-        """Set the rate for the next step."""
-        share, spent = self.taken / self.steps, self.elapsed / self.seconds
-        if spent > LATE and spent > share:
-            self.hurried = True
-        self.now = self.rate * one_cycle(max(share, spent) if self.hurried else share)
-        self.taken += 1
-        for group in optimizer.param_groups:
-            group["lr"] = self.now
+        drawn = course.draw(len(training), settings.batch, steps)
+        try:
+            found = run_epoch(network, scaler, windows, training, drawn, metric, course)
+            lasted = time.monotonic() - began
+            if validating is not None:
+                held = run_epoch(network, scaler, windows, validating, held_back, metric)
+        except DivergedError as error:
+            course.go_back(error)
+            continue
+        schedule, speed = course.schedule, course.batches * settings.batch / max(lasted, 1e-9)
+        line = Epoch(stage, epoch, epochs, *found, *held, schedule.now, speed, schedule.elapsed, course.setbacks)
+        course.end(line, settings.patience)
+        on_epoch(line)
+        if course.over() or checkpoints.due:
+            checkpoints.write(stage, epoch, *course.content())
+    if course.best_weights:
+        network.load_state_dict(course.best_weights)
+    return Trained(course.best, course.ended, course.schedule.hurried, tuple(course.told))
 
 
 def run_epoch(
@@ -165,42 +109,68 @@ def run_epoch(
     span: Span,
     batches: Iterator[Int[Tensor, "B"]] | tuple[Int[Tensor, "B"], ...],
     metric: Metric,
-    optimizer: torch.optim.Optimizer | None = None,
-    schedule: Schedule | None = None,
+    course: Course | None = None,
 ) -> tuple[float, float | None]:
-    """Loss and accuracy in percent over some batches of window numbers; weights move only with an optimizer.
+    """Loss and accuracy in percent over some batches of window numbers; weights move only on a course.
 
     Returns:
         the mean loss of the members over the observed values, and the accuracy of their average, None
         where all truth is zero.
+
+    Raises:
+        DivergedError: training has run away, see `Course.watch`: before the weights move, or, where the
+            device would have to be waited for, after the last batch.
     """
-    network.train(optimizer is not None)
-    parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|; left on the device until the end
-    with torch.set_grad_enabled(optimizer is not None):
+    network.train(course is not None)
+    parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|, error; left on the device until the end
+    with torch.set_grad_enabled(course is not None):
         for numbers in batches:
             series, cutoffs = (part.to(windows.device) for part in span.at(numbers))
             inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
-            losses, said = [], []
+            losses, norms, said = [], [], []
             for member, (out, unit) in zip(network.members, network.each(inputs, scaler), strict=True):
                 loss = loss_of(network.shape, out, unit, inputs, truth, metric)
-                if optimizer is not None:  # member by member, so that one graph is held at a time
+                if course is not None:  # member by member, so that one graph is held at a time
                     loss.backward()  # type: ignore[no-untyped-call]
-                    nn.utils.clip_grad_norm_(member.parameters(), CLIP, foreach=True)
+                    norms.append(nn.utils.clip_grad_norm_(member.parameters(), CLIP, foreach=True))
                 losses.append(loss.detach())
                 said.append(unit.values(point(network.shape, out.detach())))
-            if optimizer is not None and schedule is not None:
-                schedule(optimizer)
-                optimizer.step()
-                optimizer.zero_grad()
+            loss = torch.stack(losses).mean()
+            error = loss if network.shape.probabilities else loss.sqrt()
+            if course is not None:
+                error = move(course, error, norms)
             with torch.no_grad():
-                loss, points = torch.stack(losses).mean(), together(said)[..., 0]
+                points = together(said)[..., 0]
                 wrong, size = (
                     part.abs().masked_fill(~truth.observed, 0).sum() for part in (points - truth.values, truth.values)
                 )
                 count = truth.observed.sum()
-                parts.append(torch.stack([loss * count, count, wrong, size]))
-    loss_sum, count, wrong_sum, size_sum = torch.stack(parts).cpu().double().sum(0).tolist()
+                parts.append(torch.stack([loss * count, count, wrong, size, error]))
+    told = torch.stack(parts).cpu().double()
+    if course is not None and windows.device.type not in ASKED:
+        course.watch(*told[:, -1].tolist())
+    loss_sum, count, wrong_sum, size_sum, _ = told.sum(0).tolist()
+    if not math.isfinite(loss_sum):
+        raise DivergedError("the loss is no longer a number")
     return loss_sum / max(count, 1), 100 * (1 - wrong_sum / size_sum) if size_sum else None
+
+
+def move(course: Course, error: Float[Tensor, ""], norms: list[Tensor]) -> Float[Tensor, ""]:
+    """Take one step against the gradients.
+
+    Args:
+        norms: of the gradients of each member.
+
+    Returns:
+        the error, NaN where a gradient is none.
+    """
+    error = torch.where(torch.stack(norms).isfinite().all(), error, torch.nan)
+    if error.device.type in ASKED:
+        course.watch(float(error))
+    course.schedule(course.optimizer)
+    course.optimizer.step()
+    course.optimizer.zero_grad()
+    return error
 
 
 def loss_of(
@@ -237,11 +207,3 @@ def point(shape: Shape, out: Float[Tensor, "B H Q"]) -> Float[Tensor, "B H 1"]:
     """The median, or the only output."""
     middle = shape.probabilities.index(0.5) if shape.probabilities else 0
     return out[..., middle : middle + 1]
-
-
-def one_cycle(share: float) -> float:
-    """Learning rate at a share of training, relative to the highest: a cosine up, a cosine down."""
-    share = min(share, 1.0)
-    if share < WARM_UP:
-        return FLOOR + (1 - FLOOR) * (1 - math.cos(math.pi * share / WARM_UP)) / 2
-    return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2

@@ -1,0 +1,105 @@
+"""Checkpoints: files of tensors and facts, each whole or not there, the newest two of a kind kept.
+
+A file is named by what it is of, its number and the digest of its content, so that one that is torn
+is told by its name. Tensors are safetensors, facts are the JSON in their header; nothing is a pickle.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+KEPT = 2
+"""Files of a kind: should the newest be torn, there is the one before it."""
+DIGITS = 16
+"""Of a digest, as part of a name."""
+
+Content = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors and facts."""
+
+
+class Checkpoints:
+    """A folder of checkpoints; without a folder nothing is kept.
+
+    Args:
+        note: hears of a checkpoint that could not be written or read.
+    """
+
+    def __init__(self, folder: Path | None = None, note: Callable[[str], None] = lambda _: None) -> None:
+        self.folder, self.note = folder, note
+        self.every, self.written = 0.0, time.monotonic()  # seconds between two while training goes on
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        return self.folder is not None and time.monotonic() - self.written >= self.every
+
+    def write(self, kind: str, number: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Write one and forget all of its kind but the newest two; if that fails, say so and go on."""
+        if self.folder is None:
+            return
+        parts = {name: part.detach().cpu().contiguous() for name, part in tensors.items()}
+        content = save(parts, {"facts": json.dumps(facts, allow_nan=False)})
+        name = f"{kind}-{number:08d}-{_digest(content)}.safetensors"
+        try:
+            self.folder.mkdir(exist_ok=True)
+            _put(self.folder / name, content)
+            for old in self.files(kind)[KEPT:]:
+                old.unlink()
+        except OSError as error:
+            self.note(f"a checkpoint could not be written ({error}): training goes on, the one before it is kept")
+        self.written = time.monotonic()
+
+    def newest(self, kind: str) -> Content | None:
+        """The newest one that is whole; None if there is none."""
+        for path in self.files(kind):
+            with suppress(OSError, ValueError, LookupError, SafetensorError):
+                return _read(path)
+            self.note(f"checkpoint {path.name} is not as it was written: going back to the one before it")
+            path.unlink(missing_ok=True)
+        return None
+
+    def files(self, kind: str) -> list[Path]:
+        """Those of a kind, the newest first."""
+        return sorted(self.folder.glob(f"{kind}-*.safetensors"), reverse=True) if self.folder else []
+
+
+NOWHERE = Checkpoints()
+"""Where nothing is kept."""
+
+
+def _put(path: Path, content: bytes) -> None:
+    """A file that is there as a whole, even if the power fails."""
+    beside = path.with_suffix(".new")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(path: Path) -> Content:
+    if _digest(path.read_bytes()) != path.stem[-DIGITS:]:
+        raise ValueError("torn")
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["facts"])  # noqa: SIM118
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:DIGITS]

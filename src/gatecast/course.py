@@ -1,0 +1,203 @@
+"""The course of a stage of training: all that changes from epoch to epoch, kept so that it can go back or go on.
+
+Whatever draws a random number here draws it from a generator that is part of the course. So a
+course that is taken up again runs as if it had never been stopped.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from gatecast.checkpoint import Content
+from gatecast.config import TrainingSettings
+from gatecast.ensemble import Ensemble
+from gatecast.errors import TrainingError
+from gatecast.schedule import Schedule
+
+WEIGHT_DECAY = 0.01
+SETTLED = 20
+"""Batches whose errors are taken together, so that one of wild rows is no alarm."""
+FAR_OFF = 10.0
+"""Training has run away if the error is as many units, and as many times what it was at first."""
+SETBACKS = 3
+"""Times that training goes back before it gives up."""
+SLOWER = 0.25
+"""Learning rate after going back, as a share of the one before."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch gave; a line of `history.jsonl`. Accuracy is 1 - WAPE in percent."""
+
+    stage: str  # "test" (weights that never see the test rows) or "final"
+    epoch: int
+    epochs: int
+    train_loss: float
+    train_accuracy: float | None  # None where all truth is zero
+    validation_loss: float | None
+    validation_accuracy: float | None
+    learning_rate: float
+    windows_per_second: float
+    seconds: float
+    setbacks: int = 0  # times the stage has gone back so far
+
+
+class DivergedError(Exception):
+    """Training has run away; the text says how."""
+
+
+class Course:
+    """Weights, the optimizer's moments, the schedule, random numbers, the best so far, and what was told.
+
+    Attributes:
+        first: mean error of the first batch in units.
+        level: running mean of the errors since.
+    """
+
+    def __init__(self, network: Ensemble, settings: TrainingSettings, steps: int, seconds: float) -> None:
+        self.network, self.rate, self.seconds = network, settings.rate, seconds
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True
+        )
+        self.chance = torch.Generator().manual_seed(settings.seed)
+        self.schedule = Schedule(settings.rate, steps, seconds)
+        self.told: list[Epoch] = []
+        self.best, self.best_loss, self.best_weights = 0, math.inf, dict[str, Tensor]()
+        self.first, self.level = math.nan, math.nan
+        self.setbacks, self.ended = 0, ""
+        self.begin()
+
+    def begin(self) -> None:
+        """Remember where an epoch begins."""
+        self.optimizer.zero_grad()
+        self.good, self.good_place = self._weights(), (self.schedule.taken, self.level)
+
+    @property
+    def batches(self) -> int:
+        """Taken since the epoch began."""
+        return self.schedule.taken - self.good_place[0]
+
+    def watch(self, *errors: float) -> None:
+        """Look at the mean error of each of some batches, in units.
+
+        Raises:
+            DivergedError: one is no number, or they are far off and far from what they were at first.
+        """
+        for error in errors:
+            if not math.isfinite(error):
+                raise DivergedError("the loss or its gradient is no longer a number")
+            self.first = error if math.isnan(self.first) else self.first
+            self.level = self.first if math.isnan(self.level) else self.level
+            self.level += (error - self.level) / SETTLED
+            if self.level > FAR_OFF * max(self.first, 1):
+                raise DivergedError(f"the loss exploded (from {self.first:.3g} units to {self.level:.3g} and more)")
+
+    def draw(self, windows: int, batch: int, steps: int) -> Iterator[Int[Tensor, "B"]]:
+        """Window numbers of each batch of an epoch, fewer batches when the time is up."""
+        for step in range(steps):
+            if step and self.schedule.elapsed >= self.seconds:
+                return
+            yield torch.randint(windows, (batch,), generator=self.chance)
+
+    def go_back(self, why: DivergedError) -> None:
+        """To where the epoch began, at a lower rate, and on to other windows.
+
+        Raises:
+            TrainingError: that was done three times already.
+        """
+        if self.setbacks == SETBACKS:
+            raise TrainingError(
+                f"{why} in epoch {len(self.told) + 1}, also after going back {SETBACKS} times to lower rates, "
+                f"{self.schedule.rate:g} at last: lower the learning rate (it was {self.rate:g}) "
+                "or look for values of very different size with `gatecast audit`"
+            )
+        self._load(self.good)
+        self.schedule.taken, self.level = self.good_place
+        self.schedule.rate *= SLOWER
+        self.setbacks += 1
+
+    def end(self, line: Epoch, patience: int) -> None:
+        """An epoch is over: keep the best weights, and see whether it was the last."""
+        self.told.append(line)
+        loss = line.validation_loss
+        if loss is None or loss < self.best_loss:
+            self.best, self.best_loss = line.epoch, math.inf if loss is None else loss
+            if loss is not None:
+                self.best_weights = {name: part.clone() for name, part in self.network.state_dict().items()}
+        if line.epoch - self.best >= patience:
+            self.ended = f"no better validation loss for {patience} epochs"
+        elif self.schedule.elapsed >= self.seconds:
+            self.ended = "the time limit was reached"
+        elif line.epoch == line.epochs:
+            self.ended = "all epochs run"
+
+    def over(self) -> bool:
+        """Whether the stage has ended."""
+        return bool(self.ended)
+
+    def content(self) -> Content:
+        """All of it, as a checkpoint."""
+        tensors = self._weights() | {f"best.{name}": part for name, part in self.best_weights.items()}
+        tensors |= {"random.windows": self.chance.get_state(), "random.cpu": torch.get_rng_state()}
+        if self.device.type != "cpu":
+            tensors["random.device"] = torch.get_device_module(self.device).get_rng_state()
+        schedule = self.schedule
+        facts = {
+            "told": [asdict(line) for line in self.told],
+            "best": [self.best, self.best_loss if math.isfinite(self.best_loss) else None],
+            "schedule": [schedule.taken, schedule.rate, schedule.hurried, schedule.elapsed],
+            "level": [self.first, self.level],
+            "setbacks": self.setbacks,
+            "ended": self.ended,
+        }
+        return tensors, facts
+
+    def resume(self, content: Content | None) -> None:
+        """Take up what a checkpoint holds; the time it took counts."""
+        if content is None:
+            return
+        tensors, facts = content
+        self._load(tensors)
+        self.best_weights = {name: part.to(self.device) for name, part in _under("best.", tensors).items()}
+        self.chance.set_state(tensors["random.windows"])
+        torch.set_rng_state(tensors["random.cpu"])
+        if self.device.type != "cpu" and "random.device" in tensors:
+            torch.get_device_module(self.device).set_rng_state(tensors["random.device"])
+        self.told = [Epoch(**line) for line in facts["told"]]
+        self.best, loss = facts["best"]
+        self.best_loss = math.inf if loss is None else loss
+        taken, rate, hurried, elapsed = facts["schedule"]
+        self.schedule.taken, self.schedule.rate, self.schedule.hurried = taken, rate, hurried
+        self.schedule.began -= elapsed
+        self.first, self.level = facts["level"]
+        self.setbacks, self.ended = facts["setbacks"], facts["ended"]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Copies of the weights and of the optimizer's moments."""
+        parts = {f"network.{name}": part for name, part in self.network.state_dict().items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            parts |= {f"optimizer.{index}.{name}": part for name, part in moments.items()}
+        return {name: part.detach().clone() for name, part in parts.items()}
+
+    def _load(self, tensors: Mapping[str, Tensor]) -> None:
+        self.network.load_state_dict(_under("network.", tensors))
+        moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for name, part in _under("optimizer.", tensors).items():
+            index, slot = name.split(".", 1)
+            moments[int(index)][slot] = part.clone()  # which the optimizer changes in place
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": dict(moments), "param_groups": groups})
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,75 @@
+"""What `fit` takes of memory, and what the machine still gives: said before the rows are read."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from gatecast.config import Config
+from gatecast.data.audit import Audit
+from gatecast.errors import DataError
+
+TRAINING = 350_000_000
+"""Bytes beside the rows, most of them for windows, weights and forecasts of the test (docs/log.md)."""
+ROW, ROW_BESIDE = 24, 12
+"""Bytes of a row while rows become a panel, and what covariates add to find its place."""
+STEP, VALUE = 24, 24
+"""Bytes of a step of a series, and of a covariate at each; copies that are made on the way are counted."""
+
+_SECOND = ("memory.max", "memory.current", "inactive_file")
+_FIRST = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+"""Files of a control group of the second version and of the first."""
+
+
+def needed(found: Audit, config: Config) -> int:
+    """Bytes that `fit` takes at most beyond the program itself; DuckDB beside makes do with what is left."""
+    columns = len(config.source.past) + len(config.source.future)
+    return TRAINING + found.rows * (ROW + ROW_BESIDE * bool(columns)) + found.steps * (STEP + VALUE * columns)
+
+
+def refuse_too_large(found: Audit, config: Config) -> None:
+    """Say no before it is too late.
+
+    Raises:
+        DataError: the machine, or the container, has less memory than `fit` needs.
+    """
+    wanted, free = needed(found, config), available()
+    if free is not None and wanted > free:
+        raise DataError(
+            f"{found.rows:,} rows on {found.steps:,} steps need about {in_gigabytes(wanted)} of memory, and "
+            f"{in_gigabytes(free)} are free: read fewer (--since, --sql), a coarser --freq, or fewer covariates"
+        )
+
+
+def in_gigabytes(size: int) -> str:
+    """A size for people."""
+    return f"{size / 1e9:,.1f} GB"
+
+
+def available(root: Path = Path("/")) -> int | None:
+    """Bytes that this process may still take: what the system has, or its control groups allow; None if nobody says."""
+    return min(_rooms(root), default=None)
+
+
+def _rooms(root: Path) -> Iterator[int]:
+    with suppress(OSError, KeyError):
+        yield _counts(root / "proc/meminfo")["MemAvailable:"] * 1024
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, kinds, path = line.split(":", 2)
+            if kinds in ("", "memory"):  # of the second version, and of the first
+                yield from _group_rooms(root / "sys/fs/cgroup" / kinds, path)
+
+
+def _group_rooms(mount: Path, path: str) -> Iterator[int]:
+    """What a control group and those around it have left; in a container its own is at the mount itself."""
+    limit, usage, idle = _FIRST if mount.name == "memory" else _SECOND
+    inside = Path(path.lstrip("/"))
+    for group in {mount, *(mount / part for part in (inside, *inside.parents))}:
+        with suppress(OSError, ValueError):  # "max" is no number: no limit
+            used = int((group / usage).read_text()) - _counts(group / "memory.stat").get(idle, 0)
+            yield int((group / limit).read_text()) - used
+
+
+def _counts(path: Path) -> dict[str, int]:
+    lines = (line.split() for line in path.read_text().splitlines())
+    return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}
