@@ -137,6 +137,13 @@ def test_a_scaler_fixed_on_each_series_does_not_read_the_window(name):
     assert (loc[0].item(), scale[0].item()) == (0, 1)
 
 
+@pytest.mark.parametrize("name", ["minmax", "standard", "robust"])
+def test_a_series_without_rows_is_left_as_it_is(name):
+    loc, scale = Scaler.fit(name, [torch.tensor([]), torch.tensor([3.0, 7.0])]).fixed
+    assert (loc[0].item(), scale[0].item()) == (0, 1)
+    assert torch.equal(loc[1:], SCALINGS[name](*all_seen(3.0, 7.0, dtype=torch.float32))[0])
+
+
 def test_a_scaler_of_windows_reads_each_window():
     scaler = Scaler.fit("window", [torch.tensor([1e6, 2e6])])
     context, observed = torch.tensor([[1.0, 3.0, 100.0], [5.0, 5.0, 5.0]]), torch.tensor([[True, True, False]] * 2)

@@ -113,10 +113,11 @@ class Scaler:
     def fit(cls, name: str, values: Sequence[Float[Tensor, "T"]]) -> Self:
         """Fix a scaling on the values of each series that came before the cutoff.
 
-        `window` needs no fitting: it is read off each context.
+        `window` needs no fitting: it is read off each context. Of a series without rows nothing was observed.
         """
         if name == "window":
             return cls(name)
+        values = [part if len(part) else torch.tensor([torch.nan]) for part in values]
         scales = [SCALINGS[name](part[None], ~part.isnan()[None]) for part in values]
         return cls(name, (torch.cat([loc for loc, _ in scales]), torch.cat([scale for _, scale in scales])))
 
