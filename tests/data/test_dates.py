@@ -191,7 +191,9 @@ def test_elapsed_steps_have_neither_hole_nor_double_all_year(alias, zone):
     grid = grid_of(alias, zone)
     steps = np.arange(grid.floor("2024-01-01"), grid.floor("2025-01-01"))
     assert (np.diff(grid.instants(steps)).astype(int) == grid.frequency.multiple).all()
-    assert len({grid.label(step) for step in steps.tolist()}) == len(steps)
+    shown, times = np.unique(grid.wall(steps), return_counts=True)
+    twice = steps[np.isin(grid.wall(steps), shown[times > 1])].tolist()  # all others have labels of their own
+    assert len({grid.label(step) for step in twice}) == len(twice)
 
 
 def test_the_hour_shown_twice_and_the_hour_never_shown():
@@ -267,13 +269,13 @@ def test_labels_agree_with_pandas(alias):
 )
 @pytest.mark.parametrize("place", ["US", "DE-BY", "XNYS"])
 def test_calendars_of_holidays_agree_with_pandas(alias, offset, place):
-    holidays = holidays_of(place, 1960, 2030)
-    expected = pd.date_range("1965-06-01", "2026-12-31", freq=offset(holidays=holidays)).to_numpy("datetime64[s]")
-    grid = Grid(Frequency.parse(alias), None, place)
-    steps = grid.from_wall(expected)
-    assert (np.diff(steps) == 1).all()
-    assert (grid.wall(steps) == expected).all()
-    assert np.isin(holidays, expected.astype("datetime64[D]")).sum() == 0
+    holidays, grid = holidays_of(place, 1960, 2030), Grid(Frequency.parse(alias), None, place)
+    for first, last in (("1968-06-01", "1972-01-01"), ("2020-06-01", "2026-12-31")):
+        expected = pd.date_range(first, last, freq=offset(holidays=holidays)).to_numpy("datetime64[s]")
+        steps = grid.from_wall(expected)
+        assert (np.diff(steps) == 1).all()
+        assert (grid.wall(steps) == expected).all()
+        assert np.isin(holidays, expected.astype("datetime64[D]")).sum() == 0
 
 
 def test_a_calendar_must_be_named():
