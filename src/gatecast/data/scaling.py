@@ -51,7 +51,7 @@ def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> 
     """Mean 0 and mean absolute deviation 1; what never moved is told in thousandths of its level."""
     mean = _mean(values, observed)
     loc, scale = _safe(mean, _mean((values - mean).abs(), observed))
-    return loc, torch.where(flat(values, observed)[:, None] & (loc != 0), FLAT * loc.abs(), scale)
+    return loc, torch.where(flat(values, observed)[..., None] & (loc != 0), FLAT * loc.abs(), scale)
 
 
 def flat(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n"]:
