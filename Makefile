@@ -11,7 +11,7 @@ PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13
 # On each core, four at most, the tests of one file together: they share what they trained.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all coverage mutation fuzz bigquery lint format lesson clean
+.PHONY: demo test test-all coverage mutation fuzz fuzz-parsers bigquery lint format lesson clean
 
 demo: $(VENV)/.demo
 	$(BIN)/gatecast demo --overwrite
@@ -29,6 +29,19 @@ coverage: $(VENV)/.dev bigquery
 # Texts, files and tables drawn at random, until stopped or for hours; what is found becomes an @example.
 fuzz: $(VENV)/.dev
 	$(BIN)/pytest tests/test_fuzz.py --hypothesis-profile fuzz
+
+# The same, led by coverage: an hour for each of what reads texts.
+fuzz-parsers: $(VENV)/.dev
+	$(PIP) atheris
+	set -e; for parser in frequency date zone url settings; do \
+		$(BIN)/python tests/fuzz_parsers.py $$parser -max_total_time=3600; done
+
+# Faults put in, one at a time, and how many of them the tests notice; fails below 85 %. Survivors: `mutmut results`.
+mutation: $(VENV)/.dev
+	$(PIP) mutmut
+	$(BIN)/mutmut run
+	$(BIN)/mutmut export-cicd-stats
+	$(BIN)/python -c "import json; of = json.load(open('mutants/mutmut-cicd-stats.json')); share = 1 - of['survived'] / of['total']; print(f'{share:.1%} of', of['total'], 'noticed'); exit(share < 0.85)"
 
 ifeq ($(PYTHON313),)
 bigquery:
@@ -65,4 +78,4 @@ lesson: $(VENV)/.demo
 	$(BIN)/python examples/notebook.py examples/lesson.py
 
 clean:
-	rm -rf $(VENV) $(SERVER) gatecast-demo examples/lesson.ipynb dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SERVER) gatecast-demo examples/lesson.ipynb dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants .coverage
