@@ -180,6 +180,15 @@ def test_covariates_agree_with_a_loop(panel, context, horizon, later):
             np.testing.assert_allclose(found[i, :, 4:].numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("event", "told"), [(1, [0, 0]), (0, [-1, 1]), (2, [-1, 0]), (NAN, [0, 0])])
+def test_a_category_has_its_mark_whatever_else_is_in_the_windows(event, told):
+    values = np.array([[1.0], [NAN], [event]], np.float32)
+    events = Covariates(("event",), (), values, np.array([0, 3]), (), np.empty((1, 0), np.float32), TEXTS)
+    panel = replace(panel_of((0, [1.0, 1.0, 1.0])), covariates=events)
+    windows = Windows.of(panel, Encoder(columns=COLUMNS[2:3]), 2, 1, CPU)
+    assert windows.calendar(torch.tensor([0]), torch.tensor([1])).tolist() == [[[0, 0], [0, 0], told]]
+
+
 @PROPERTY
 @given(beside())
 def test_what_is_static_is_that_of_the_series(panel):
