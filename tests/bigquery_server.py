@@ -1,5 +1,6 @@
 """A local server that speaks BigQuery's protocol, in an environment of its own, for as long as tests run."""
 
+import json
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 ENVIRONMENT = Path(os.environ.get("GATECAST_BIGQUERY_ENV", Path(__file__).parents[1] / ".bigquery"))
 PROJECT = "proj"
@@ -30,6 +32,19 @@ class Server:
             "BIGQUERY_EMULATOR_GRPC_HOST": f"127.0.0.1:{self.grpc_port}",
             "GOOGLE_CLOUD_PROJECT": PROJECT,
         }
+
+    def dataset(self, monkeypatch):
+        """Lead clients here; gives the URL of a new data set."""
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+        name = f"test_{uuid4().hex}"
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/bigquery/v2/projects/{PROJECT}/datasets",
+            json.dumps({"datasetReference": {"projectId": PROJECT, "datasetId": name}}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request, timeout=20).close()
+        return f"bigquery://{PROJECT}/{name}"
 
 
 def missing():

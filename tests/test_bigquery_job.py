@@ -9,13 +9,14 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from google.cloud import bigquery as google
 
-from gatecast import load
+from gatecast import cli, load
 from gatecast.newest import newest
 from gatecast.store import open_store
 
@@ -32,21 +33,48 @@ AI_FORECAST = [
 ]
 
 
-def gatecast(*arguments, cwd, code=0):
-    """What a command says on stderr."""
-    command = [sys.executable, "-m", "gatecast", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
-    assert ended.returncode == code, ended.stderr
-    assert "Traceback" not in ended.stderr
-    return ended.stderr
+@pytest.fixture
+def gatecast(job, monkeypatch, capsys):
+    """A function that runs a command in the folder of the job, and gives what it says on stderr."""
+    monkeypatch.chdir(job.folder)
+
+    def run(*arguments, code=0):
+        monkeypatch.setattr(sys, "argv", ["gatecast", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        said = capsys.readouterr().err
+        assert left.value.code == code, said
+        assert "Traceback" not in said
+        return said
+
+    return run
 
 
-def load_taxi(url, table="taxi"):
+@dataclass(frozen=True)
+class Job:
+    """The URL of a data set with the table `taxi`, and a folder with a run trained on it."""
+
+    url: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def job(bigquery_server, tmp_path_factory):
+    """What every test here begins with."""
+    with pytest.MonkeyPatch.context() as patch:
+        url, folder = bigquery_server.dataset(patch), tmp_path_factory.mktemp("job")
+        load_taxi(url)
+        command = [sys.executable, "-m", "gatecast", "fit", url, *NAMES, *QUICK, "--run", folder / "run"]
+        subprocess.run([*map(str, command)], check=True, capture_output=True)
+        yield Job(url, folder)
+
+
+def load_taxi(url):
     rows = gzip.decompress((files("gatecast") / "demo_data" / "nyc_taxi.csv.gz").read_bytes())
     schema = [google.SchemaField("timestamp", "DATETIME"), google.SchemaField("value", "INTEGER")]
     config = google.LoadJobConfig(source_format="CSV", skip_leading_rows=1, schema=schema)
     with open_store(url) as store:
-        store.client.load_table_from_file(io.BytesIO(rows), f"{store.dataset}.{table}", job_config=config).result()
+        store.client.load_table_from_file(io.BytesIO(rows), f"{store.dataset}.taxi", job_config=config).result()
 
 
 def ask(url, sql):
@@ -54,30 +82,27 @@ def ask(url, sql):
         return [tuple(row) for row in store.client.query(sql.format(url.rpartition("/")[2])).result()]
 
 
-def test_fit_forecast_twice_and_the_very_same_rows_again(bigquery, tmp_path):
-    load_taxi(bigquery)
-    gatecast("fit", bigquery, *NAMES, *QUICK, "--run", "run", cwd=tmp_path)
+def test_forecasts_written_twice_and_the_very_same_rows_again(job, gatecast):
     for _ in range(2):
-        said = gatecast("forecast", "run", "--to", bigquery, "--into", "forecasts", cwd=tmp_path)
-        assert "wrote 96 rows" in said
-    assert ask(bigquery, "SELECT COUNT(*), COUNT(DISTINCT forecast_timestamp) FROM {}.forecasts") == [(96, 48)]
-    with open_store(bigquery) as store:
+        assert "wrote 96 rows" in gatecast("forecast", "run", "--to", job.url, "--into", "forecasts")
+    assert ask(job.url, "SELECT COUNT(*), COUNT(DISTINCT forecast_timestamp) FROM {}.forecasts") == [(96, 48)]
+    with open_store(job.url) as store:
         view = store.client.get_table(f"{store.dataset}.forecasts_latest")
         assert [field.name for field in view.schema] == AI_FORECAST
         assert view.schema[0].field_type == "TIMESTAMP"  # of a DATETIME
-    assert ask(bigquery, "SELECT COUNT(*), MAX(ai_forecast_status) FROM {}.forecasts_latest") == [(96, "")]
+    assert ask(job.url, "SELECT COUNT(*), MAX(ai_forecast_status) FROM {}.forecasts_latest") == [(96, "")]
 
-    ask(bigquery, "INSERT INTO {}.taxi VALUES (DATETIME '2015-02-01 00:00:00', 9)")
-    gatecast("fit", "--from", "run", "--run", "again", "--epochs", 1, cwd=tmp_path)
-    manifests = [json.loads((tmp_path / run / "manifest.json").read_text()) for run in ("run", "again")]
+    ask(job.url, "INSERT INTO {}.taxi VALUES (DATETIME '2015-02-01 00:00:00', 9)")
+    gatecast("fit", "--from", "run", "--run", "again", "--epochs", 1)  # the first was trained by another process
+    manifests = [json.loads((job.folder / run / "manifest.json").read_text()) for run in ("run", "again")]
     audits = [manifest["audit"] | {"agreement": None} for manifest in manifests]  # inferred once, then known
     assert audits[0] == audits[1]
     assert manifests[0]["query"] == manifests[1]["query"]
-    weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("run", "again")]
+    weights = [(job.folder / run / "model.safetensors").read_bytes() for run in ("run", "again")]
     assert weights[0] == weights[1]
-    assert "snapshot" not in tomllib.loads((tmp_path / "again" / "config.toml").read_text())["source"]
+    assert "snapshot" not in tomllib.loads((job.folder / "again" / "config.toml").read_text())["source"]
 
-    model = load(tmp_path / "run")
+    model = load(job.folder / "run")
     few, all_ = newest(model, context=True), newest(model)
     assert few.reading.rows == model.config.model.context + 1
     assert all_.reading.rows == 10_321
@@ -85,38 +110,35 @@ def test_fit_forecast_twice_and_the_very_same_rows_again(bigquery, tmp_path):
     assert model.forecast(few).rows.column("cutoff")[0].as_py() == dt.datetime(2015, 2, 1)
 
 
-def test_a_newer_cutoff_takes_the_place_of_an_older_one_in_the_view(bigquery, tmp_path):
-    load_taxi(bigquery)
-    gatecast("fit", bigquery, *NAMES, *QUICK, "--run", "run", cwd=tmp_path)
+def test_a_newer_cutoff_takes_the_place_of_an_older_one_in_the_view(job, gatecast):
     for as_of in ("2015-01-30", "2015-01-30 12:00"):
-        gatecast("forecast", "run", "--as-of", as_of, "--to", bigquery, "--into", "forecasts", cwd=tmp_path)
-    assert ask(bigquery, "SELECT COUNT(*) FROM {}.forecasts") == [(192,)]
-    assert ask(bigquery, "SELECT COUNT(*) FROM {}.forecasts_latest") == [(2 * (48 + 24),)]
+        gatecast("forecast", "run", "--as-of", as_of, "--to", job.url, "--into", "past")
+    assert ask(job.url, "SELECT COUNT(*) FROM {}.past") == [(192,)]
+    assert ask(job.url, "SELECT COUNT(*) FROM {}.past_latest") == [(2 * (48 + 24),)]
 
 
 @pytest.mark.parametrize("arguments", [[], ["{}", "--from", "run"]])
-def test_fit_reads_one_thing(arguments, bigquery, tmp_path):
-    said = gatecast("fit", *[part.format(bigquery) for part in arguments], "--run", "new", cwd=tmp_path, code=2)
+def test_fit_reads_one_thing(arguments, job, gatecast):
+    said = gatecast("fit", *[part.format(job.url) for part in arguments], "--run", "new", code=2)
     assert "--from RUN" in said
 
 
-def test_only_bigquery_keeps_its_past(tmp_path):
+def test_only_bigquery_keeps_its_past(gatecast):
     demo = files("gatecast") / "demo_data" / "nyc_taxi.csv.gz"
-    gatecast("fit", demo, *NAMES[2:], *QUICK, "--run", "run", cwd=tmp_path)
-    assert "only tables of BigQuery" in gatecast("fit", "--from", "run", "--run", "new", cwd=tmp_path, code=2)
+    gatecast("fit", demo, *NAMES[2:], *QUICK, "--run", "file")
+    assert "only tables of BigQuery" in gatecast("fit", "--from", "file", "--run", "new", code=2)
 
 
-def test_the_example_runs_as_it_stands(bigquery, tmp_path):
+def test_the_example_runs_as_it_stands(job, gatecast):
     """The two commands of its README, on its TOML file with the project and data set put in."""
     example = ROOT / "examples" / "bigquery"
-    dataset = bigquery.rpartition("/")[2]
-    load_taxi(bigquery)
+    dataset = job.url.rpartition("/")[2]
     text = (example / "demand.toml").read_text().replace("my-project/sales", f"proj/{dataset}")
-    (tmp_path / "demand.toml").write_text(text)
+    (job.folder / "demand.toml").write_text(text)
     commands = re.findall(r"^\$ gatecast (.*)$", (example / "README.md").read_text(), re.MULTILINE)
     assert [command.split()[0] for command in commands] == ["fit", "forecast"]
     for command in commands:
         words = shlex.split(command.replace("my-project/forecasts", f"proj/{dataset}"))
         quick = ["--epochs", "1", "--steps", "4"] if words[0] == "fit" else []
-        gatecast(*words, *quick, cwd=tmp_path)
-    assert ask(bigquery, "SELECT COUNT(*) FROM {}.demand_latest") == [(96,)]
+        gatecast(*words, *quick)
+    assert ask(job.url, "SELECT COUNT(*) FROM {}.demand_latest") == [(96,)]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -18,6 +19,7 @@ import typer
 
 from gatecast import Config, audit, backtest, cli, fit, load, pipeline
 from gatecast.config import TABLES, all_names
+from gatecast.evaluation.proof import Proof
 
 SOURCE = {"table": "t", "time": "at", "target": "y", "series": "name"}
 TINY = {"horizon": 6, "epochs": 2, "steps": 4, "hidden": 8}
@@ -311,6 +313,34 @@ def test_inspect_and_report_write_what_they_say(call, place, monkeypatch):
     assert (out, said.strip()) == (b"", "wrote run/report.html")
     assert opened == ["run/report.html"]
     assert (place / "run" / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_the_demo_is_made_where_it_is_asked_for(call, monkeypatch, tmp_path):
+    made = []
+    monkeypatch.setattr("gatecast.demo.run", lambda *given: made.append(given))
+    call("demo")
+    call("demo", "--folder", tmp_path / "shown", "--overwrite")
+    assert made == [(Path("gatecast-demo"), False), (tmp_path / "shown", True)]
+
+
+def test_a_leak_is_a_failure(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(pipeline, "prove", lambda *_: Proof(62, 5, {"quantiles": 3}))
+    monkeypatch.setattr(sys, "argv", ["gatecast", "test", "run", "--prove"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 1
+    assert "gatecast: A leak: 62 forecasts made again after 5 values" in capsys.readouterr().err
+
+
+def test_nobody_reading_on_is_no_error_message(place):
+    """As when `head` has seen enough: many rows into a pipe that is closed after the first."""
+    command = [sys.executable, "-m", "gatecast", "forecast", "run", "--horizon", "3000", "--format", "csv"]
+    with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith('"name","forecast_timestamp"')
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
 
 
 def test_version_and_debug(place):

@@ -126,6 +126,10 @@ def zeros(*hours):
     return pa.table({"at": at, "k": ["a"] * len(hours), "y": [0.0] * len(hours)})
 
 
+LATE = pa.table({"at": zeros(1488, 0, 0)["at"], "k": ["a", "a", "b"], "y": [0.0] * 3})
+"""A series without rows where scales are fitted."""
+
+
 @settings(max_examples=max(10, settings.default.max_examples // 10), suppress_health_check=list(HealthCheck))
 @given(
     table=tables(),
@@ -136,6 +140,7 @@ def zeros(*hours):
     freq=st.sampled_from([None, "D", "h", "B"]),
 )
 @example(table=zeros(0, 1, 25, 28, 51), horizon=1, recipe="segment", aggregate=None, fill=None, freq=None)
+@example(table=LATE, horizon=1, recipe="classic", aggregate=None, fill=None, freq="B")
 @pytest.mark.filterwarnings("error")
 def test_a_table_is_forecast_or_refused(table, horizon, recipe, aggregate, fill, freq):
     options = {"time": "at", "target": "y", "series": "k", "horizon": horizon, "aggregate": aggregate, "fill": fill}

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from gatecast import Config, fit, load
 from gatecast.data.audit import audit_panel
+from gatecast.data.dates import Frequency, Grid
 from gatecast.errors import RunError, UsageError
 from gatecast.newest import newest
 
@@ -270,6 +271,14 @@ def test_a_model_says_what_it_lacks(made):
     run, model = made
     with pytest.raises(UsageError, match="give it a panel"):
         load(run).forecast()
+    with pytest.raises(UsageError, match="not trained from a URL"):
+        newest(replace(model, config=model.config.having("source", url=None)))
+    with pytest.raises(UsageError, match="the panel's grid is D, the model was trained on h"):
+        model.forecast(replace(model.panel, grid=Grid(Frequency.parse("D"))))
+    with pytest.raises(UsageError, match=r"no history by 2023-12-31 00:00 in None/1, a/1, a/b/2$"):
+        model.forecast(as_of="2023-12-31 00:00")
+    with pytest.raises(UsageError, match="no date was given"):
+        model.forecast(at=[])
     with pytest.raises(UsageError, match="no series 'zz'; there are None/1, a/1, a/b/2"):
         model.forecast(series=["zz"])
     rows = model.forecast(series=["a/b/2", "None/1"], horizon=1).rows

@@ -16,6 +16,13 @@ def stale_and_fresh():
     return pa.Table.from_pandas(rows.replace({"name": {"s3": None}}), preserve_index=False)
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("newest")
+    fit(database(folder / "x.duckdb", stale_and_fresh()), run=folder / "run", table="t", **TINY)
+    return folder / "run"
+
+
 @pytest.mark.parametrize(
     ("asked", "rows"),  # of both series to the end, from hour so and so on
     [
@@ -26,10 +33,8 @@ def stale_and_fresh():
     ],
     ids=["next", "later", "as of", "at"],
 )
-def test_only_the_rows_that_a_forecast_needs_are_read_and_it_is_the_same(asked, rows, tmp_path):
-    source = database(tmp_path / "x.duckdb", stale_and_fresh())
-    fit(source, run=tmp_path / "run", table="t", **TINY)
-    model = load(tmp_path / "run")
+def test_only_the_rows_that_a_forecast_needs_are_read_and_it_is_the_same(asked, rows, run):
+    model = load(run)
     assert model.config.model.context == 168
     few, all_ = newest(model, context=True, **asked), newest(model)
     assert all_.reading.rows == 2 * 960 + 300 + 240

@@ -29,6 +29,7 @@ def findings(found):
     return {finding.name: (finding.count, finding.places) for finding in found.findings}
 
 
+TWO = frame(hours("2024-01-01", 2), [1.0, 2.0], number=[1, 2], odd=[[1], [2]])
 LOCAL = {"time": "at", "target": "y", "freq": "h", "timezone": "America/New_York"}
 SPRING = ["2024-03-10 01:00", "2024-03-10 02:00", "2024-03-10 03:00", "2024-03-10 04:00"]
 
@@ -225,3 +226,18 @@ def test_years_back_to_1200_and_on_to_2400():
     assert not np.isnan(model.panel.values).any()
     stamps = model.forecast(at=["1400-12-31", "2401-12-31", "2402-12-31"]).rows["forecast_timestamp"].to_pylist()
     assert stamps[::2] == [dt.date(1400, 12, 31), dt.date(2401, 12, 31), dt.date(2402, 12, 31)]
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "error", "told"),
+    [
+        ("", {}, UsageError, "say what to read: a path or URL as the first argument"),
+        (object(), {}, UsageError, "cannot read rows from object: give a URL, a path"),
+        (TWO, {"holidays_column": "number"}, DataError, "'number' holds no places such as DE or US-NY"),
+        (TWO, {"time": "odd"}, DataError, r"column 'odd' holds no timestamps \(other\): convert it in --sql"),
+        (TWO, {"time_unit": "s"}, UsageError, "--time-unit is for whole numbers; column 'at' holds local"),
+    ],
+)
+def test_what_cannot_be_read_is_named(source, options, error, told):
+    with pytest.raises(error, match=told):
+        read(source, **{"time": "at", "target": "y"} | options)

@@ -238,6 +238,21 @@ def test_a_run_whose_replacement_was_killed_between_two_renames_comes_back(run, 
     assert load(run).run_id == load(GOLDEN).run_id
 
 
+def test_a_run_that_cannot_be_replaced_stays(run, tmp_path, monkeypatch):
+    rename = os.replace
+
+    def replace(source, target):
+        if target == run and (run.parent / source / "new").exists():
+            raise OSError("no room")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(RunError, match="no room"), new_folder(run, overwrite=True) as folder:
+        (folder / "new").touch()
+    assert load(run).run_id == load(GOLDEN).run_id
+    assert [path.name for path in tmp_path.iterdir()] == [run.name]
+
+
 REPLACER = """
 import shutil, sys, time
 from pathlib import Path

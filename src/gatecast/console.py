@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from datetime import date
 from typing import Any, Literal
 
@@ -194,8 +193,3 @@ def _iso(value: object) -> str:
     if isinstance(value, date):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def columns_of(records: Sequence[dict[str, Any]]) -> pa.Table:
-    """Records as a table."""
-    return pa.Table.from_pylist(list(records))

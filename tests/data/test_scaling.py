@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatecast.data.scaling import FLAT, SCALINGS, SOME, Scaler, flat
+from gatecast.data.scaling import FLAT, MOST, SCALINGS, SOME, Scaler, Unit, flat
 
 PROPERTY = settings(deadline=None, max_examples=60)
 NAMES = list(SCALINGS)
@@ -106,17 +106,20 @@ def test_nothing_observed_is_left_as_it_is(name, hidden):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [1e-30, 1e-6, 1.0, 1e6, 1e30])
 def test_values_of_any_size_come_near_the_unit_range(name, size):
-    values, observed = all_seen(-size, size, -size / 2, size / 2, 0.0, dtype=torch.float32)
+    values, observed = all_seen(-size, size, -size / 2, size / 2, 0.0, 1e30, dtype=torch.float32)
+    observed[:, -1] = False
     loc, scale = SCALINGS[name](values, observed)
-    assert 0.5 <= ((values - loc) / scale).abs().max() <= 2
+    assert 0.5 <= ((values - loc) / scale)[observed].abs().max() <= 2
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_scaled_apart(name):
-    values = torch.tensor([[1.0, 2.0, 4.0], [10.0, 30.0, NAN]])
+    values = torch.tensor([[1.0, 2.0, 4.0, 3.0], [1e-30, 3e-30, NAN, 2e-30], [1e30, 3e30, NAN, 0], [5.0] * 4])
     both = SCALINGS[name](values, ~values.isnan())
     alone = [SCALINGS[name](row, ~row.isnan()) for row in values.split(1)]
     assert [part.flatten().tolist() for part in both] == [[row[i].item() for row in alone] for i in (0, 1)]
+    folded = values.reshape(2, 2, 4)
+    assert all(map(torch.equal, SCALINGS[name](folded, ~folded.isnan()), [part.reshape(2, 2, 1) for part in both]))
 
 
 def test_an_outlier_does_not_move_robust():
@@ -128,6 +131,7 @@ def test_an_outlier_does_not_move_robust():
 def test_a_scaler_fixed_on_each_series_does_not_read_the_window(name):
     history = [torch.tensor([1.0, NAN, 2.0, 5.0]), torch.tensor([10.0, 40.0]), torch.tensor([NAN, NAN])]
     scaler = Scaler.fit(name, history)
+    assert scaler.name == name
     context, observed = torch.randn(4, 6), torch.ones(4, 6, dtype=torch.bool)
     unit = scaler.to(torch.device("cpu"))(context, observed, torch.tensor([2, 0, 1, 0]))
     loc, scale = unit.loc, unit.scale
@@ -135,6 +139,33 @@ def test_a_scaler_fixed_on_each_series_does_not_read_the_window(name):
     assert torch.equal(loc, torch.cat([part[0] for part in expected]))
     assert torch.equal(scale, torch.cat([part[1] for part in expected]))
     assert (loc[0].item(), scale[0].item()) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["minmax", "standard", "robust"])
+def test_a_series_without_rows_is_left_as_it_is(name):
+    loc, scale = Scaler.fit(name, [torch.tensor([]), torch.tensor([3.0, 7.0])]).fixed
+    assert (loc[0].item(), scale[0].item()) == (0, 1)
+    assert torch.equal(loc[1:], SCALINGS[name](*all_seen(3.0, 7.0, dtype=torch.float32))[0])
+
+
+@pytest.mark.parametrize("name", ["minmax", "standard", "robust"])
+def test_a_series_whose_scale_is_not_fixed_is_scaled_by_its_window(name):
+    fixed = torch.tensor([[2.0], [NAN]]), torch.tensor([[4.0], [NAN]])
+    context, observed = (
+        torch.tensor([[1.0, 3.0, 8.0], [5.0, 9.0, NAN]]),
+        torch.tensor([[True] * 3, [True, True, False]]),
+    )
+    unit = Scaler(name, fixed)(context, observed, torch.tensor([0, 1]))
+    own = SCALINGS[name](context[1:], observed[1:])
+    assert (unit.loc.tolist(), unit.scale.tolist()) == ([[2], own[0][0].tolist()], [[4], own[1][0].tolist()])
+    assert unit.scaled(context)[0].tolist() == [-0.25, 0.25, 1.5]
+    assert unit.values(torch.tensor([[[-0.25, 1.5]], [[0.0, 1.0]]]))[0].tolist() == [[1, 8]]
+
+
+def test_a_scaler_goes_to_a_device_as_a_whole():
+    scaler = Scaler.fit("minmax", [torch.tensor([3.0, 7.0])]).to(torch.device("meta"))
+    assert {part.device.type for part in scaler.fixed} == {"meta"}
+    assert Scaler("window").to(torch.device("meta")) == Scaler("window")
 
 
 def test_a_scaler_of_windows_reads_each_window():
@@ -165,9 +196,23 @@ def test_logarithms_are_those_of_values_far_above_zero():
     assert unit.loc.item() == pytest.approx((2 * values / unit.small).log().mean().item(), rel=1e-3)
 
 
+def test_logarithms_end_where_float32_does():
+    unit = Unit(torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
+    ends = torch.tensor([[[-1e9, -MOST, MOST, 1e9]]])
+    low, high = -np.sinh(np.float32(MOST)), np.sinh(np.float32(MOST))
+    assert unit.values(ends)[0, 0].tolist() == pytest.approx([low, low, high, high], rel=1e-5)
+
+
+def test_logarithms_begin_at_a_hundredth_of_the_mean_size():
+    values, observed = torch.tensor([[2e-6, -4e-6, 7.0], [200.0, 400.0, 7.0]]), torch.tensor([[True, True, False]] * 2)
+    unit = Scaler("window")(values, observed, torch.tensor([0, 0]), logs=True)
+    assert unit.small.flatten().tolist() == pytest.approx([3e-8, 3.0], rel=1e-6)
+
+
 def test_logarithms_of_nothing_but_zeros_are_zeros():
     values, observed = all_seen(0.0, 0.0, 0.0)
     unit = Scaler("window")(values, observed, torch.tensor([0]), logs=True)
+    assert unit.small.item() == 1
     assert unit.scaled(values).tolist() == [[0, 0, 0]]
     assert unit.values(torch.zeros(1, 2, 3)).eq(0).all()
 
@@ -178,3 +223,6 @@ def test_flat_is_what_did_not_move_while_it_was_seen():
     assert flat(values, observed).tolist() == [True, False, True, False, True]
     assert not flat(values[:, 1:], observed[:, 1:]).any()  # three values are too few to say so
     assert not flat(values, ~observed).any()
+    values, observed = torch.tensor([[5.0, 5, 5, 5, 9]]), torch.tensor([[True] * 4 + [False]])
+    assert flat(values, observed).tolist() == [True]
+    assert flat(values.expand(2, 3, 5), observed.expand(2, 3, 5)).tolist() == [[True] * 3] * 2

@@ -41,3 +41,10 @@ def test_the_view_shows_the_newest_cutoff_of_each_series_and_timestamp(tmp_path)
 def test_a_file_has_no_view(tmp_path):
     forecasts(1, 10.0).write(str(tmp_path / "out.parquet"))
     assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_rows_become_frames_of_three_libraries():
+    table = forecasts(1, 10.0)
+    rows = table.to_arrow().to_pydict()
+    assert rows["forecast_value"] == [10, 10]
+    assert table.to_polars().to_dict(as_series=False) == table.to_pandas().to_dict("list") == rows

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -5,10 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gatecast.data.covariates import Column, Covariates
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.encoding import Encoder
-from gatecast.data.features import calendar
+from gatecast.data.features import calendar, holiday_calendar
 from gatecast.data.panel import Panel
+from gatecast.data.scaling import Unit
 from gatecast.data.windows import Span, Windows, split
 
 PROPERTY = settings(deadline=None, max_examples=60)
@@ -113,6 +117,137 @@ def test_cutoffs_may_lie_ahead_of_every_series():
     assert not windows.past(series, cutoffs)[1].any()
 
 
+COLUMNS = (
+    Column("visits", "past", loc=2.0, scale=4.0),
+    Column("heat", "future"),
+    Column("event", "future", categories=("x", "y")),
+    Column("size", "static", loc=1.0, scale=2.0),
+    Column("kind", "static", categories=("small", "big")),
+)
+TEXTS = {"event": ("y", "x", "new"), "kind": ("big", "odd", "small")}
+
+
+@st.composite
+def beside(draw):
+    """A panel with covariates: of each series from its start to up to nine steps after its end."""
+    panel = draw(panels)
+    lengths = [int(length) + draw(st.integers(0, 9)) for length in panel.lengths]
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    values = rng.integers(-5, 6, (sum(lengths), 3)).astype(np.float32)
+    values[:, 2] = rng.integers(0, 3, len(values))
+    values[rng.random(values.shape) < 0.3] = np.nan
+    statics = np.array([[3.0, i % 3] for i in range(len(panel))], np.float32)
+    statics[1:2] = np.nan
+    offsets = np.cumsum([0, *lengths])
+    found = Covariates(("visits", "heat", "event"), ("visits",), values, offsets, ("size", "kind"), statics, TEXTS)
+    return replace(panel, covariates=found)
+
+
+def features(row):
+    """A row of the covariates as numbers: visits standardised, heat as it is, a mark each for x and y."""
+    visits, heat, event = row
+    marks = [NAN, NAN] if np.isnan(event) else [[0, 1], [1, 0], [0, 0]][int(event)]
+    return [(visits - 2) / 4, heat, *marks]
+
+
+def told_beside(panel, series, cutoff, read, context, horizon):
+    """Features of the covariates in a window, one step at a time, as differences from the mean of the context."""
+    first, after = panel.covariates.offsets[series : series + 2]
+    found = []
+    for step in range(cutoff - context + 1, cutoff + horizon + 1):
+        at = first + step - panel.starts[series]
+        row = panel.covariates.values[at].tolist() if first <= at < after else [NAN] * 3
+        found.append(features([NAN if step > read else row[0], *row[1:]]))
+    found = np.array(found)
+    for column in range(4):
+        seen = found[:context, column][~np.isnan(found[:context, column])]
+        found[:, column] -= seen.mean() if seen.size else 0
+    return np.nan_to_num(found, nan=0)
+
+
+@PROPERTY
+@given(beside(), sizes, sizes, st.integers(-3, 5))
+def test_covariates_agree_with_a_loop(panel, context, horizon, later):
+    windows = Windows.of(panel, Encoder(CYCLES, columns=COLUMNS), context, horizon, CPU)
+    series, cutoffs = every_window(panel)
+    own, moved = windows.inputs(series, cutoffs).calendar, windows.calendar(series, cutoffs, cutoffs + later)
+    assert own.shape == (len(series), context + horizon, 2 * len(CYCLES) + 4)
+    for i, (one, cutoff) in enumerate(zip(series.tolist(), cutoffs.tolist(), strict=True)):
+        steps = np.arange(cutoff - context + 1, cutoff + horizon + 1)
+        for found, read in ((own, cutoff), (moved, cutoff + later)):
+            assert (found[i, :, :4].numpy() == calendar(HOURLY, CYCLES, steps)).all()
+            expected = told_beside(panel, one, cutoff, read, context, horizon)
+            np.testing.assert_allclose(found[i, :, 4:].numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("event", "told"), [(1, [0, 0]), (0, [-1, 1]), (2, [-1, 0]), (NAN, [0, 0])])
+def test_a_category_has_its_mark_whatever_else_is_in_the_windows(event, told):
+    values = np.array([[1.0], [NAN], [event]], np.float32)
+    events = Covariates(("event",), (), values, np.array([0, 3]), (), np.empty((1, 0), np.float32), TEXTS)
+    panel = replace(panel_of((0, [1.0, 1.0, 1.0])), covariates=events)
+    windows = Windows.of(panel, Encoder(columns=COLUMNS[2:3]), 2, 1, CPU)
+    assert windows.calendar(torch.tensor([0]), torch.tensor([1])).tolist() == [[[0, 0], [0, 0], told]]
+
+
+@PROPERTY
+@given(beside())
+def test_what_is_static_is_that_of_the_series(panel):
+    windows = Windows.of(panel, Encoder(columns=COLUMNS), 2, 1, CPU)
+    order, cutoffs = torch.arange(len(panel)).flip(0), torch.from_numpy(panel.lasts).flip(0)
+    rows, weights = windows.inputs(order, cutoffs).static
+    # Rows of the table: size, small, big. The size 3 counts (3 - 1) / 2; odd is no category, series 1 has nothing.
+    expected = {0: ([0, 2], [1, 1]), 1: ([0, 1], [0, 0]), 2: ([0, 1], [1, 1]), 3: ([0, 2], [1, 1])}
+    assert [(rows[i].tolist(), weights[i].tolist()) for i in range(len(panel))] == [expected[i] for i in order.tolist()]
+    assert Windows.of(panel, Encoder(CYCLES), 2, 1, CPU).inputs(order, cutoffs).static is None
+
+
+def test_each_series_reads_the_holidays_of_its_own_place():
+    none = np.empty((3, 0), np.float32)
+    land = Covariates((), (), none, np.array([0, 1, 2, 3]), ("land",), np.array([[1.0], [0.0], [NAN]]), {})
+    land = replace(land, categories={"land": ("DE", "US")})
+    july = HOURLY.step("2024-07-03 12:00")
+    panel = replace(panel_of(*[(july, [1.0])] * 3), covariates=land)
+    windows = Windows.of(panel, Encoder(CYCLES, places="land"), 3, 30, CPU)
+    for series, place in enumerate(["US", "DE", None]):
+        found = windows.calendar(torch.tensor([series]), torch.tensor([july]))[0, :, 4:].numpy()
+        assert (found == holiday_calendar(HOURLY, place, np.arange(july - 2, july + 31))).all()
+        assert found[-1, 1] == (place == "US")
+
+
+def test_all_of_it_is_moved_to_the_device_and_counted():
+    panel = of_lengths(30, 20)
+    values = np.zeros((60, 3), np.float32)
+    found = Covariates(("visits", "heat", "event"), ("visits",), values, np.array([0, 30, 60]), (), values[:2], TEXTS)
+    panel = replace(panel, covariates=replace(found, fixed=("size", "kind"), statics=values[:2, :2]))
+    meta = torch.device("meta")
+    windows = Windows.of(panel, Encoder(CYCLES, columns=COLUMNS), 5, 2, meta)
+    parts = [part for part in vars(windows).values() if isinstance(part, torch.Tensor)] + [*windows.static]
+    assert len(parts) == 10
+    assert {part.device for part in [windows, *parts]} == {meta}
+    dates = 5 + 30 + 2  # from a context before the first step to a horizon after the last
+    assert windows.dates.shape == (dates, 4)
+    assert windows.nbytes == 4 * (50 + 4 * dates + 3 * 60)
+    bare = Windows.of(panel, Encoder(CYCLES), 5, 2, meta)
+    assert (bare.nbytes, bare.covariates, bare.bounds, bare.static) == (4 * (50 + 4 * dates), None, None, None)
+
+
+def test_a_shorter_context_is_the_end_of_the_longer_one():
+    panel = of_lengths(30, 20)
+    long, short = (Windows.of(panel, Encoder(CYCLES), context, 3, CPU) for context in (12, 5))
+    series, cutoffs = torch.tensor([0, 1, 1]), torch.tensor([13, 20, 29])
+    newest, own = long.inputs(series, cutoffs).newest(5), short.inputs(series, cutoffs)
+    for name in ("context", "observed", "calendar", "series"):
+        assert torch.equal(getattr(newest, name), getattr(own, name)), name
+
+
+def test_the_network_takes_the_context_scaled_and_the_rest_as_it_is():
+    windows = Windows.of(panel_of((0, [7.0, NAN, 8.0])), Encoder(CYCLES), 3, 1, CPU)
+    inputs = windows.inputs(torch.tensor([0]), torch.tensor([2]))
+    values, observed, calendar_, static = inputs.scaled(Unit(torch.tensor([[6.0]]), torch.tensor([[2.0]])))
+    assert values.tolist() == [[0.5, -3, 1]]
+    assert (observed is inputs.observed, calendar_ is inputs.calendar, static) == (True, True, None)
+
+
 spans = st.lists(st.tuples(st.integers(-20, 20), st.integers(0, 60)), min_size=1, max_size=5).map(
     lambda pairs: Span(*(np.array(column) for column in zip(*pairs, strict=True)))
 )
@@ -203,6 +338,15 @@ def test_the_parts_of_a_split_share_no_truth_and_follow_each_other(series_length
 def test_a_series_is_usable_when_it_is_longer_than_three_horizons(series_lengths, horizon, share):
     usable = split(of_lengths(*series_lengths), horizon, share).usable(horizon)
     assert usable.tolist() == [length > 3 * horizon for length in series_lengths]
+
+
+def test_a_part_is_a_share_of_the_series_unless_training_would_have_too_little():
+    panel = of_lengths(40, 40, 41, 42, 43)
+    for share, horizon, held in ((0.25, 4, 10), (0.4, 4, 16), (0.45, 4, 4), (0.05, 3, 3)):
+        parts = split(of_lengths(40), horizon, share)
+        assert (parts.lasts - parts.validation).tolist() == [held]
+        assert (parts.validation - parts.train).tolist() == [held]
+    assert (panel.lasts - split(panel, 3, 0.43).validation).tolist() == [17, 17, 17, 18, 18]
 
 
 def test_a_split_by_hand():

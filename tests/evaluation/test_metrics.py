@@ -159,6 +159,9 @@ def test_width_and_msis_are_the_loops(case):
     truth, _, quantiles = case
     low, high = quantiles[..., 0], quantiles[..., 2]
     assert metrics.width(truth, low, high) == pytest.approx(5)
+    wider = np.where(np.isnan(truth), 1e6, high + np.arange(HORIZON))
+    expected = mean(5 + step for _, step in np.argwhere(~np.isnan(truth)))
+    assert metrics.width(truth, low, wider) == pytest.approx(expected, rel=1e-6)
     scale = np.array([1.0, 2.0, 0.0, np.nan, 0.5, 4.0])
     scores = [
         (b - a + 2 / 0.2 * ((a - y) * (y < a) + (y - b) * (y > b))) / scale[w]
@@ -207,5 +210,13 @@ def test_large_float32_values_lose_nothing():
     truth = np.full((1, 100_000), 1e6, np.float32)
     assert metrics.rmse(truth, truth + np.float32(1)) == 1
     assert metrics.wape(truth, truth * np.float32(1.5)) == 0.5
+    few = np.array([[2.0**24, 1, 1]], np.float32)  # float32 has no 2²⁴ + 1
+    none, quantiles = np.zeros_like(few), np.zeros((1, 3, 1), np.float32)
+    assert metrics.mae(few, none) == metrics.width(few, none, few) == (2**24 + 2) / 3
+    assert metrics.wape(few, none) == 1
+    assert metrics.quantile_loss(few, quantiles, np.array([0.5])) == 1
+    assert metrics.quantile_loss(few, few[..., None] * 2, np.array([0.5])) == 1
+    one = np.ones(1)
+    assert metrics.msis(-few, none, none, 80, one) == pytest.approx(10 * (2**24 + 2) / 3, rel=1e-9)
     huge = np.full((1, 3), 1e30, np.float32)
     assert metrics.rmse(huge, np.zeros_like(huge)) == pytest.approx(1e30, rel=1e-6)

@@ -213,11 +213,15 @@ def assert_same(found, wanted):
         ("text", None, ["30min", "D", "MS"]),
     ],
 )
-def test_series_are_what_pandas_gives(put, kind, timezone, freqs):
+def test_series_are_what_pandas_gives(put, request, kind, timezone, freqs):
+    # All in both dialects; files and frames are read in DuckDB's, what differs is how they hold their columns.
+    if request.node.callspec.params["put"] not in ("table", "bigquery"):
+        freqs = freqs[::5]
+    aggregates = AGGREGATES if freqs == list(FLOORS) else ("last",)
     rows = sample(kind, "1969-12-20", "2024-02-28", "2024-10-20")  # before 1970, and clocks change in both others
     store, source = put(rows, series=("shop", "item"))
     assert store.columns(source)["at"] == kind
-    for freq, aggregate in [*((freq, "sum") for freq in freqs), *(("D", aggregate) for aggregate in AGGREGATES)]:
+    for freq, aggregate in [*((freq, "sum") for freq in freqs), *(("D", aggregate) for aggregate in aggregates)]:
         if (kind, aggregate) != ("date", "last"):  # of several rows of one day none is the last
             grid = Grid(Frequency.parse(freq), timezone, "US")
             wanted = by_pandas(rows, grid_dates(rows, kind, freq, grid), aggregate)

@@ -51,7 +51,7 @@ def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> 
     """Mean 0 and mean absolute deviation 1; what never moved is told in thousandths of its level."""
     mean = _mean(values, observed)
     loc, scale = _safe(mean, _mean((values - mean).abs(), observed))
-    return loc, torch.where(flat(values, observed)[:, None] & (loc != 0), FLAT * loc.abs(), scale)
+    return loc, torch.where(flat(values, observed)[..., None] & (loc != 0), FLAT * loc.abs(), scale)
 
 
 def flat(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n"]:
@@ -113,10 +113,11 @@ class Scaler:
     def fit(cls, name: str, values: Sequence[Float[Tensor, "T"]]) -> Self:
         """Fix a scaling on the values of each series that came before the cutoff.
 
-        `window` needs no fitting: it is read off each context.
+        `window` needs no fitting: it is read off each context. Of a series without rows nothing was observed.
         """
         if name == "window":
             return cls(name)
+        values = [part if len(part) else torch.tensor([torch.nan]) for part in values]
         scales = [SCALINGS[name](part[None], ~part.isnan()[None]) for part in values]
         return cls(name, (torch.cat([loc for loc, _ in scales]), torch.cat([scale for _, scale in scales])))
 

@@ -6,6 +6,7 @@ ordered: ORDER BY would force a warehouse into a single stream, and the panel so
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -236,10 +237,14 @@ def _unended(sql: str, dialect: Dialect) -> str:
 
 def sql(template: str, **names: exp.Expression) -> exp.Expression:
     """GoogleSQL with the columns named put in."""
-    tree = sqlglot.parse_one(template, dialect="bigquery")
-    return tree.transform(
+    return _parsed(template).transform(
         lambda node: names[node.name].copy() if isinstance(node, exp.Column) and node.name in names else node
     )
+
+
+@cache
+def _parsed(template: str) -> exp.Expression:
+    return sqlglot.parse_one(template, dialect="bigquery")
 
 
 def _time(source: SourceSettings, kind: Kind) -> exp.Expression:

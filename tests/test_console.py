@@ -1,0 +1,84 @@
+"""What a person at a terminal sees: a question before spending, bars that come and go, lines that stay."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from gatecast import console
+from gatecast.training import Epoch
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal to look at, with somebody at the keys who says what is put into `answers`."""
+    shown = Console(file=io.StringIO(), force_terminal=True, highlight=False, width=120)
+    shown.answers, shown.asked = [], []
+    monkeypatch.setattr(shown, "input", lambda question: shown.asked.append(question) or shown.answers.pop(0))
+    monkeypatch.setattr(console, "err", shown)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    return shown
+
+
+def epoch(number, stage="test", validation=0.25):
+    share = None if validation is None else 75.0
+    return Epoch(stage, number, 2, 0.5, 60.0, validation, share, 0.001, 1_000.0, 1.0)
+
+
+def test_a_person_is_asked_until_they_agree(terminal):
+    teller = console.Teller()
+    terminal.answers[:] = ["n", " Yes "]
+    assert [teller.agree(f"spend {sum_}?") for sum_ in (1, 2, 3)] == [False, True, True]
+    assert terminal.asked == ["spend 1? [y/N] ", "spend 2? [y/N] "]
+    assert console.Teller(yes=True).agree("spend?")
+    assert len(terminal.asked) == 2
+
+
+def test_nobody_is_asked_where_nobody_is(terminal, monkeypatch):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert console.Teller().agree("spend?")
+    assert terminal.asked == []
+
+
+def test_many_rows_have_a_bar_until_they_are_there(terminal):
+    teller = console.Teller()
+    teller.rows(5, console.MANY - 1)
+    assert teller.progress is None
+    teller.rows(50_000, 200_000)
+    (task,) = teller.progress.tasks
+    assert (task.completed, task.total, task.description) == (50_000, 200_000, "reading")
+    teller.rows(100_000, 200_000)
+    assert teller.progress.tasks[0].completed == 100_000
+    teller.rows(200_000, 200_000)
+    assert teller.progress is None
+
+
+def test_a_note_takes_the_bar_down_and_stays(terminal):
+    teller = console.Teller()
+    teller.rows(50_000, 200_000)
+    teller.note("three series [end] early")
+    assert teller.progress is None
+    assert "three series [end] early\n" in terminal.file.getvalue()
+
+
+def test_training_has_a_bar_for_each_stage(terminal):
+    teller = console.Teller()
+    teller.epoch(epoch(1))
+    (task,) = teller.progress.tasks
+    assert (task.completed, task.total, task.description) == (1, 2, "training")
+    assert task.fields["text"] == "loss 0.5000, accuracy 60.0 %; validation loss 0.2500, accuracy 75.0 %"
+    teller.epoch(epoch(2))
+    assert teller.progress is None
+    teller.epoch(epoch(1, "final", None))
+    assert teller.progress.tasks[0].description == "final weights"
+    assert teller.progress.tasks[0].fields["text"] == "loss 0.5000, accuracy 60.0 %"
+    teller.stop()
+    assert teller.progress is None
+
+
+def test_only_dates_become_text_in_json(capsys):
+    with pytest.raises(TypeError, match="set is not JSON"):
+        console.show_json({"rows": {1}})
+    console.show_json({"accuracy": None})
+    assert json.loads(capsys.readouterr().out) == {"accuracy": None}
