@@ -44,8 +44,7 @@ def batches(rows: int) -> Iterator[pa.RecordBatch]:
 
 def peak(way: str, rows: int) -> int:
     """Bytes that one way adds in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, "--alone", way, "--rows", str(rows)], stdout=subprocess.PIPE)
-    return int(done.stdout)
+    return int(subprocess.check_output([sys.executable, __file__, "--alone", way, "--rows", str(rows)]))
 
 
 def alone(way: str, rows: int) -> None:

@@ -24,7 +24,8 @@ EPOCHS, BATCHES = 20, 50
 def rows(history: list[np.ndarray]) -> pd.DataFrame:
     """Rows in its long form."""
     parts = [
-        pd.DataFrame({"series": f"{i:04d}", "t": np.arange(len(y)), "y": y.astype(float)}) for i, y in enumerate(history)
+        pd.DataFrame({"series": f"{i:04d}", "t": np.arange(len(y)), "y": y.astype(float)})
+        for i, y in enumerate(history)
     ]
     return pd.concat(parts, ignore_index=True)
 

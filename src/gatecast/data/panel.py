@@ -265,20 +265,18 @@ class _Rows:
             return np.zeros(batch.num_rows, np.int32)
         plain = [key.dictionary_decode() if pa.types.is_dictionary(key.type) else key for key in keys]
         encoded = [pc.dictionary_encode(key, null_encoding="encode") for key in plain]
-        mixed = np.zeros(batch.num_rows, np.int64)
-        for part in encoded:
-            mixed = mixed * max(1, len(part.dictionary)) + part.indices.to_numpy()
         if len(keys) == 1:
-            distinct, inverse = np.arange(len(encoded[0].dictionary)), mixed
-            parts = [encoded[0].dictionary.to_pylist()]
+            inverse, parts = encoded[0].indices.to_numpy(), [encoded[0].dictionary.to_pylist()]
         else:
-            distinct, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
+            mixed = np.zeros(batch.num_rows, np.int64)
+            for part in encoded:
+                mixed = mixed * max(1, len(part.dictionary)) + part.indices.to_numpy()
+            _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
             parts = [part.take(pa.array(first)).dictionary_decode().to_pylist() for part in encoded]
         named: Iterable[tuple[object, ...]] = zip(*parts, strict=True)
         if any(pa.types.is_floating(key.type) for key in plain):  # NaN, which equals nothing, is the same as NULL
             named = (tuple(None if _is_nan(part) else part for part in key) for key in named)
         found = [self.codes.setdefault(key, len(self.codes)) for key in named]
-        assert len(found) == len(distinct)
         return np.array(found, np.int32)[inverse]
 
     def _refuse(self, narrow: Values, value: npt.NDArray[np.float64], codes: npt.NDArray[np.int32]) -> None:
