@@ -16,7 +16,6 @@ from m4 import BATCH, CONTEXT, HORIZON, run
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 warnings.simplefilter("ignore")
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-QUIET |= {"enable_checkpointing": False}
 
 
 def dataset(history: list[np.ndarray]) -> ListDataset:
@@ -40,8 +39,7 @@ def train(history: list[np.ndarray], layers: int, units: int, steps: int) -> Non
 
 def default(history: list[np.ndarray]) -> np.ndarray:
     """As it comes, medians of 100 sample paths."""
-    kept = {name: value for name, value in QUIET.items() if name != "enable_checkpointing"}
-    predictor = DeepAREstimator(freq="h", prediction_length=HORIZON, trainer_kwargs=kept).train(dataset(history))
+    predictor = DeepAREstimator(freq="h", prediction_length=HORIZON, trainer_kwargs=QUIET).train(dataset(history))
     return np.stack([said.quantile(0.5) for said in predictor.predict(dataset(history), num_samples=100)])
 
 
