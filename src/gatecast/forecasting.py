@@ -25,6 +25,8 @@ from gatecast.fitted import Fitted, find
 from gatecast.points import at, bounds, points
 
 BATCH = 1_024
+KINDS = pa.array(["extrapolated", "future", "test", "in_sample"])
+"""What a forecast may be, see `ForecastTable`."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def predict(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, s
     Beyond the trained horizon the median is read as if it had been observed, and the next
     horizon is forecast from there; its intervals are widened by the uncertainty of that.
     """
-    fitted.network.eval()
+    if fitted.network.training:  # walking through all parts takes as long as some of them
+        fitted.network.eval()
     out = []
     with torch.inference_mode():
         for at in range(0, len(series), BATCH):
@@ -131,8 +134,8 @@ def forecast(
     reach = max(int((asked.dates.max(1) - panel.lasts).max()), 0) + shape.horizon
     windows = Windows.of(panel, final.encoder, shape.context, shape.horizon, final.device, reach)
 
-    pairs = np.stack([np.repeat(np.arange(len(panel)), asked.cutoffs.shape[1]), asked.cutoffs.ravel()], 1)
-    (series, cutoffs), inverse = _distinct(pairs)
+    asking = np.repeat(np.arange(len(panel)), asked.cutoffs.shape[1])
+    series, cutoffs, inverse = _distinct(asking, asked.cutoffs.ravel())
     newest = cutoffs >= both[1].seen[series]
     ahead = asked.ahead.ravel()
     quantiles = np.empty((len(series), int(ahead.max()), len(final.probabilities)), np.float32)
@@ -143,9 +146,9 @@ def forecast(
             seen[part] = fitted.seen[series[part]]
     values = quantiles[inverse, ahead - 1]
     # What training saw was observed, even where it was not read again.
-    kind = _kinds(asked.dates.ravel(), ahead, observed[pairs[:, 0]], seen[inverse], shape.horizon)
-    columns = _columns(values, final.probabilities, settings) | {"kind": pa.array(kind.tolist(), pa.string())}
-    return _table(panel, asked, pairs[:, 0], columns, settings.level, run_id)
+    kind = _kinds(asked.dates.ravel(), ahead, observed[asking], seen[inverse], shape.horizon)
+    columns = _columns(values, final.probabilities, settings) | {"kind": kind}
+    return _table(panel, asked, asking, columns, settings.level, run_id)
 
 
 def _refuse_gaps(panel: Panel, encoder: Encoder, observed: Steps, until: Steps) -> None:
@@ -160,24 +163,22 @@ def _refuse_gaps(panel: Panel, encoder: Encoder, observed: Steps, until: Steps) 
         )
 
 
-def _distinct(pairs: Indices) -> tuple[tuple[Indices, Steps], Indices]:
-    found, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    return (np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1])), inverse.ravel()
+def _distinct(series: Indices, cutoffs: Steps) -> tuple[Indices, Steps, Indices]:
+    """Each pair once, in order, and where every one given is among them."""
+    first, span = int(cutoffs.min()), int(np.ptp(cutoffs)) + 1
+    found, inverse = np.unique(series * span + (cutoffs - first), return_inverse=True)
+    return found // span, found % span + first, inverse
 
 
-def _kinds(dates: Steps, ahead: Indices, lasts: Steps, seen: Steps, horizon: int) -> np.ndarray[Any, Any]:
-    """The honest label of each forecast, see `ForecastTable`."""
-    observed = np.where(dates > seen, "test", "in_sample")
-    return np.where(ahead > horizon, "extrapolated", np.where(dates > lasts, "future", observed))
+def _kinds(dates: Steps, ahead: Indices, lasts: Steps, seen: Steps, horizon: int) -> Indices:
+    """The honest label of each forecast as its place in `KINDS`."""
+    return np.select([ahead > horizon, dates > lasts, dates > seen], [0, 1, 2], 3)
 
 
 def _columns(values: Values, probabilities: Sequence[float], settings: ForecastSettings) -> dict[str, Any]:
     """Point and bounds; a bound has a column for each level."""
-    sides = zip(*map(bounds, settings.level), strict=True)
-    point = points(values, probabilities, settings.metric)
-    return {VALUE: point} | {
-        name: at(values, probabilities, side) for name, side in zip((LOWER, UPPER), sides, strict=True)
-    }
+    found = at(values, probabilities, [side for level in settings.level for side in bounds(level)])
+    return {VALUE: points(values, probabilities, settings.metric), LOWER: found[:, ::2], UPPER: found[:, 1::2]}
 
 
 def _table(
@@ -195,8 +196,8 @@ def _table(
         UPPER: columns[UPPER].ravel().astype(np.float64),
         "cutoff": timestamps(panel.grid, panel.kind, cutoffs),
         "step": steps,
-        "kind": columns["kind"].take(pa.array(np.repeat(np.arange(len(series)), count))),
-        "run_id": pa.array([run_id] * len(steps), pa.string()),
+        "kind": KINDS.take(pa.array(np.repeat(columns["kind"], count))),
+        "run_id": pa.repeat(run_id, len(steps)),
     }
     return ForecastTable(pa.table(rows), tuple(panel.keys.column_names))
 

@@ -124,8 +124,10 @@ class Model:
             asked = next_steps(panel, horizon or trained)
         else:
             asked = at_dates(panel, read_dates(self.grid, at), trained, cut)
-        given = {"metric": POINTS.get(point, point) if point else None, "level": level or None}
-        settings = Config.of(merged(self.config.model_dump(include={"forecast"}), given)).forecast
+        settings = self.config.forecast
+        if point or level:
+            given = {"metric": POINTS.get(point, point) if point else None, "level": level or None}
+            settings = Config.of(merged({"forecast": settings.model_dump()}, given)).forecast
         return forecast(self.tested, self.final, panel, self.keys, asked, settings, self.run_id, observed)
 
     def plot(self, series: str | None = None, **asked: Any) -> "Figure":

@@ -231,11 +231,12 @@ class _Rows:
         counts = batch.column("row_count").to_numpy(zero_copy_only=False)
         codes = self.encoded(batch)
         value = batch.column("value").to_numpy(zero_copy_only=False)
-        timed = batch.column("step").is_valid().to_numpy(zero_copy_only=False)
+        step = batch.column("step")
+        timed = step.is_valid().to_numpy(zero_copy_only=False)
         valued = ~np.isnan(value)
         self.count += int(counts.sum())
         used = timed & valued
-        steps = batch.column("step").fill_null(0).to_numpy(zero_copy_only=False)
+        steps = (step.fill_null(0) if step.null_count else step).to_numpy(zero_copy_only=False)
         self.hollow.append((codes[timed & ~valued], steps[timed & ~valued]))
         used = slice(None) if used.all() else used  # a view, no copy
         steps = steps[used]
@@ -264,19 +265,18 @@ class _Rows:
             return np.zeros(batch.num_rows, np.int32)
         plain = [key.dictionary_decode() if pa.types.is_dictionary(key.type) else key for key in keys]
         encoded = [pc.dictionary_encode(key, null_encoding="encode") for key in plain]
-        mixed = np.zeros(batch.num_rows, np.int64)
-        for part in encoded:
-            mixed = mixed * max(1, len(part.dictionary)) + part.indices.to_numpy()
         if len(keys) == 1:
-            distinct, inverse = np.arange(len(encoded[0].dictionary)), mixed
-            parts = [encoded[0].dictionary.to_pylist()]
+            inverse, parts = encoded[0].indices.to_numpy(), [encoded[0].dictionary.to_pylist()]
         else:
-            distinct, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
+            mixed = np.zeros(batch.num_rows, np.int64)
+            for part in encoded:
+                mixed = mixed * max(1, len(part.dictionary)) + part.indices.to_numpy()
+            _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
             parts = [part.take(pa.array(first)).dictionary_decode().to_pylist() for part in encoded]
-        # NaN, which equals nothing, is the same series as NULL.
-        named = (tuple(None if _is_nan(part) else part for part in key) for key in zip(*parts, strict=True))
+        named: Iterable[tuple[object, ...]] = zip(*parts, strict=True)
+        if any(pa.types.is_floating(key.type) for key in plain):  # NaN, which equals nothing, is the same as NULL
+            named = (tuple(None if _is_nan(part) else part for part in key) for key in named)
         found = [self.codes.setdefault(key, len(self.codes)) for key in named]
-        assert len(found) == len(distinct)
         return np.array(found, np.int32)[inverse]
 
     def _refuse(self, narrow: Values, value: npt.NDArray[np.float64], codes: npt.NDArray[np.int32]) -> None:
@@ -294,8 +294,9 @@ class _Rows:
         count = len(self.codes)
         low, high = np.full(count, np.iinfo(np.int32).max, np.int32), np.full(count, np.iinfo(np.int32).min, np.int32)
         for codes, steps, _ in self.chunks:
-            np.minimum.at(low, codes, steps)
-            np.maximum.at(high, codes, steps)
+            index, exact = codes.astype(np.intp), steps.astype(np.int32)  # twenty times as fast as numpy's own casts
+            np.minimum.at(low, index, exact)
+            np.maximum.at(high, index, exact)
         first, last, low, high = low, high, low[order], high[order]
         has = high >= low
         lengths = np.where(has, high.astype(np.int64) - low + 1, 0)
@@ -309,7 +310,8 @@ class _Rows:
         place = np.empty(count, np.int64)
         place[order] = offsets[:-1] - low
         values = np.full(int(offsets[-1]), np.nan, np.float32)
-        for codes, steps, chunk in self.chunks:
+        while self.chunks:  # each is let go when it is in its place; a step has one row, so their order is free
+            codes, steps, chunk = self.chunks.pop()
             values[place[codes] + steps] = chunk
         hollow = [np.empty(0, np.int64)]
         for codes, steps in self.hollow:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import pyarrow as pa
 
 from gatecast.data.dates import Grid, Steps, TimeKind
@@ -71,6 +72,9 @@ class ForecastTable:
 
 def timestamps(grid: Grid, kind: TimeKind, steps: Steps) -> pa.Array:
     """Grid dates in the type of the source's time column."""
+    first, span = (int(steps.min()), int(np.ptp(steps)) + 1) if len(steps) else (0, 0)
+    if span < len(steps):  # many of few dates: each is worked out once
+        return timestamps(grid, kind, np.arange(first, first + span)).take(pa.array(steps - first))
     if kind == "instant":
         instants = grid.instants(steps).astype("datetime64[us]")
         return pa.array(instants, pa.timestamp("us")).cast(pa.timestamp("us", grid.timezone or "UTC"))
