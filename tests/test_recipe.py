@@ -38,7 +38,7 @@ def resolved(panel, horizon, **options):
     [
         ("h", 1_000, 24, (24, 168), 168, 24),  # a day at once, over a week
         ("30min", 3_000, 48, (48, 336), 336, 48),
-        ("15min", 5_000, 96, (96,), 192, 48),  # a week of quarters is too long; a day is read in two halves
+        ("15min", 5_000, 48, (96,), 192, 48),  # a week of quarters is too long; a day is read in two halves
         ("h", 200, 12, (24,), 24, 24),  # too short to learn a week from
         ("D", 2_000, 14, (7, 365), 371, 7),  # a year, in whole weeks
         ("D", 300, 14, (7,), 28, 7),
@@ -128,7 +128,9 @@ def test_classic_is_the_same_code_with_other_settings():
     one, other = classic.network.networks[0], segment.network.networks[0]
     assert (one.outputs, other.outputs) == (1, 7)
     assert classic.scaler.name == "minmax"
-    assert set(other.state_dict()) - set(one.state_dict()) == {"skip.weight", "skip.bias", "mix.weight", "mix.bias"}
+    assert set(other.state_dict()) - set(one.state_dict()) == {
+        f"{layer}.{part}" for layer in ("skip", "mix", "widen") for part in ("weight", "bias")
+    }
     assert set(one.state_dict()) <= set(other.state_dict())
 
 
@@ -171,3 +173,33 @@ def test_more_time_never_means_fewer_members():
 def test_a_context_grows_with_what_there_is_to_learn_from():
     few, many = (resolved(panel_of("h", *[1_000] * count), 24)[0].context for count in (1, 60))
     assert (few, many) == (168, 336)  # a week, two weeks
+
+
+@pytest.mark.parametrize(
+    ("series", "length", "horizon", "batch", "steps", "dropout", "calendar"),
+    [
+        (1, 9_000, 48, 64, 98, 0.2, True),  # as many windows an epoch as the 6,253 there are
+        (9, 9_000, 48, 64, 100, 0.2, True),
+        (10, 9_000, 48, 128, 75, 0.0, True),
+        (1, 9_000, 96, 64, 50, 0.5, False),
+        (10, 9_000, 96, 128, 75, 0.0, True),
+        (10, 4_000, 48, 64, 100, 0.2, True),  # 28,000 values to learn from
+    ],
+)
+def test_few_series_are_trained_with_more_dropped_and_less_the_further_ahead(
+    series, length, horizon, batch, steps, dropout, calendar
+):
+    config = Config.from_options(None, {"horizon": horizon})
+    panel = panel_of("h", *[length] * series)
+    found, _ = recipe.resolve(config, panel, split(panel, horizon, 0.15))
+    training = found.training
+    assert (training.batch, training.steps) == (batch, steps)
+    assert (found.model.dropout, found.model.calendar) == (dropout, calendar)
+    given = config.having("model", dropout=0.3, calendar=True).having("training", batch=7, steps=3)
+    kept, _ = recipe.resolve(given, panel, split(panel, horizon, 0.15))
+    assert (kept.training.batch, kept.training.steps, kept.model.dropout, kept.model.calendar) == (7, 3, 0.3, True)
+
+
+def test_far_ahead_a_week_of_days_is_read_at_least():
+    assert resolved(panel_of("15min", 9_000), 96)[0].context == 672
+    assert resolved(panel_of("15min", 9_000), 95)[0].context == 192

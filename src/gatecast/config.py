@@ -170,7 +170,8 @@ class ModelSettings(Settings):
     )
     hidden: int | None = Field(None, ge=1, description="units of the LSTM")
     layers: int = Field(1, ge=1, description="layers of the LSTM")
-    dropout: float = Field(0.2, ge=0, lt=1, description="share of features dropped while training")
+    dropout: float | None = Field(None, ge=0, lt=1, description="share of features dropped while training")
+    calendar: bool | None = Field(None, description="true: the networks read day, week, month and year")
     series_embedding: bool = Field(False, description="learn each series by itself too; new ones are then the average")
 
 
@@ -181,8 +182,10 @@ class TrainingSettings(Settings):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
     time_limit: Seconds = Field(600.0, gt=0, description="longest training, as 90s, 10m or 1h")
     epochs: int = Field(20, ge=1, description="most passes of training")
-    steps: int | None = Field(None, ge=1, description="batches a pass; default: one pass over the data, 100 at most")
-    batch: int = Field(64, ge=1, description="windows a batch")
+    steps: int | None = Field(None, ge=1, description="batches a pass; default: 50 to 100, fewer on little data")
+    batch: int | None = Field(
+        None, ge=1, description="windows a batch; default: 64, or 128 where there is much to learn from"
+    )
     rate: float = Field(2e-3, gt=0, description="highest learning rate of the one-cycle schedule")
     patience: int = Field(12, ge=1, description="passes without a better validation loss before training stops")
     test: float = Field(0.15, gt=0, lt=0.5, description="share of each series held back for the test")

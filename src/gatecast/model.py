@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from gatecast.insight import Insight
 
-FORMAT = 2
+FORMAT = 3
 """Version of the run folder; another one is refused."""
 
 POINTS: Mapping[str, str] = {"mean": "rmse", "median": "mae"}

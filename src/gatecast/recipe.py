@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,14 +27,29 @@ PER_STEP = 100
 RECURRENT = 64
 """Most recurrent steps of a context beyond the needed."""
 MANY = 30_000
-"""Training values from which on 128 units beat 64."""
+"""Training values from which on 128 units beat 64, and of many series nothing need be dropped."""
 SOME = 10
 """Series from which on logarithms are read, factors being what series of different level share, and
 mixtures depend on the window."""
+LONG = 96
+"""Steps from which on a horizon is long."""
+
+
+class Manner(NamedTuple):
+    """How to train: windows a batch, most batches an epoch, share of features dropped."""
+
+    batch: int
+    steps: int
+    dropout: float
+
+
+MUCH, LITTLE, FAR_AHEAD = Manner(128, 75, 0.0), Manner(64, 100, 0.2), Manner(64, 50, 0.5)
+"""Where there is much to learn from, many series; where there is little; and a long horizon from few series, of
+which less can be learned before noise is."""
 MEMBERS = 4
 """Most networks that are trained where nobody says how many."""
-BATCHES, OVERHEAD, SPEED = 100, 8e-3, 3e10
-"""Batches an epoch, seconds a batch beside the arithmetic, operations a second: of a slow processor."""
+OVERHEAD, SPEED = 8e-3, 4.5e10
+"""Seconds a batch beside the arithmetic, operations a second: of a slow processor."""
 SAMPLED = 1_024
 
 
@@ -70,7 +86,10 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     given, classic = config.model, config.model.recipe == "classic"
     repeated = given.seasons if given.seasons is not None else (() if classic else tuple(seasons or [1]))
     segment = given.segment or (1 if classic else _segment(seasons))
-    wanted = given.context or _context(horizon, seasons, segment, room, int(trained.sum()), classic)
+    far = len(panel) < SOME and not classic and horizon >= LONG
+    much = len(panel) >= SOME and not classic and trained.sum() > MANY
+    manner = FAR_AHEAD if far else MUCH if much else LITTLE
+    wanted = given.context or _context(horizon, seasons, segment, room, int(trained.sum()), classic, far)
     segment = min(segment, wanted)
     scaling = given.scaling or ("minmax" if classic else "window")
     hidden = given.hidden or (128 if classic or trained.sum() > MANY else 64)
@@ -83,6 +102,12 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
         logs=given.logs if given.logs is not None else scaling == "window" and _positive(panel, split),
         hidden=hidden,
         gated=given.gated if given.gated is not None else len(panel) >= SOME,
+        dropout=given.dropout if given.dropout is not None else manner.dropout,
+        calendar=given.calendar if given.calendar is not None else not far,
+    ).having(
+        "training",
+        batch=config.training.batch or manner.batch,
+        steps=config.training.steps or min(manner.steps, -(-len(split.training(horizon)) // LITTLE.batch)),
     )
     members = given.members or (1 if classic else _members(resolved))
     resolved = resolved.having("model", members=members)
@@ -108,7 +133,7 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         seasons=model.seasons,
         hidden=model.hidden,
         layers=model.layers,
-        dropout=model.dropout,
+        dropout=model.dropout or 0.0,
         skip=model.recipe == "segment",
         gated=bool(model.gated),
         embeddings=encoder.embeddings,
@@ -151,16 +176,18 @@ def _segment(seasons: list[int]) -> int:
     return min(seasons[0], LONGEST_SEGMENT) if seasons else 4
 
 
-def _context(horizon: int, seasons: list[int], segment: int, room: int, values: int, classic: bool) -> int:
+def _context(horizon: int, seasons: list[int], segment: int, room: int, values: int, classic: bool, far: bool) -> int:
     """The longest season, or twice the horizon; more where there is much to learn from, as far as the history allows.
 
     Args:
         values: to train on, of all series together.
+        far: whether few series are forecast far ahead, which takes a week of days, if not more.
     """
     if classic:
         return min(max(2 * horizon, 24), CLASSIC_MOST, room)
     longest = max(seasons, default=1)
     least = max(longest, 16, 2 * horizon if longest == 1 else min(2 * horizon, 4 * longest))
+    least = max(least, 7 * min(seasons, default=1)) if far else least
     most = min(values // PER_STEP, RECURRENT * segment, (3 if horizon >= longest else 2) * longest)
     return min(max(least, most), room)
 
@@ -171,6 +198,8 @@ def _members(config: Config) -> int:
     assert config.model.segment
     assert config.model.hidden
     steps, width = config.model.context // config.model.segment, config.model.hidden * config.model.layers
-    batches = config.training.epochs * (config.training.steps or BATCHES) * (2 if config.training.refit else 1)
+    assert config.training.batch
+    assert config.training.steps
+    batches = config.training.epochs * config.training.steps * (2 if config.training.refit else 1)
     each = batches * (OVERHEAD + steps * config.training.batch * width**2 * 48 / SPEED)  # 2 · 8 U² forward, 3 in all
     return int(min(max(config.training.time_limit / each, 1), MEMBERS))

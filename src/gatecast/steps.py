@@ -55,13 +55,13 @@ def prepare(
     size = in_gigabytes(needed(found, rows.config))
     told = f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}; about {size} of memory"
     listener.step(1, "Read", told)
-    encoder = Encoder.fit(panel, rows.config, parts.train)
+    config, season = recipe.resolve(rows.config, panel, parts)
+    encoder = Encoder.fit(panel, config, parts.train)
     fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
     faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
     aggregate = rows.config.grid.resolved(rows.config.source.target).aggregate
     told = f"grid {panel.grid}, {aggregate} of each step{fits}; {faults}; {_known(encoder)}"
     listener.step(2, "Dates to numbers", told)
-    config, season = recipe.resolve(rows.config, panel, parts)
     model = config.model
     assert model.context
     assert model.segment

@@ -23,8 +23,6 @@ FAR = 100.0
 """Units beyond which a truth is as far as any: after a flat stretch a jump may be millions of them."""
 ASKED = ("cpu",)
 """Devices that say at each step how it went, without being waited for."""
-STEPS = 100
-"""Most batches an epoch, so that progress is seen and validated on large panels too."""
 VALIDATION = 2_048
 """Most windows a validation."""
 
@@ -74,15 +72,16 @@ def train(
         TrainingError: the loss runs away again and again.
     """
     stage = "final" if validating is None else "test"
-    steps = settings.steps or min(STEPS, math.ceil(len(training) / settings.batch))
-    course = Course(network, settings, steps * epochs, seconds)
+    assert settings.batch
+    assert settings.steps
+    course = Course(network, settings, settings.steps * epochs, seconds)
     course.resume(checkpoints.newest(stage))
     held_back = torch.split(mixed(validating.spread(VALIDATION)), 256) if validating is not None else ()
     while not course.over():
         course.begin()
         epoch, began = len(course.told) + 1, time.monotonic()
         held: tuple[float | None, float | None] = (None, None)
-        drawn = course.draw(len(training), settings.batch, steps)
+        drawn = course.draw(len(training), settings.batch, settings.steps)
         try:
             found = run_epoch(network, scaler, windows, training, drawn, metric, course)
             lasted = time.monotonic() - began

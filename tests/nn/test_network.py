@@ -161,13 +161,19 @@ def test_a_mixture_that_is_not_gated_is_the_same_for_all_windows():
     assert not torch.equal(network(x, observed, calendar), before)
 
 
-def test_the_median_is_learned_as_if_it_were_alone():
-    network = with_random_weights(SHAPE)
+def test_the_median_is_learned_nearly_as_if_it_were_alone(monkeypatch):
+    network, given = with_random_weights(SHAPE), read(SHAPE)
 
-    def gradients(quantiles):
+    def gradients(quantiles, lent):
+        monkeypatch.setattr("gatecast.nn.network.LENT", lent)
         network.zero_grad(set_to_none=False)
-        network(*read(SHAPE))[..., quantiles].sum().backward()
-        return {name for name, weights in network.named_parameters() if weights.grad is not None and weights.grad.any()}
+        network(*given)[..., quantiles].sum().backward()
+        return {name: w.grad.clone() for name, w in network.named_parameters() if w.grad is not None and w.grad.any()}
 
-    assert gradients([0, 1, 3]) == {"widen.weight", "widen.bias"}
-    assert gradients([2]) == {name for name, _ in network.named_parameters() if not name.startswith("widen.")}
+    everything = {name for name, _ in network.named_parameters()}
+    alone = {name for name in everything if name.startswith(("write.", "skip.", "mix."))}
+    tenth, whole = gradients([0, 1, 3], 0.1), gradients([0, 1, 3], 1.0)
+    assert set(tenth) == set(whole) == everything - alone
+    for name, found in tenth.items():
+        assert_close(found, whole[name] * (1.0 if name.startswith("widen.") else 0.1), rtol=1e-3, atol=1e-4)
+    assert set(gradients([2], 0.1)) == {name for name in everything if not name.startswith("widen.")}

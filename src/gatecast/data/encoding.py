@@ -37,7 +37,8 @@ class Encoder:
     def fit(cls, panel: Panel, config: Config, until: Steps) -> Self:
         """What the settings ask for, read off the rows up to a step of each series."""
         source, found = config.source, panel.covariates
-        cycles = meaningful(panel.grid, int(np.median(until - panel.starts + 1)))
+        read = config.model.calendar is not False
+        cycles = meaningful(panel.grid, int(np.median(until - panel.starts + 1))) if read else ()
         names = {"static": source.static, "future": source.future, "past": source.past}
         columns = []
         if found is not None:
