@@ -213,7 +213,7 @@ def test_targets_of_any_value_are_forecast_by_finite_numbers(name):
     frame = pa.table({"t": hours(60), "y": VALUES[name][0]})
     model = outcome(fit, frame, time="t", target="y", **TINY)
     if name in GIVES_UP:
-        assert model.startswith("TrainingError: the loss is no longer a number")
+        assert model.startswith("TrainingError: the loss ")
         return
     found = model.forecast().rows.to_pydict()
     values = np.array([found[part] for part in found if part.startswith(("forecast_value", "prediction"))])

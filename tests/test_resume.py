@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import re
+import shutil
 import time
 
 import numpy as np
@@ -127,19 +128,26 @@ def train(run):
 def test_training_that_is_killed_again_and_again_ends_as_if_never_stopped(tmp_path, never_stopped, kills):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gatecast.pipeline", "test_resume"])
-    rng, run, done = np.random.default_rng(kills), tmp_path / "run", 0
-    while done < kills and not run.exists():
+    rng, run, done, seen = np.random.default_rng(kills), tmp_path / "run", 0, []
+    while done < kills:
         process = context.Process(target=train, args=(run,))
         process.start()
-        while process.is_alive() and not checkpoints(run, "rows"):
-            time.sleep(0.005)
-        time.sleep(rng.uniform(0, never_stopped[1] / 2))
+        files = rng.integers(1, 6)  # the rows, and one or two checkpoints of one or two stages
+        while process.is_alive() and len(checkpoints(run)) < files:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, never_stopped[1] / 4))
         process.kill()
         process.join()
         done += process.exitcode < 0
-    model = load(run) if run.exists() else fit(resume=run)
-    assert same(model, never_stopped[0])
-    assert done
+        seen.append(len(checkpoints(run)))
+        if seen[-1] == 5:
+            train(run)  # to its end
+        if run.exists():  # then once more from the beginning
+            assert same(load(run), never_stopped[0])
+            shutil.rmtree(run)
+    train(run)
+    assert same(load(run), never_stopped[0])
+    assert len(set(seen)) > 1  # killed at different moments
     assert {path.name for path in tmp_path.iterdir()} <= {"run", ".run.lock"}
 
 

@@ -217,6 +217,8 @@ def test_a_run_that_is_being_written_says_by_whom_and_since_when(writer, tmp_pat
     for _ in range(2):
         with pytest.raises(RunError, match=told):
             fit(golden.rows(), run=tmp_path / "run", **golden.COLUMNS, **golden.SETTINGS)
+    with pytest.raises(RunError, match=told):
+        fit(resume=tmp_path / "run")
     with pytest.raises(RunError, match="no run at"):
         load(tmp_path / "run")
 

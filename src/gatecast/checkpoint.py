@@ -47,7 +47,7 @@ class Checkpoints:
         if self.folder is None:
             return
         parts = {name: part.detach().cpu().contiguous() for name, part in tensors.items()}
-        content = save(parts, {"facts": json.dumps(facts, allow_nan=False)})
+        content = save(parts, {"facts": json.dumps(facts)})
         name = f"{kind}-{number:08d}-{_digest(content)}.safetensors"
         try:
             self.folder.mkdir(exist_ok=True)

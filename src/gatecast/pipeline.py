@@ -122,7 +122,7 @@ def _read(config: Config, source: object, listener: Listener) -> Rows:
 
 def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None = None) -> Model:
     """Train on rows, or go on with those that are kept in a folder, and write the model and its evidence."""
-    checkpoints = Checkpoints(folder / CHECKPOINT, listener.note)
+    checkpoints, resumed = Checkpoints(folder / CHECKPOINT, listener.note), rows is None
     if rows is None:
         rows = kept(checkpoints)
     else:
@@ -130,7 +130,7 @@ def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None =
     try:
         model, backtest = _fit(rows, listener, checkpoints)
     except KeyboardInterrupt:
-        if checkpoints.files("test"):
+        if resumed or checkpoints.files("test"):
             listener.note(f"what was trained is kept: gatecast fit --resume {run} goes on from there")
         else:
             shutil.rmtree(folder / CHECKPOINT)  # rows alone are soon read again
