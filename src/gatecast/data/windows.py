@@ -169,7 +169,8 @@ class Windows:
         """
         steps = cutoffs[:, None] + torch.arange(1 - self.context, self.horizon + 1, device=self.device)
         rows = steps + self.rows[series][:, None]
-        dates = self.dates.index_select(0, rows.flatten()).unflatten(0, rows.shape)  # twice as fast as by rows itself
+        # Twice as fast as by the rows themselves.
+        dates: Tensor = self.dates.index_select(0, rows.flatten()).view(*rows.shape, self.dates.shape[1])
         if self.covariates is None or self.bounds is None:
             return dates
         position = steps + (self.bounds[:-1] - self.starts)[series][:, None]
