@@ -29,16 +29,16 @@ def alone() -> None:
     torch.nn.LSTM(8, 8)(torch.zeros(1, 2, 8))
     baseline = peak_memory()
     # Imported here, for what they take counts as ours.
-    from gatecast import Config, Panel, recipe  # noqa: PLC0415
-    from gatecast.data.dates import Frequency, Grid  # noqa: PLC0415
-    from gatecast.data.encoding import Encoder  # noqa: PLC0415
-    from gatecast.data.windows import Windows, split  # noqa: PLC0415
-    from gatecast.fitting import Workshop, build, learn  # noqa: PLC0415
+    from gatecast import Config, Panel, recipe
+    from gatecast.data.dates import Frequency, Grid
+    from gatecast.data.encoding import Encoder
+    from gatecast.data.windows import Windows, split
+    from gatecast.fitting import Workshop, build, learn
 
     series, length = arguments.series, arguments.length
     values = np.random.default_rng(0).random(series * length, np.float32)
     for row in values.reshape(series, length):
-        row += 2 + np.sin(np.arange(length, dtype=np.float32) * np.float32(2 * np.pi / 24))
+        np.add(row, 2 + np.sin(np.arange(length, dtype=np.float32) * np.float32(2 * np.pi / 24)), out=row)
     keys = pa.table({"series": [f"s{number:05d}" for number in range(series)]})
     offsets, starts = np.arange(series + 1) * length, np.zeros(series, np.int64)
     panel = Panel(Grid(Frequency.parse("h")), keys, values, offsets, starts)

@@ -38,7 +38,7 @@ def resolved(panel, horizon, **options):
     [
         ("h", 1_000, 24, (24, 168), 168, 24),  # a day at once, over a week
         ("30min", 3_000, 48, (48, 336), 336, 48),
-        ("15min", 5_000, 48, (96,), 192, 48),  # a week of quarters is too long; a day is read in two halves
+        ("15min", 5_000, 48, (96,), 96, 48),  # a week of quarters is too long; a day is read in two halves
         ("h", 200, 12, (24,), 24, 24),  # too short to learn a week from
         ("D", 2_000, 14, (7, 365), 371, 7),  # a year, in whole weeks
         ("D", 300, 14, (7,), 28, 7),

@@ -25,7 +25,7 @@ from gatecast.fitted import Fitted, find
 from gatecast.points import at, bounds, points
 
 BATCH = 1_024
-KINDS = pa.array(["extrapolated", "future", "test", "in_sample"])
+KINDS = ("extrapolated", "future", "test", "in_sample")
 """What a forecast may be, see `ForecastTable`."""
 
 
@@ -196,7 +196,7 @@ def _table(
         UPPER: columns[UPPER].ravel().astype(np.float64),
         "cutoff": timestamps(panel.grid, panel.kind, cutoffs),
         "step": steps,
-        "kind": KINDS.take(pa.array(np.repeat(columns["kind"], count))),
+        "kind": pa.array(KINDS).take(pa.array(np.repeat(columns["kind"], count))),
         "run_id": pa.repeat(run_id, len(steps)),
     }
     return ForecastTable(pa.table(rows), tuple(panel.keys.column_names))

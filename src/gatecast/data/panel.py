@@ -277,7 +277,8 @@ class _Rows:
         if any(pa.types.is_floating(key.type) for key in plain):  # NaN, which equals nothing, is the same as NULL
             named = (tuple(None if _is_nan(part) else part for part in key) for key in named)
         found = [self.codes.setdefault(key, len(self.codes)) for key in named]
-        return np.array(found, np.int32)[inverse]
+        numbered: npt.NDArray[np.int32] = np.array(found, np.int32)[inverse]
+        return numbered
 
     def _refuse(self, narrow: Values, value: npt.NDArray[np.float64], codes: npt.NDArray[np.int32]) -> None:
         bad = ~np.isfinite(narrow)

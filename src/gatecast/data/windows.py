@@ -168,7 +168,9 @@ class Windows:
             read: the last step whose past covariates may be read, where that is not the cutoff.
         """
         steps = cutoffs[:, None] + torch.arange(1 - self.context, self.horizon + 1, device=self.device)
-        dates = self.dates[steps + self.rows[series][:, None]]
+        rows = steps + self.rows[series][:, None]
+        # Twice as fast as by the rows themselves.
+        dates: Tensor = self.dates.index_select(0, rows.flatten()).view(*rows.shape, self.dates.shape[1])
         if self.covariates is None or self.bounds is None:
             return dates
         position = steps + (self.bounds[:-1] - self.starts)[series][:, None]
@@ -193,7 +195,7 @@ class Windows:
         """Values at some steps of each series, and which were observed; outside the series none is."""
         position = steps + (self.offsets - self.starts)[series][:, None]
         inside = (position >= self.offsets[series][:, None]) & (position < self.ends[series][:, None])
-        values = self.values[position.clamp(0, len(self.values) - 1)]
+        values = self.values.take(position.clamp(0, len(self.values) - 1))
         observed = inside & ~values.isnan()
         return values.masked_fill(~observed, 0), observed
 
