@@ -240,22 +240,24 @@ WRITERS = ["gatecast.model.save_file", "pyarrow.parquet.write_table", "pathlib.P
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_full_disk_leaves_nothing_behind(database, run, writer, monkeypatch, tmp_path):
+def test_a_full_disk_leaves_nothing_behind(database, made, run, writer, monkeypatch, tmp_path):
     before = content(run)
     monkeypatch.setattr(writer, full)
-    for path, overwrite in ((tmp_path / "new", False), (run, True)):
-        with pytest.raises(RunError, match=r"could not be written, nothing was left behind: .*No space left"):
-            fit(database, run=path, overwrite=overwrite, **OPTIONS)
+    told = r"could not be written, nothing was left behind: .*No space left"
+    with pytest.raises(RunError, match=told):
+        fit(database, run=tmp_path / "new", **OPTIONS)
+    with pytest.raises(RunError, match=told):
+        made[1].save(run, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
     assert content(run) == before
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_folder_half_written_is_no_run(database, writer, monkeypatch, tmp_path):
+def test_a_folder_half_written_is_no_run(made, writer, monkeypatch, tmp_path):
     monkeypatch.setattr(writer, full)
     monkeypatch.setattr("gatecast.run_folder.shutil.rmtree", lambda *_, **__: None)  # as when the process is killed
     with pytest.raises(RunError):
-        fit(database, run=tmp_path / "run", **OPTIONS)
+        made[1].save(tmp_path / "run")
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".run.")
     for path in (left, tmp_path / "run"):
