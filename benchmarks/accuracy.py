@@ -225,7 +225,8 @@ def summary(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for file in LONG:
         parts = [results[name] for name in results if name.startswith(f"ett/{file}-")]
         if len(parts) == len(HORIZONS):
-            means[f"ett/{file}"] = {key: round(float(np.mean([part[key] for part in parts])), 4) for key in ("mse", "mae")}
+            both = {key: np.mean([part[key] for part in parts]).item() for key in ("mse", "mae")}
+            means[f"ett/{file}"] = {key: round(mean, 4) for key, mean in both.items()}
     return means
 
 

@@ -255,11 +255,11 @@ def test_a_full_disk_leaves_no_half_of_a_run(database, run, writer, monkeypatch,
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_folder_half_written_is_no_run(database, writer, monkeypatch, tmp_path):
+def test_a_folder_half_written_is_no_run(made, writer, monkeypatch, tmp_path):
     monkeypatch.setattr(writer, full)
     monkeypatch.setattr("gatecast.run_folder.shutil.rmtree", lambda *_, **__: None)  # as when the process is killed
     with pytest.raises(RunError):
-        fit(database, run=tmp_path / "run", **OPTIONS)
+        made[1].save(tmp_path / "run")
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".run.")
     for path in (left, tmp_path / "run"):

@@ -85,11 +85,18 @@ def test_a_file_cut_short_anywhere_is_found(run, name):
         assert f"'{name}' is not as it was written" in refused(run)
 
 
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """A run on the same rows, of another seed."""
+    folder = tmp_path_factory.mktemp("runs") / "other"
+    fit(golden.rows(), run=folder, **golden.COLUMNS, **golden.SETTINGS | {"seed": 2, "batch": 32})
+    return folder
+
+
 @pytest.mark.parametrize("name", [name for name in READ if name != "SHA256SUMS"])
-def test_a_file_of_another_run_is_found(run, name, tmp_path):
-    fit(golden.rows(), run=tmp_path / "other", **golden.COLUMNS, **golden.SETTINGS | {"seed": 2, "batch": 32})
-    if (tmp_path / "other" / name).read_bytes() != (run / name).read_bytes():
-        shutil.copy(tmp_path / "other" / name, run / name)
+def test_a_file_of_another_run_is_found(run, other, name):
+    if (other / name).read_bytes() != (run / name).read_bytes():
+        shutil.copy(other / name, run / name)
         assert f"'{name}' is not as it was written" in refused(run)
     else:
         assert name == "series.parquet"  # of the same series

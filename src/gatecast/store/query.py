@@ -243,7 +243,7 @@ def sql(template: str, **names: exp.Expression) -> exp.Expression:
 
 
 @cache
-def _parsed(template: str) -> exp.Expression:
+def _parsed(template: str) -> exp.Expr:
     return sqlglot.parse_one(template, dialect="bigquery")
 
 
