@@ -1,7 +1,7 @@
 """From a panel to fitted weights: tested ones that never saw its end, then final ones that saw all of it."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,11 +19,9 @@ from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Span, Split, Windows
 from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
-from gatecast.nn.network import Network, Shape
-from gatecast.training import FAR, VALIDATION, OnEpoch, Trained, importance, mixed, point, train
+from gatecast.nn.network import Network
+from gatecast.training import VALIDATION, OnEpoch, Trained, train
 
-NEAR = 1.05
-"""Members that err this many times as much as the best one on the validation part are left out."""
 REFIT_SHARE = 0.4
 """Share of the time limit kept for the final weights."""
 
@@ -61,11 +59,11 @@ class Workshop:
         return span if len(span) else self.split.everything(self.horizon)
 
 
-def build(shop: Workshop, shapes: Iterable[Shape] = ()) -> Ensemble:
-    """The networks of the settings, or of some shapes, their weights drawn by the seed."""
+def build(shop: Workshop) -> Ensemble:
+    """The networks of the settings, their weights drawn by the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(shop.config.training.seed)
-        network = Ensemble(Network(shape) for shape in shapes or recipe.shapes(shop.config, shop.encoder))
+        network = Ensemble(map(Network, recipe.shapes(shop.config, shop.encoder)))
     return network.to(shop.windows.device)
 
 
@@ -77,7 +75,6 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
     trained = _train(
         shop, network, scaler, shop.training(), shop.split.validating(shop.horizon), training.epochs, seconds
     )
-    network = _near_the_best(shop, network, scaler)
     levels = recipe.probabilities(shop.config) or recipe.bounds(shop.config)
     stretch = torch.ones(shop.horizon, len(levels), device=shop.windows.device)
     fitted = Fitted(network, scaler, shop.encoder, levels, stretch, stretch[0], shop.split.validation, _bounds(shop))
@@ -90,32 +87,13 @@ def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]
     Their intervals are calibrated by the errors that the tested weights made on rows they had
     not been trained on, the newest ones included.
     """
-    network = build(shop, [member.shape for member in tested.network.networks])
+    network = build(shop)
     scaler = _scaler(shop, shop.split.lasts)
     seconds = shop.config.training.time_limit * REFIT_SHARE
     trained = _train(shop, network, scaler, shop.everything(), None, epochs, seconds)
     held = [shop.split.validating(shop.horizon), shop.split.testing(shop.horizon)]
     calibrated = tested.calibrated(*_held_back(shop, tested, held))
     return replace(calibrated, network=network, scaler=scaler, seen=shop.split.lasts), trained
-
-
-def _near_the_best(shop: Workshop, network: Ensemble, scaler: Scaler) -> Ensemble:
-    """The members whose medians err little more than the best one's on the validation part."""
-    network.eval()
-    span, metric = shop.split.validating(shop.horizon), shop.config.forecast.metric
-    errors = torch.zeros(len(network.networks), device=shop.windows.device)
-    with torch.inference_mode():
-        for numbers in torch.split(mixed(span.spread(VALIDATION)), 256):
-            series, cutoffs = (part.to(shop.windows.device) for part in span.at(numbers))
-            inputs, truth = shop.windows.inputs(series, cutoffs), shop.windows.truth(series, cutoffs)
-            unit = scaler(inputs.context, inputs.observed, series)
-            weights = importance(unit, inputs, metric)
-            for place, (out, own) in enumerate(network.each(inputs, scaler)):
-                wrong = own.values(point(network.shape, out))[..., 0] - truth.values
-                error = (wrong / unit.scale).abs().clamp(max=FAR).masked_fill(~truth.observed, 0)
-                errors[place] += (error if weights is None else weights * error).sum()
-    near = (errors <= NEAR * errors.min()).tolist()
-    return Ensemble(member for member, good in zip(network.networks, near, strict=True) if good)
 
 
 def _train(
