@@ -120,7 +120,7 @@ GIVEN = {
     "horizon": 3, "metric": "mae", "recipe": "classic", "context": 10,
     "segment": 2, "scaling": "robust", "hidden": 7, "layers": 2, "dropout": 0.3, "seed": 4, "device": "cpu",
     "time_limit": 90.0, "baselines": 5.0, "epochs": 5, "steps": 6, "batch": 9, "rate": 0.5, "patience": 3, "test": 0.2,
-    "bounds": "0:9.5", "logs": True, "gated": True, "members": 2, "checkpoint_every": 60.0,
+    "bounds": "0:9.5", "logs": True, "gated": True, "calendar": False, "members": 2, "checkpoint_every": 60.0,
 }  # fmt: skip
 LISTS = {
     "series": ("a", "b"),
@@ -222,12 +222,12 @@ def test_fit_goes_on_with_what_was_stopped(call, place, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(pq, "write_table", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            fit(str(place / "shop.duckdb"), run=place / "new", **SOURCE, **TINY)
-    out, said = call("fit", "--resume", "new", "--format", "json")
-    assert json.loads(out)["metrics"] == json.loads((place / "new" / "metrics.json").read_text())
+            fit(str(place / "shop.duckdb"), run=place / "stopped", **SOURCE, **TINY)
+    out, said = call("fit", "--resume", "stopped", "--format", "json")
+    assert json.loads(out)["metrics"] == json.loads((place / "stopped" / "metrics.json").read_text())
     assert re.findall(r"^ ?(\d+)/11 ", said, re.MULTILINE) == [str(number) for number in range(1, 11)]
     assert "training, epoch" not in said
-    assert "next: gatecast forecast new" in said
+    assert "next: gatecast forecast stopped" in said
 
 
 def test_audit_prints_facts_and_findings(call):

@@ -146,7 +146,7 @@ def test_a_value_thirty_steps_back_is_found():
     given = torch.cat([model.inspect(at=model.grid.label(step)).attribution.context for step in range(2950, 3000, 5)])
     share = given.abs().sum(0) / given.abs().sum()
     assert share.argmax() == 48 - 30
-    assert share[48 - 30] > 0.4
+    assert share[48 - 30] > 0.35
 
 
 def test_in_noise_nothing_is_found_and_said():

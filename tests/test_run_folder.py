@@ -199,9 +199,10 @@ def test_any_bytes_that_were_sealed_load_or_are_refused(run, name, start, length
 
 
 WRITER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from gatecast.run_folder import new_folder
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 with new_folder(Path(sys.argv[1]), overwrite=True) as folder:
     (folder / "model.json").write_text("{}")
     print("writing", flush=True)
