@@ -16,12 +16,13 @@ from torch.optim import AdamW
 
 from gatecast import recipe
 from gatecast.config import Config
+from gatecast.course import Course
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Windows, split
 from gatecast.fitting import Workshop, build
 from gatecast.nn.losses import pinball
-from gatecast.training import Schedule, run_epoch
+from gatecast.training import run_epoch
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--set", nargs="*", default=[], help="settings, as hidden=16")
@@ -41,6 +42,7 @@ windows = Windows.of(panel, encoder, config.model.context, horizon, torch.device
 shop = Workshop(config, panel, parts, encoder, windows, lambda epoch: None)
 network, span, scaler = build(shop).train(), shop.training(), Scaler("window")
 optimizer = AdamW(network.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
+course = Course(network, config.training, 10_000, 1e9)
 chance = torch.Generator().manual_seed(0)
 batches = [torch.randint(len(span), (config.training.batch,), generator=chance) for _ in range(steps)]
 ready = []
@@ -55,7 +57,7 @@ probabilities = torch.tensor(network.shape.probabilities)
 
 def ours() -> None:
     """Five steps of training."""
-    run_epoch(network, scaler, windows, span, iter(batches), "mase", optimizer, Schedule(1e-3, 10_000, 1e9))
+    run_epoch(network, scaler, windows, span, iter(batches), "mase", course)
 
 
 def bare() -> None:
