@@ -5,7 +5,7 @@ Run: python benchmarks/peers/gatecast_lstm.py --data DIR
 
 import numpy as np
 import pyarrow as pa
-from m4 import CONTEXT, HORIZON, run
+from m4 import BATCH, CONTEXT, HORIZON, run
 
 from gatecast import Panel, fit
 from gatecast.data.dates import Frequency, Grid
@@ -21,8 +21,8 @@ def panel(history: list[np.ndarray]) -> Panel:
 
 def train(history: list[np.ndarray], layers: int, units: int, steps: int) -> None:
     """Steps of equal size, with all that the default recipe does beside the LSTM."""
-    size = {"context": CONTEXT, "segment": 1, "layers": layers, "hidden": units, "members": 1}
-    fit(panel(history), horizon=HORIZON, **size, epochs=1, steps=steps, refit=False, baselines=0)
+    size = {"context": CONTEXT, "segment": 1, "layers": layers, "hidden": units, "members": 1, "dropout": 0.0}
+    fit(panel(history), horizon=HORIZON, **size, batch=BATCH, epochs=1, steps=steps, refit=False, baselines=0)
 
 
 def default(history: list[np.ndarray]) -> np.ndarray:
