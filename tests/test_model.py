@@ -105,7 +105,7 @@ def test_a_run_holds_the_files_of_the_contract_and_no_pickle(made):
     assert sorted(files) == FILES
     for text in files.values():
         assert not text.startswith(b"PK")  # what torch.save writes
-        with pytest.raises((pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError, AttributeError)):
+        with pytest.raises(Exception):  # noqa: B017, PT011 -- a text read as a pickle fails in any way, by its letters
             pickle.loads(text)
 
 
