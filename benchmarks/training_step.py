@@ -20,6 +20,7 @@ from gatecast.course import Course
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Windows, split
+from gatecast.ensemble import unit_of
 from gatecast.fitting import Workshop, build
 from gatecast.nn.losses import pinball
 from gatecast.training import run_epoch
@@ -49,9 +50,8 @@ ready = []
 for numbers in batches:
     inputs, truth = windows.inputs(*span.at(numbers)), windows.truth(*span.at(numbers))
     for member in network.networks:
-        own = inputs.newest(member.shape.context)
-        unit = scaler(own.context, own.observed, own.series, member.shape.logs)
-        ready.append((member, own.scaled(unit), unit.scaled(truth.values), truth.observed))
+        unit = unit_of(member.shape, inputs, scaler)
+        ready.append((member, inputs.scaled(unit), unit.scaled(truth.values), truth.observed))
 probabilities = torch.tensor(network.shape.probabilities)
 
 
@@ -69,9 +69,7 @@ def bare() -> None:
         optimizer.step()
 
 
-read = [
-    torch.randn(config.training.batch, m.shape.context // m.shape.segment, m.shape.hidden) for m in network.networks
-]
+read = [torch.randn(config.training.batch, m.shape.reach // m.shape.segment, m.shape.hidden) for m in network.networks]
 
 
 def lstm_alone() -> None:

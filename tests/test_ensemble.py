@@ -9,11 +9,12 @@ from torch.testing import assert_close
 
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs
-from gatecast.ensemble import Ensemble, together
+from gatecast.ensemble import Ensemble, together, unit_of
 from gatecast.nn.network import Network, Shape
 
 LONG = Shape(
     context=12,
+    reach=12,
     horizon=5,
     segment=4,
     dates=2,
@@ -24,7 +25,7 @@ LONG = Shape(
     dropout=0.0,
     skip=True,
 )
-SHAPES = [LONG, replace(LONG, logs=True), replace(LONG, context=8), replace(LONG, context=8, logs=True)]
+SHAPES = [LONG, replace(LONG, logs=True), replace(LONG, reach=8), replace(LONG, reach=8, logs=True)]
 SCALER = Scaler("window")
 
 
@@ -49,24 +50,32 @@ def test_what_is_said_is_the_average_of_what_each_says_alone(count):
     ensemble, inputs = random(SHAPES[:count]), read()
     alone = []
     for network in ensemble.networks:
-        own = inputs.newest(network.shape.context)
-        unit = SCALER(own.context, own.observed, own.series, network.shape.logs)
-        alone.append(unit.values(network(*own.scaled(unit))))
+        unit = unit_of(network.shape, inputs, SCALER)
+        alone.append(unit.values(network(*inputs.scaled(unit))))
     assert_close(ensemble(inputs, SCALER), together(alone))
 
 
-def test_a_shorter_context_is_the_newest_part():
-    inputs = read()
-    short = inputs.newest(8)
-    assert torch.equal(short.context, inputs.context[:, 4:])
-    assert torch.equal(short.observed, inputs.observed[:, 4:])
-    assert torch.equal(short.calendar, inputs.calendar[:, 4:])
-    older = replace(inputs, context=torch.cat([torch.full((3, 4), 9.0), short.context], 1))
-    assert torch.equal(*(random(SHAPES[2:3])(part, SCALER) for part in (inputs, older)))
+@pytest.mark.parametrize("logs", [False, True])
+def test_a_member_measures_in_the_unit_of_what_its_lstm_reads(logs):
+    inputs, shape = read(), replace(LONG, reach=8, logs=logs)
+    unit = unit_of(shape, inputs, SCALER)
+    own = SCALER(inputs.context[:, 4:], inputs.observed[:, 4:], inputs.series, logs)
+    assert_close((unit.loc, unit.scale), (own.loc, own.scale))
+    wild = replace(inputs, context=torch.cat([torch.full((3, 4), 900.0), inputs.context[:, 4:]], 1))
+    assert_close(unit_of(shape, wild, SCALER).scale, own.scale)
 
 
-def test_the_shape_of_all_is_that_of_the_longest_context():
-    assert Ensemble(Network(shape) for shape in SHAPES[::-1]).shape.context == 12
+@pytest.mark.parametrize("asleep", ["still", "missing"])
+def test_where_the_newest_steps_do_not_move_all_are_measured(asleep):
+    inputs, shape = read(), replace(LONG, reach=8)
+    inputs.context[1, 4:], inputs.observed[1, 4:] = (7.0, True) if asleep == "still" else (0.0, False)
+    unit, whole = unit_of(shape, inputs, SCALER), SCALER(inputs.context, inputs.observed, inputs.series)
+    assert_close((unit.loc[1], unit.scale[1]), (whole.loc[1], whole.scale[1]))
+    assert (unit.scale[[0, 2]] != whole.scale[[0, 2]]).all()
+
+
+def test_the_leading_member_is_the_one_that_reads_most():
+    assert Ensemble(Network(shape) for shape in SHAPES[::-1]).shape.reach == 12
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 8])

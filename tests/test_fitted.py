@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 def fitted_of(probabilities=LEVELS, scaler=None, seen=(9, 9)):
     """Untrained weights that have learnt nothing, so that calibration has all the work."""
     torch.manual_seed(0)
-    shape = Shape(CONTEXT, HORIZON, 2, 0, probabilities, (1,), 4, 1, 0.0, True)
+    shape = Shape(CONTEXT, CONTEXT, HORIZON, 2, 0, probabilities, (1,), 4, 1, 0.0, True)
     stretch = torch.ones(HORIZON, len(LEVELS))
     return Fitted(
         Ensemble([Network(shape)]).eval(), scaler or Scaler("window"), (), LEVELS, stretch, stretch[0], np.array(seen)

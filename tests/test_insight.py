@@ -34,13 +34,13 @@ def traces(insight):
 
 
 def test_it_looks_at_the_last_row_or_at_a_date(model):
-    context = model.config.model.context
-    assert model.inspect().gates.steps.tolist() == list(range(240 - context, 240))
+    reach = model.config.model.reach
+    assert model.inspect().gates.steps.tolist() == list(range(240 - reach, 240))
     past = model.inspect(series="s1", at="1970-01-05 03:00")
-    assert past.gates.steps.tolist() == list(range(100 - context, 100))
+    assert past.gates.steps.tolist() == list(range(100 - reach, 100))
     assert past.panel.names[past.series] == "s1"
     assert model.inspect(at="2000-01-01").gates.steps[-1] == 239
-    assert past.gates.trace.f.shape == (model.config.model.layers, 1, context // model.config.model.segment, 8)
+    assert past.gates.trace.f.shape == (model.config.model.layers, 1, reach // model.config.model.segment, 8)
     assert ((traces(past)[:3] > 0) & (traces(past)[:3] < 1)).all()
 
 

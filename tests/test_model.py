@@ -216,7 +216,7 @@ def test_no_run_and_a_newer_one_are_refused(run, tmp_path):
             load(path)
     about = json.loads((run / "model.json").read_text())
     (run / "model.json").write_text(json.dumps(about | {"format": about["format"] + 1}))
-    with pytest.raises(RunError, match=r"written by a newer Gatecast \(format 4, this reads 3\)"):
+    with pytest.raises(RunError, match=r"written by a newer Gatecast \(format 5, this reads 4\)"):
         load(run)
 
 

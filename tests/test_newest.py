@@ -19,7 +19,7 @@ def stale_and_fresh():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("newest")
-    fit(database(folder / "x.duckdb", stale_and_fresh()), run=folder / "run", table="t", **TINY)
+    fit(database(folder / "x.duckdb", stale_and_fresh()), run=folder / "run", table="t", context=168, **TINY)
     return folder / "run"
 
 
@@ -46,7 +46,7 @@ def test_only_the_rows_that_a_forecast_needs_are_read_and_it_is_the_same(asked, 
 def test_a_gap_before_a_date_longer_than_the_context_makes_it_read_on(tmp_path):
     rows = waves(800, series=1).to_pandas()
     rows = pa.Table.from_pandas(rows[(rows.index < 200) | (rows.index >= 500)], preserve_index=False)
-    fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", **TINY)
+    fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", context=168, **TINY)
     model, asked = load(tmp_path / "run"), {"as_of": "2024-01-19 18:00"}  # hour 450
     few = newest(model, context=True, **asked)
     assert few.reading.rows == 200

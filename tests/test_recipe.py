@@ -34,7 +34,7 @@ def resolved(panel, horizon, **options):
 
 
 @pytest.mark.parametrize(
-    ("freq", "length", "horizon", "seasons", "context", "segment"),
+    ("freq", "length", "horizon", "seasons", "reach", "segment"),
     [
         ("h", 1_000, 24, (24, 168), 168, 24),  # a day at once, over a week
         ("30min", 3_000, 48, (48, 336), 336, 48),
@@ -49,20 +49,20 @@ def resolved(panel, horizon, **options):
         ("YS", 60, 6, (1,), 16, 4),
     ],
 )
-def test_choices_by_frequency(freq, length, horizon, seasons, context, segment):
+def test_choices_by_frequency(freq, length, horizon, seasons, reach, segment):
     model, _ = resolved(panel_of(freq, length), horizon)
-    assert (model.seasons, model.context, model.segment) == (seasons, context, segment)
+    assert (model.seasons, model.reach, model.segment) == (seasons, reach, segment)
     assert model.scaling == "window"
 
 
 def test_a_long_horizon_is_read_twice_over_as_far_as_the_history_allows():
-    assert resolved(panel_of("h", 5_000), 200)[0].context == 408  # 2 · 200 in whole days
+    assert resolved(panel_of("h", 5_000), 200)[0].reach == 408  # 2 · 200 in whole days
     model, _ = resolved(panel_of("MS", 60), 14)  # of 32 months to train on, 18 lie before a horizon: five segments
-    assert (model.context, model.seasons) == (20, (1,))  # and no year has passed twice
+    assert (model.reach, model.seasons) == (20, (1,))  # and no year has passed twice
 
 
 def test_what_is_given_is_kept():
-    given = {"context": 50, "segment": 10, "seasons": (8,), "scaling": "robust"}
+    given = {"context": 50, "reach": 30, "segment": 10, "seasons": (8,), "scaling": "robust"}
     model, _ = resolved(panel_of("h", 1_000), 24, **given)
     assert {name: getattr(model, name) for name in given} == given
     assert resolved(panel_of("h", 1_000), 24, context=50)[0].context == 168  # the seasons must be in it
@@ -109,7 +109,7 @@ def test_probabilities_are_the_bounds_of_the_levels_and_the_quartiles():
 def test_classic_is_one_value_a_step_scaled_to_its_range_and_one_point():
     model, _ = resolved(panel_of("h", 1_000), 24, recipe="classic")
     assert (model.segment, model.scaling, model.context, model.seasons) == (1, "minmax", 48, ())
-    assert resolved(panel_of("h", 5_000), 200, recipe="classic")[0].context == 168  # a recurrent step for each value
+    assert resolved(panel_of("h", 5_000), 200, recipe="classic")[0].reach == 168  # a recurrent step for each value
     config = Config.from_options(None, {"horizon": 24}).model_copy(update={"model": model})
     assert (model.members, model.logs) == (1, False)
     (shape,) = recipe.shapes(config, Encoder(("day", "week")))
@@ -134,19 +134,31 @@ def test_classic_is_the_same_code_with_other_settings():
     assert set(one.state_dict()) <= set(other.state_dict())
 
 
-def test_members_differ_in_context_and_in_reading_logarithms():
+def test_members_differ_in_reach_in_what_they_learn_and_in_reading_logarithms():
     panel = panel_of("h", *[1_000] * 50, season=24)
     above = replace(panel, values=panel.values - panel.values.min() + 1)
     for rows, logs in ((panel, False), (above, True)):
         model, _ = resolved(rows, 24, members=4)
         config = Config.from_options(None, {"horizon": 24}).model_copy(update={"model": model})
-        found = [(shape.context, shape.logs) for shape in recipe.shapes(config, Encoder(("day", "week")))]
+        found = [(shape.reach, shape.plain, shape.logs) for shape in recipe.shapes(config, Encoder(("day", "week")))]
         assert model.logs is logs
         assert len(found) == model.members == 4
         assert len(set(found)) == (4 if logs else 2)
-        assert {context for context, _ in found} == {model.context, 168}
-        assert all(read is logs for _, read in found[::2])
-        assert not any(read for _, read in found[1::2])
+        assert {reach for reach, *_ in found} == {model.reach, 168}
+        assert not model.plain
+        assert all(read is logs for *_, read in found[::2])
+        assert not any(read for *_, read in found[1::2])
+
+
+@pytest.mark.parametrize(
+    ("count", "plain"), [(9, False), (10, True), (40, True), (43, False)]
+)  # 700 values to learn from
+def test_where_there_is_little_to_learn_from_half_learn_a_mixture_alone(count, plain):
+    panel = panel_of("h", *[1_000] * count, season=24)
+    model, _ = resolved(panel, 24, members=4)
+    shapes = recipe.shapes(Config.from_options(None, {"horizon": 24}).model_copy(update={"model": model}), Encoder())
+    assert [shape.plain for shape in shapes] == [False, plain, plain, False]
+    assert resolved(panel, 24, plain=not plain)[0].plain is not plain
 
 
 def test_logarithms_are_read_only_where_all_training_values_lie_above_zero():
@@ -170,8 +182,29 @@ def test_more_time_never_means_fewer_members():
     assert resolved(panel, 24, time_limit="1s", members=3)[0].members == 3
 
 
-def test_a_context_grows_with_what_there_is_to_learn_from():
-    few, many = (resolved(panel_of("h", *[1_000] * count), 24)[0].context for count in (1, 60))
+@pytest.mark.parametrize(
+    ("freq", "lengths", "horizon", "context"),
+    [
+        ("h", [2_000], 24, 504),  # three weeks
+        ("MS", [300], 18, 120),  # long enough for a trend, in whole years
+        ("MS", [60, 90], 12, 84),  # as long as the longest series, in whole years
+        ("D", [3_000], 14, 511),  # no three years
+    ],
+)
+def test_simple_forecasts_are_estimated_from_more_than_the_lstm_reads(freq, lengths, horizon, context):
+    model = resolved(panel_of(freq, *lengths), horizon)[0]
+    assert model.context == context
+    assert model.reach < context
+    assert model.reach % model.segment == model.context % model.segment == 0
+
+
+def test_the_textbook_pipeline_reads_all_of_its_context():
+    model = resolved(panel_of("h", 1_000), 24, recipe="classic")[0]
+    assert model.context == model.reach == 48
+
+
+def test_the_reach_grows_with_what_there_is_to_learn_from():
+    few, many = (resolved(panel_of("h", *[1_000] * count), 24)[0].reach for count in (1, 60))
     assert (few, many) == (168, 336)  # a week, two weeks
 
 
@@ -201,5 +234,5 @@ def test_few_series_are_trained_with_more_dropped_and_less_the_further_ahead(
 
 
 def test_far_ahead_a_week_of_days_is_read_at_least():
-    assert resolved(panel_of("15min", 9_000), 96)[0].context == 672
-    assert resolved(panel_of("15min", 9_000), 95)[0].context == 192
+    assert resolved(panel_of("15min", 9_000), 96)[0].reach == 672
+    assert resolved(panel_of("15min", 9_000), 95)[0].reach == 192

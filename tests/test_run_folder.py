@@ -130,7 +130,7 @@ def changed(run, **change):
 
 
 HUGE = [{"hidden": 10**9}, {"layers": 10**12}, {"horizon": 10**15}, {"embeddings": 10**30}, {"dates": -1}]
-HUGE += [{"context": 10**18}, {"segment": 0}, {"seasons": [10**9]}, {"probabilities": [0.5] * 1000}]
+HUGE += [{"context": 10**18}, {"reach": 0}, {"segment": 0}, {"seasons": [10**9]}, {"probabilities": [0.5] * 1000}]
 HUGE += [{"shapes": []}, {"format": 10**400}, {"frequency": "1" * 5000 + "h"}, {"timezone": "../../etc/passwd"}]
 
 

@@ -21,7 +21,16 @@ from gatecast.schedule import one_cycle
 from gatecast.training import importance, mixed, run_epoch, train
 
 HORIZON, LONG = 6, 1e9  # steps, and seconds that never run out
-SHAPE = {"context": 24, "horizon": HORIZON, "segment": 6, "dates": 2, "seasons": (), "hidden": 16, "layers": 1}
+SHAPE = {
+    "context": 24,
+    "reach": 24,
+    "horizon": HORIZON,
+    "segment": 6,
+    "dates": 2,
+    "seasons": (),
+    "hidden": 16,
+    "layers": 1,
+}
 SCALER = Scaler("window")
 
 
@@ -301,7 +310,7 @@ def test_members_are_trained_side_by_side(waves):
     """Each as if alone: neither the loss nor the clipping of one touches another."""
     shape = Shape(**SHAPE, probabilities=(0.1, 0.5, 0.9), dropout=0.0, skip=True)
     both, alone = Bench(waves), Bench(waves)
-    short = replace(shape, context=12)
+    short = replace(shape, reach=12)
     both.network, alone.network = Ensemble([Network(shape), Network(short)]), Ensemble([Network(short)])
     alone.network.members[0].load_state_dict(both.network.members[1].state_dict())
     for bench in (both, alone):

@@ -155,16 +155,22 @@ class ForecastSettings(Settings):
         return tuple(sorted(set(levels)))
 
 
+LONGEST_CONTEXT = 100_000
+"""Steps. No weight hangs on the length of a context, so a damaged run could claim any."""
+
+
 class ModelSettings(Settings):
     """The network."""
 
     recipe: Literal["segment", "classic"] = Field("segment", description="segment, or classic: the textbook pipeline")
-    context: int | None = Field(None, ge=1, description="steps read before a forecast")
+    context: int | None = Field(None, ge=1, le=LONGEST_CONTEXT, description="steps that a forecast is made from")
+    reach: int | None = Field(None, ge=1, description="newest steps of them that the LSTM reads")
     segment: int | None = Field(None, ge=1, description="steps the LSTM reads at once")
     seasons: Seasons | None = Field(None, description="lengths in steps of the seasons repeated as a starting point")
     scaling: Scaling | None = Field(None, description="what values are scaled by before the network reads them")
     logs: bool | None = Field(None, description="true: half of the networks read logarithms")
     gated: bool | None = Field(None, description="true: the simple forecasts are mixed for each window anew")
+    plain: bool | None = Field(None, description="true: half of the networks learn the mixture and nothing else")
     members: int | None = Field(
         None, ge=1, description="networks to train and average; default: 4, fewer if time is short"
     )

@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gatecast.data.scaling import Scaler, Unit
+from gatecast.data.scaling import SOME, Scaler, Unit, flat
 from gatecast.data.windows import Inputs
 from gatecast.nn.network import Network, Shape
 
 
 class Ensemble(nn.Module):
-    """Members that differ in context, in reading logarithms or not, and in their first weights."""
+    """Members that differ in reach, in what they learn, in reading logarithms or not, and in their first weights."""
 
     def __init__(self, networks: Iterable[Network]) -> None:
         super().__init__()
@@ -26,8 +26,8 @@ class Ensemble(nn.Module):
 
     @property
     def leading(self) -> Network:
-        """The first of those that read the longest context."""
-        return max(self.networks, key=lambda network: network.shape.context)
+        """The first of those whose LSTM reads the most steps."""
+        return max(self.networks, key=lambda network: network.shape.reach)
 
     @property
     def shape(self) -> Shape:
@@ -37,13 +37,20 @@ class Ensemble(nn.Module):
     def each(self, inputs: Inputs, scaler: Scaler) -> Iterator[tuple[Float[Tensor, "B H Q"], Unit]]:
         """What each member says, and the unit it says it in."""
         for member in self.networks:
-            own = inputs.newest(member.shape.context)
-            unit = scaler(own.context, own.observed, own.series, member.shape.logs)
-            yield member(*own.scaled(unit)), unit
+            unit = unit_of(member.shape, inputs, scaler)
+            yield member(*inputs.scaled(unit)), unit
 
     def forward(self, inputs: Inputs, scaler: Scaler) -> Float[Tensor, "B H Q"]:
         """The members' quantiles averaged, in the target's unit."""
         return together([unit.values(out) for out, unit in self.each(inputs, scaler)])
+
+
+def unit_of(shape: Shape, inputs: Inputs, scaler: Scaler) -> Unit:
+    """The unit that a member reads windows in: that of the steps its LSTM reads; of all, where those do not move."""
+    old = torch.arange(shape.context, device=inputs.context.device) < shape.context - shape.reach
+    recent = inputs.observed & ~old
+    asleep = flat(inputs.context, recent) | (recent.sum(1) < SOME)
+    return scaler(inputs.context, torch.where(asleep[:, None], inputs.observed, recent), inputs.series, shape.logs)
 
 
 def together(quantiles: Sequence[Float[Tensor, "B H Q"]]) -> Float[Tensor, "B H Q"]:

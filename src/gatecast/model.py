@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gatecast.config import Config, merged
+from gatecast.config import LONGEST_CONTEXT, Config, merged
 from gatecast.data.dates import Frequency, Grid, TimeKind
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from gatecast.insight import Insight
 
-FORMAT = 3
+FORMAT = 4
 """Version of the run folder; another one is refused."""
 
 POINTS: Mapping[str, str] = {"mean": "rmse", "median": "mae"}
@@ -272,6 +272,8 @@ def _read_stage(
     ]
     if any(shape["layers"] > len(tensors) for shape in shapes):
         raise ValueError("more layers than weights")
+    if {shape["context"] for shape in shapes} - {shapes[0]["context"]} or shapes[0]["context"] > LONGEST_CONTEXT:
+        raise ValueError("no context, several, or one that is too long")
     with torch.device("meta"):  # takes no memory, whatever sizes are claimed, until the weights fit them
         network = Ensemble(Network(Shape(**shape)) for shape in shapes)
     prefix = f"{stage}.network."

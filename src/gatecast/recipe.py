@@ -20,12 +20,14 @@ from gatecast.nn.starting import seasonal_repeat
 LONGEST_SEASON = 400
 """Seasons of more steps (a year of days is within) would need too long a context."""
 LONGEST_SEGMENT = 48
+TREND, LONGEST_CONTEXT = 128, 512
+"""Steps that simple forecasts are estimated from at least, if there are as many; and at most."""
 CLASSIC_MOST = 168
-"""Longest context of the classic recipe, which pays a recurrent step for every value."""
+"""Longest reach of the classic recipe, which pays a recurrent step for every value."""
 PER_STEP = 100
-"""Training values that a step of a context beyond the needed needs: fewer, and longer ones overfit."""
+"""Training values that a step of a reach beyond the needed needs: fewer, and longer ones overfit."""
 RECURRENT = 64
-"""Most recurrent steps of a context beyond the needed."""
+"""Most recurrent steps of a reach beyond the needed."""
 MANY = 30_000
 """Training values from which on 128 units beat 64, and of many series nothing need be dropped."""
 SOME = 10
@@ -89,19 +91,23 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     far = len(panel) < SOME and not classic and horizon >= LONG
     much = len(panel) >= SOME and not classic and trained.sum() > MANY
     manner = FAR_AHEAD if far else MUCH if much else LITTLE
-    wanted = given.context or _context(horizon, seasons, segment, room, int(trained.sum()), classic, far)
-    segment = min(segment, wanted)
+    reach = given.reach or given.context or _reach(horizon, seasons, segment, room, int(trained.sum()), classic, far)
+    segment = min(segment, reach)
+    reach = -(-max(reach, *repeated, 1) // segment) * segment
+    context = given.context or (0 if classic else min(_lookback(seasons), int(panel.lengths.max())))
     scaling = given.scaling or ("minmax" if classic else "window")
     hidden = given.hidden or (128 if classic or trained.sum() > MANY else 64)
     resolved = config.having(
         "model",
-        context=-(-max(wanted, *repeated, 1) // segment) * segment,
+        context=max(context // segment * segment, reach),
+        reach=reach,
         segment=segment,
         seasons=repeated,
         scaling=scaling,
         logs=given.logs if given.logs is not None else scaling == "window" and _positive(panel, split),
         hidden=hidden,
         gated=given.gated if given.gated is not None else len(panel) >= SOME,
+        plain=given.plain if given.plain is not None else len(panel) >= SOME and not much and not classic,
         dropout=given.dropout if given.dropout is not None else manner.dropout,
         calendar=given.calendar if given.calendar is not None else not far,
     ).having(
@@ -115,17 +121,19 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
 
 
 def shapes(config: Config, encoder: Encoder) -> list[Shape]:
-    """The networks of resolved settings: every other one reads logarithms, every other two a shorter context."""
+    """The networks of resolved settings: half of them read logarithms, half fewer steps, half learn a mixture alone."""
     model: ModelSettings = config.model
     assert model.context
+    assert model.reach
     assert model.segment
     assert model.seasons is not None
     assert model.members
     assert model.hidden
-    least = max(*model.seasons, model.context // 2, 1)
+    least = max(*model.seasons, model.reach // 2, 1)
     short = -(-least // model.segment) * model.segment
     longest = Shape(
         context=model.context,
+        reach=model.reach,
         horizon=config.forecast.horizon,
         segment=model.segment,
         dates=encoder.dates,
@@ -134,14 +142,19 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         hidden=model.hidden,
         layers=model.layers,
         dropout=model.dropout or 0.0,
-        skip=model.recipe == "segment",
+        skip=model.recipe == "segment" and not model.gated,
         gated=bool(model.gated),
         embeddings=encoder.embeddings,
         known=encoder.known,
         past=encoder.past,
     )
     return [
-        replace(longest, logs=bool(model.logs) and number % 2 == 0, context=(model.context, short)[number // 2 % 2])
+        replace(
+            longest,
+            logs=bool(model.logs) and number % 2 == 0,
+            reach=(model.reach, short)[number // 2 % 2],
+            plain=bool(model.plain and model.seasons) and number % 4 in (1, 2),
+        )
         for number in range(model.members)
     ]
 
@@ -176,8 +189,13 @@ def _segment(seasons: list[int]) -> int:
     return min(seasons[0], LONGEST_SEGMENT) if seasons else 4
 
 
-def _context(horizon: int, seasons: list[int], segment: int, room: int, values: int, classic: bool, far: bool) -> int:
-    """The longest season, or twice the horizon; more where there is much to learn from, as far as the history allows.
+def _lookback(seasons: list[int]) -> int:
+    """Steps to estimate simple forecasts from: some seasons, long enough for a trend."""
+    return max(TREND, min(3 * max(seasons, default=1), LONGEST_CONTEXT))
+
+
+def _reach(horizon: int, seasons: list[int], segment: int, room: int, values: int, classic: bool, far: bool) -> int:
+    """Steps for the LSTM: the longest season, or twice the horizon; more where there is much to learn from.
 
     Args:
         values: to train on, of all series together.
@@ -194,10 +212,10 @@ def _context(horizon: int, seasons: list[int], segment: int, room: int, values: 
 
 def _members(config: Config) -> int:
     """As many as a slow processor trains in time; the clock has no say, so that the same comes out again."""
-    assert config.model.context
+    assert config.model.reach
     assert config.model.segment
     assert config.model.hidden
-    steps, width = config.model.context // config.model.segment, config.model.hidden * config.model.layers
+    steps, width = config.model.reach // config.model.segment, config.model.hidden * config.model.layers
     assert config.training.batch
     assert config.training.steps
     batches = config.training.epochs * config.training.steps * (2 if config.training.refit else 1)

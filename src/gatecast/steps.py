@@ -64,6 +64,7 @@ def prepare(
     listener.step(2, "Dates to numbers", told)
     model = config.model
     assert model.context
+    assert model.reach
     assert model.segment
     windows = Windows.of(panel, encoder, model.context, horizon, device)
     shop = Workshop(config, panel, parts, encoder, windows, listener.epoch, checkpoints)
@@ -72,8 +73,9 @@ def prepare(
     listener.step(3, "Split in time", f"before anything is fitted; windows: {shares}")
     where = "each window by itself" if model.scaling == "window" else "fitted on training rows only"
     listener.step(4, "Scale", f"{model.scaling}, {where}")
-    text = f"{model.context:,} steps in, {horizon:,} out; read {model.segment} at once: "
-    told = f"{text}{model.context // model.segment} recurrent steps; batches of {config.training.batch}"
+    newest = "" if model.reach == model.context else f" the newest {model.reach:,}"
+    text = f"{model.context:,} steps in, {horizon:,} out; the LSTM reads{newest or ' them'} {model.segment} at once: "
+    told = f"{text}{model.reach // model.segment} recurrent steps; batches of {config.training.batch}"
     listener.step(5, "Windows", told)
     listener.step(
         6, "Data to the device", f"{device}, once: {windows.nbytes / 1e6:.1f} MB, windows are gathered there by index"

@@ -231,15 +231,6 @@ def test_all_of_it_is_moved_to_the_device_and_counted():
     assert (bare.nbytes, bare.covariates, bare.bounds, bare.static) == (4 * (50 + 4 * dates), None, None, None)
 
 
-def test_a_shorter_context_is_the_end_of_the_longer_one():
-    panel = of_lengths(30, 20)
-    long, short = (Windows.of(panel, Encoder(CYCLES), context, 3, CPU) for context in (12, 5))
-    series, cutoffs = torch.tensor([0, 1, 1]), torch.tensor([13, 20, 29])
-    newest, own = long.inputs(series, cutoffs).newest(5), short.inputs(series, cutoffs)
-    for name in ("context", "observed", "calendar", "series"):
-        assert torch.equal(getattr(newest, name), getattr(own, name)), name
-
-
 def test_the_network_takes_the_context_scaled_and_the_rest_as_it_is():
     windows = Windows.of(panel_of((0, [7.0, NAN, 8.0])), Encoder(CYCLES), 3, 1, CPU)
     inputs = windows.inputs(torch.tensor([0]), torch.tensor([2]))

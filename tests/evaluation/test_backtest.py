@@ -120,7 +120,7 @@ def test_nothing_observed_has_no_metrics(make_panel):
 
 def repeating(horizon=2):
     """Weights that repeat the last value and know no uncertainty but their own smallest."""
-    shape = Shape(4, horizon, 2, 0, PROBABILITIES, (1,), 4, 1, 0.0, False)
+    shape = Shape(4, 4, horizon, 2, 0, PROBABILITIES, (1,), 4, 1, 0.0, False)
     network, stretch = Network(shape), torch.ones(horizon, len(PROBABILITIES))
     network.mix.bias.data[0] = 99  # of the simple forecasts the last value
     ensemble = Ensemble([network]).eval()

@@ -29,7 +29,7 @@ class Known(torch.nn.Module):
         super().__init__()
         self.function, self.shape = (
             function,
-            SimpleNamespace(segment=3, probabilities=(0.5,), context=CONTEXT, logs=False),
+            SimpleNamespace(segment=3, probabilities=(0.5,), context=CONTEXT, reach=CONTEXT, logs=False),
         )
 
     def forward(self, x, observed, calendar, static=None):
@@ -103,7 +103,7 @@ def test_what_only_the_mean_does_is_given_to_no_single_value(shift, seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_it_is_complete(name, fixed, seed):
     torch.manual_seed(seed)
-    network = Network(Shape(CONTEXT, HORIZON, 3, 2, (0.1, 0.5, 0.9), (4,), 8, 2, 0.1, True)).eval()
+    network = Network(Shape(CONTEXT, CONTEXT, HORIZON, 3, 2, (0.1, 0.5, 0.9), (4,), 8, 2, 0.1, True)).eval()
     torch.nn.init.normal_(network.write.weight)
     torch.nn.init.normal_(network.skip.weight, std=0.3)
     fitted = fitted_of(network, fixed, name)

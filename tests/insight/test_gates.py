@@ -18,7 +18,7 @@ from gatecast.insight.gates import STRONG, Gates, _correlation, follows, read_ga
 from gatecast.nn.lstm import LSTM, Trace
 from gatecast.nn.network import Network, Shape
 
-SHAPE = Shape(12, 2, 3, 0, (), (), hidden=5, layers=2, dropout=0.0, skip=False)
+SHAPE = Shape(12, 12, 2, 3, 0, (), (), hidden=5, layers=2, dropout=0.0, skip=False)
 
 
 def fitted_of(network):
@@ -109,7 +109,7 @@ def made_to_follow(make_panel):
         return None, (None, torch.stack(units, -1)[None])
 
     network = SimpleNamespace(
-        shape=SimpleNamespace(segment=4, logs=False),
+        shape=SimpleNamespace(segment=4, context=24, reach=24, logs=False),
         cleaned=lambda x, observed, calendar: (x.masked_fill(~observed, 0), None),
         about=lambda static: None,
         segments=segments,

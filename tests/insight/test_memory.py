@@ -23,7 +23,7 @@ def forecaster(function, segment=6):
     """Weights whose median is a function of the context in the target's unit."""
 
     class Network(torch.nn.Module):
-        shape = SimpleNamespace(segment=segment, probabilities=(), context=CONTEXT, logs=False)
+        shape = SimpleNamespace(segment=segment, probabilities=(), context=CONTEXT, reach=CONTEXT, logs=False)
 
         def forward(self, x, observed, calendar, static=None):
             return function(x.masked_fill(~observed, 0))[..., None]

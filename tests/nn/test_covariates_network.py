@@ -11,7 +11,17 @@ from gatecast.nn.covariates import KEPT, Effect, means, now_and_then
 from gatecast.nn.network import Network, Shape
 
 SHAPE = Shape(
-    context=8, horizon=6, segment=4, dates=2, probabilities=(), seasons=(4,), hidden=8, layers=1, dropout=0.0, skip=True
+    context=8,
+    reach=8,
+    horizon=6,
+    segment=4,
+    dates=2,
+    probabilities=(),
+    seasons=(4,),
+    hidden=8,
+    layers=1,
+    dropout=0.0,
+    skip=True,
 )
 BESIDE = replace(SHAPE, known=2, past=1)
 

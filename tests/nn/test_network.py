@@ -13,6 +13,7 @@ from gatecast.nn.starting import RATES, starting_points
 
 SHAPE = Shape(
     context=12,
+    reach=12,
     horizon=7,
     segment=3,
     dates=2,
@@ -140,6 +141,33 @@ def test_the_skip_is_a_linear_path_to_every_quantile():
     x, observed, calendar = read(BARE)
     path = x.masked_fill(~observed, 0) @ with_skip.skip.weight.T + with_skip.skip.bias
     assert_close(with_skip(x, observed, calendar), without(x, observed, calendar) + path[..., None])
+
+
+def test_what_is_older_than_the_lstm_reads_moves_the_simple_forecasts_alone():
+    shape = replace(SHAPE, context=24, dropout=0.0)
+    network, (x, observed, calendar) = with_random_weights(shape), read(shape)
+    older = torch.cat([x[:, :12] + 3, x[:, 12:]], 1)
+    mixed = [
+        network.start(part.masked_fill(~observed, 0), observed, network.mix.bias.expand(3, -1)) for part in (x, older)
+    ]
+    assert not torch.allclose(*mixed)
+    assert torch.equal(*(network.segments(part, observed, calendar) for part in (x, older)))
+    with torch.no_grad():
+        network.mix.weight.zero_()
+    before, after = (network(part, observed, calendar)[..., 2] for part in (x, older))
+    assert_close(after - before, mixed[1] - mixed[0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_plain_network_says_a_mixture_of_simple_forecasts():
+    shape = replace(SHAPE, skip=False, plain=True)
+    network, (x, observed, calendar) = with_random_weights(shape), read(shape, batch=50)
+    with torch.no_grad():
+        network.mix.weight[-1], network.mix.bias[-1] = 0, 0  # without drift
+    points, _ = starting_points(x.masked_fill(~observed, 0), observed, shape.seasons, shape.horizon)
+    said = network(x, observed, calendar)[..., 2]
+    assert (said >= points.amin(-1) - 1e-4).all()
+    assert (said <= points.amax(-1) + 1e-4).all()
+    assert said.std(0).min() > 0
 
 
 def test_a_window_says_the_same_alone_and_in_a_batch():

@@ -4,7 +4,7 @@ The panel lies on the device once, as it is. Nothing is copied but the batch its
 inputs of a forecast are gathered apart from its truth: `inputs` cannot reach past a cutoff.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
@@ -41,16 +41,6 @@ class Inputs:
     ) -> tuple[Float[Tensor, "B C"], Bool[Tensor, "B C"], Float[Tensor, "B T F"], Static | None]:
         """What the network takes, its values brought to the scaled unit."""
         return unit.scaled(self.context), self.observed, self.calendar, self.static
-
-    def newest(self, context: int) -> Self:
-        """The same of a shorter context."""
-        dropped = self.context.shape[1] - context
-        return replace(
-            self,
-            context=self.context[:, dropped:],
-            observed=self.observed[:, dropped:],
-            calendar=self.calendar[:, dropped:],
-        )
 
 
 @dataclass(frozen=True)

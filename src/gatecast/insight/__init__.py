@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
 from gatecast.data.windows import Windows
 from gatecast.errors import UsageError, some
@@ -70,6 +71,12 @@ class Insight:
             words.happened(self.gates, grid),
         )
 
+    @property
+    def steps(self) -> Steps:
+        """The grid steps of the context."""
+        last: int = self.gates.steps[-1]
+        return np.arange(last + 1 - self.attribution.context.shape[1], last + 1)
+
     def to_arrow(self) -> pa.Table:
         """A row for each unit, the longest memory first: half-life, mean gates, and what it follows if strongly."""
         lives, best = self.gates.half_lives, self.following
@@ -89,9 +96,10 @@ class Insight:
     def to_dict(self) -> dict[str, Any]:
         """All of it but the traces, as JSON takes it."""
         grid, (shares, others), memory = self.panel.grid, self.attribution.shares, self.memory
-        starts = self.gates.steps[:: self.gates.segment].tolist()
-        means = {name: part.tolist() for name, part in self.gates.means().items()}
-        parts = {"apart": self.gates.apart.tolist(), **means, "share": shares.tolist()}
+        starts = self.steps[:: self.gates.segment].tolist()
+        read = {"apart": self.gates.apart, **self.gates.means()}
+        unread = [None] * (len(starts) - len(self.gates.apart))  # by the LSTM; older than what it reads
+        parts = {name: unread + part.tolist() for name, part in read.items()} | {"share": shares.tolist()}
         curve = {f"accuracy_{name}": [*map(_known, part)] for name, part in memory.accuracy.items()}
         ratios = {"error_ratio": "value", "low": "low", "high": "high"}
         curve |= {name: [_known(getattr(found, part)) for found in memory.ratios] for name, part in ratios.items()}
@@ -116,7 +124,7 @@ class Insight:
         frequency = self.panel.grid.frequency
         return {
             "memory": pictures.memory_figure(self.memory, frequency),
-            "attribution": pictures.attribution_figure(self.panel, self.series, self.gates.steps, self.attribution),
+            "attribution": pictures.attribution_figure(self.panel, self.series, self.steps, self.attribution),
             "gates": pictures.gates_figure(self.panel, self.series, self.gates),
             "half_lives": pictures.half_lives_figure(self.gates, self.following, frequency),
         }
@@ -165,7 +173,7 @@ def inspect(
     return Insight(
         panel,
         index,
-        read_gates(stage, inputs, np.arange(cutoff - shape.context + 1, cutoff + 1)),
+        read_gates(stage, inputs, np.arange(cutoff - shape.reach + 1, cutoff + 1)),
         strongest(follows(stage, windows, *looked, panel.grid)) or [None] * shape.layers * shape.hidden,
         attribute(stage, inputs),
         remember(unseen, windows, *looked),

@@ -13,6 +13,7 @@ from gatecast.data.dates import Grid, Steps
 from gatecast.data.features import CYCLES
 from gatecast.data.panel import Indices
 from gatecast.data.windows import Inputs, Windows
+from gatecast.ensemble import unit_of
 from gatecast.fitted import Fitted
 from gatecast.nn.lstm import Trace
 
@@ -36,9 +37,9 @@ class Gates:
     """The gates and states of one forecast.
 
     Attributes:
-        steps: the grid steps of the context.
-        segment: p, steps the LSTM read at once.
-        trace: gates and states, for one window; L = C / p.
+        steps: the R grid steps that the LSTM read.
+        segment: p, steps it read at once.
+        trace: gates and states, for one window; L = R / p.
         apart: distance of each segment from the average of all, in the scaled unit.
     """
 
@@ -71,7 +72,7 @@ def read_gates(fitted: Fitted, inputs: Inputs, steps: Steps) -> Gates:
 
     Args:
         inputs: of one window.
-        steps: the grid steps of its context.
+        steps: the grid steps that the LSTM reads.
     """
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=False):  # which may round to fewer digits
         x, read = _read(fitted, inputs)
@@ -80,7 +81,7 @@ def read_gates(fitted: Fitted, inputs: Inputs, steps: Steps) -> Gates:
     apart = max(float((trace.h[-1] - fast).abs().max()), float((trace.c[-1, :, -1] - state.c).abs().max()))
     assert apart < AGREEMENT, f"the readable cell and the fast path differ by {apart}"
     segment = fitted.network.shape.segment
-    x, seen = (part[0].reshape(-1, segment) for part in (x, inputs.observed))
+    x, seen = (part[0, -len(steps) :].reshape(-1, segment) for part in (x, inputs.observed))
     usual = x.sum(0) / seen.sum(0).clamp(min=1)
     far = ((x - usual).abs() * seen).sum(1) / seen.sum(1).clamp(min=1)
     return Gates(steps, segment, Trace(*(getattr(trace, name).cpu() for name in "ifogch")), far.cpu())
@@ -91,7 +92,7 @@ def follows(
 ) -> dict[str, Float[Tensor, "K U"]]:
     """How closely the cell state after the newest step goes with what could explain it, over many windows.
 
-    Correlations with the `level` of the newest segment and the `trend` of the context (both in the
+    Correlations with the `level` of the newest segment and the `trend` of what the LSTM reads (both in the
     scaled unit, which is what the network sees), and multiple correlations with the places of the
     cutoff in the cycles of the calendar, as sine and cosine. Empty where there are too few windows.
     """
@@ -119,16 +120,16 @@ def strongest(found: Mapping[str, Float[Tensor, "K U"]]) -> list[tuple[str, floa
     return [unit if abs(unit[1]) >= STRONG else None for unit in best]
 
 
-def _read(fitted: Fitted, inputs: Inputs) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B L U"]]:
-    """What the leading member reads: the scaled context, 0 where not observed, and what the LSTM reads of it.
+def _read(fitted: Fitted, inputs: Inputs) -> tuple[Float[Tensor, "B R"], Float[Tensor, "B L U"]]:
+    """What the leading member's LSTM reads: scaled values, 0 where not observed, and how it reads them.
 
     The effect of covariates is taken out.
     """
     network = fitted.network.leading
-    unit = fitted.scaler(inputs.context, inputs.observed, inputs.series, network.shape.logs)
+    unit = unit_of(network.shape, inputs, fitted.scaler)
     x, observed, calendar, static = inputs.scaled(unit)
     x, _ = network.cleaned(x, observed, calendar)
-    return x, network.segments(x, observed, calendar, network.about(static))
+    return x[:, -network.shape.reach :], network.segments(x, observed, calendar, network.about(static))
 
 
 def _correlation(values: Array, columns: list[Array]) -> Array:

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from gatecast.data.dates import Frequency, Grid
@@ -75,7 +76,8 @@ def happened(gates: Gates, grid: Grid) -> str:
 def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
     """Which parts of the context the forecast leaned on, if it did, and how sure that is."""
     shares, others = found.shares
-    parts = dict(zip(map(grid.label, gates.steps[:: found.segment].tolist()), shares.tolist(), strict=True))
+    starts = int(gates.steps[-1]) + 1 - found.segment * np.arange(len(shares), 0, -1)
+    parts = dict(zip(map(grid.label, starts.tolist()), shares.tolist(), strict=True))
     ranked = Counter[str](parts | {f"the {name}": share for name, share in others.items()})
     told = ", ".join(f"{share:.0%} from {name}" for name, share in ranked.most_common(3))
     agree = "" if math.isnan(found.agreement) else f", rank agreement with occlusion {found.agreement:.2f}"

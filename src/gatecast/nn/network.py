@@ -5,6 +5,11 @@ context costs few recurrent steps (Lin et al., "SegRNN", 2023). Every segment of
 decoded in parallel from the state after the newest observation, its place and its calendar. The
 network learns the difference from a mixture of simple forecasts (see `nn.starting`); the mixture
 it learns too, for each window by the state that the LSTM reached, and starts out at their mean.
+A plain network learns nothing but the mixture, which cannot go far wrong where there is little to
+learn from (Montero-Manso et al., "FFORMA", IJF 36(1), 2020, weigh forecasts so).
+
+Simple forecasts need a long context, a mean season many seasons; an LSTM overfits on one. It reads
+the newest part.
 
 The median is learned nearly as if it were alone: the other quantiles are distances from it, and their
 loss does not move it, and what both are read off by a tenth only. Trained as equals, the median is the
@@ -31,7 +36,8 @@ LENT = 0.1
 class Shape:
     """All that is needed to build a network."""
 
-    context: int  # C, a multiple of the segment
+    context: int  # C, what the simple forecasts are estimated from
+    reach: int  # R, the newest steps of it that the LSTM reads, a multiple of the segment
     horizon: int  # H
     segment: int  # p
     dates: int  # features of the calendar
@@ -40,7 +46,8 @@ class Shape:
     hidden: int
     layers: int
     dropout: float
-    skip: bool  # a linear path from context to horizon
+    skip: bool = False  # a linear path to the horizon from what the LSTM reads
+    plain: bool = False  # whether it says a mixture of the simple forecasts and nothing else
     logs: bool = False  # whether it reads, and says, logarithms
     gated: bool = True  # whether the mixture of the simple forecasts depends on the window
     known: int = 0  # features known of the horizon: holidays and covariates
@@ -62,7 +69,8 @@ class Network(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        assert shape.context % shape.segment == 0
+        assert shape.reach % shape.segment == 0
+        assert 0 < shape.reach <= shape.context
         assert max(shape.seasons, default=0) <= shape.context
         self.shape = shape
         self.outputs = max(1, len(shape.probabilities))
@@ -78,9 +86,9 @@ class Network(nn.Module):
             with torch.no_grad():
                 nn.init.normal_(self.place).div_(width**0.5)
         self.read = nn.Linear(width + self.block * shape.dates + shape.known, width)
-        self.write = nn.Linear(width, self.block)
+        self.write = None if shape.plain else nn.Linear(width, self.block)
         self.widen = nn.Linear(width, self.block * (self.outputs - 1)) if self.outputs > 1 else None
-        self.skip = nn.Linear(shape.context, shape.horizon) if shape.skip else None
+        self.skip = nn.Linear(shape.reach, shape.horizon) if shape.skip else None
         points = len({1, *shape.seasons}) + len(RATES) * len(shape.seasons) if shape.seasons else 0
         self.mix = nn.Linear(width, points + 1) if points else None  # their logits, and the share of the drift
         self.dropout = nn.Dropout(shape.dropout)
@@ -108,12 +116,14 @@ class Network(nn.Module):
         _, state = self.lstm(self.segments(x, observed, calendar, about))
         h = state.h if about is None else state.h + about
         read = self.decode(h, calendar[:, self.shape.context :])
-        point = self.steps(self.write(read))[..., 0]
+        parts = [] if effect is None else [effect]
+        if self.write is not None:
+            parts.append(self.steps(self.write(read))[..., 0])
         if self.skip is not None:
-            point = point + self.skip(x)
+            parts.append(self.skip(x[:, -self.shape.reach :]))
         if self.mix is not None:
-            point = point + self.start(x, observed, self.mix(h if self.shape.gated else torch.zeros_like(h)))
-        return self.spread(point if effect is None else point + effect, read)
+            parts.append(self.start(x, observed, self.mix(h if self.shape.gated else torch.zeros_like(h))))
+        return self.spread(torch.stack(parts).sum(0), read)
 
     def cleaned(
         self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], calendar: Float[Tensor, "B T F"]
@@ -146,11 +156,11 @@ class Network(nn.Module):
         calendar: Float[Tensor, "B T F"],
         about: Float[Tensor, "B U"] | None = None,
     ) -> Float[Tensor, "B L U"]:
-        """What the LSTM reads: values, mask and calendar of each of the L = C / p segments, embedded."""
-        size, p = len(x), self.shape.segment
-        parts = [x.reshape(size, -1, p), observed.to(x.dtype).reshape(size, -1, p)]
-        read = calendar[:, : self.shape.context]
-        parts.append(read[..., : self.shape.dates].reshape(size, self.shape.context // p, -1))
+        """What the LSTM reads: values, mask and calendar of each of the L = R / p segments, embedded."""
+        size, p, reach = len(x), self.shape.segment, self.shape.reach
+        parts = [part[:, -reach:].reshape(size, -1, p) for part in (x, observed.to(x.dtype))]
+        read = calendar[:, self.shape.context - reach : self.shape.context]
+        parts.append(read[..., : self.shape.dates].reshape(size, reach // p, -1))
         if self.effect is not None:
             beside = means(read[..., self.shape.dates :], p)
             past = beside[..., self.shape.known :]
