@@ -10,7 +10,7 @@ import torch
 from gatecast import schedule as module
 from gatecast import training
 from gatecast.config import TrainingSettings
-from gatecast.course import Course
+from gatecast.course import Course, Epoch
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs, Windows, split
@@ -18,7 +18,7 @@ from gatecast.ensemble import Ensemble
 from gatecast.errors import TrainingError
 from gatecast.nn.network import Network, Shape
 from gatecast.schedule import one_cycle
-from gatecast.training import importance, mixed, run_epoch, train
+from gatecast.training import Trained, importance, mixed, run_epoch, train
 
 HORIZON, LONG = 6, 1e9  # steps, and seconds that never run out
 SHAPE = {
@@ -326,3 +326,9 @@ def test_validation_windows_are_mixed_the_same_way_every_time():
     assert not torch.equal(mixed(numbers), numbers)
     assert torch.equal(mixed(numbers), mixed(numbers))
     assert torch.equal(mixed(numbers).sort().values, numbers)
+
+
+@pytest.mark.parametrize(("losses", "again"), [((3, 1, 1.05), 6), ((3, 1, 1.06), 2), ((3, 2, 1), 6)])
+def test_all_rows_are_trained_on_for_the_whole_schedule_unless_its_end_overfits(losses, again):
+    epochs = tuple(Epoch("test", i, 6, 1.0, None, float(loss), None, 0.1, 1.0, 1.0) for i, loss in enumerate(losses, 1))
+    assert Trained(1 + losses.index(min(losses)), "the time limit was reached", False, epochs).again == again

@@ -82,7 +82,7 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
 
 
 def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]:
-    """New weights trained on all rows, for as many epochs as validation chose.
+    """New weights trained on all rows.
 
     Their intervals are calibrated by the errors that the tested weights made on rows they had
     not been trained on, the newest ones included.

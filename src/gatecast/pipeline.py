@@ -181,7 +181,7 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     times.append(time.monotonic())
     final, history = tested, list(trained.epochs)
     if config.training.refit:
-        final, retrained = refit(shop, tested, trained.best)
+        final, retrained = refit(shop, tested, trained.again)
         history += retrained.epochs
     times.append(time.monotonic())
     seconds = [round(rows.seconds, 3), *np.diff(times).round(3).tolist()]

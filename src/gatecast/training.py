@@ -19,6 +19,8 @@ from gatecast.nn.losses import pinball, squared
 from gatecast.nn.network import Shape
 
 CLIP = 1.0
+OVERFITTED = 0.05
+"""Training overfits if the loss is by such a share above its best at the end."""
 FAR = 100.0
 """Units beyond which a truth is as far as any: after a flat stretch a jump may be millions of them."""
 ASKED = ("cpu",)
@@ -42,6 +44,18 @@ class Trained:
     ended: str
     hurried: bool
     epochs: tuple[Epoch, ...]
+
+    @property
+    def again(self) -> int:
+        """How long to train on all rows, where nothing validates: the whole schedule, unless its end overfits.
+
+        The epoch that validated best was not at the low rates at which a schedule ends, and says little of how long
+        another should be.
+        """
+        last, best = self.epochs[-1], self.epochs[self.best - 1]
+        assert last.validation_loss is not None
+        assert best.validation_loss is not None
+        return last.epochs if last.validation_loss <= (1 + OVERFITTED) * best.validation_loss else self.best
 
 
 def train(
