@@ -1,14 +1,15 @@
 """Settings that were left open, chosen from the data's own facts. The rules are explained in docs/recipe.md."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from gatecast import points
-from gatecast.config import Config, ModelSettings
+from gatecast.config import Config, ModelSettings, TrainingSettings
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import deviation
@@ -65,16 +66,70 @@ def probabilities(config: Config) -> tuple[float, ...]:
     return () if config.model.recipe == "classic" else tuple(sorted({*bounds(config), 0.25, 0.75}))
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What the rules go by."""
+
+    classic: bool
+    horizon: int
+    series: int
+    longest: int  # steps of the longest series
+    values: int  # to train on, of all series together
+    room: int  # steps to train on before a horizon, of the median series
+    seasons: tuple[int, ...]  # that the history allows
+
+    @property
+    def many(self) -> bool:
+        """Whether there are enough series to learn what they share."""
+        return self.series >= SOME
+
+    @property
+    def much(self) -> bool:
+        """Whether there is much to learn from."""
+        return self.many and self.values > MANY and not self.classic
+
+    @property
+    def far(self) -> bool:
+        """Whether few series are forecast far ahead."""
+        return not self.many and self.horizon >= LONG and not self.classic
+
+
 def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     """The settings with nothing left open, and the season of the naive forecast to compare with.
 
     Raises:
         DataError: no series is long enough to train, validate and test on.
     """
+    facts = _facts(config, panel, split)
+    manner = FAR_AHEAD if facts.far else MUCH if facts.much else LITTLE
+    scaling = config.model.scaling or ("minmax" if facts.classic else "window")
+    rules = {
+        "scaling": scaling,
+        "logs": scaling == "window" and _positive(panel, split),
+        "hidden": 128 if facts.classic or facts.values > MANY else 64,
+        "gated": facts.many,
+        "plain": facts.many and not facts.much and not facts.classic,
+        "dropout": manner.dropout,
+        "calendar": not facts.far,
+    }
+    windows = len(split.training(facts.horizon))
+    trained = {"batch": manner.batch, "steps": min(manner.steps, -(-windows // LITTLE.batch))}
+    resolved = config.having("model", **_open(config.model, rules), **_read(config.model, facts))
+    resolved = resolved.having("training", **_open(config.training, trained))
+    members = config.model.members or (1 if facts.classic else _members(resolved))
+    season = best_season(panel, split, [1, *facts.seasons], facts.horizon)
+    return resolved.having("model", members=members), season
+
+
+def _open(settings: ModelSettings | TrainingSettings, rules: Mapping[str, Any]) -> dict[str, Any]:
+    """What the rules say of the settings that nobody gave."""
+    return {name: value for name, value in rules.items() if getattr(settings, name) is None}
+
+
+def _facts(config: Config, panel: Panel, split: Split) -> Facts:
     horizon = config.forecast.horizon
-    usable = split.usable(horizon)
+    usable, longest = split.usable(horizon), int(panel.lengths.max())
     if not usable.any():
-        longest = int(panel.lengths.max())
         most = (longest - 1) // 3
         raise DataError(
             f"too little history: training, validating and testing {horizon} steps ahead "
@@ -84,40 +139,26 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
         )
     trained = (split.train - split.firsts + 1)[usable]
     room = max(1, int(np.median(trained)) - horizon)
-    seasons = [season for season in panel.grid.frequency.seasons if season <= min(room // 2, LONGEST_SEASON)]
-    given, classic = config.model, config.model.recipe == "classic"
-    repeated = given.seasons if given.seasons is not None else (() if classic else tuple(seasons or [1]))
-    segment = given.segment or (1 if classic else _segment(seasons))
-    far = len(panel) < SOME and not classic and horizon >= LONG
-    much = len(panel) >= SOME and not classic and trained.sum() > MANY
-    manner = FAR_AHEAD if far else MUCH if much else LITTLE
-    reach = given.reach or given.context or _reach(horizon, seasons, segment, room, int(trained.sum()), classic, far)
+    seasons = tuple(season for season in panel.grid.frequency.seasons if season <= min(room // 2, LONGEST_SEASON))
+    return Facts(config.model.recipe == "classic", horizon, len(panel), longest, int(trained.sum()), room, seasons)
+
+
+def _read(given: ModelSettings, facts: Facts) -> dict[str, Any]:
+    """What a forecast is made from, what the LSTM reads of it, how, and the seasons of the simple forecasts."""
+    seasons = given.seasons
+    if seasons is None:
+        seasons = () if facts.classic else facts.seasons or (1,)
+    segment = given.segment or (1 if facts.classic else _segment(facts.seasons))
+    reach = given.reach or given.context or _reach(facts, segment)
     segment = min(segment, reach)
-    reach = -(-max(reach, *repeated, 1) // segment) * segment
-    context = given.context or (0 if classic else min(_lookback(seasons), int(panel.lengths.max())))
-    scaling = given.scaling or ("minmax" if classic else "window")
-    hidden = given.hidden or (128 if classic or trained.sum() > MANY else 64)
-    resolved = config.having(
-        "model",
-        context=max(context // segment * segment, reach),
-        reach=reach,
-        segment=segment,
-        seasons=repeated,
-        scaling=scaling,
-        logs=given.logs if given.logs is not None else scaling == "window" and _positive(panel, split),
-        hidden=hidden,
-        gated=given.gated if given.gated is not None else len(panel) >= SOME,
-        plain=given.plain if given.plain is not None else len(panel) >= SOME and not much and not classic,
-        dropout=given.dropout if given.dropout is not None else manner.dropout,
-        calendar=given.calendar if given.calendar is not None else not far,
-    ).having(
-        "training",
-        batch=config.training.batch or manner.batch,
-        steps=config.training.steps or min(manner.steps, -(-len(split.training(horizon)) // LITTLE.batch)),
-    )
-    members = given.members or (1 if classic else _members(resolved))
-    resolved = resolved.having("model", members=members)
-    return resolved, best_season(panel, split, [1, *seasons], horizon)
+    reach = -(-max(reach, *seasons, 1) // segment) * segment
+    context = given.context or (0 if facts.classic else min(_lookback(facts.seasons), facts.longest))
+    return {
+        "seasons": seasons,
+        "segment": segment,
+        "reach": reach,
+        "context": max(context // segment * segment, reach),
+    }
 
 
 def shapes(config: Config, encoder: Encoder) -> list[Shape]:
@@ -184,30 +225,28 @@ def _positive(panel: Panel, split: Split) -> bool:
     )
 
 
-def _segment(seasons: list[int]) -> int:
+def _segment(seasons: tuple[int, ...]) -> int:
     """The shortest season: a day of hours, a week of days, a year of months."""
     return min(seasons[0], LONGEST_SEGMENT) if seasons else 4
 
 
-def _lookback(seasons: list[int]) -> int:
+def _lookback(seasons: tuple[int, ...]) -> int:
     """Steps to estimate simple forecasts from: some seasons, long enough for a trend."""
     return max(TREND, min(3 * max(seasons, default=1), LONGEST_CONTEXT))
 
 
-def _reach(horizon: int, seasons: list[int], segment: int, room: int, values: int, classic: bool, far: bool) -> int:
+def _reach(facts: Facts, segment: int) -> int:
     """Steps for the LSTM: the longest season, or twice the horizon; more where there is much to learn from.
 
-    Args:
-        values: to train on, of all series together.
-        far: whether few series are forecast far ahead, which takes a week of days, if not more.
+    A week of days at least where few series are forecast far ahead, and as far as the history allows.
     """
-    if classic:
-        return min(max(2 * horizon, 24), CLASSIC_MOST, room)
-    longest = max(seasons, default=1)
+    horizon, longest = facts.horizon, max(facts.seasons, default=1)
+    if facts.classic:
+        return min(max(2 * horizon, 24), CLASSIC_MOST, facts.room)
     least = max(longest, 16, 2 * horizon if longest == 1 else min(2 * horizon, 4 * longest))
-    least = max(least, 7 * min(seasons, default=1)) if far else least
-    most = min(values // PER_STEP, RECURRENT * segment, (3 if horizon >= longest else 2) * longest)
-    return min(max(least, most), room)
+    least = max(least, 7 * min(facts.seasons, default=1)) if facts.far else least
+    most = min(facts.values // PER_STEP, RECURRENT * segment, (3 if horizon >= longest else 2) * longest)
+    return min(max(least, most), facts.room)
 
 
 def _members(config: Config) -> int:
