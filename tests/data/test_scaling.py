@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatecast.data.scaling import FLAT, MOST, SCALINGS, SOME, Scaler, Unit, flat
+from gatecast.data.scaling import FLAT, MOST, SCALINGS, SOME, Scaler, flat
 
 PROPERTY = settings(deadline=None, max_examples=60)
 NAMES = list(SCALINGS)
@@ -196,11 +196,15 @@ def test_logarithms_are_those_of_values_far_above_zero():
     assert unit.loc.item() == pytest.approx((2 * values / unit.small).log().mean().item(), rel=1e-3)
 
 
-def test_logarithms_end_where_float32_does():
-    unit = Unit(torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1))
-    ends = torch.tensor([[[-1e9, -MOST, MOST, 1e9]]])
-    low, high = -np.sinh(np.float32(MOST)), np.sinh(np.float32(MOST))
-    assert unit.values(ends)[0, 0].tolist() == pytest.approx([low, low, high, high], rel=1e-5)
+@pytest.mark.parametrize("largest", [0.0, 1e-30, 3.0, 1e30])
+def test_logarithms_give_back_a_hundred_times_the_largest_value_at_most(largest):
+    values, observed = torch.tensor([[0.0, largest / 3, -largest, 1e35]]), torch.tensor([[True, True, True, False]])
+    unit = Scaler("window")(values, observed, torch.tensor([0]), logs=True)
+    ends = unit.values(torch.tensor([[[-torch.inf, -1e9, 1e9, torch.inf]]]))[0, 0]
+    most = MOST * (largest or 1)
+    assert ends.tolist() == pytest.approx([-most, -most, most, most], rel=1e-4)
+    inside = 99 * torch.tensor([[largest, -largest]])
+    assert unit.values(unit.scaled(inside)[..., None])[..., 0].tolist() == [pytest.approx(inside[0].tolist(), rel=1e-3)]
 
 
 def test_logarithms_begin_at_a_hundredth_of_the_mean_size():

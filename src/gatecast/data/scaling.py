@@ -82,11 +82,13 @@ class Unit:
     Attributes:
         small: where logarithms are read, the size at which they begin: the logarithm is that of
             zero and negative values too, log₁₊ = asinh(value / small), and sinh inverts it.
+        most: the logarithm of the largest size that a value may be given back with.
     """
 
     loc: Float[Tensor, "B 1"]
     scale: Float[Tensor, "B 1"]
     small: Float[Tensor, "B 1"] | None = None
+    most: Float[Tensor, "B 1"] | None = None
 
     def scaled(self, values: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
         """Values near the unit range."""
@@ -95,11 +97,15 @@ class Unit:
     def values(self, scaled: Float[Tensor, "B H Q"]) -> Float[Tensor, "B H Q"]:
         """The values again."""
         read = scaled * self.scale[..., None] + self.loc[..., None]
-        return read if self.small is None else self.small[..., None] * torch.sinh(read.clamp(-MOST, MOST))
+        if self.small is None or self.most is None:
+            return read
+        most = self.most[..., None]
+        return self.small[..., None] * torch.sinh(read.clamp(-most, most))
 
 
-MOST = 80.0
-"""Logarithm of the largest value, in its unit, that float32 holds."""
+MOST = 100.0
+"""No forecast in logarithms is larger than so many times the largest value of its window. Where the logarithms
+themselves move much, the bounds of an interval would else be astronomic."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,9 @@ class Scaler:
         if logs:
             small = SMALL * _mean(context.abs(), observed)
             small = torch.where(small > 0, small, 1)
-            return Unit(*SCALINGS[self.name](torch.asinh(context / small), observed), small)
+            largest = torch.maximum(context.abs().masked_fill(~observed, 0).amax(-1, keepdim=True), small)
+            most = torch.asinh(MOST * (largest / small))
+            return Unit(*SCALINGS[self.name](torch.asinh(context / small), observed), small, most)
         if self.fixed is None:
             return Unit(*SCALINGS[self.name](context, observed))
         loc, scale = (part[series] for part in self.fixed)
