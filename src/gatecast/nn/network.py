@@ -72,6 +72,7 @@ class Network(nn.Module):
         assert shape.reach % shape.segment == 0
         assert 0 < shape.reach <= shape.context
         assert max(shape.seasons, default=0) <= shape.context
+        assert shape.seasons or not shape.plain
         self.shape = shape
         self.outputs = max(1, len(shape.probabilities))
         self.block = min(shape.segment, shape.horizon) if shape.segment > 1 else shape.horizon
