@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gatecast.config import TABLES, Config, all_names, merged, read_toml
+from gatecast.config import LONGEST_CONTEXT, TABLES, Config, all_names, merged, read_toml
 from gatecast.errors import UsageError
 
 TEXT = st.text(max_size=12)
@@ -26,7 +26,7 @@ SETTINGS = {
     },
     "model": {
         "recipe": st.sampled_from(["segment", "classic"]),
-        "context": st.none() | COUNT,
+        "context": st.none() | st.integers(1, LONGEST_CONTEXT),
         "seasons": st.none() | st.lists(COUNT),
         "hidden": COUNT,
         "dropout": st.floats(0, 1, exclude_max=True),

@@ -108,7 +108,7 @@ def test_each_says_what_it_has_seen(panel):
 
 
 @pytest.mark.parametrize("best", [1, 2, 5])
-def test_final_weights_train_as_long_as_validation_chose(panel, best):
+def test_final_weights_train_as_long_as_they_are_told(panel, best):
     shop, epochs = workshop(panel)
     tested, _ = learn(shop, build(shop))
     epochs.clear()

@@ -12,8 +12,9 @@ import pyarrow.csv
 import pytest
 import torch
 
-from gatecast import Config, audit, backtest, fit, fitting, load, pipeline, read, steps
+from gatecast import Config, audit, backtest, fit, load, pipeline, read, steps
 from gatecast.errors import DataError, UsageError
+from gatecast.training import Trained
 
 NAMES = {"time": "at", "target": "y", "series": "name"}
 TINY = NAMES | {"horizon": 6, "epochs": 2, "steps": 4, "hidden": 8}
@@ -87,12 +88,8 @@ def test_the_seed_decides(model):
     assert not answer(other).equals(answer(model))
 
 
-def test_the_final_weights_train_as_long_as_validation_chose(monkeypatch):
-    def learn(shop, network):
-        tested, trained = fitting.learn(shop, network)
-        return tested, replace(trained, best=1)
-
-    monkeypatch.setattr(steps, "learn", learn)
+def test_the_final_weights_train_as_long_as_validation_says(monkeypatch):
+    monkeypatch.setattr(Trained, "again", 1)
     lines = fit(waves(), **TINY).evidence["history"]
     assert [(line["stage"], line["epoch"]) for line in lines] == [("test", 1), ("test", 2), ("final", 1)]
 
