@@ -10,7 +10,7 @@ import torch
 from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble
-from gatecast.fitted import FEW, NEVER, Fitted, find
+from gatecast.fitted import DOUBT, FEW, NEVER, Fitted, find
 from gatecast.nn.network import Network, Shape
 
 LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)
@@ -39,11 +39,18 @@ def windows_of(count, seed=0):
     return inputs, truth
 
 
-def calibrated(fitted, inputs, truth, observed=None):
+def calibrated(fitted, inputs, truth, observed=None, apart=10**9):
     with torch.inference_mode():
         raw = fitted.raw(inputs)
     observed = torch.ones_like(truth, dtype=torch.bool) if observed is None else observed
-    return fitted.calibrated(raw, truth, observed, flat(inputs.context, inputs.observed))
+    return fitted.calibrated(raw, truth, observed, flat(inputs.context, inputs.observed), apart)
+
+
+def test_of_few_windows_apart_little_is_believed():
+    inputs, truth = windows_of(400)
+    none, half, all_ = (calibrated(fitted_of(), inputs, truth, apart=apart).stretch for apart in (0, DOUBT, 10**9))
+    assert torch.equal(none, torch.ones_like(none))
+    assert torch.allclose(half[:, BOUNDS], all_[:, BOUNDS].sqrt())
 
 
 def shares_below(fitted, inputs, truth):

@@ -57,8 +57,10 @@ def test_choices_by_frequency(freq, length, horizon, seasons, reach, segment):
 
 def test_a_long_horizon_is_read_twice_over_as_far_as_the_history_allows():
     assert resolved(panel_of("h", 5_000), 200)[0].reach == 408  # 2 · 200 in whole days
-    model, _ = resolved(panel_of("MS", 60), 14)  # of 32 months to train on, 18 lie before a horizon: five segments
-    assert (model.reach, model.seasons) == (20, (1,))  # and no year has passed twice
+    model, _ = resolved(panel_of("MS", 60), 19)  # 41 months lie before a horizon: in whole years, four
+    assert (model.reach, model.seasons) == (48, (12,))
+    assert resolved(panel_of("MS", 36), 11)[0].seasons == (12,)  # two years lie before a horizon, and in 34 do not
+    assert resolved(panel_of("MS", 34), 11)[0].seasons == (1,)
 
 
 def test_what_is_given_is_kept():
@@ -129,7 +131,7 @@ def test_classic_is_the_same_code_with_other_settings():
     assert (one.outputs, other.outputs) == (1, 7)
     assert classic.scaler.name == "minmax"
     assert set(other.state_dict()) - set(one.state_dict()) == {
-        f"{layer}.{part}" for layer in ("skip", "mix", "widen") for part in ("weight", "bias")
+        f"{layer}.{part}" for layer in ("mix", "widen") for part in ("weight", "bias")
     }
     assert set(one.state_dict()) <= set(other.state_dict())
 
@@ -231,6 +233,44 @@ def test_few_series_are_trained_with_more_dropped_and_less_the_further_ahead(
     given = config.having("model", dropout=0.3, calendar=True).having("training", batch=7, steps=3)
     kept, _ = recipe.resolve(given, panel, split(panel, horizon, 0.15))
     assert (kept.training.batch, kept.training.steps, kept.model.dropout, kept.model.calendar) == (7, 3, 0.3, True)
+
+
+def trained(panel, horizon=12, **options):
+    config = Config.from_options(None, {"horizon": horizon} | options)
+    found, _ = recipe.resolve(config, panel, split(panel, horizon, 0.15))
+    return found.training
+
+
+@pytest.mark.parametrize(
+    ("series", "length", "steps", "synthetic"),
+    [
+        (1, 61, 40, 63),  # 25 windows of its own: one a batch
+        (40, 61, 40, 39),  # 1,000: 25 a batch
+        (40, 90, 40, 12),
+        (40, 120, 45, 0),  # 2,880 fill 45 batches
+        (40, 260, 100, 0),
+    ],
+)
+def test_synthetic_windows_fill_what_a_small_table_does_not(series, length, steps, synthetic):
+    found = trained(panel_of("MS", *[length] * series))
+    assert (found.batch, found.steps, found.synthetic) == (64, steps, synthetic)
+    assert trained(panel_of("MS", *[length] * series), synthetic=5).synthetic == 5
+
+
+@pytest.mark.parametrize("given", [{"recipe": "classic"}, {"scaling": "standard"}, {"future": "promo"}])
+def test_synthetic_series_have_no_covariates_and_no_scale_that_others_share(given):
+    panel = panel_of("MS", 61)
+    assert trained(panel, **given).synthetic == 0
+    assert trained(panel).synthetic
+
+
+def test_a_small_table_is_read_as_many_series_are():
+    panel = panel_of("MS", 100, season=12)
+    panel.values[:] += 10
+    model, _ = resolved(panel, 12)
+    assert (model.gated, model.logs, model.plain) == (True, True, True)
+    model, _ = resolved(panel_of("h", 9_000), 12)
+    assert (model.gated, model.logs, model.plain) == (False, False, False)
 
 
 def test_far_ahead_a_week_of_days_is_read_at_least():

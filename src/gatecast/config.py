@@ -192,6 +192,9 @@ class TrainingSettings(Settings):
     batch: int | None = Field(
         None, ge=1, description="windows a batch; default: 64, or 128 where there is much to learn from"
     )
+    synthetic: int | None = Field(
+        None, ge=0, description="synthetic windows among those of a batch; default: what a small table does not fill"
+    )
     rate: float = Field(2e-3, gt=0, description="highest learning rate of the one-cycle schedule")
     patience: int = Field(12, ge=1, description="passes without a better validation loss before training stops")
     test: float = Field(0.15, gt=0, lt=0.5, description="share of each series held back for the test")

@@ -55,12 +55,16 @@ class Course:
     """Weights, the optimizer's moments, the schedule, random numbers, the best so far, and what was told.
 
     Attributes:
+        choosing: whether the best weights are kept, or else the last: where the table holds so little that most
+            windows are synthetic, what validates best is chance.
         first: mean error of the first batch in units.
         level: running mean of the errors since.
     """
 
     def __init__(self, network: Ensemble, settings: TrainingSettings, steps: int, seconds: float) -> None:
         self.network, self.rate, self.seconds = network, settings.rate, seconds
+        self.synthetic = settings.synthetic or 0
+        self.choosing = 2 * self.synthetic <= (settings.batch or 0)
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True
         )
@@ -124,7 +128,7 @@ class Course:
     def end(self, line: Epoch, patience: int) -> None:
         """An epoch is over: keep the best weights, and see whether it was the last."""
         self.told.append(line)
-        loss = line.validation_loss
+        loss = line.validation_loss if self.choosing else None
         if loss is None or loss < self.best_loss:
             self.best, self.best_loss = line.epoch, math.inf if loss is None else loss
             if loss is not None:

@@ -75,6 +75,7 @@ class Fitted:
         truth: Float[Tensor, "W H"],
         observed: Bool[Tensor, "W H"],
         still: Bool[Tensor, "W"],
+        apart: int,
     ) -> Self:
         """Stretch the distance of each quantile from the median so that it holds on held-back windows.
 
@@ -85,6 +86,7 @@ class Fitted:
         Args:
             raw: quantiles before calibration.
             still: windows whose context is flat.
+            apart: how many of the windows have nothing in common; of few, little is believed.
         """
         median = raw[..., self.middle, None]
         ratio = (truth[..., None] - median) / (raw - median).abs()
@@ -92,7 +94,8 @@ class Fitted:
         moving, pooled = ratio[~still], ratio[still].flatten(0, 1)[:, None]
         if int(moving.isfinite().any(-1).sum(0).min()) < FEW:  # too few for each step on its own: all steps together
             moving = moving.flatten(0, 1)[:, None]
-        return replace(self, stretch=self._factors(moving, self.stretch), still=self._factors(pooled, self.still))
+        stretch = self._factors(moving, self.stretch) ** (apart / (apart + DOUBT))
+        return replace(self, stretch=stretch, still=self._factors(pooled, self.still))
 
     def _factors(self, ratio: Float[Tensor, "W H P"], instead: Tensor) -> Tensor:
         """For each quantile the factor that makes it hold; another where there is nothing to go by."""
@@ -130,6 +133,8 @@ class Fitted:
         return replace(self, seen=seen, scaler=replace(self.scaler, fixed=(loc, scale)))
 
 
+DOUBT = 10
+"""Windows apart at which calibration goes half of the way (in logarithms) from what was trained to what was seen."""
 FEW = 40
 """Windows below which calibration pools the steps of the horizon."""
 

@@ -137,8 +137,12 @@ def _bounds(shop: Workshop) -> tuple[float, float]:
 
 def _held_back(
     shop: Workshop, fitted: Fitted, spans: Sequence[Span]
-) -> tuple[Float[Tensor, "W H P"], Float[Tensor, "W H"], Bool[Tensor, "W H"], Bool[Tensor, "W"]]:
-    """Quantiles before calibration over windows held back from training, what came, and which never moved before."""
+) -> tuple[Float[Tensor, "W H P"], Float[Tensor, "W H"], Bool[Tensor, "W H"], Bool[Tensor, "W"], int]:
+    """Windows held back from training: quantiles before calibration, what came, and which never moved before.
+
+    Returns:
+        also how many windows lie apart: those of one series, a horizon from each other.
+    """
     fitted.network.eval()
     parts: list[list[Tensor]] = []
     with torch.inference_mode():
@@ -149,4 +153,5 @@ def _held_back(
                 still = flat(inputs.context, inputs.observed)
                 parts.append([fitted.raw(inputs), truth.values, truth.observed, still])
     raw, values, seen, still = (torch.cat(part) for part in zip(*parts, strict=True))
-    return raw, values, seen, still
+    apart = sum(int((-(-span.counts // shop.horizon)).sum()) for span in spans)
+    return raw, values, seen, still, apart

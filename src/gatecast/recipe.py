@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gatecast import points
-from gatecast.config import Config, ModelSettings, TrainingSettings
+from gatecast.config import Config, ModelSettings, Scaling, TrainingSettings
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import deviation
@@ -49,6 +49,8 @@ class Manner(NamedTuple):
 MUCH, LITTLE, FAR_AHEAD = Manner(128, 75, 0.0), Manner(64, 100, 0.2), Manner(64, 50, 0.5)
 """Where there is much to learn from, many series; where there is little; and a long horizon from few series, of
 which less can be learned before noise is."""
+LEAST_STEPS = 40
+"""Batches of an epoch at least: synthetic windows fill them where the table has too few of its own."""
 MEMBERS = 4
 """Most networks that are trained where nobody says how many."""
 OVERHEAD, SPEED = 8e-3, 4.5e10
@@ -71,11 +73,14 @@ class Facts:
     """What the rules go by."""
 
     classic: bool
+    scaling: Scaling
     horizon: int
     series: int
     longest: int  # steps of the longest series
     values: int  # to train on, of all series together
-    room: int  # steps to train on before a horizon, of the median series
+    room: int  # steps before a horizon, of the median series
+    windows: int  # to train on
+    bare: bool  # nothing is known beside the target
     seasons: tuple[int, ...]  # that the history allows
 
     @property
@@ -87,6 +92,11 @@ class Facts:
     def much(self) -> bool:
         """Whether there is much to learn from."""
         return self.many and self.values > MANY and not self.classic
+
+    @property
+    def small(self) -> bool:
+        """Whether the table does not fill the least of batches, and synthetic series do."""
+        return self.windows < LEAST_STEPS * LITTLE.batch and self.bare and self.scaling == "window" and not self.classic
 
     @property
     def far(self) -> bool:
@@ -102,18 +112,18 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     """
     facts = _facts(config, panel, split)
     manner = FAR_AHEAD if facts.far else MUCH if facts.much else LITTLE
-    scaling = config.model.scaling or ("minmax" if facts.classic else "window")
     rules = {
-        "scaling": scaling,
-        "logs": scaling == "window" and _positive(panel, split),
+        "scaling": facts.scaling,
+        "logs": facts.scaling == "window" and (facts.many or facts.small) and _positive(panel, split),
         "hidden": 128 if facts.classic or facts.values > MANY else 64,
-        "gated": facts.many,
-        "plain": facts.many and not facts.much and not facts.classic,
+        "gated": facts.many or facts.small,
+        "plain": (facts.many or facts.small) and not facts.much and not facts.classic,
         "dropout": manner.dropout,
         "calendar": not facts.far,
     }
-    windows = len(split.training(facts.horizon))
-    trained = {"batch": manner.batch, "steps": min(manner.steps, -(-windows // LITTLE.batch))}
+    steps = min(manner.steps, max(-(-facts.windows // LITTLE.batch), LEAST_STEPS if facts.small else 1))
+    synthetic = manner.batch - min(manner.batch, -(-facts.windows // steps)) if facts.small else 0
+    trained = {"batch": manner.batch, "steps": steps, "synthetic": synthetic}
     resolved = config.having("model", **_open(config.model, rules), **_read(config.model, facts))
     resolved = resolved.having("training", **_open(config.training, trained))
     members = config.model.members or (1 if facts.classic else _members(resolved))
@@ -138,9 +148,21 @@ def _facts(config: Config, panel: Panel, split: Split) -> Facts:
             + "bring more rows"
         )
     trained = (split.train - split.firsts + 1)[usable]
-    room = max(1, int(np.median(trained)) - horizon)
+    room = max(1, int(np.median(panel.lengths)) - horizon)
     seasons = tuple(season for season in panel.grid.frequency.seasons if season <= min(room // 2, LONGEST_SEASON))
-    return Facts(config.model.recipe == "classic", horizon, len(panel), longest, int(trained.sum()), room, seasons)
+    classic = config.model.recipe == "classic"
+    return Facts(
+        classic=classic,
+        scaling=config.model.scaling or ("minmax" if classic else "window"),
+        horizon=horizon,
+        series=len(panel),
+        longest=longest,
+        values=int(trained.sum()),
+        room=room,
+        windows=len(split.training(horizon)),
+        bare=not (config.source.static or config.source.past or config.source.future),
+        seasons=seasons,
+    )
 
 
 def _read(given: ModelSettings, facts: Facts) -> dict[str, Any]:
@@ -218,11 +240,9 @@ def best_season(panel: Panel, split: Split, seasons: list[int], horizon: int) ->
 
 
 def _positive(panel: Panel, split: Split) -> bool:
-    """Whether there are some series, and all values of their training rows lie above zero."""
+    """Whether all values of the training rows lie above zero."""
     counts = np.clip(split.train - panel.starts + 1, 0, panel.lengths)
-    return len(panel) >= SOME and all(
-        np.nanmin(panel.series(i)[: counts[i]]) > 0 for i in np.flatnonzero(counts).tolist()
-    )
+    return all(np.nanmin(panel.series(i)[: counts[i]]) > 0 for i in np.flatnonzero(counts).tolist())
 
 
 def _segment(seasons: tuple[int, ...]) -> int:

@@ -13,6 +13,7 @@ from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import Metric, TrainingSettings
 from gatecast.course import Course, DivergedError, Epoch
 from gatecast.data.scaling import Scaler, Unit
+from gatecast.data.synthetic import with_synthetic
 from gatecast.data.windows import Inputs, Span, Truth, Windows
 from gatecast.ensemble import Ensemble, together
 from gatecast.nn.losses import pinball, squared
@@ -140,6 +141,9 @@ def run_epoch(
         for numbers in batches:
             series, cutoffs = (part.to(windows.device) for part in span.at(numbers))
             inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
+            if course is not None and course.synthetic:
+                seasons = network.shape.seasons
+                inputs, truth = with_synthetic(inputs, truth, course.synthetic, seasons, course.chance)
             losses, norms, said = [], [], []
             for member, (out, unit) in zip(network.members, network.each(inputs, scaler), strict=True):
                 loss = loss_of(network.shape, out, unit, inputs, truth, metric)

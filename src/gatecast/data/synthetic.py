@@ -1,0 +1,106 @@
+"""Synthetic series, to learn from what a small table cannot show: how levels, slopes and seasons go on.
+
+Each is a sum of the parts of a structural time series model (Harvey, "Forecasting, Structural Time
+Series Models and the Kalman Filter", 1989): noise, a level and a slope that wander, a straight
+line, seasons of the table's own lengths. Half are sums, half products. How much of each part there is,
+is drawn over orders of magnitude, so that a network has to read it off the window (a prior fitted by
+simulation, as in Dooley et al., "ForecastPFN", NeurIPS 2023).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gatecast.data.windows import Inputs, Truth
+
+LEAST = 4
+"""Steps that are observed of each context at least."""
+HARMONICS = 6
+LEVEL = 100.0
+"""Networks read every window in its own unit, so that any level does."""
+
+
+@dataclass(frozen=True)
+class Lot:
+    """Draws of one number for each of some series."""
+
+    size: int
+    chance: torch.Generator
+
+    def normal(self, steps: int = 1) -> Float[Tensor, "B T"]:
+        """Standard normal numbers."""
+        return torch.randn(self.size, steps, generator=self.chance)
+
+    def uniform(self, steps: int = 1) -> Float[Tensor, "B T"]:
+        """Numbers between 0 and 1."""
+        return torch.rand(self.size, steps, generator=self.chance)
+
+    def often(self, share: float, steps: int = 1) -> Float[Tensor, "B T"]:
+        """1 in such a share of draws, else 0."""
+        return (self.uniform(steps) < share).float()
+
+    def between(self, low: float, high: float) -> Float[Tensor, "B 1"]:
+        """Sizes, each order of magnitude as likely as another."""
+        return low * (high / low) ** self.uniform()
+
+
+def synthetic(
+    size: int, context: int, horizon: int, seasons: Sequence[int], chance: torch.Generator
+) -> Float[Tensor, "B T"]:
+    """Series of C + H steps, most of them positive.
+
+    Args:
+        seasons: lengths in steps; 1 for none.
+    """
+    lot, steps = Lot(size, chance), context + horizon
+    time = torch.arange(steps) - float(context)
+    total = lot.often(0.8) * lot.normal(steps) * (1 + 3 * lot.often(0.02, steps))
+    total += lot.often(0.8) * lot.between(0.03, 2) * lot.normal(steps).cumsum(1)
+    total += lot.often(0.5) * lot.between(0.001, 0.3) * lot.normal(steps).cumsum(1).cumsum(1)
+    total += lot.often(0.7) * lot.between(0.003, 1) * lot.normal().sign() * time
+    for season in seasons:
+        if season > 1:
+            total += lot.often(0.7) * lot.between(0.2, 5) * _season(lot, season, steps)
+    total = (total - total.mean(1, keepdim=True)) / total.std(1, keepdim=True).clamp(min=1e-6)
+    moves = lot.between(0.02, 0.6) * total
+    return LEVEL * torch.where(lot.often(0.5) > 0, moves.exp(), 1 + moves)
+
+
+def _season(lot: Lot, length: int, steps: int) -> Float[Tensor, "B T"]:
+    """A pattern that comes again, smooth or not, its size wandering in some series."""
+    angle = 2 * math.pi * torch.arange(length) / length
+    pattern = lot.often(0.5) * lot.normal(length)
+    for wave in range(1, min(HARMONICS, length // 2) + 1):
+        pattern += 2 / wave * lot.normal() * torch.sin(wave * angle + 2 * math.pi * lot.uniform())
+    growth = 1 + 0.3 * lot.often(0.3) * lot.normal(steps).cumsum(1) / math.sqrt(steps)
+    return growth * pattern.repeat(1, -(-steps // length))[:, :steps]
+
+
+def with_synthetic(
+    inputs: Inputs, truth: Truth, size: int, seasons: Sequence[int], chance: torch.Generator
+) -> tuple[Inputs, Truth]:
+    """A batch with the values of its first windows replaced by synthetic ones, of histories of any length."""
+    context, horizon = inputs.context.shape[1], truth.values.shape[1]
+    values = synthetic(size, context, horizon, seasons, chance)
+    least = min(max((LEAST, *seasons)), context)
+    history = least + (torch.rand(size, 1, generator=chance) * (context - least + 1)).long()
+    seen = torch.arange(context) >= context - history
+    device = inputs.context.device
+
+    def put(those: Tensor, new: Tensor) -> Tensor:
+        return torch.cat([new.to(device), those[size:]])
+
+    return (
+        replace(
+            inputs, context=put(inputs.context, values[:, :context] * seen), observed=put(inputs.observed, seen)
+        ),
+        replace(
+            truth,
+            values=put(truth.values, values[:, context:]),
+            observed=put(truth.observed, torch.ones(size, horizon, dtype=torch.bool)),
+        ),
+    )
