@@ -244,9 +244,9 @@ def trained(panel, horizon=12, **options):
 @pytest.mark.parametrize(
     ("series", "length", "steps", "synthetic"),
     [
-        (1, 61, 40, 63),  # 25 windows of its own: one a batch
-        (40, 61, 40, 39),  # 1,000: 25 a batch
-        (40, 90, 40, 12),
+        (1, 61, 40, 59),  # 25 windows of its own, eight times an epoch: five a batch
+        (40, 61, 40, 32),  # 1,000, in half of the batches
+        (40, 90, 40, 12),  # 2,080, each once an epoch
         (40, 120, 45, 0),  # 2,880 fill 45 batches
         (40, 260, 100, 0),
     ],

@@ -156,6 +156,13 @@ def test_the_time_limit_ends_training(waves):
     assert "time limit" in trained.ended
 
 
+@pytest.fixture
+def choosable(monkeypatch):
+    """Validation chooses however little it holds."""
+    monkeypatch.setattr(training, "CHOOSABLE", 1)
+
+
+@pytest.mark.usefixtures("choosable")
 def test_the_best_weights_are_kept(noise):
     bench = Bench(noise, dropout=0.0)
     trained = bench.train(epochs=12, rate=0.02)
@@ -168,11 +175,22 @@ def test_the_best_weights_are_kept(noise):
     assert {line.stage for line in bench.history} == {"test"}
 
 
+@pytest.mark.usefixtures("choosable")
 def test_patience_ends_training(noise):
     bench = Bench(noise, dropout=0.0)
     trained = bench.train(epochs=60, rate=0.02, patience=3)
     assert len(trained.epochs) == trained.best + 3 < 60
     assert "3 epochs" in trained.ended
+
+
+def test_what_validates_best_of_few_windows_is_chance_and_the_last_weights_are_kept(noise):
+    bench = Bench(noise, dropout=0.0)
+    assert bench.validating.apart(HORIZON) < training.CHOOSABLE
+    trained = bench.train(epochs=12, rate=0.02, patience=1)
+    losses = [line.validation_loss for line in bench.history]
+    assert (trained.best, len(losses)) == (12, 12)
+    assert np.argmin(losses) + 1 < 12  # all the same, they are told
+    assert same(bench.weights(), bench.snapshots[-1])
 
 
 def test_without_validation_the_last_weights_are_kept(noise):

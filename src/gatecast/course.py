@@ -55,16 +55,17 @@ class Course:
     """Weights, the optimizer's moments, the schedule, random numbers, the best so far, and what was told.
 
     Attributes:
-        choosing: whether the best weights are kept, or else the last: where the table holds so little that most
-            windows are synthetic, what validates best is chance.
+        choosing: whether the weights that validate best are kept, or else the last.
         first: mean error of the first batch in units.
         level: running mean of the errors since.
     """
 
-    def __init__(self, network: Ensemble, settings: TrainingSettings, steps: int, seconds: float) -> None:
+    def __init__(
+        self, network: Ensemble, settings: TrainingSettings, steps: int, seconds: float, choosing: bool = True
+    ) -> None:
         self.network, self.rate, self.seconds = network, settings.rate, seconds
         self.synthetic = settings.synthetic or 0
-        self.choosing = 2 * self.synthetic <= (settings.batch or 0)
+        self.choosing = choosing
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True
         )

@@ -141,7 +141,7 @@ def _held_back(
     """Windows held back from training: quantiles before calibration, what came, and which never moved before.
 
     Returns:
-        also how many windows lie apart: those of one series, a horizon from each other.
+        also how many of the windows have nothing in common.
     """
     fitted.network.eval()
     parts: list[list[Tensor]] = []
@@ -153,5 +153,4 @@ def _held_back(
                 still = flat(inputs.context, inputs.observed)
                 parts.append([fitted.raw(inputs), truth.values, truth.observed, still])
     raw, values, seen, still = (torch.cat(part) for part in zip(*parts, strict=True))
-    apart = sum(int((-(-span.counts // shop.horizon)).sum()) for span in spans)
-    return raw, values, seen, still, apart
+    return raw, values, seen, still, sum(span.apart(shop.horizon) for span in spans)

@@ -51,6 +51,8 @@ MUCH, LITTLE, FAR_AHEAD = Manner(128, 75, 0.0), Manner(64, 100, 0.2), Manner(64,
 which less can be learned before noise is."""
 LEAST_STEPS = 40
 """Batches of an epoch at least: synthetic windows fill them where the table has too few of its own."""
+AGAIN = 8
+"""Times that an epoch may pass over the windows of a small table."""
 MEMBERS = 4
 """Most networks that are trained where nobody says how many."""
 OVERHEAD, SPEED = 8e-3, 4.5e10
@@ -122,8 +124,7 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
         "calendar": not facts.far,
     }
     steps = min(manner.steps, max(-(-facts.windows // LITTLE.batch), LEAST_STEPS if facts.small else 1))
-    synthetic = manner.batch - min(manner.batch, -(-facts.windows // steps)) if facts.small else 0
-    trained = {"batch": manner.batch, "steps": steps, "synthetic": synthetic}
+    trained = {"batch": manner.batch, "steps": steps, "synthetic": _synthetic(facts, manner.batch, steps)}
     resolved = config.having("model", **_open(config.model, rules), **_read(config.model, facts))
     resolved = resolved.having("training", **_open(config.training, trained))
     members = config.model.members or (1 if facts.classic else _members(resolved))
@@ -181,6 +182,12 @@ def _read(given: ModelSettings, facts: Facts) -> dict[str, Any]:
         "reach": reach,
         "context": max(context // segment * segment, reach),
     }
+
+
+def _synthetic(facts: Facts, batch: int, steps: int) -> int:
+    """Windows of a batch that a small table leaves to synthetic ones: half of them, or more if it hardly has any."""
+    once, often = (-(-passes * facts.windows // steps) for passes in (1, AGAIN))
+    return batch - min(batch, max(once, min(often, batch // 2))) if facts.small else 0
 
 
 def shapes(config: Config, encoder: Encoder) -> list[Shape]:

@@ -76,6 +76,7 @@ def prepare(
     newest = "" if model.reach == model.context else f" the newest {model.reach:,}"
     text = f"{model.context:,} steps in, {horizon:,} out; the LSTM reads{newest or ' them'} {model.segment} at once: "
     told = f"{text}{model.reach // model.segment} recurrent steps; batches of {config.training.batch}"
+    told += f", {config.training.synthetic} of them synthetic" if config.training.synthetic else ""
     listener.step(5, "Windows", told)
     listener.step(
         6, "Data to the device", f"{device}, once: {windows.nbytes / 1e6:.1f} MB, windows are gathered there by index"

@@ -26,6 +26,9 @@ FAR = 100.0
 """Units beyond which a truth is as far as any: after a flat stretch a jump may be millions of them."""
 ASKED = ("cpu",)
 """Devices that say at each step how it went, without being waited for."""
+CHOOSABLE = 10
+"""Windows with nothing in common that validation must hold: of fewer, what validates best is chance, and the
+last weights are kept."""
 VALIDATION = 2_048
 """Most windows a validation."""
 
@@ -89,7 +92,8 @@ def train(
     stage = "final" if validating is None else "test"
     assert settings.batch
     assert settings.steps
-    course = Course(network, settings, settings.steps * epochs, seconds)
+    choosing = validating is not None and validating.apart(windows.horizon) >= CHOOSABLE
+    course = Course(network, settings, settings.steps * epochs, seconds, choosing)
     course.resume(checkpoints.newest(stage))
     held_back = torch.split(mixed(validating.spread(VALIDATION)), 256) if validating is not None else ()
     while not course.over():
@@ -157,10 +161,9 @@ def run_epoch(
             if course is not None:
                 error = move(course, error, norms)
             with torch.no_grad():
-                points = together(said)[..., 0]
-                wrong, size = (
-                    part.abs().masked_fill(~truth.observed, 0).sum() for part in (points - truth.values, truth.values)
-                )
+                points, own = together(said)[..., 0], truth.observed.clone()
+                own[: course.synthetic if course else 0] = False  # accuracy is told of the table's own windows
+                wrong, size = (part.abs().masked_fill(~own, 0).sum() for part in (points - truth.values, truth.values))
                 count = truth.observed.sum()
                 parts.append(torch.stack([loss * count, count, wrong, size, error]))
     told = torch.stack(parts).cpu().double()

@@ -302,6 +302,11 @@ def truths(span, series, horizon):
     return {step for cutoff in cutoffs.tolist() for step in range(cutoff + 1, cutoff + horizon + 1)}
 
 
+def test_windows_apart_have_no_step_of_their_horizons_in_common():
+    span = Span(np.array([0, 0, 5]), np.array([0, 1, 13]))
+    assert [span.apart(horizon) for horizon in (1, 6, 13, 14)] == [14, 1 + 3, 1 + 1, 1 + 1]
+
+
 @PROPERTY
 @given(lengths, sizes, st.floats(0.05, 0.45))
 def test_the_parts_of_a_split_share_no_truth_and_follow_each_other(series_lengths, horizon, share):

@@ -1,10 +1,10 @@
 """Synthetic series, to learn from what a small table cannot show: how levels, slopes and seasons go on.
 
 Each is a sum of the parts of a structural time series model (Harvey, "Forecasting, Structural Time
-Series Models and the Kalman Filter", 1989): noise, a level and a slope that wander, a straight
-line, seasons of the table's own lengths. Half are sums, half products. How much of each part there is,
-is drawn over orders of magnitude, so that a network has to read it off the window (a prior fitted by
-simulation, as in Dooley et al., "ForecastPFN", NeurIPS 2023).
+Series Models and the Kalman Filter", 1989): noise, a level and a slope that wander, a straight line
+and one that begins at some time, a cycle, seasons of the table's own lengths. Half are products instead. How
+much of each part there is, is drawn over orders of magnitude, so that a network has to read it off the
+window (a prior given by simulation, after Dooley et al., "ForecastPFN", NeurIPS 2023).
 """
 
 import math
@@ -61,7 +61,9 @@ def synthetic(
     total = lot.often(0.8) * lot.normal(steps) * (1 + 3 * lot.often(0.02, steps))
     total += lot.often(0.8) * lot.between(0.03, 2) * lot.normal(steps).cumsum(1)
     total += lot.often(0.5) * lot.between(0.001, 0.3) * lot.normal(steps).cumsum(1).cumsum(1)
-    total += lot.often(0.7) * lot.between(0.003, 1) * lot.normal().sign() * time
+    for share, since in ((0.4, time), (0.5, (time + context - steps * lot.uniform()).relu())):
+        total += lot.often(share) * lot.between(0.003, 1) * lot.normal().sign() * since
+    total += lot.often(0.3) * lot.between(0.2, 5) * _cycle(lot, steps)
     for season in seasons:
         if season > 1:
             total += lot.often(0.7) * lot.between(0.2, 5) * _season(lot, season, steps)
@@ -80,6 +82,12 @@ def _season(lot: Lot, length: int, steps: int) -> Float[Tensor, "B T"]:
     return growth * pattern.repeat(1, -(-steps // length))[:, :steps]
 
 
+def _cycle(lot: Lot, steps: int) -> Float[Tensor, "B T"]:
+    """A wave of any length whose pace wanders, as that of business or of sunspots."""
+    pace = 2 * math.pi / lot.between(4, max(steps / 2, 5))
+    return torch.sin(2 * math.pi * lot.uniform() + (pace * (1 + 0.3 * lot.normal(steps))).cumsum(1))
+
+
 def with_synthetic(
     inputs: Inputs, truth: Truth, size: int, seasons: Sequence[int], chance: torch.Generator
 ) -> tuple[Inputs, Truth]:
@@ -95,9 +103,7 @@ def with_synthetic(
         return torch.cat([new.to(device), those[size:]])
 
     return (
-        replace(
-            inputs, context=put(inputs.context, values[:, :context] * seen), observed=put(inputs.observed, seen)
-        ),
+        replace(inputs, context=put(inputs.context, values[:, :context] * seen), observed=put(inputs.observed, seen)),
         replace(
             truth,
             values=put(truth.values, values[:, context:]),

@@ -211,6 +211,10 @@ class Span:
         cutoffs = self.lows[series] + numbers.numpy() - (self.ends[series] - self.counts[series])
         return torch.from_numpy(series), torch.from_numpy(cutoffs)
 
+    def apart(self, horizon: int) -> int:
+        """Most windows whose horizons have nothing in common but the time."""
+        return int((-(-self.counts // horizon)).sum())
+
     def each(self, most: int) -> Int[Tensor, "B"]:
         """Numbers of at most that many windows of each series, evenly in time, its last one among them."""
         numbers = self.ends[:, None] - 1 - np.arange(most) * self.counts[:, None] // most
