@@ -40,9 +40,9 @@ def resolved(panel, horizon, **options):
         ("30min", 3_000, 48, (48, 336), 336, 48),
         ("15min", 5_000, 48, (96,), 96, 48),  # a week of quarters is too long; a day is read in two halves
         ("h", 200, 12, (24,), 24, 24),  # too short to learn a week from
-        ("D", 2_000, 14, (7, 365), 371, 7),  # a year, in whole weeks
+        ("D", 2_000, 14, (7, 365), 28, 7),  # a year would be 53 weeks: simple forecasts alone look back to it
         ("D", 300, 14, (7,), 28, 7),
-        ("B", 1_000, 10, (5, 261), 265, 5),
+        ("B", 1_000, 10, (5, 261), 20, 5),
         ("W-MON", 300, 8, (52,), 96, 48),
         ("MS", 120, 12, (12,), 24, 12),
         ("QE", 60, 4, (4,), 16, 4),

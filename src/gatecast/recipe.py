@@ -27,6 +27,8 @@ CLASSIC_MOST = 168
 """Longest reach of the classic recipe, which pays a recurrent step for every value."""
 PER_STEP = 100
 """Training values that a step of a reach beyond the needed needs: fewer, and longer ones overfit."""
+READABLE = 16
+"""Recurrent steps that a season may take to be read whole."""
 RECURRENT = 64
 """Most recurrent steps of a reach beyond the needed."""
 MANY = 30_000
@@ -174,13 +176,13 @@ def _read(given: ModelSettings, facts: Facts) -> dict[str, Any]:
     segment = given.segment or (1 if facts.classic else _segment(facts.seasons))
     reach = given.reach or given.context or _reach(facts, segment)
     segment = min(segment, reach)
-    reach = -(-max(reach, *seasons, 1) // segment) * segment
+    reach = -(-max(reach, *_readable(seasons, segment)) // segment) * segment
     context = given.context or (0 if facts.classic else min(_lookback(facts.seasons), facts.longest))
     return {
         "seasons": seasons,
         "segment": segment,
         "reach": reach,
-        "context": max(context // segment * segment, reach),
+        "context": max(context // segment * segment, reach, -(-max(seasons, default=1) // segment) * segment),
     }
 
 
@@ -199,7 +201,7 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
     assert model.seasons is not None
     assert model.members
     assert model.hidden
-    least = max(*model.seasons, model.reach // 2, 1)
+    least = max(*_readable(model.seasons, model.segment), model.reach // 2)
     short = -(-least // model.segment) * model.segment
     longest = Shape(
         context=model.context,
@@ -257,6 +259,11 @@ def _segment(seasons: tuple[int, ...]) -> int:
     return min(seasons[0], LONGEST_SEGMENT) if seasons else 4
 
 
+def _readable(seasons: tuple[int, ...], segment: int) -> tuple[int, ...]:
+    """Those that the LSTM reads whole, 1 among them; a year of days, the simple forecasts alone look back to."""
+    return 1, *(season for season in seasons if season <= READABLE * segment)
+
+
 def _lookback(seasons: tuple[int, ...]) -> int:
     """Steps to estimate simple forecasts from: some seasons, long enough for a trend."""
     return max(TREND, min(3 * max(seasons, default=1), LONGEST_CONTEXT))
@@ -267,7 +274,7 @@ def _reach(facts: Facts, segment: int) -> int:
 
     A week of days at least where few series are forecast far ahead, and as far as the history allows.
     """
-    horizon, longest = facts.horizon, max(facts.seasons, default=1)
+    horizon, longest = facts.horizon, max(_readable(facts.seasons, segment))
     if facts.classic:
         return min(max(2 * horizon, 24), CLASSIC_MOST, facts.room)
     least = max(longest, 16, 2 * horizon if longest == 1 else min(2 * horizon, 4 * longest))
