@@ -133,7 +133,7 @@ def planted(strength):
 
 
 SMALL = {"members": 1, "context": 48, "segment": 6, "seasons": (), "hidden": 16, "dropout": 0.0, "refit": False}
-FAST = {"horizon": 1, "epochs": 4, "steps": 60, "batch": 64, "rate": 0.01}
+FAST = {"horizon": 1, "epochs": 4, "steps": 60, "batch": 64, "rate": 0.01, "synthetic": 0}
 
 
 def test_a_value_thirty_steps_back_is_found():

@@ -131,7 +131,7 @@ def test_classic_is_the_same_code_with_other_settings():
     assert (one.outputs, other.outputs) == (1, 7)
     assert classic.scaler.name == "minmax"
     assert set(other.state_dict()) - set(one.state_dict()) == {
-        f"{layer}.{part}" for layer in ("mix", "widen") for part in ("weight", "bias")
+        f"{layer}.{part}" for layer in ("skip", "mix", "widen") for part in ("weight", "bias")
     }
     assert set(one.state_dict()) <= set(other.state_dict())
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import golden
-from gatecast import Config, checkpoint, fit, kept_rows, load, steps
+from gatecast import Config, checkpoint, fit, kept_rows, load, steps, training
 from gatecast.checkpoint import Checkpoints
 from gatecast.errors import DataError, RunError, TrainingError, UsageError
 from gatecast.reading import read_rows
@@ -62,6 +62,14 @@ def checkpoints(run, kind=""):
     return sorted(run.parent.glob(f".{run.name}.????????/checkpoint/{kind}*"), reverse=True)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def choosable():
+    """Validation chooses, however little these small tables leave to it: the best weights have to be kept too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "CHOOSABLE", 1)
+        yield
+
+
 @pytest.fixture(scope="module")
 def never_stopped(tmp_path_factory):
     """A run of the same settings, and how long it takes."""
@@ -107,6 +115,13 @@ def test_training_that_is_stopped_at_any_step_goes_on_to_the_same_run(stop, step
     assert not (run / "checkpoint").exists()
 
 
+def test_synthetic_windows_are_drawn_on_from_where_training_stopped(stop, tmp_path):
+    whole = fit(golden.rows(), run=tmp_path / "whole", **SETTINGS, **EACH, synthetic=40)
+    model = fit(resume=stop(13, synthetic=40))
+    assert history(model) == history(whole)
+    assert same(model, whole)
+
+
 @pytest.mark.parametrize("step", [3, 8])  # before and after the first checkpoint
 def test_ctrl_c_says_how_to_go_on_if_something_was_trained(stop, step):
     hearing = Hearing()
@@ -118,6 +133,7 @@ def test_ctrl_c_says_how_to_go_on_if_something_was_trained(stop, step):
 
 def train(run):
     """In a process of its own: begin, or go on."""
+    training.CHOOSABLE = 1
     if checkpoints(run, "rows"):
         fit(resume=run)
     else:
