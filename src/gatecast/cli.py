@@ -140,8 +140,8 @@ def fit(
             raise UsageError("say what to read: a SOURCE, or --from RUN to read again what that run has read")
         if run is None:
             raise UsageError("say which folder to write the run to: --run DIR")
-        config = pipeline.again(from_, _given(options)) if from_ else _config(source, options)
-        model = pipeline.fit(config, run=run, overwrite=overwrite, listener=teller)
+        given = {"from_": from_, **_given(options)} if from_ else {"source": _config(source, options)}
+        model = pipeline.fit(run=run, overwrite=overwrite, listener=teller, **given)
     if form == "json":
         console.show_json({"run": str(run), "run_id": model.run_id, "metrics": model.evidence["metrics"]})
     else:

@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gatecast.config import Config
-from gatecast.data.audit import Audit
 from gatecast.errors import DataError
+
+if TYPE_CHECKING:
+    from gatecast.config import Config
+    from gatecast.data.audit import Audit
 
 TRAINING = 350_000_000
 """Bytes beside the rows, most of them for windows, weights and forecasts of the test (docs/log.md)."""
@@ -20,13 +23,13 @@ _FIRST = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file
 """Files of a control group of the second version and of the first."""
 
 
-def needed(found: Audit, config: Config) -> int:
+def needed(found: "Audit", config: "Config") -> int:
     """Bytes that `fit` takes at most beyond the program itself; DuckDB beside makes do with what is left."""
     columns = len(config.source.past) + len(config.source.future)
     return TRAINING + found.rows * (ROW + ROW_BESIDE * bool(columns)) + found.steps * (STEP + VALUE * columns)
 
 
-def refuse_too_large(found: Audit, config: Config) -> None:
+def refuse_too_large(found: "Audit", config: "Config") -> None:
     """Say no before it is too late.
 
     Raises:

@@ -1,13 +1,9 @@
 """One function per verb: the whole flow from rows to forecasts, top to bottom."""
 
-import hashlib
 import json
-import platform
 import shutil
 import time
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -33,6 +29,7 @@ from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitting import refit
 from gatecast.insight import Insight
 from gatecast.kept_rows import keep, kept
+from gatecast.manifest import Again, again, manifest
 from gatecast.model import Model
 from gatecast.newest import newest
 from gatecast.reading import Rows, audit_rows, read_rows
@@ -46,13 +43,10 @@ from gatecast.run_folder import (
     METRICS,
     TEST,
     new_folder,
-    write_json,
 )
+from gatecast.seal import write_json
 from gatecast.steps import SILENT, Listener, learn_told, prepare
 from gatecast.store import Errand
-from gatecast.training import Trained
-
-PACKAGES = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
 
 
 def read(source: object, **options: object) -> Panel:
@@ -83,6 +77,7 @@ def fit(
     source: object = None,
     *,
     run: str | Path | None = None,
+    from_: str | Path | None = None,
     resume: str | Path | None = None,
     overwrite: bool = False,
     listener: Listener = SILENT,
@@ -93,6 +88,7 @@ def fit(
     Args:
         source: a URL or path, a frame, a `Panel`, or a `Config` that names its source.
         run: folder to write the model and its evidence to; without one they are only returned.
+        from_: in place of a source: the folder of another run, whose settings hold and whose very rows are read.
         resume: in place of all others: the folder of a run whose training was stopped; it goes on with the
             rows and the settings it began with, to the same weights as if it had not been.
         overwrite: replace a run that is there.
@@ -102,21 +98,29 @@ def fit(
         GatecastError: any of its kinds; then nothing was written.
     """
     if resume is not None:
-        if source is not None or run is not None or overwrite or options:
+        if any(part is not None for part in (source, run, from_)) or overwrite or options:
             raise UsageError("resume goes on with the rows and the settings it began with: give nothing else")
         with new_folder(Path(resume), resume=True) as folder:
             return _train_into(folder, Path(resume), listener)
+    same = None
+    if from_ is not None:
+        if source is not None:
+            raise UsageError("from_ reads again what a run has read: give no source")
+        same = again(from_, options)
+        source, options = same.config, {}
     config = _config(source, options)
     _device(config)  # before anything is read
     if run is None:
-        return _fit(_read(config, source, listener), listener)[0]
+        return _fit(_read(config, source, listener, same), listener)[0]
     with new_folder(Path(run), overwrite) as folder:
-        return _train_into(folder, Path(run), listener, _read(config, source, listener))
+        return _train_into(folder, Path(run), listener, _read(config, source, listener, same))
 
 
-def _read(config: Config, source: object, listener: Listener) -> Rows:
+def _read(config: Config, source: object, listener: Listener, same: Again | None) -> Rows:
     began, run_id = time.monotonic(), uuid4().hex[:12]
     rows = read_rows(config, source, Errand("fit", run_id, listener), audited=True)
+    if same:
+        same.refuse_others(rows)
     return replace(rows, run_id=run_id, seconds=time.monotonic() - began)
 
 
@@ -145,24 +149,6 @@ def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None =
     return model
 
 
-def again(run: str | Path, options: dict[str, Any]) -> Config:
-    """The settings of a run with its snapshot, so that `fit` reads the very rows that the run has read.
-
-    Raises:
-        RunError: there is no such run.
-        UsageError: its source keeps no past.
-    """
-    model = load(run)
-    source, read_at = model.config.source, model.evidence["manifest"]["snapshot_time"]
-    if not source.url.startswith("bigquery:") or "FOR SYSTEM_TIME AS OF" not in model.evidence["manifest"]["query"]:
-        raise UsageError(
-            f"the rows of {run} cannot be read as they were: only tables of BigQuery keep their past; "
-            f"gatecast fit {Path(run) / 'config.toml'} reads those that are there now"
-        )
-    tables = model.config.model_dump(exclude_none=True)
-    return Config.of(merged(tables, {"snapshot": read_at} | options))
-
-
 def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> tuple[Model, Backtest]:
     """The eleven steps but the last; forecasting is the model's."""
     config, times = rows.config, [time.monotonic()]
@@ -188,7 +174,7 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     durations = dict(zip(("read", "train", "test", "refit"), seconds, strict=True))
     panel = rows.panel
     evidence = {
-        "manifest": _manifest(rows, found, device, durations, trained),
+        "manifest": manifest(rows, found, device, durations, trained),
         "metrics": metrics,
         "history": [asdict(epoch) for epoch in history],
     }
@@ -342,24 +328,3 @@ def _told(metrics: dict[str, float | None], name: str) -> str:
     if value is None:  # nothing was observed, or all of it is zero
         return "undefined"
     return f"{value:.1f} %" if name == "accuracy" else f"{value:,.4g}"
-
-
-def _manifest(
-    rows: Rows, found: Audit, device: torch.device, durations: dict[str, float], trained: Trained
-) -> dict[str, Any]:
-    """All that is needed to say where a run came from, and to make it again."""
-    return {
-        "run_id": rows.run_id,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "query": rows.sql,
-        "query_sha256": hashlib.sha256(rows.sql.encode()).hexdigest() if rows.sql else None,
-        "snapshot_time": rows.read_at,
-        "bytes_billed": rows.bytes_billed,
-        "audit": found.to_dict(),
-        "training": {"best": trained.best, "ended": trained.ended, "hurried": trained.hurried},
-        "seed": rows.config.training.seed,
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "durations": durations,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-    }
