@@ -136,7 +136,7 @@ LISTS = {
 
 def test_every_option_reaches_its_setting(call, monkeypatch):
     seen = []
-    monkeypatch.setattr(pipeline, "fit", lambda config, **_: seen.append(config) or sys.exit(0))
+    monkeypatch.setattr(pipeline, "fit", lambda source, **_: seen.append(source) or sys.exit(0))
     given = [part for name, value in GIVEN.items() for part in (f"--{name.replace('_', '-')}", value)]
     given += [part for name, values in LISTS.items() for value in values for part in (f"--{name}", value)]
     call("fit", "shop.duckdb", "--run", "new", "--no-refit", "--series-embedding", *given)

@@ -75,7 +75,7 @@ def never_stopped(tmp_path_factory):
 def stop(tmp_path, monkeypatch):
     """Stop a training as it takes a step."""
 
-    def stopped(number, error=MemoryError, listener=steps.SILENT, **settings):
+    def stopped(number, error=SystemError, listener=steps.SILENT, **settings):
         whole, taken = Schedule.__call__, []
 
         def step(schedule, optimizer):

@@ -12,7 +12,8 @@ from gatecast.data.encoding import Encoder
 from gatecast.data.windows import Split, Windows
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn
-from gatecast.memory import in_gigabytes, needed
+from gatecast.memory import in_gigabytes, needed, refuse_too_wide
+from gatecast.nn.network import Network
 from gatecast.reading import Rows
 from gatecast.store import Observer, Unobserved
 from gatecast.training import Trained
@@ -84,15 +85,30 @@ def prepare(
 
 
 def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
-    """Steps 7 to 9: network, device, training."""
-    network = build(shop)
-    size, model = sum(part.numel() for part in network.parameters()), shop.config.model
+    """Steps 7 to 9: network, device, training.
+
+    Raises:
+        DataError: there is no memory for such a network.
+        TrainingError: training cannot go on.
+    """
+    device, batch, model = shop.windows.device, shop.config.training.batch, shop.config.model
+    assert model.hidden
+    assert model.reach
+    assert model.segment
+    assert batch
+    with torch.device("meta"):  # takes no memory
+        size = sum(
+            part.numel() for shape in recipe.shapes(shop.config, shop.encoder) for part in Network(shape).parameters()
+        )
+    states = model.layers * model.hidden * (model.reach // model.segment)
+    if device.type == "cpu":
+        refuse_too_wide(size, states, batch)
     starts = f", starting from simple forecasts of season {_and([*map(str, model.seasons)])}" if model.seasons else ""
     told = f"{model.recipe}: {model.members} × {model.layers} layer of {model.hidden} units, {size:,} parameters"
     told += starts + ("; every other network reads logarithms" if model.logs else "")
     listener.step(7, "Define the LSTM", told)
-    listener.step(8, "Model to the device", f"{shop.windows.device}, {torch.get_num_threads()} threads")
-    tested, trained = learn(shop, network)
+    listener.step(8, "Model to the device", f"{device}, {torch.get_num_threads()} threads")
+    tested, trained = learn(shop, build(shop))
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
     listener.step(9, "Train", f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept")
     return tested, trained
