@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from gatecast.config import LONGEST_CONTEXT, Config, merged
-from gatecast.data.dates import Frequency, Grid, TimeKind
+from gatecast.data.dates import Grid, TimeKind
 from gatecast.data.encoding import Encoder
+from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Scaler
 from gatecast.data.table import ForecastTable

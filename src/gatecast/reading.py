@@ -16,7 +16,8 @@ from gatecast.config import Aggregate, Config, SourceSettings
 from gatecast.data import spacing
 from gatecast.data.audit import Audit, audit_panel
 from gatecast.data.audit import audit as look_over
-from gatecast.data.dates import Frequency, Grid
+from gatecast.data.dates import Grid
+from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Beside, Panel, name_of
 from gatecast.errors import DataError, NoRowsError, UsageError, some
 from gatecast.memory import refuse_too_large

@@ -15,7 +15,8 @@ import sqlglot
 from sqlglot import TokenType, exp
 
 from gatecast.config import Aggregate, SourceSettings
-from gatecast.data.dates import HOUR, OPEN, OPENS, Frequency, Grid
+from gatecast.data.dates import Grid
+from gatecast.data.frequency import HOUR, OPEN, OPENS, Frequency
 from gatecast.data.zones import clock_of
 from gatecast.store import Kind
 

@@ -3,7 +3,8 @@
 from sqlglot import exp
 
 from gatecast.config import SourceSettings
-from gatecast.data.dates import DAY, Frequency, Grid
+from gatecast.data.dates import Grid
+from gatecast.data.frequency import DAY, Frequency
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
 from gatecast.store.query import SOURCE, bounds, column, micros, sql, terms, wall
