@@ -65,6 +65,40 @@ def call(place, monkeypatch, capsysbinary):
     return run
 
 
+LONG = "x" * 5_000
+FIT = ["fit", "shop.duckdb", *options(SOURCE), "--horizon", "2"]
+TOO_LONG = [
+    [*FIT, "--run", LONG],
+    [*FIT, "--run", "new", "--future", "z", "--future-table", LONG],
+    ["fit", "--resume", LONG],
+    ["fit", "--from", LONG, "--run", "new"],
+    ["fit", f"{LONG}.toml", "--run", "new"],
+    ["forecast", LONG],
+    ["forecast", "run", "--at", LONG],
+    ["forecast", "run", "--at", "run/model.safetensors"],
+    ["forecast", "run", "--to", f"{LONG}.csv"],
+    ["inspect", "run", "--to", LONG],
+    ["report", LONG],
+    ["demo", "--folder", LONG],
+]
+
+
+@pytest.mark.parametrize(
+    "arguments", TOO_LONG, ids=lambda parts: " ".join(part[:12] for part in parts[:1] + parts[-2:])
+)
+def test_a_name_that_no_file_can_have_is_refused_in_a_sentence(arguments, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    before = sorted(place.iterdir())
+    monkeypatch.setattr(sys, "argv", ["gatecast", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    said = capsys.readouterr().err
+    assert left.value.code in (1, 2)
+    assert "--debug" not in said  # nothing that nobody thought of
+    assert len(said.splitlines()) == 1
+    assert sorted(place.iterdir()) == before
+
+
 @pytest.fixture
 def expected(place, monkeypatch):
     """What Python forecasts from the run."""

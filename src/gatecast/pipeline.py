@@ -17,10 +17,8 @@ from gatecast.config import Config, merged
 from gatecast.data.audit import Audit
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Indices, Panel
-from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Split, split
 from gatecast.errors import DataError, UsageError
-from gatecast.evaluation import statistical
 from gatecast.evaluation.backtest import Backtest, evaluate
 from gatecast.evaluation.held_back import held_back, spread
 from gatecast.evaluation.proof import Proof
@@ -45,7 +43,7 @@ from gatecast.run_folder import (
     new_folder,
 )
 from gatecast.seal import write_json
-from gatecast.steps import SILENT, Listener, learn_told, prepare
+from gatecast.steps import SILENT, Listener, learn_told, prepare, tested_told
 from gatecast.store import Errand
 
 
@@ -157,13 +155,12 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     tested, trained = learn_told(shop, listener)
     times.append(time.monotonic())
     series, cutoffs = spread(parts.testing(shop.horizon))
-    backtest = _compared(
-        evaluate(tested, shop.panel, series, cutoffs, tested.seen, season, shop.config.forecast), config
-    )
+    backtest = evaluate(tested, shop.panel, series, cutoffs, tested.seen, season, shop.config.forecast)
+    backtest = backtest.beside_statistical(config.training.baselines)
     verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs])
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
-    left_out = statistical.left_out(backtest.baselines, config.training.baselines)
-    listener.step(10, "Test", " ".join(filter(None, [_tested(metrics, verdict), left_out])))
+    left_out = backtest.left_out(config.training.baselines)
+    listener.step(10, "Test", " ".join(filter(None, [tested_told(metrics, verdict), left_out])))
     times.append(time.monotonic())
     final, history = tested, list(trained.epochs)
     if config.training.refit:
@@ -191,7 +188,7 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     panel = panel or newest(model)
     fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
     found = evaluate(fitted, panel, series, cutoffs, fitted.seen, model.season, model.config.forecast)
-    backtest = _compared(found, model.config)
+    backtest = found.beside_statistical(model.config.training.baselines)
     return backtest, judge(backtest, model.evidence.get("history", ()))
 
 
@@ -280,17 +277,7 @@ def backtest(
         series, cutoffs = np.repeat(np.arange(len(panel)), count), np.stack(group, 1).ravel()
         begun = cutoffs >= panel.starts[series]
         found.append(evaluate(tested, panel, series[begun], cutoffs[begun], tested.seen, season, config.forecast))
-    return _compared(Backtest.joined(found), config)
-
-
-def _compared(backtest: Backtest, config: Config) -> Backtest:
-    """The backtest beside the statistical baselines as well, if they can be had."""
-    seconds = config.training.baselines
-    if not seconds or not statistical.available():
-        return backtest
-    test = backtest
-    more = statistical.statistical(test.panel, test.series, test.cutoffs, test.season, test.horizon, seconds)
-    return replace(test, baselines={**test.baselines, **more})
+    return Backtest.joined(found).beside_statistical(config.training.baselines)
 
 
 def _config(source: object, options: dict[str, Any]) -> Config:
@@ -311,20 +298,3 @@ def _device(config: Config) -> torch.device:
     if not there[wanted]:
         raise UsageError(f"there is no {wanted} device here: use --device auto")
     return torch.device(wanted)
-
-
-def _tested(metrics: dict[str, Any], verdict: Verdict) -> str:
-    ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
-    covered = ", ".join(f"{level} % intervals cover {share or 0:.1f} %" for level, share in ours["coverage"].items())
-    accuracy, mae = ([_told(part, form) for part in (ours, naive)] for form in ("accuracy", "mae"))
-    return (
-        f"{metrics['windows']:,} windows: accuracy {accuracy[0]} (seasonal naive {accuracy[1]}), "
-        f"MAE {mae[0]} ({mae[1]}); {covered}. {verdict.sentence}"
-    )
-
-
-def _told(metrics: dict[str, float | None], name: str) -> str:
-    value = metrics[name]
-    if value is None:  # nothing was observed, or all of it is zero
-        return "undefined"
-    return f"{value:.1f} %" if name == "accuracy" else f"{value:,.4g}"

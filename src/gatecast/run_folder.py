@@ -37,8 +37,8 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume
         RunError: there is something at the path already, another process is writing it, there is
             nothing to resume, or the file system refuses.
     """
-    _refuse_taken(path, overwrite or resume, mark)
     try:
+        _refuse_taken(path, overwrite or resume, mark)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _held(path):
             _bring_back(path)

@@ -75,6 +75,13 @@ def _sums(folder: Path) -> list[list[str]]:
         raise RunError(f"{folder} is damaged ({SUMS}: {error}): put it back, or make it again") from None
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether there is anything by a name, which may be none at all: too long, say."""
+    with suppress(OSError, ValueError):
+        return Path(path).exists()
+    return False
+
+
 def is_plain(path: Path) -> bool:
     """Whether there is a file itself, no link, device or pipe."""
     with suppress(OSError, ValueError):

@@ -1,6 +1,6 @@
 """The steps from rows to tested weights, told as they are taken: one to nine of the eleven."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -9,7 +9,9 @@ from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.course import Epoch
 from gatecast.data.audit import Audit
 from gatecast.data.encoding import Encoder
+from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Split, Windows
+from gatecast.evaluation.verdict import Verdict
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn
 from gatecast.memory import in_gigabytes, needed, refuse_too_wide
@@ -112,6 +114,24 @@ def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
     listener.step(9, "Train", f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept")
     return tested, trained
+
+
+def tested_told(metrics: dict[str, Any], verdict: Verdict) -> str:
+    """What the tenth step found."""
+    ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
+    covered = ", ".join(f"{level} % intervals cover {share or 0:.1f} %" for level, share in ours["coverage"].items())
+    accuracy, mae = ([_told(part, form) for part in (ours, naive)] for form in ("accuracy", "mae"))
+    return (
+        f"{metrics['windows']:,} windows: accuracy {accuracy[0]} (seasonal naive {accuracy[1]}), "
+        f"MAE {mae[0]} ({mae[1]}); {covered}. {verdict.sentence}"
+    )
+
+
+def _told(metrics: dict[str, float | None], name: str) -> str:
+    value = metrics[name]
+    if value is None:  # nothing was observed, or all of it is zero
+        return "undefined"
+    return f"{value:.1f} %" if name == "accuracy" else f"{value:,.4g}"
 
 
 def _known(encoder: Encoder) -> str:
