@@ -1,7 +1,7 @@
 """The golden run: `python tests/golden.py` trains it anew and writes it, with its rows and its forecasts.
 
-Do so when FORMAT in gatecast.model changes, and keep the folder of the old format: the new version
-must load it, or refuse it by name.
+Do so when FORMAT in gatecast.model changes. If a released version wrote the old format, keep its folder: the new
+version must load it.
 """
 
 import shutil
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from gatecast import fit, read
 from gatecast.model import FORMAT
-from gatecast.run_folder import seal
+from gatecast.seal import seal
 
 RUNS = Path(__file__).parent / "runs"
 COLUMNS = {"time": "at", "target": "y", "series": ["name"], "future": ["promo"], "static": ["size"]}

@@ -123,12 +123,6 @@ def test_fit_reads_one_thing(arguments, job, gatecast):
     assert "--from RUN" in said
 
 
-def test_only_bigquery_keeps_its_past(gatecast):
-    demo = files("gatecast") / "demo_data" / "nyc_taxi.csv.gz"
-    gatecast("fit", demo, *NAMES[2:], *QUICK, "--run", "file")
-    assert "only tables of BigQuery" in gatecast("fit", "--from", "file", "--run", "new", code=2)
-
-
 def test_the_example_runs_as_it_stands(job, gatecast):
     """The two commands of its README, on its TOML file with the project and data set put in."""
     example = ROOT / "examples" / "bigquery"

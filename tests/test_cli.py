@@ -65,6 +65,40 @@ def call(place, monkeypatch, capsysbinary):
     return run
 
 
+LONG = "x" * 5_000
+FIT = ["fit", "shop.duckdb", *options(SOURCE), "--horizon", "2"]
+TOO_LONG = [
+    [*FIT, "--run", LONG],
+    [*FIT, "--run", "new", "--future", "z", "--future-table", LONG],
+    ["fit", "--resume", LONG],
+    ["fit", "--from", LONG, "--run", "new"],
+    ["fit", f"{LONG}.toml", "--run", "new"],
+    ["forecast", LONG],
+    ["forecast", "run", "--at", LONG],
+    ["forecast", "run", "--at", "run/model.safetensors"],
+    ["forecast", "run", "--to", f"{LONG}.csv"],
+    ["inspect", "run", "--to", LONG],
+    ["report", LONG],
+    ["demo", "--folder", LONG],
+]
+
+
+@pytest.mark.parametrize(
+    "arguments", TOO_LONG, ids=lambda parts: " ".join(part[:12] for part in parts[:1] + parts[-2:])
+)
+def test_a_name_that_no_file_can_have_is_refused_in_a_sentence(arguments, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    before = sorted(place.iterdir())
+    monkeypatch.setattr(sys, "argv", ["gatecast", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    said = capsys.readouterr().err
+    assert left.value.code in (1, 2)
+    assert "--debug" not in said  # nothing that nobody thought of
+    assert len(said.splitlines()) == 1
+    assert sorted(place.iterdir()) == before
+
+
 @pytest.fixture
 def expected(place, monkeypatch):
     """What Python forecasts from the run."""
@@ -137,7 +171,7 @@ LISTS = {
 
 def test_every_option_reaches_its_setting(call, monkeypatch):
     seen = []
-    monkeypatch.setattr(pipeline, "fit", lambda config, **_: seen.append(config) or sys.exit(0))
+    monkeypatch.setattr(pipeline, "fit", lambda source, **_: seen.append(source) or sys.exit(0))
     given = [part for name, value in GIVEN.items() for part in (f"--{name.replace('_', '-')}", value)]
     given += [part for name, values in LISTS.items() for value in values for part in (f"--{name}", value)]
     call("fit", "shop.duckdb", "--run", "new", "--no-refit", "--series-embedding", *given)

@@ -236,7 +236,7 @@ def test_what_is_there_is_not_replaced_unless_asked(made, run, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "notes"]
 
 
-WRITERS = ["gatecast.model.save_file", "pyarrow.parquet.write_table", "pathlib.Path.write_text"]
+WRITERS = ["pathlib.Path.write_bytes", "pyarrow.parquet.write_table", "pathlib.Path.write_text"]
 
 
 @pytest.mark.parametrize("writer", WRITERS)

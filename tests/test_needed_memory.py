@@ -3,10 +3,12 @@
 import sys
 
 import pytest
+import torch
 
 from gatecast import Config, audit, fit, memory
-from gatecast.errors import DataError
+from gatecast.errors import DataError, TrainingError
 from gatecast.memory import available, needed
+from gatecast.schedule import Schedule
 from gatecast.steps import Silent
 
 NAMES = {"time": "at", "target": "y", "series": "name", "horizon": 6}
@@ -103,3 +105,77 @@ def test_rows_steps_and_covariates_are_counted(make_frame):
     assert bare == 350_000_000 + 3_000 * 48
     beside = Config.from_options(None, {"past": ["a", "b"], "future": ["c"]})
     assert needed(found, beside) == bare + 3_000 * (12 + 3 * 24)
+
+
+def test_what_training_takes_is_refused_before_its_first_step(make_frame, monkeypatch, tmp_path):
+    monkeypatch.setattr("gatecast.steps.learn", lambda *_: pytest.fail("it was trained"))
+    told = (
+        r"training \d\S+ weights on batches of 64 windows needs about \S+ GB of memory, and \S+ GB are free: a smaller"
+    )
+    with pytest.raises(DataError, match=told):
+        fit(make_frame(), run=tmp_path / "run", **NAMES, hidden=100_000)
+    with pytest.raises(DataError, match=r"batches of 100,000,000 windows"):
+        fit(make_frame(), run=tmp_path / "run", **NAMES, batch=100_000_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_and_what_a_batch_passes_through_are_counted(monkeypatch):
+    wanted = 44 * 1_000_000 + 80 * 100 * 1_000
+    monkeypatch.setattr(memory, "available", lambda: wanted)
+    memory.refuse_too_wide(1_000_000, 100, 1_000)
+    monkeypatch.setattr(memory, "available", lambda: wanted - 1)
+    with pytest.raises(DataError):
+        memory.refuse_too_wide(1_000_000, 100, 1_000)
+
+
+EPOCHS, STEPS = 4, 3
+
+
+@pytest.fixture
+def fit_short_of_memory(make_frame, monkeypatch):
+    """Train where memory runs out as a step is taken."""
+
+    def fitted(number, error, **options):
+        whole, taken = Schedule.__call__, []
+
+        def step(schedule, optimizer):
+            taken.append(1)
+            if len(taken) == number:
+                raise error
+            whole(schedule, optimizer)
+
+        monkeypatch.setattr(Schedule, "__call__", step)
+        settings = {"epochs": EPOCHS, "steps": STEPS, "hidden": 4, "members": 1, "baselines": 0}
+        return fit(make_frame(), **NAMES, **settings | options)
+
+    return fitted
+
+
+TORCHS = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), TORCHS, torch.OutOfMemoryError()], ids=["Python", "torch", "GPU"])
+def test_memory_that_runs_out_ends_a_stage_with_the_best_weights_so_far(fit_short_of_memory, error):
+    model = fit_short_of_memory(2 * STEPS + 2, error, refit=False)
+    assert model.evidence["manifest"]["training"]["ended"] == "memory ran out"
+    lines = model.evidence["history"]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    monitored = fit_short_of_memory(10**6, error, refit=False, epochs=EPOCHS)
+    assert monitored.evidence["history"][0]["validation_loss"] == lines[0]["validation_loss"]
+    best = min(lines, key=lambda line: line["validation_loss"])["epoch"]
+    assert model.evidence["manifest"]["training"]["best"] == best
+
+
+def test_memory_that_runs_out_ends_the_final_stage_with_the_weights_of_its_last_whole_epoch(fit_short_of_memory):
+    model = fit_short_of_memory((EPOCHS + 1) * STEPS + 3, MemoryError())
+    assert [line["epoch"] for line in model.evidence["history"] if line["stage"] == "final"] == [1]
+    steady = [part.clone() for part in model.final.network.parameters()]
+    assert all(part.isfinite().all() for part in steady)
+    assert any(not one.equal(two) for one, two in zip(steady, model.tested.network.parameters(), strict=True))
+
+
+def test_memory_that_runs_out_in_the_first_epoch_is_told(fit_short_of_memory):
+    with pytest.raises(TrainingError, match="memory ran out in the first epoch: a smaller --batch"):
+        fit_short_of_memory(2, TORCHS)
+    with pytest.raises(RuntimeError, match="something else"):
+        fit_short_of_memory(2 * STEPS + 2, RuntimeError("something else"))

@@ -12,7 +12,7 @@ import pytest
 from gatecast import fit, load, read, report
 from gatecast.errors import RunError
 from gatecast.insight import CAPTIONS
-from gatecast.run_folder import seal
+from gatecast.seal import seal
 
 HOSTILE = "<script>alert('tea & sugar')</script>"
 COLUMNS = {"time": "at", "target": "y", "series": "name"}
@@ -94,6 +94,8 @@ def test_the_page_stands_alone_and_runs_nothing(page):
     assert not {"script", "link", "iframe", "img", "object"} & set(found.tags)
     assert all(link.startswith("#") for link in found.links)
     assert not re.search(r"@import|url\((?!#)", page)
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy" content="(.*)">', page)
+    assert policy[1] == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # a figure's script is not run
     assert HOSTILE not in page
     assert HOSTILE in found.texts
     assert found.tags.count("svg") == 7

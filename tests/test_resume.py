@@ -2,6 +2,7 @@
 
 import errno
 import multiprocessing
+import os
 import re
 import shutil
 import time
@@ -82,7 +83,7 @@ def never_stopped(tmp_path_factory):
 def stop(tmp_path, monkeypatch):
     """Stop a training as it takes a step."""
 
-    def stopped(number, error=MemoryError, listener=steps.SILENT, **settings):
+    def stopped(number, error=SystemError, listener=steps.SILENT, **settings):
         whole, taken = Schedule.__call__, []
 
         def step(schedule, optimizer):
@@ -167,7 +168,7 @@ def test_training_that_is_killed_again_and_again_ends_as_if_never_stopped(tmp_pa
     assert {path.name for path in tmp_path.iterdir()} <= {"run", ".run.lock"}
 
 
-@pytest.mark.parametrize(("harm", "torn"), [("cut short", 1), ("empty", 2), *slow(("one bit", 1))])
+@pytest.mark.parametrize(("harm", "torn"), [("cut short", 1), ("empty", 2), ("endless", 1), *slow(("one bit", 1))])
 def test_a_torn_checkpoint_gives_way_to_the_one_before_it(stop, harm, torn, never_stopped):
     run, hearing = stop(4 * STEPS + 2), Hearing()
     files = checkpoints(run, "test")
@@ -175,7 +176,9 @@ def test_a_torn_checkpoint_gives_way_to_the_one_before_it(stop, harm, torn, neve
     for path in files[:torn]:
         whole = path.read_bytes()
         flipped = whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]
-        path.write_bytes({"cut short": whole[: len(whole) // 2], "empty": b"", "one bit": flipped}[harm])
+        path.write_bytes({"cut short": whole[: len(whole) // 2], "empty": b"", "one bit": flipped}.get(harm, whole))
+        if harm == "endless":
+            os.truncate(path, 200 * 2**30)
     assert same(fit(resume=run, listener=hearing), never_stopped[0])
     assert len(hearing.notes) == torn
     assert re.fullmatch(r"checkpoint test-00000004-\w{16}.safetensors is not as it was written: .*", hearing.notes[0])
@@ -190,11 +193,11 @@ def test_rows_that_are_torn_are_not_trained_on(stop):
 
 
 def test_a_disk_that_is_full_costs_only_checkpoints(tmp_path, monkeypatch, never_stopped):
-    def full(_):
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     hearing = Hearing()
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(checkpoint, "_put", full)
     model = fit(golden.rows(), run=tmp_path / "run", listener=hearing, **SETTINGS, **EACH)
     assert same(model, never_stopped[0])
     assert len(hearing.notes) == len(model.evidence["history"]) + 1  # and the rows
@@ -212,6 +215,16 @@ def test_a_disk_that_is_full_at_the_end_loses_no_training(tmp_path, monkeypatch,
             fit(golden.rows(), run=run, **SETTINGS)
     monkeypatch.setattr(Schedule, "__call__", full)  # no step is taken again
     assert same(fit(resume=run), never_stopped[0])
+
+
+def test_a_disk_that_is_full_from_the_beginning_leaves_nothing_to_resume(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"could not be written, nothing was left behind: .*No space"):
+        fit(golden.rows(), run=tmp_path / "run", **SETTINGS)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_by_default_no_checkpoint_is_due_in_half_a_minute_but_where_a_stage_ends(stop):

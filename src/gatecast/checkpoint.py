@@ -17,6 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from gatecast.memory import available
+from gatecast.seal import settle
+
 KEPT = 2
 """Files of a kind: should the newest be torn, there is the one before it."""
 DIGITS = 16
@@ -87,15 +90,12 @@ def _put(path: Path, content: bytes) -> None:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    settle(path.parent)
 
 
 def _read(path: Path) -> Content:
-    if _digest(path.read_bytes()) != path.stem[-DIGITS:]:
+    room = available()
+    if (room is not None and path.stat().st_size > room) or _digest(path.read_bytes()) != path.stem[-DIGITS:]:
         raise ValueError("torn")
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["facts"])  # noqa: SIM118

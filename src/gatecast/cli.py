@@ -1,17 +1,15 @@
 """The command line: parse, call, print, exit code. Nothing heavy is imported before a command runs."""
 
-import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, get_args
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from gatecast.config import TABLES, Config, merged, read_toml
 from gatecast.errors import GatecastError, UsageError
+from gatecast.options import config_of, dates_of, given, settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,66 +32,6 @@ Form = Annotated[Literal["table", "csv", "json", "parquet"], typer.Option("--for
 ShortForm = Annotated[Literal["table", "json"], typer.Option("--format", help="how data is printed")]
 
 
-def settings(*tables: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for every setting of some tables; it gets those given as `**options`."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command)
-        parameters = [part for part in signature.parameters.values() if part.kind is not part.VAR_KEYWORD]
-        for table in tables:
-            parameters += [
-                _option(table, name, field) for name, field in TABLES[table].model_fields.items() if name != "url"
-            ]
-        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {part.name: part.annotation for part in parameters}
-        return command
-
-    return decorate
-
-
-def _option(table: str, name: str, field: Any) -> inspect.Parameter:
-    """The option of a setting. None means not given: what a file says, or the default, then holds."""
-    kind = next((part for part in get_args(field.annotation) if part is not type(None)), field.annotation)
-    flag, shown = "--" + name.replace("_", "-"), _shown(field.default)
-    if field.annotation is bool:
-        kind, flag = bool, f"{flag}/--no-{name}"
-    elif isinstance(field.default, tuple) or "tuple" in str(field.annotation):
-        kind = list[str]
-    elif "Literal" in str(field.annotation):
-        choices = get_args(field.annotation)
-        kind = field.annotation if all(isinstance(part, str) for part in choices) else choices[0]
-    elif kind not in (int, float) or name in (
-        "time_limit",
-        "max_bytes",
-        "baselines",
-        "checkpoint_every",
-    ):  # written with a unit
-        kind = str
-    option = typer.Option(
-        flag, help=f"{field.description}{shown}", rich_help_panel=table.capitalize(), show_default=False
-    )
-    annotation = Annotated[kind | None, option]  # type: ignore[valid-type]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-
-def _shown(default: object) -> str:
-    if default in (None, (), "", 0):
-        return ""
-    return f" (default: {' '.join(f'{part:g}' for part in default) if isinstance(default, tuple) else default})"
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value not in (None, [], ())}
-
-
-def _config(source: str, options: dict[str, Any]) -> Config:
-    """Settings from a file, if the source is one, with the options given put over them."""
-    given = _given(options)
-    if source.endswith(".toml"):
-        return Config.of(merged(read_toml(source), given))
-    return Config.from_options(source, given)
-
-
 @app.command()
 @settings("source", "grid", "forecast")
 def audit(
@@ -106,7 +44,7 @@ def audit(
     """Say what is in the rows, what is wrong with them, and what fit would do about it."""
     from gatecast import console, pipeline
 
-    found = pipeline.audit(_config(source, options), listener=console.Teller(yes))
+    found = pipeline.audit(config_of(source, options), listener=console.Teller(yes))
     if form == "json":
         console.show_json(found.to_dict())
     else:
@@ -132,7 +70,7 @@ def fit(
 
     teller = console.Teller(yes)
     if resume:
-        if source or run or from_ or overwrite or _given(options):
+        if source or run or from_ or overwrite or given(options):
             raise UsageError("--resume RUN goes on with the rows and the settings it began with: give nothing else")
         run, model = resume, pipeline.fit(resume=resume, listener=teller)
     else:
@@ -140,8 +78,8 @@ def fit(
             raise UsageError("say what to read: a SOURCE, or --from RUN to read again what that run has read")
         if run is None:
             raise UsageError("say which folder to write the run to: --run DIR")
-        config = pipeline.again(from_, _given(options)) if from_ else _config(source, options)
-        model = pipeline.fit(config, run=run, overwrite=overwrite, listener=teller)
+        asked = {"from_": from_, **given(options)} if from_ else {"source": config_of(source, options)}
+        model = pipeline.fit(run=run, overwrite=overwrite, listener=teller, **asked)
     if form == "json":
         console.show_json({"run": str(run), "run_id": model.run_id, "metrics": model.evidence["metrics"]})
     else:
@@ -173,7 +111,7 @@ def test(
         console.show_json(metrics)
     else:
         console.show_metrics(metrics)
-    _say_left_out(backtest, model.config)
+    console.say(backtest.left_out(model.config.training.baselines))
     if prove:
         proof = pipeline.prove(model, panel)
         if proof.moved:
@@ -211,7 +149,7 @@ def forecast(
     if into and not to:
         raise UsageError("--into names a table of the store that --to names: give --to too")
     model = pipeline.load(run)
-    dates = None if at is None else [date for given in at for date in _dates(given)]
+    dates = None if at is None else [date for text in at for date in dates_of(text)]
     teller = console.Teller(yes)
     rows = newest(model, "forecast", teller, context=True, at=dates, as_of=as_of)
     table = model.forecast(
@@ -222,17 +160,6 @@ def forecast(
         console.say(f"wrote {len(table):,} rows to {' '.join(filter(None, [to, into]))}")
     else:
         console.show_rows(table.to_arrow(), form)
-
-
-def _dates(given: str) -> list[str]:
-    """A date itself, or the lines of stdin (-) or of a file."""
-    if given == "-":
-        lines = sys.stdin.read().splitlines()
-    elif Path(given).is_file():
-        lines = Path(given).read_text(encoding="utf-8").splitlines()
-    else:
-        return [given]
-    return [line.strip() for line in lines if line.strip()]
 
 
 @app.command()
@@ -252,24 +179,14 @@ def backtest(
     """
     from gatecast import console, pipeline
 
-    config = _config(source, options)
+    config = config_of(source, options)
     teller = console.Teller(yes)
     found = pipeline.backtest(config, windows=windows, stride=stride, retrain=retrain, listener=teller)
     if form == "table":
         console.show_metrics(found.metrics())
     else:
         console.show_rows(found.to_arrow(), form)
-    _say_left_out(found, config)
-
-
-def _say_left_out(backtest: Any, config: Config) -> None:
-    """A line on baselines that could not be had."""
-    from gatecast import console
-    from gatecast.evaluation.statistical import left_out
-
-    told = left_out(backtest.baselines, config.training.baselines)
-    if told:
-        console.say(told)
+    console.say(found.left_out(config.training.baselines))
 
 
 @app.command("inspect")

@@ -249,13 +249,7 @@ class Config(Settings):
         return self.model_copy(update={table: getattr(self, table).model_copy(update=settings)})
 
 
-TABLES: dict[str, type[Settings]] = {
-    "source": SourceSettings,
-    "grid": GridSettings,
-    "forecast": ForecastSettings,
-    "model": ModelSettings,
-    "training": TrainingSettings,
-}
+TABLES: dict[str, type[Settings]] = {name: field.annotation for name, field in Config.model_fields.items()}  # type: ignore[misc]
 
 
 def merged(tables: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

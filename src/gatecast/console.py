@@ -104,8 +104,9 @@ def _bar(told: TextColumn, *, transient: bool) -> Progress:
 
 
 def say(text: str) -> None:
-    """A line to people."""
-    err.print(text, markup=False, soft_wrap=True)
+    """A line to people, if there is something to say."""
+    if text:
+        err.print(text, markup=False, soft_wrap=True)
 
 
 def show_rows(rows: pa.Table, form: Format) -> None:

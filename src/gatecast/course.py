@@ -126,6 +126,21 @@ class Course:
         self.schedule.rate *= SLOWER
         self.setbacks += 1
 
+    def run_out(self, error: Exception) -> None:
+        """Memory ran out within an epoch: the stage ends with what the epochs before it gave.
+
+        Raises:
+            TrainingError: there are none.
+        """
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise error
+        if not self.told:
+            raise TrainingError(
+                "memory ran out in the first epoch: a smaller --batch, --hidden, --context or --members takes less"
+            ) from None
+        self._load(self.good)
+        self.ended = "memory ran out"
+
     def end(self, line: Epoch, patience: int) -> None:
         """An epoch is over: keep the best weights, and see whether it was the last."""
         self.told.append(line)

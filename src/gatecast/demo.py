@@ -9,6 +9,7 @@ import duckdb
 
 from gatecast import console, figures, pipeline, report
 from gatecast.errors import RunError
+from gatecast.seal import is_there
 
 DATA = files("gatecast") / "demo_data" / "nyc_taxi.csv.gz"
 SETTINGS: dict[str, Any] = {
@@ -35,10 +36,13 @@ def run(folder: Path, overwrite: bool = False) -> None:
     Raises:
         RunError: there is something at the folder that is not to be overwritten.
     """
-    if folder.exists() and not (overwrite and (folder / "taxi.duckdb").exists()):
+    if is_there(folder) and not (overwrite and (folder / "taxi.duckdb").exists()):
         raise RunError(f"{folder} is there already: choose another with --folder, or add --overwrite to a demo's")
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be made: {error}") from None
     database, trained = folder / "taxi.duckdb", folder / "run"
     load_taxi(database)
     console.say(f"Taxi passengers of New York by the half hour, July 2014 to January 2015, in {database}\n")

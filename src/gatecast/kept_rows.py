@@ -13,7 +13,8 @@ from gatecast.checkpoint import Checkpoints
 from gatecast.config import Config
 from gatecast.data.audit import Audit, Finding
 from gatecast.data.covariates import Covariates
-from gatecast.data.dates import Frequency, Grid
+from gatecast.data.dates import Grid
+from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Panel, Reading
 from gatecast.errors import RunError
 from gatecast.reading import Rows

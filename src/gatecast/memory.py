@@ -3,13 +3,18 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gatecast.config import Config
-from gatecast.data.audit import Audit
 from gatecast.errors import DataError
+
+if TYPE_CHECKING:
+    from gatecast.config import Config
+    from gatecast.data.audit import Audit
 
 TRAINING = 350_000_000
 """Bytes beside the rows, most of them for windows, weights and forecasts of the test (docs/log.md)."""
+WEIGHT, STATE = 44, 80
+"""Bytes of a weight (gradient, moments, copies for both stages) and of a unit at a recurrent step of a window."""
 ROW, ROW_BESIDE = 24, 12
 """Bytes of a row while rows become a panel, and what covariates add to find its place."""
 STEP, VALUE = 24, 24
@@ -20,13 +25,13 @@ _FIRST = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file
 """Files of a control group of the second version and of the first."""
 
 
-def needed(found: Audit, config: Config) -> int:
+def needed(found: "Audit", config: "Config") -> int:
     """Bytes that `fit` takes at most beyond the program itself; DuckDB beside makes do with what is left."""
     columns = len(config.source.past) + len(config.source.future)
     return TRAINING + found.rows * (ROW + ROW_BESIDE * bool(columns)) + found.steps * (STEP + VALUE * columns)
 
 
-def refuse_too_large(found: Audit, config: Config) -> None:
+def refuse_too_large(found: "Audit", config: "Config") -> None:
     """Say no before it is too late.
 
     Raises:
@@ -37,6 +42,25 @@ def refuse_too_large(found: Audit, config: Config) -> None:
         raise DataError(
             f"{found.rows:,} rows on {found.steps:,} steps need about {in_gigabytes(wanted)} of memory, and "
             f"{in_gigabytes(free)} are free: read fewer (--since, --sql), a coarser --freq, or fewer covariates"
+        )
+
+
+def refuse_too_wide(weights: int, states: int, batch: int) -> None:
+    """Say no before the first step: what training takes does not grow with the steps.
+
+    Args:
+        weights: of all networks.
+        states: units times recurrent steps that a window passes.
+        batch: windows of a batch.
+
+    Raises:
+        DataError: there is less memory than it takes.
+    """
+    wanted, free = WEIGHT * weights + STATE * states * batch, available()
+    if free is not None and wanted > free:
+        raise DataError(
+            f"training {weights:,} weights on batches of {batch:,} windows needs about {in_gigabytes(wanted)} of "
+            f"memory, and {in_gigabytes(free)} are free: a smaller --batch, --hidden, --context or --members takes less"
         )
 
 

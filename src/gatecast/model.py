@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from gatecast.config import LONGEST_CONTEXT, Config, merged
-from gatecast.data.dates import Frequency, Grid, TimeKind
+from gatecast.data.dates import Grid, TimeKind
 from gatecast.data.encoding import Encoder
+from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Scaler
 from gatecast.data.table import ForecastTable
@@ -34,13 +35,10 @@ from gatecast.run_folder import (
     MODEL,
     SERIES,
     WEIGHTS,
-    is_plain,
     new_folder,
-    read_json,
-    sealed,
     steadily,
-    write_json,
 )
+from gatecast.seal import is_plain, read_json, read_table, read_text, sealed, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +51,7 @@ FORMAT = 4
 POINTS: Mapping[str, str] = {"mean": "rmse", "median": "mae"}
 """The metric that each is the best point for."""
 DAMAGE = (
-    *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError),
+    *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError, MemoryError),
     *(SafetensorError, pa.ArrowException, GatecastError),
 )
 """What reading a folder that is not as it was written may raise."""
@@ -192,7 +190,8 @@ class Model:
                     f"{stage}.{name}": part for name, part in zip(("loc", "scale"), fitted.scaler.fixed, strict=True)
                 }
             table = table.append_column(_SEEN.format(stage), pa.array(fitted.seen))
-        save_file({name: part.detach().cpu().contiguous() for name, part in tensors.items()}, folder / WEIGHTS)
+        weights = save({name: part.detach().cpu().contiguous() for name, part in tensors.items()})
+        (folder / WEIGHTS).write_bytes(weights)  # by its own means safetensors lets nobody else read it
         pq.write_table(table, folder / SERIES)
         fitted = self.final
         about = {
@@ -239,15 +238,14 @@ class Model:
                 )
             files = sealed(folder, MODEL, WEIGHTS, SERIES, CONFIG)
             tensors = load_file(folder / WEIGHTS)
-            table = pq.read_table(folder / SERIES)
+            table = read_table(folder / SERIES)
             stages = {stage: _read_stage(stage, about, tensors, table, device) for stage in about["stages"]}
             grid = Grid(Frequency.parse(about["frequency"]), about["timezone"], about.get("holidays"))
             keys = table.select(about["series_columns"])
             config = Config.from_toml(folder / CONFIG)
             evidence = {Path(name).stem: read_json(folder / name) for name in (MANIFEST, METRICS) if name in files}
             if HISTORY in files:
-                lines = (folder / HISTORY).read_text(encoding="utf-8").splitlines()
-                evidence["history"] = [json.loads(line) for line in lines]
+                evidence["history"] = [json.loads(line) for line in read_text(folder / HISTORY).splitlines()]
         except RunError:
             raise
         except DAMAGE as error:

@@ -11,7 +11,8 @@ from gatecast.data.panel import Panel
 from gatecast.errors import NoRowsError, UsageError, some
 from gatecast.forecasting import read_dates
 from gatecast.model import Model
-from gatecast.reading import Needed, read_rows
+from gatecast.opening import Needed
+from gatecast.reading import read_rows
 from gatecast.steps import SILENT, Listener
 from gatecast.store import Errand
 

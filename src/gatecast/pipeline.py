@@ -1,13 +1,9 @@
 """One function per verb: the whole flow from rows to forecasts, top to bottom."""
 
-import hashlib
 import json
-import platform
 import shutil
 import time
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,10 +17,8 @@ from gatecast.config import Config, merged
 from gatecast.data.audit import Audit
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Indices, Panel
-from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Split, split
 from gatecast.errors import DataError, UsageError
-from gatecast.evaluation import statistical
 from gatecast.evaluation.backtest import Backtest, evaluate
 from gatecast.evaluation.held_back import held_back, spread
 from gatecast.evaluation.proof import Proof
@@ -33,6 +27,7 @@ from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitting import refit
 from gatecast.insight import Insight
 from gatecast.kept_rows import keep, kept
+from gatecast.manifest import Again, again, manifest
 from gatecast.model import Model
 from gatecast.newest import newest
 from gatecast.reading import Rows, audit_rows, read_rows
@@ -46,13 +41,10 @@ from gatecast.run_folder import (
     METRICS,
     TEST,
     new_folder,
-    write_json,
 )
-from gatecast.steps import SILENT, Listener, learn_told, prepare
+from gatecast.seal import write_json
+from gatecast.steps import SILENT, Listener, learn_told, prepare, tested_told
 from gatecast.store import Errand
-from gatecast.training import Trained
-
-PACKAGES = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
 
 
 def read(source: object, **options: object) -> Panel:
@@ -83,6 +75,7 @@ def fit(
     source: object = None,
     *,
     run: str | Path | None = None,
+    from_: str | Path | None = None,
     resume: str | Path | None = None,
     overwrite: bool = False,
     listener: Listener = SILENT,
@@ -93,6 +86,7 @@ def fit(
     Args:
         source: a URL or path, a frame, a `Panel`, or a `Config` that names its source.
         run: folder to write the model and its evidence to; without one they are only returned.
+        from_: in place of a source: the folder of another run, whose settings hold and whose very rows are read.
         resume: in place of all others: the folder of a run whose training was stopped; it goes on with the
             rows and the settings it began with, to the same weights as if it had not been.
         overwrite: replace a run that is there.
@@ -102,21 +96,29 @@ def fit(
         GatecastError: any of its kinds; then nothing was written.
     """
     if resume is not None:
-        if source is not None or run is not None or overwrite or options:
+        if any(part is not None for part in (source, run, from_)) or overwrite or options:
             raise UsageError("resume goes on with the rows and the settings it began with: give nothing else")
         with new_folder(Path(resume), resume=True) as folder:
             return _train_into(folder, Path(resume), listener)
+    same = None
+    if from_ is not None:
+        if source is not None:
+            raise UsageError("from_ reads again what a run has read: give no source")
+        same = again(from_, options)
+        source, options = same.config, {}
     config = _config(source, options)
     _device(config)  # before anything is read
     if run is None:
-        return _fit(_read(config, source, listener), listener)[0]
+        return _fit(_read(config, source, listener, same), listener)[0]
     with new_folder(Path(run), overwrite) as folder:
-        return _train_into(folder, Path(run), listener, _read(config, source, listener))
+        return _train_into(folder, Path(run), listener, _read(config, source, listener, same))
 
 
-def _read(config: Config, source: object, listener: Listener) -> Rows:
+def _read(config: Config, source: object, listener: Listener, same: Again | None) -> Rows:
     began, run_id = time.monotonic(), uuid4().hex[:12]
     rows = read_rows(config, source, Errand("fit", run_id, listener), audited=True)
+    if same:
+        same.refuse_others(rows)
     return replace(rows, run_id=run_id, seconds=time.monotonic() - began)
 
 
@@ -145,24 +147,6 @@ def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None =
     return model
 
 
-def again(run: str | Path, options: dict[str, Any]) -> Config:
-    """The settings of a run with its snapshot, so that `fit` reads the very rows that the run has read.
-
-    Raises:
-        RunError: there is no such run.
-        UsageError: its source keeps no past.
-    """
-    model = load(run)
-    source, read_at = model.config.source, model.evidence["manifest"]["snapshot_time"]
-    if not source.url.startswith("bigquery:") or "FOR SYSTEM_TIME AS OF" not in model.evidence["manifest"]["query"]:
-        raise UsageError(
-            f"the rows of {run} cannot be read as they were: only tables of BigQuery keep their past; "
-            f"gatecast fit {Path(run) / 'config.toml'} reads those that are there now"
-        )
-    tables = model.config.model_dump(exclude_none=True)
-    return Config.of(merged(tables, {"snapshot": read_at} | options))
-
-
 def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> tuple[Model, Backtest]:
     """The eleven steps but the last; forecasting is the model's."""
     config, times = rows.config, [time.monotonic()]
@@ -171,13 +155,12 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     tested, trained = learn_told(shop, listener)
     times.append(time.monotonic())
     series, cutoffs = spread(parts.testing(shop.horizon))
-    backtest = _compared(
-        evaluate(tested, shop.panel, series, cutoffs, tested.seen, season, shop.config.forecast), config
-    )
+    backtest = evaluate(tested, shop.panel, series, cutoffs, tested.seen, season, shop.config.forecast)
+    backtest = backtest.beside_statistical(config.training.baselines)
     verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs])
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
-    left_out = statistical.left_out(backtest.baselines, config.training.baselines)
-    listener.step(10, "Test", " ".join(filter(None, [_tested(metrics, verdict), left_out])))
+    left_out = backtest.left_out(config.training.baselines)
+    listener.step(10, "Test", " ".join(filter(None, [tested_told(metrics, verdict), left_out])))
     times.append(time.monotonic())
     final, history = tested, list(trained.epochs)
     if config.training.refit:
@@ -188,7 +171,7 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     durations = dict(zip(("read", "train", "test", "refit"), seconds, strict=True))
     panel = rows.panel
     evidence = {
-        "manifest": _manifest(rows, found, device, durations, trained),
+        "manifest": manifest(rows, found, device, durations, trained),
         "metrics": metrics,
         "history": [asdict(epoch) for epoch in history],
     }
@@ -205,7 +188,7 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     panel = panel or newest(model)
     fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
     found = evaluate(fitted, panel, series, cutoffs, fitted.seen, model.season, model.config.forecast)
-    backtest = _compared(found, model.config)
+    backtest = found.beside_statistical(model.config.training.baselines)
     return backtest, judge(backtest, model.evidence.get("history", ()))
 
 
@@ -294,17 +277,7 @@ def backtest(
         series, cutoffs = np.repeat(np.arange(len(panel)), count), np.stack(group, 1).ravel()
         begun = cutoffs >= panel.starts[series]
         found.append(evaluate(tested, panel, series[begun], cutoffs[begun], tested.seen, season, config.forecast))
-    return _compared(Backtest.joined(found), config)
-
-
-def _compared(backtest: Backtest, config: Config) -> Backtest:
-    """The backtest beside the statistical baselines as well, if they can be had."""
-    seconds = config.training.baselines
-    if not seconds or not statistical.available():
-        return backtest
-    test = backtest
-    more = statistical.statistical(test.panel, test.series, test.cutoffs, test.season, test.horizon, seconds)
-    return replace(test, baselines={**test.baselines, **more})
+    return Backtest.joined(found).beside_statistical(config.training.baselines)
 
 
 def _config(source: object, options: dict[str, Any]) -> Config:
@@ -325,41 +298,3 @@ def _device(config: Config) -> torch.device:
     if not there[wanted]:
         raise UsageError(f"there is no {wanted} device here: use --device auto")
     return torch.device(wanted)
-
-
-def _tested(metrics: dict[str, Any], verdict: Verdict) -> str:
-    ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
-    covered = ", ".join(f"{level} % intervals cover {share or 0:.1f} %" for level, share in ours["coverage"].items())
-    accuracy, mae = ([_told(part, form) for part in (ours, naive)] for form in ("accuracy", "mae"))
-    return (
-        f"{metrics['windows']:,} windows: accuracy {accuracy[0]} (seasonal naive {accuracy[1]}), "
-        f"MAE {mae[0]} ({mae[1]}); {covered}. {verdict.sentence}"
-    )
-
-
-def _told(metrics: dict[str, float | None], name: str) -> str:
-    value = metrics[name]
-    if value is None:  # nothing was observed, or all of it is zero
-        return "undefined"
-    return f"{value:.1f} %" if name == "accuracy" else f"{value:,.4g}"
-
-
-def _manifest(
-    rows: Rows, found: Audit, device: torch.device, durations: dict[str, float], trained: Trained
-) -> dict[str, Any]:
-    """All that is needed to say where a run came from, and to make it again."""
-    return {
-        "run_id": rows.run_id,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "query": rows.sql,
-        "query_sha256": hashlib.sha256(rows.sql.encode()).hexdigest() if rows.sql else None,
-        "snapshot_time": rows.read_at,
-        "bytes_billed": rows.bytes_billed,
-        "audit": found.to_dict(),
-        "training": {"best": trained.best, "ended": trained.ended, "hurried": trained.hurried},
-        "seed": rows.config.training.seed,
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "durations": durations,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-    }

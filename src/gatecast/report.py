@@ -7,7 +7,6 @@ from typing import Any
 
 import matplotlib as mpl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -16,7 +15,8 @@ from gatecast import evidence, figures
 from gatecast.config import Config
 from gatecast.data.table import BASELINES
 from gatecast.errors import GatecastError, RunError
-from gatecast.run_folder import CONFIG, EXAMPLES, HISTORY, INSPECTED, INSPECTION, MANIFEST, METRICS, TEST, sealed
+from gatecast.run_folder import CONFIG, EXAMPLES, HISTORY, INSPECTED, INSPECTION, MANIFEST, METRICS, TEST
+from gatecast.seal import read_json, read_table, read_text, sealed
 
 REPORT = "report.html"
 MOST_SERIES = 200
@@ -41,12 +41,10 @@ def write(run: str | Path) -> Path:
     folder = Path(run)
     try:
         sealed(folder, METRICS, MANIFEST, HISTORY, TEST, EXAMPLES, CONFIG)
-        metrics, manifest = (
-            json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("metrics", "manifest")
-        )
-        history = [json.loads(line) for line in (folder / "history.jsonl").read_text("utf-8").splitlines()]
-        tests, examples = (pq.read_table(folder / f"{name}.parquet") for name in ("test", "examples"))
-        config = Config.from_toml(folder / "config.toml")
+        metrics, manifest = (read_json(folder / name) for name in (METRICS, MANIFEST))
+        history = [json.loads(line) for line in read_text(folder / HISTORY).splitlines()]
+        tests, examples = (read_table(folder / name) for name in (TEST, EXAMPLES))
+        config = Config.from_toml(folder / CONFIG)
     except (OSError, ValueError, GatecastError) as error:
         raise RunError(f"no report can be made of {folder}: {error}") from None
     ranked = sorted(metrics["series"], key=lambda row: -(row["mase"] or row["mae"] or 0))
@@ -79,9 +77,9 @@ def _insight(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         sealed(folder, INSPECTION)
-        found: dict[str, Any] = json.loads((folder / INSPECTION).read_text("utf-8"))
+        found: dict[str, Any] = read_json(folder / INSPECTION)
         sealed(folder, *(f"{name}.svg" for name in found["figures"]))
-        drawn = {name: _themed((folder / f"{name}.svg").read_text("utf-8")) for name in found["figures"]}
+        drawn = {name: _themed(read_text(folder / f"{name}.svg")) for name in found["figures"]}
     except (OSError, ValueError, RunError) as error:
         raise RunError(f"{folder} is damaged, run gatecast inspect again: {error}") from None
     return found | {"drawn": drawn}

@@ -1,32 +1,23 @@
-"""The files of a run folder, and how a folder is written: the whole of it, or nothing.
-
-The last file written holds the checksums of all others: what is cut short, exchanged or led
-elsewhere by a link is found before it is read.
-"""
+"""The files of a run folder, and how a folder is written: the whole of it, or nothing."""
 
 import glob
-import hashlib
-import json
 import os
 import shutil
-import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 from uuid import uuid4
 
-from safetensors import SafetensorError
-
 from gatecast.errors import GatecastError, RunError
+from gatecast.seal import seal
 
 MODEL, WEIGHTS, SERIES = "model.json", "model.safetensors", "series.parquet"
 CONFIG, MANIFEST, METRICS = "config.toml", "manifest.json", "metrics.json"
 HISTORY, TEST, EXAMPLES = "history.jsonl", "test.parquet", "examples.parquet"
 INSPECTED, INSPECTION = "inspect", "inspection.json"
-SUMS = "SHA256SUMS"
 CHECKPOINT = "checkpoint"
 """While a run is trained: the folder of what it takes to resume it."""
 _HEX = "[0-9a-f]" * 8
@@ -46,14 +37,14 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume
         RunError: there is something at the path already, another process is writing it, there is
             nothing to resume, or the file system refuses.
     """
-    _refuse_taken(path, overwrite or resume, mark)
     try:
+        _refuse_taken(path, overwrite or resume, mark)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _held(path):
             _bring_back(path)
             _refuse_taken(path, overwrite or resume, mark)
             yield from _whole(path, _stopped(path) if resume else path.with_name(f".{path.name}.{uuid4().hex[:8]}"))
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         left = f"gatecast fit --resume {path} goes on from there" if _unfinished(path) else "nothing was left behind"
         raise RunError(f"{path} could not be written, {left}: {error}") from None
 
@@ -79,7 +70,7 @@ def _whole(path: Path, beside: Path) -> Iterator[Path]:
                 os.replace(old, path)
             raise
     except BaseException as error:
-        if not (beside / CHECKPOINT).exists() or (isinstance(error, GatecastError) and not resumed):
+        if not _resumable(beside) or (isinstance(error, GatecastError) and not resumed):
             shutil.rmtree(beside, ignore_errors=True)
         raise
     for left in (path / CHECKPOINT, *_beside(path), *_beside(path, ".old")):  # of those that were killed, too
@@ -93,8 +84,11 @@ def _beside(path: Path, ending: str = "") -> list[Path]:
 
 def _unfinished(path: Path) -> list[Path]:
     """Those of trainings that can be resumed, the newest last."""
-    found = [folder for folder in _beside(path) if (folder / CHECKPOINT).is_dir()]
-    return sorted(found, key=lambda folder: (folder / CHECKPOINT).stat().st_mtime)
+    return sorted(filter(_resumable, _beside(path)), key=lambda folder: (folder / CHECKPOINT).stat().st_mtime)
+
+
+def _resumable(folder: Path) -> bool:
+    return any((folder / CHECKPOINT).glob("*"))
 
 
 def _stopped(path: Path) -> Path:
@@ -148,47 +142,6 @@ def _bring_back(path: Path) -> None:
         os.replace(aside[-1], path)
 
 
-def seal(folder: Path) -> None:
-    """Write down the checksum of every file, as `sha256sum` does."""
-    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != SUMS)
-    (folder / SUMS).write_text("".join(f"{_sha256(file)}  {file.name}\n" for file in files), encoding="utf-8")
-
-
-def sealed(folder: Path, *needed: str) -> set[str]:
-    """The names of the files of a folder, all of which are as they were written.
-
-    Raises:
-        RunError: one is not, is no plain file of this folder, or is needed and not there.
-    """
-    found = set()
-    for digest, name in _sums(folder):
-        if name != Path(name).name or not is_plain(folder / name) or _sha256(folder / name) != digest:
-            raise RunError(f"{folder} is damaged ({name!r} is not as it was written): put it back, or make it again")
-        found.add(name)
-    if missing := [name for name in needed if name not in found]:
-        raise RunError(f"{folder} is damaged or not whole: it has no {', '.join(missing)}")
-    return found
-
-
-def _sums(folder: Path) -> list[list[str]]:
-    try:
-        if not is_plain(folder / SUMS):
-            raise ValueError("no plain file")
-        lines = [line.split("  ", 1) for line in (folder / SUMS).read_text("utf-8").splitlines()]
-        if not all(len(line) == 2 for line in lines):
-            raise ValueError("cut short")
-        return lines
-    except (OSError, ValueError) as error:
-        raise RunError(f"{folder} is damaged ({SUMS}: {error}): put it back, or make it again") from None
-
-
-def is_plain(path: Path) -> bool:
-    """Whether there is a file itself, no link, device or pipe."""
-    with suppress(OSError, ValueError):
-        return stat.S_ISREG(path.lstat().st_mode)
-    return False
-
-
 def steadily(folder: Path, read: Callable[[Path], T]) -> T:
     """What is read of a folder, which another process may be replacing: of the old one or of the new one."""
     while True:
@@ -208,18 +161,3 @@ def _identity(folder: Path) -> tuple[int, int] | None:
         found = folder.stat()
         return found.st_dev, found.st_ino
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, content: object) -> None:
-    """JSON with a closing newline; refuses what is not a number."""
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 """The steps from rows to tested weights, told as they are taken: one to nine of the eleven."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -9,10 +9,13 @@ from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.course import Epoch
 from gatecast.data.audit import Audit
 from gatecast.data.encoding import Encoder
+from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Split, Windows
+from gatecast.evaluation.verdict import Verdict
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn
-from gatecast.memory import in_gigabytes, needed
+from gatecast.memory import in_gigabytes, needed, refuse_too_wide
+from gatecast.nn.network import Network
 from gatecast.reading import Rows
 from gatecast.store import Observer, Unobserved
 from gatecast.training import Trained
@@ -85,18 +88,51 @@ def prepare(
 
 
 def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
-    """Steps 7 to 9: network, device, training."""
-    network = build(shop)
-    size, model = sum(part.numel() for part in network.parameters()), shop.config.model
+    """Steps 7 to 9: network, device, training.
+
+    Raises:
+        DataError: there is no memory for such a network.
+        TrainingError: training cannot go on.
+    """
+    device, batch, model = shop.windows.device, shop.config.training.batch, shop.config.model
+    assert model.hidden
+    assert model.reach
+    assert model.segment
+    assert batch
+    with torch.device("meta"):  # takes no memory
+        size = sum(
+            part.numel() for shape in recipe.shapes(shop.config, shop.encoder) for part in Network(shape).parameters()
+        )
+    states = model.layers * model.hidden * (model.reach // model.segment)
+    if device.type == "cpu":
+        refuse_too_wide(size, states, batch)
     starts = f", starting from simple forecasts of season {_and([*map(str, model.seasons)])}" if model.seasons else ""
     told = f"{model.recipe}: {model.members} × {model.layers} layer of {model.hidden} units, {size:,} parameters"
     told += starts + ("; every other network reads logarithms" if model.logs else "")
     listener.step(7, "Define the LSTM", told)
-    listener.step(8, "Model to the device", f"{shop.windows.device}, {torch.get_num_threads()} threads")
-    tested, trained = learn(shop, network)
+    listener.step(8, "Model to the device", f"{device}, {torch.get_num_threads()} threads")
+    tested, trained = learn(shop, build(shop))
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
     listener.step(9, "Train", f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept")
     return tested, trained
+
+
+def tested_told(metrics: dict[str, Any], verdict: Verdict) -> str:
+    """What the tenth step found."""
+    ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
+    covered = ", ".join(f"{level} % intervals cover {share or 0:.1f} %" for level, share in ours["coverage"].items())
+    accuracy, mae = ([_told(part, form) for part in (ours, naive)] for form in ("accuracy", "mae"))
+    return (
+        f"{metrics['windows']:,} windows: accuracy {accuracy[0]} (seasonal naive {accuracy[1]}), "
+        f"MAE {mae[0]} ({mae[1]}); {covered}. {verdict.sentence}"
+    )
+
+
+def _told(metrics: dict[str, float | None], name: str) -> str:
+    value = metrics[name]
+    if value is None:  # nothing was observed, or all of it is zero
+        return "undefined"
+    return f"{value:.1f} %" if name == "accuracy" else f"{value:,.4g}"
 
 
 def _known(encoder: Encoder) -> str:

@@ -87,7 +87,7 @@ def train(
         checkpoints: where the course is kept, and taken up again; an epoch counts as a whole.
 
     Raises:
-        TrainingError: the loss runs away again and again.
+        TrainingError: the loss runs away again and again, or there is no memory for the first epoch.
     """
     stage = "final" if validating is None else "test"
     assert settings.batch
@@ -108,6 +108,9 @@ def train(
                 held = run_epoch(network, scaler, windows, validating, held_back, metric)
         except DivergedError as error:
             course.go_back(error)
+            continue
+        except (MemoryError, RuntimeError) as error:
+            course.run_out(error)
             continue
         schedule, speed = course.schedule, course.batches * settings.batch / max(lasted, 1e-9)
         line = Epoch(stage, epoch, epochs, *found, *held, schedule.now, speed, schedule.elapsed, course.setbacks)

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatecast.data.dates import DAY, Frequency, Grid
+from gatecast.data.dates import Grid
 from gatecast.data.features import CYCLES, calendar, meaningful
+from gatecast.data.frequency import DAY, Frequency
 
 PROPERTY = settings(deadline=None, max_examples=60)
 ALL = tuple(CYCLES)

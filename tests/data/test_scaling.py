@@ -207,6 +207,13 @@ def test_logarithms_give_back_a_hundred_times_the_largest_value_at_most(largest)
     assert unit.values(unit.scaled(inside)[..., None])[..., 0].tolist() == [pytest.approx(inside[0].tolist(), rel=1e-3)]
 
 
+def test_each_window_has_its_own_largest_value():
+    values = torch.tensor([[1.0, -3.0, 2.0, 1.0], [500.0, 1_000.0, 0.0, 700.0]])
+    unit = Scaler("window")(values, torch.ones_like(values, dtype=torch.bool), torch.tensor([0, 1]), logs=True)
+    ends = unit.values(torch.full((2, 1, 1), 1e6))[:, 0, 0]
+    assert ends.tolist() == pytest.approx([300, 100_000], rel=1e-4)
+
+
 def test_logarithms_begin_at_a_hundredth_of_the_mean_size():
     values, observed = torch.tensor([[2e-6, -4e-6, 7.0], [200.0, 400.0, 7.0]]), torch.tensor([[True, True, False]] * 2)
     unit = Scaler("window")(values, observed, torch.tensor([0, 0]), logs=True)

@@ -25,7 +25,8 @@ from sqlglot import parse_one
 from gatecast.config import Config, SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.errors import StoreError, UsageError
-from gatecast.reading import Needed, read_rows
+from gatecast.opening import Needed
+from gatecast.reading import read_rows
 from gatecast.store import Errand, Unobserved, open_store
 from gatecast.store.bigquery.jobs import money, size
 from gatecast.store.query import series_query
@@ -276,7 +277,7 @@ def test_the_bytes_saved_by_reading_only_what_is_needed_are_told(rows, monkeypat
         return costing(1_200_000 if "2024-05-01 20:00" in query else 9 * 10**6)(method, url, body, answer)
 
     person = Person()
-    monkeypatch.setattr("gatecast.reading.open_store", lambda url, errand: on_wire(url, change, observer=person)[0])
+    monkeypatch.setattr("gatecast.opening.open_store", lambda url, errand: on_wire(url, change, observer=person)[0])
     config = Config.from_options(rows, {"table": "rows", "time": "at", "target": "y", "freq": "h"})
     needed = Needed("2024-05-01 20:00", "2024-05-01 20:00")
     assert read_rows(config, rows, Errand(observer=person), needed).panel.values.tolist() == [20.0, 21.0, 22.0, 23.0]

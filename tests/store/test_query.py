@@ -17,7 +17,6 @@ from gatecast.store.query import (
     SOURCE,
     column,
     latest_query,
-    needs_years,
     relation,
     render,
     series_query,
@@ -27,6 +26,7 @@ from gatecast.store.query import (
     years_query,
 )
 from gatecast.store.spacing_query import groups_query, spacing_query
+from gatecast.store.step_sql import needs_years
 
 NEW_YORK = "America/New_York"
 DIALECTS = ["duckdb", "bigquery"]

@@ -1,4 +1,4 @@
-"""Frequencies and grids: dates to whole steps and back, exactly.
+"""Grids: dates to whole steps and back, exactly.
 
 A step is the number of a grid date counted from 1970, so that two series on one grid
 can be compared by integers. Steps of an hour or less are elapsed time: they run through
@@ -6,168 +6,26 @@ a clock change without a hole or a double. Longer steps follow the wall clock: a
 may have 23 or 25 hours, and every step starts at the same time of day.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from gatecast.data.frequency import HOUR, OPEN, OPENS, Frequency
 from gatecast.data.holidays import holidays_of
 from gatecast.data.zones import Seconds, standard_offset, to_utc, to_wall, zone_of
 from gatecast.errors import UsageError
 
 Steps = npt.NDArray[np.int64]
 Days = npt.NDArray[np.datetime64]  # datetime64[D]
-Unit = Literal["second", "business hour", "day", "business day", "half month", "month"]
-Weekdays = Literal["", "B", "C"]
-"""Which days count: all, Mondays to Fridays, or those of them that are no holidays."""
 TimeKind = Literal["instant", "local", "date"]
 """How a time column says when: a moment in UTC, a wall-clock time, or a day."""
 
-HOUR, DAY = 3_600, 86_400
-OPENS, OPEN = 9, 8
-"""The first business hour, and how many a day has."""
 CALENDAR = (1950, 2100)
 """Years whose holidays are known; a step is numbered by them, so they never change."""
-_MONDAY = 4  # 1970-01-05, in days since 1970-01-01
-_WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-
-# Aliases of pandas (old and new spelling) and BigQuery's data_frequency.
-_SECONDS = {"s": 1, "min": 60, "h": HOUR, "S": 1, "T": 60, "H": HOUR, "sec": 1, "PER_MINUTE": 60, "HOURLY": HOUR}
-_DAYS = {"D": "D", "DAILY": "D", "W": "W", "WEEKLY": "W"}
-_BUSINESS: Mapping[str, tuple[Unit, Weekdays]] = {
-    **{"B": ("business day", "B"), "C": ("business day", "C")},
-    **{"bh": ("business hour", "B"), "BH": ("business hour", "B"), "cbh": ("business hour", "C")},
-}
-_STARTS = {"MS": 1, "MONTHLY": 1, "QS": 3, "QUARTERLY": 3, "YS": 12, "AS": 12, "YEARLY": 12}
-_ENDS = {"ME": 1, "M": 1, "QE": 3, "Q": 3, "YE": 12, "Y": 12, "A": 12}
-_HALVES = {"SMS": False, "SME": True, "SM": True}
-_ALIAS = re.compile(r"(\d*)([A-Za-z_]+?)(?:-([A-Za-z]{3}))?(?:\+(\d+)(s|D|MS))?")
-_OFFSETS: Mapping[Unit, str] = {"second": "s", "month": "MS"}
-
-
-@dataclass(frozen=True)
-class Frequency:
-    """How far apart grid dates are: `multiple` units, the first of them `phase` units after 1970 began.
-
-    `end` labels a step of months by its last day instead of its first, `days` by the nearest
-    day within it that counts.
-    """
-
-    unit: Unit
-    multiple: int
-    phase: int = 0
-    end: bool = False
-    days: Weekdays = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """A frequency from a pandas alias or BigQuery's name; `h+900s` is hourly at a quarter past.
-
-        Weeks are labelled by their first day: `W-MON` starts on Mondays.
-
-        Raises:
-            UsageError: it is neither.
-        """
-        match = _ALIAS.fullmatch(text.strip())
-        found = match and cls._base(int(match[1] or 1), match[2], (match[3] or "").upper())
-        if not match or not found or found.multiple < 1:
-            raise UsageError(
-                f"{text!r} is not a frequency: write 15min, h, 4h, D, B, W-MON, MS, BME, QS, YE-MAR, HOURLY or MONTHLY"
-            )
-        if match[4]:
-            if _OFFSETS.get(found.unit, "D") != match[5]:
-                raise UsageError(f"{text!r}: the offset must be in the unit of the frequency")
-            found = replace(found, phase=(found.phase + int(match[4])) % found.multiple)
-        return found
-
-    @classmethod
-    def _base(cls, count: int, alias: str, anchor: str) -> Self | None:
-        if alias in _SECONDS and not anchor:
-            seconds = count * _SECONDS[alias]
-            return cls("second", seconds) if seconds % DAY else cls("day", seconds // DAY)
-        kind = _DAYS.get(alias)
-        if kind == "W" and (anchor or "SUN") in _WEEKDAYS:
-            start = (_MONDAY + _WEEKDAYS.index(anchor or "SUN")) % 7
-            return cls("day", 7 * count, start % (7 * count) if count else 0)
-        if not anchor and (kind == "D" or alias in _BUSINESS or alias in _HALVES):
-            unit, days = _BUSINESS.get(alias, ("day" if kind else "half month", ""))
-            return cls(unit, count, 0, _HALVES.get(alias, False), days)
-        days, alias = _counted(alias)
-        months = _STARTS.get(alias) or _ENDS.get(alias, 0)
-        if not months or (anchor and (months == 1 or anchor not in _MONTHS)):
-            return None
-        end = alias in _ENDS
-        first = _MONTHS.index(anchor) if anchor else (11 if end else 0)
-        return cls("month", months * count, (first + end) % months if count else 0, end, days)
-
-    def __str__(self) -> str:
-        """The alias; `parse` gives the frequency back."""
-        if self.unit == "second":
-            size, name = next((n, a) for a, n in (("h", HOUR), ("min", 60), ("s", 1)) if self.multiple % n == 0)
-            return _alias(self.multiple // size, name, "", self.phase, "s")
-        if self.unit in ("business day", "business hour", "half month"):
-            short = {"business day": self.days, "business hour": {"B": "bh", "C": "cbh"}.get(self.days, "")}
-            return _alias(self.multiple, short.get(self.unit, "SME" if self.end else "SMS"), "", self.phase, "D")
-        if self.unit == "day":
-            if self.multiple % 7:
-                return _alias(self.multiple, "D", "", self.phase, "D")
-            start = self.phase % 7
-            return _alias(self.multiple // 7, "W", "-" + _WEEKDAYS[(start - _MONDAY) % 7], self.phase - start, "D")
-        months = next(n for n in (12, 3, 1) if self.multiple % n == 0)
-        start = self.phase % months
-        name = {"": "", "B": "B", "C": "CB"}[self.days] + {12: "Y", 3: "Q", 1: "M"}[months] + ("E" if self.end else "S")
-        anchor = "-" + _MONTHS[(start - self.end) % 12] if months > 1 else ""
-        return _alias(self.multiple // months, name, anchor, self.phase - start, "MS")
-
-    @property
-    def elapsed(self) -> bool:
-        """Whether steps are elapsed time rather than wall-clock time."""
-        return self.unit == "second" and self.multiple <= HOUR
-
-    @property
-    def seconds(self) -> float:
-        """Mean length of a step in seconds."""
-        week, year = 7 * DAY, 365.2425 * DAY
-        units = {"second": 1.0, "day": DAY, "business day": week / 5, "business hour": week / 5 / OPEN}
-        return units.get(self.unit, year / (12 if self.unit == "month" else 24)) * self.multiple
-
-    def spell(self, steps: float) -> str:
-        """How long so many steps last, in the largest unit that fits: `1 day`, `1.5 days`, `45 minutes`."""
-        seconds, units = steps * self.seconds, {"year": 365.2425 * DAY, "day": DAY, "hour": HOUR, "minute": 60}
-        name, size = next(((name, size) for name, size in units.items() if seconds >= size), ("second", 1))
-        count = f"{seconds / size:,.3g}"
-        return f"{count} {name}" + "s" * (count != "1")
-
-    @property
-    def seasons(self) -> tuple[int, ...]:
-        """Lengths in steps of the day, week and year, where a step divides them (a year: nearly)."""
-        if self.unit.startswith("business"):
-            lengths = [5, 261] if self.unit == "business day" else [OPEN, 5 * OPEN, 261 * OPEN]
-            return tuple(lengths) if self.multiple == 1 else ()
-        spans = (DAY, 7 * DAY) if self.unit in ("second", "day") else ()
-        lengths = [int(span // self.seconds) for span in spans if span % self.seconds == 0]
-        lengths.append(round(365.2425 * DAY / self.seconds))
-        return tuple(length for length in lengths if length > 1)
-
-
-def _counted(alias: str) -> tuple[Weekdays, str]:
-    """`CBME` as C and `ME`: which days may be the first or last, and of what."""
-    known: tuple[tuple[str, Weekdays], ...] = (("CB", "C"), ("B", "B"))
-    for prefix, days in known:
-        rest = alias.removeprefix(prefix)
-        if rest != alias and rest in _STARTS | _ENDS:
-            return days, rest
-    return "", alias
-
-
-def _alias(count: int, name: str, anchor: str, offset: int, unit: str) -> str:
-    return f"{count if count > 1 else ''}{name}{anchor}" + (f"+{offset}{unit}" if offset else "")
 
 
 @dataclass(frozen=True)

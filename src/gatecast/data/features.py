@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gatecast.data.dates import DAY, Grid, Steps
+from gatecast.data.dates import Grid, Steps
+from gatecast.data.frequency import DAY
 from gatecast.data.holidays import holidays_of
 from gatecast.data.zones import Seconds
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gatecast.data.dates import DAY, Frequency
+from gatecast.data.frequency import DAY, Frequency
 from gatecast.errors import DataError
 
 AGREEMENT = 0.9

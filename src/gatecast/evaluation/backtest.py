@@ -15,7 +15,7 @@ from gatecast.data.panel import Indices, Panel, Values
 from gatecast.data.table import DRIFT, SEASONAL, TIMESTAMP, VALUE, timestamps
 from gatecast.data.windows import Flags, Windows
 from gatecast.errors import UsageError, some
-from gatecast.evaluation import metrics
+from gatecast.evaluation import metrics, statistical
 from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
 from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate, places, ratio
 from gatecast.evaluation.metrics import Array
@@ -229,6 +229,17 @@ class Backtest:
         distinct = [key for at, key in enumerate(keys) if not at or key != keys[at - 1]]
         chosen = [key == distinct[len(distinct) // 2] for key in keys]
         return example_figure(self.to_arrow(), rows.filter(pa.array(chosen)), columns, self.settings.level)
+
+    def beside_statistical(self, seconds: float) -> Self:
+        """Compared with the statistical baselines as well, if they are installed and wanted."""
+        if not seconds or not statistical.available():
+            return self
+        more = statistical.statistical(self.panel, self.series, self.cutoffs, self.season, self.horizon, seconds)
+        return replace(self, baselines={**self.baselines, **more})
+
+    def left_out(self, seconds: float) -> str:
+        """Which statistical baselines it is not compared with, and why; nothing if none is missing."""
+        return statistical.left_out(self.baselines, seconds)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:

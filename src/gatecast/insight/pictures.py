@@ -9,7 +9,8 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-from gatecast.data.dates import DAY, HOUR, Frequency, Steps
+from gatecast.data.dates import Steps
+from gatecast.data.frequency import DAY, HOUR, Frequency
 from gatecast.data.panel import Panel
 from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, dated, new
 from gatecast.insight.attribution import Attribution

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from gatecast.data.dates import Frequency, Grid
+from gatecast.data.dates import Grid
+from gatecast.data.frequency import Frequency
 from gatecast.insight.attribution import Attribution
 from gatecast.insight.gates import STRONG, Gates
 from gatecast.insight.memory import SURE, Memory

@@ -3,10 +3,12 @@
 from sqlglot import exp
 
 from gatecast.config import SourceSettings
-from gatecast.data.dates import DAY, Frequency, Grid
+from gatecast.data.dates import Grid
+from gatecast.data.frequency import DAY, Frequency
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
-from gatecast.store.query import SOURCE, bounds, column, micros, sql, terms, wall
+from gatecast.store.query import SOURCE, bounds, column, sql, terms
+from gatecast.store.step_sql import micros, wall
 
 REGULAR, ENOUGH = 0.9, 5
 """Share of alike gaps, and how many gaps, that make a series one of a frequency of its own."""

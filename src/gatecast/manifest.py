@@ -1,0 +1,113 @@
+"""Where a run came from, written down so that it can be made again: `manifest.json`, and `fit --from RUN`."""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gatecast.config import Config, merged
+from gatecast.data.audit import Audit
+from gatecast.data.covariates import Covariates
+from gatecast.data.panel import Panel
+from gatecast.errors import DataError, UsageError
+from gatecast.model import Model
+from gatecast.reading import Rows
+from gatecast.training import Trained
+
+PACKAGES = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
+
+
+def manifest(
+    rows: Rows, found: Audit, device: torch.device, durations: Mapping[str, float], trained: Trained
+) -> dict[str, Any]:
+    """All that is needed to say where a run came from, and to make it again."""
+    return {
+        "run_id": rows.run_id,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "query": rows.sql,
+        "query_sha256": hashlib.sha256(rows.sql.encode()).hexdigest() if rows.sql else None,
+        "snapshot_time": rows.read_at,
+        "rows_sha256": digest(rows.panel),
+        "bytes_billed": rows.bytes_billed,
+        "audit": found.to_dict(),
+        "training": {"best": trained.best, "ended": trained.ended, "hurried": trained.hurried},
+        "seed": rows.config.training.seed,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "durations": dict(durations),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    }
+
+
+@dataclass(frozen=True)
+class Again:
+    """The settings of a run, and how to tell whether the rows are those that it has read."""
+
+    run: Path
+    config: Config
+    audit: Mapping[str, Any]
+    digest: str | None  # None: the store keeps its past, and is asked for it
+
+    def refuse_others(self, rows: Rows) -> None:
+        """See that rows are the very same.
+
+        Raises:
+            DataError: they are not.
+        """
+        if self.digest is None or digest(rows.panel) == self.digest:
+            return
+        assert rows.audit
+        then, now = (
+            f"{told['rows']:,} from {told['first']} to {told['last']}" for told in (self.audit, vars(rows.audit))
+        )
+        raise DataError(
+            f"the rows that {self.run} has read are not there as they were: {then} then, "
+            f"{now if now != then else 'as many but others'} now; "
+            f"gatecast fit {self.run / 'config.toml'} takes those that are there"
+        )
+
+
+def again(run: str | Path, options: Mapping[str, Any]) -> Again:
+    """What it takes to make a run again: its settings, some of them replaced, and its very rows.
+
+    Raises:
+        RunError: there is no such run.
+        UsageError: it was not read from a URL.
+    """
+    model = Model.load(run)
+    told, source = model.evidence.get("manifest", {}), model.config.source
+    if not source.url or "rows_sha256" not in told:
+        raise UsageError(f"{run} does not say which rows it has read: it was not made by fit from a path or URL")
+    pinned = source.url.startswith("bigquery:") and "FOR SYSTEM_TIME AS OF" in told["query"]
+    snapshot = {"snapshot": told["snapshot_time"]} if pinned else {}
+    config = Config.of(merged(model.config.model_dump(exclude_none=True), snapshot | dict(options)))
+    return Again(Path(run), config, told["audit"], None if pinned else told["rows_sha256"])
+
+
+def digest(panel: Panel) -> str:
+    """What tells rows from all others: series, steps and values, those beside the target too."""
+    found = hashlib.sha256(repr((str(panel.grid), panel.kind, panel.keys.to_pydict())).encode())
+    for part in (panel.values, panel.offsets, panel.starts):
+        found.update(np.ascontiguousarray(part).data)
+    if panel.covariates is not None:
+        found.update(panel.covariates.offsets.data)
+        for name in (*panel.covariates.varying, *panel.covariates.fixed):
+            found.update(_ranked(panel.covariates, name).data)
+    return found.hexdigest()
+
+
+def _ranked(covariates: Covariates, name: str) -> npt.NDArray[Any]:
+    """A column whose categories are numbered in the order of their names, not in that in which they came."""
+    values = covariates.column(name).copy()
+    if texts := covariates.categories.get(name):
+        there = ~np.isnan(values)
+        values[there] = np.argsort(np.argsort(texts))[values[there].astype(np.int64)]
+    return values

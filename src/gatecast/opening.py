@@ -1,0 +1,216 @@
+"""A source before its rows are read: the store behind it, what its columns hold, its grid, its years."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import pyarrow as pa
+from sqlglot import exp
+
+from gatecast.config import Aggregate, Config, SourceSettings
+from gatecast.data import spacing
+from gatecast.data.audit import Audit
+from gatecast.data.audit import audit as look_over
+from gatecast.data.dates import Grid
+from gatecast.data.frequency import Frequency
+from gatecast.data.panel import name_of
+from gatecast.errors import DataError, NoRowsError, UsageError, some
+from gatecast.store import Errand, Kind, Store, open_store
+from gatecast.store.audit_query import row_steps
+from gatecast.store.query import (
+    UNITS,
+    any_query,
+    series_query,
+    size_query,
+    unreadable_query,
+    without_older,
+    years_query,
+)
+from gatecast.store.spacing_query import groups_query, spacing_query
+from gatecast.store.step_sql import Years, needs_years
+
+YEAR_1973 = 100_000_000
+"""In seconds since 1970. A thousand times that, the year 5138 if it were seconds, is 1973 in milliseconds."""
+
+
+@dataclass(frozen=True)
+class Needed:
+    """The rows from a date on; between `since` and `recent` only those of the series `older` (their keys)."""
+
+    since: str
+    recent: str
+    older: tuple[tuple[object, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source whose columns, grid and years are known."""
+
+    store: Store
+    config: Config  # with the zone of the time column
+    kind: Kind
+    kinds: Mapping[str, Kind]  # of all columns
+    grid: Grid
+    agreement: float | None  # share of gaps that fit an inferred frequency
+    years: Years | None
+
+    @property
+    def aggregate(self) -> Aggregate:
+        """How several rows of one series and step become one value."""
+        aggregate = self.config.grid.resolved(self.config.source.target).aggregate
+        assert aggregate
+        return aggregate
+
+    def query(self, source: SourceSettings, needed: Needed | None = None) -> exp.Select:
+        """The query for the panel."""
+        query = series_query(source, self.kind, self.grid, self.aggregate, self.years, self.kinds)
+        if needed is None or not needed.older:
+            return query
+        return without_older(query, source, self.kind, self.grid, needed.recent, needed.older)
+
+    def audit(self) -> Audit:
+        """What is wrong with the rows."""
+        source, settings = self.config.source, self.config.grid
+        steps = row_steps(source, self.kind, self.grid, self.aggregate, self.years)
+        horizon = self.config.forecast.horizon
+        return look_over(self.store, source, steps, self.grid, settings, self.agreement, horizon)
+
+
+@contextmanager
+def open_source(config: Config, source: object, errand: Errand | None) -> Iterator[Opened]:
+    """Open a URL, a path or a frame, or what settings name."""
+    if isinstance(source, Config):
+        source = config.source.url
+    with _store(source, errand) as store:
+        yield open_in(store, _with_zone(config, source), errand)
+
+
+def open_in(store: Store, config: Config, errand: Errand | None) -> Opened:
+    """The table or query of the settings in a store that is open."""
+    kinds = store.columns(config.source)
+    kind = _time_kind(config, kinds)
+    if kind == "number":
+        config, kind = _with_unit(config, store, errand), "instant"
+    _refuse_unreadable(config, store, kind)
+    frequency, agreement = _frequency(config, store, kind)
+    grid = Grid(frequency, config.grid.timezone, config.grid.holidays)
+    years = None
+    if needs_years(kind, grid):
+        found = store.read(config.source, years_query(config.source, kind, grid.timezone)).read_all().to_pylist()
+        years = (found[0]["first"], found[0]["last"]) if found[0]["first"] is not None else (1970, 1970)
+    return Opened(store, config, kind, kinds, grid, agreement, years)
+
+
+def _with_zone(config: Config, source: object) -> Config:
+    """The zone that the time column of a frame is in, unless another was named."""
+    if isinstance(source, str | Path) or config.grid.timezone:
+        return config
+    zone = getattr(nw.from_native(source).schema.get(config.source.time), "time_zone", None)  # type: ignore[call-overload]
+    return config if zone in (None, "UTC") or zone[0] in "+-" else config.having("grid", timezone=zone)
+
+
+def _store(source: object, errand: Errand | None) -> Store:
+    if isinstance(source, str | Path):
+        if not str(source):
+            raise UsageError("say what to read: a path or URL as the first argument, or url in [source]")
+        return open_store(str(source), errand=errand)
+    from gatecast.store.duckdb import DuckDBStore  # noqa: PLC0415 - only for frames
+
+    try:
+        return DuckDBStore.of_frame(nw.from_native(source, eager_only=True).to_arrow())  # type: ignore[call-overload]
+    except TypeError:
+        raise UsageError(
+            f"cannot read rows from {type(source).__name__}: "
+            "give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
+        ) from None
+
+
+def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
+    """What the time column holds; the columns named are there and of a fitting type."""
+    source = config.source
+    if not source.time:
+        raise UsageError(f"name the timestamp column: --time COLUMN; there are {some(columns)}")
+    beside = [*source.static, *source.past, *source.future, *filter(None, [source.holidays_column])]
+    wanted = [source.time, *source.series, *([source.target] if source.target else []), *beside]
+    absent = [name for name in wanted if name not in columns]
+    if absent:
+        raise DataError(f"no column {some(map(repr, absent))}; there are {some(columns)}")
+    aggregate = config.grid.resolved(source.target).aggregate
+    if not source.target and aggregate != "count":
+        raise UsageError(f"name the column to bring together by {aggregate}: --target COLUMN")
+    if source.target and aggregate != "count" and columns[source.target] not in ("number", "boolean"):
+        raise DataError(f"column {source.target!r} holds no numbers ({columns[source.target]}): cast it in --sql")
+    odd = [f"{name!r} ({columns[name]})" for name in beside if columns[name] not in ("number", "boolean", "text")]
+    if odd:
+        raise DataError(f"a covariate is a number, a truth value or a text, not {some(odd)}: cast it in --sql")
+    if source.holidays_column and columns[source.holidays_column] != "text":
+        raise DataError(f"--holidays-column {source.holidays_column!r} holds no places such as DE or US-NY")
+    kind = columns[source.time]
+    if kind not in ("instant", "local", "date", "text", "number"):
+        raise DataError(f"column {source.time!r} holds no timestamps ({kind}): convert it in --sql")
+    if source.time_unit and kind != "number":
+        raise UsageError(f"--time-unit is for whole numbers; column {source.time!r} holds {kind}")
+    return kind
+
+
+def _with_unit(config: Config, store: Store, errand: Errand | None) -> Config:
+    """The settings with the unit of a time column of whole numbers: the one that puts them after 1973."""
+    if config.source.time_unit:
+        return config
+    sizes = store.read(config.source, size_query(config.source)).read_all().column("size")
+    size = sizes[0].as_py()
+    if not pa.types.is_integer(sizes.type) or (size is not None and size < YEAR_1973):
+        raise DataError(
+            f"column {config.source.time!r} holds no timestamps (numbers up to {size}): "
+            "convert it in --sql, or give --time-unit if it counts since 1970"
+        )
+    unit = next((unit for unit, per in UNITS.items() if (size or 0) < per * YEAR_1973 * 1000), "ns")
+    if errand:
+        errand.observer.note(f"{config.source.time!r} holds whole numbers: taken as {unit} since 1970 (--time-unit)")
+    return config.having("source", time_unit=unit)
+
+
+def _refuse_unreadable(config: Config, store: Store, kind: Kind) -> None:
+    """Say so if there are no rows, or texts in the time column that are no timestamps."""
+    if not store.read(config.source, any_query(config.source, kind, config.grid.timezone)).read_all().num_rows:
+        raise NoRowsError("the query gave no rows: check the table, the filter and the dates")
+    if kind == "text":
+        rows = store.read(config.source, unreadable_query(config.source, 5)).read_all()
+        if rows.num_rows:
+            found = some(repr(text) for text in rows.column("found").to_pylist())
+            raise DataError(
+                f"column {config.source.time!r} holds text that is no timestamp, as {found}; convert it in --sql"
+            )
+
+
+def _frequency(config: Config, store: Store, kind: Kind) -> tuple[Frequency, float | None]:
+    if config.grid.freq and config.grid.freq != "AUTO_FREQUENCY":
+        return Frequency.parse(config.grid.freq), None
+    Grid(Frequency("day", 1), config.grid.timezone)  # refuses a zone that is none
+    source, zone = config.source, config.grid.timezone
+    gaps = store.read(source, spacing_query(source, kind, zone)).read_all().to_pylist()
+    own = spacing.frequencies(gaps)
+    if len({(frequency.unit, frequency.multiple) for frequency in own.values()}) > 1:
+        rows = store.read(source, groups_query(source, kind, zone)).read_all().to_pylist()
+        raise DataError(_different(own, rows, len(source.series)))
+    frequency, agreement = spacing.infer(gaps)
+    if frequency.unit == "business day" and config.grid.holidays:
+        frequency = replace(frequency, days="C")
+    return frequency, agreement
+
+
+def _different(own: Mapping[float, Frequency], rows: Sequence[Mapping[str, Any]], keys: int) -> str:
+    """The groups of series that have different frequencies."""
+    groups = []
+    for usual, frequency in own.items():
+        these = [row for row in rows if row["usual"] == usual]
+        named = sorted(name_of([row[f"key_{i}"] for i in range(keys)]) for row in these)
+        more = these[0]["series"] - len(named)
+        groups.append(f"{frequency}: {', '.join(named)}" + (f" and {more:,} more" if more else ""))
+    return (
+        f"the series have different frequencies ({'; '.join(groups)}): read one group with --sql, "
+        "or say with --freq which grid they are all brought to"
+    )

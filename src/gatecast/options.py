@@ -1,0 +1,90 @@
+"""Options of the command line: one for every setting, made from it."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from pydantic import BeforeValidator
+
+from gatecast.config import TABLES, Config, merged, read_toml
+from gatecast.errors import UsageError
+
+
+def settings(*tables: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for every setting of some tables; it gets those given as `**options`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command)
+        parameters = [part for part in signature.parameters.values() if part.kind is not part.VAR_KEYWORD]
+        for table in tables:
+            parameters += [
+                _option(table, name, field) for name, field in TABLES[table].model_fields.items() if name != "url"
+            ]
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {part.name: part.annotation for part in parameters}
+        return command
+
+    return decorate
+
+
+def _option(table: str, name: str, field: Any) -> inspect.Parameter:
+    """The option of a setting. None means not given: what a file says, or the default, then holds."""
+    kind = next((part for part in get_args(field.annotation) if part is not type(None)), field.annotation)
+    flag, shown = "--" + name.replace("_", "-"), _shown(field.default)
+    if field.annotation is bool:
+        kind, flag = bool, f"{flag}/--no-{name}"
+    elif isinstance(field.default, tuple) or "tuple" in str(field.annotation):
+        kind = list[str]
+    elif "Literal" in str(field.annotation):
+        choices = get_args(field.annotation)
+        kind = field.annotation if all(isinstance(part, str) for part in choices) else choices[0]
+    elif kind not in (int, float) or any(isinstance(part, BeforeValidator) for part in field.metadata):
+        kind = str  # numbers with a unit, too
+    option = typer.Option(
+        flag, help=f"{field.description}{shown}", rich_help_panel=table.capitalize(), show_default=False
+    )
+    annotation = Annotated[kind | None, option]  # type: ignore[valid-type]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _shown(default: object) -> str:
+    if default in (None, (), "", 0):
+        return ""
+    return f" (default: {' '.join(f'{part:g}' for part in default) if isinstance(default, tuple) else default})"
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value not in (None, [], ())}
+
+
+def config_of(source: str, options: dict[str, Any]) -> Config:
+    """Settings from a file, if the source is one, with the options given put over them."""
+    asked = given(options)
+    if source.endswith(".toml"):
+        return Config.of(merged(read_toml(source), asked))
+    return Config.from_options(source, asked)
+
+
+def dates_of(text: str) -> list[str]:
+    """A date itself, or the lines of stdin (-) or of a file."""
+    if text == "-":
+        lines = sys.stdin.read().splitlines()
+    elif _is_file(text):
+        try:
+            lines = Path(text).read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{text!r} is no file of dates, one a line: {error}") from None
+    else:
+        return [text]
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _is_file(text: str) -> bool:
+    with suppress(OSError):  # too long to be a name
+        return Path(text).is_file()
+    return False

@@ -1,0 +1,136 @@
+"""The seal of a folder: checksums, so that what is cut short, exchanged, led elsewhere or endless is found unread.
+
+`SHA256SUMS` is the last file written. Whoever means harm can write one too: what is read has a size that it may have.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gatecast.errors import RunError
+from gatecast.memory import available
+
+SUMS = "SHA256SUMS"
+LONGEST_TEXT = 200_000_000
+"""Bytes of a file of text, of which those that `fit` writes have a few for each series."""
+ROWS = 1_024
+"""Of a table taken at once: a file of a kilobyte may unpack to any size."""
+
+
+def seal(folder: Path) -> None:
+    """Write down the checksum of every file, as `sha256sum` does, and see that all of it is on the disk."""
+    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != SUMS)
+    (folder / SUMS).write_text("".join(f"{_sha256(file)}  {file.name}\n" for file in files), encoding="utf-8")
+    for path in (*files, folder / SUMS, folder):
+        settle(path)
+
+
+def settle(path: Path) -> None:
+    """See that a file, or the names in a folder, outlast a failure of power."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def sealed(folder: Path, *needed: str) -> set[str]:
+    """The names of the files of a folder, all of which are as they were written.
+
+    Raises:
+        RunError: one is not, is no plain file of this folder, is larger than it can be, or is needed and not there.
+    """
+    found, room = set(), available() or float("inf")
+    for digest, name in _sums(folder):
+        path = folder / name
+        if name == Path(name).name and is_plain(path):
+            room -= path.stat().st_size
+            whole = room >= 0 and not _endless(path) and _sha256(path) == digest
+        else:
+            whole = False
+        if not whole:
+            raise RunError(f"{folder} is damaged ({name!r} is not as it was written): put it back, or make it again")
+        found.add(name)
+    if missing := [name for name in needed if name not in found]:
+        raise RunError(f"{folder} is damaged or not whole: it has no {', '.join(missing)}")
+    return found
+
+
+def _sums(folder: Path) -> list[list[str]]:
+    try:
+        if not is_plain(folder / SUMS):
+            raise ValueError("no plain file")
+        lines = [line.split("  ", 1) for line in read_text(folder / SUMS).splitlines()]
+        if not all(len(line) == 2 for line in lines):
+            raise ValueError("cut short")
+        return lines
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder} is damaged ({SUMS}: {error}): put it back, or make it again") from None
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether there is anything by a name, which may be none at all: too long, say."""
+    with suppress(OSError, ValueError):
+        return Path(path).exists()
+    return False
+
+
+def is_plain(path: Path) -> bool:
+    """Whether there is a file itself, no link, device or pipe."""
+    with suppress(OSError, ValueError):
+        return stat.S_ISREG(path.lstat().st_mode)
+    return False
+
+
+def _endless(path: Path) -> bool:
+    return path.suffix not in (".parquet", ".safetensors") and path.stat().st_size > LONGEST_TEXT
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, content: object) -> None:
+    """JSON with a closing newline; refuses what is not a number."""
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file."""
+    return json.loads(read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """A text of a size that texts have.
+
+    Raises:
+        ValueError: it is larger.
+    """
+    if _endless(path):
+        raise ValueError(f"{path.name} is larger than any that is written")
+    return path.read_text(encoding="utf-8")
+
+
+def read_table(path: Path) -> pa.Table:
+    """A Parquet file, whatever it unpacks to.
+
+    Raises:
+        ValueError: that is more than there is room for.
+    """
+    room = (available() or float("inf")) / 4
+    with pq.ParquetFile(path) as file:
+        batches = []
+        for batch in file.iter_batches(ROWS):
+            batches.append(batch)
+            room -= batch.nbytes
+            if room < 0:
+                raise ValueError(f"{path.name} unpacks to more than there is memory for")
+        return pa.Table.from_batches(batches, file.schema_arrow)
