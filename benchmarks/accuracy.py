@@ -221,7 +221,7 @@ def summary(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         by_series = np.average([found["smape"] for found, _ in m3], weights=[found["series"] for found, _ in m3])
         weights = [found["series"] * horizon for found, horizon in m3]
         by_point = np.average([found["smape"] for found, _ in m3], weights=weights)
-        means["m3"] = {"smape": round(by_point, 3), "smape_mean_over_series": round(by_series, 3)}
+        means["m3"] = {"smape": round(float(by_point), 3), "smape_mean_over_series": round(float(by_series), 3)}
     for file in LONG:
         parts = [results[name] for name in results if name.startswith(f"ett/{file}-")]
         if len(parts) == len(HORIZONS):

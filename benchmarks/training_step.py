@@ -7,6 +7,7 @@ Run: python benchmarks/training_step.py [--set hidden=16 members=1] [--rounds 40
 """
 
 import argparse
+import copy
 import json
 
 import numpy as np
@@ -42,14 +43,15 @@ assert config.model.context
 windows = Windows.of(panel, encoder, config.model.context, horizon, torch.device("cpu"))
 shop = Workshop(config, panel, parts, encoder, windows, lambda epoch: None)
 network, span, scaler = build(shop).train(), shop.training(), Scaler("window")
-optimizer = AdamW(network.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
+alone = copy.deepcopy(network)
+optimizer = AdamW(alone.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
 course = Course(network, config.training, 10_000, 1e9)
 chance = torch.Generator().manual_seed(0)
 batches = [torch.randint(len(span), (config.training.batch,), generator=chance) for _ in range(steps)]
 ready = []
 for numbers in batches:
     inputs, truth = windows.inputs(*span.at(numbers)), windows.truth(*span.at(numbers))
-    for member in network.networks:
+    for member in alone.networks:
         unit = unit_of(member.shape, inputs, scaler)
         ready.append((member, inputs.scaled(unit), unit.scaled(truth.values), truth.observed))
 probabilities = torch.tensor(network.shape.probabilities)

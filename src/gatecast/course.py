@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
 from gatecast.checkpoint import Content
 from gatecast.config import TrainingSettings
@@ -20,6 +20,8 @@ from gatecast.errors import TrainingError
 from gatecast.schedule import Schedule
 
 WEIGHT_DECAY = 0.01
+CLIP = 1.0
+"""Longest gradient of a member."""
 SETTLED = 20
 """Batches whose errors are taken together, so that one of wild rows is no alarm."""
 FAR_OFF = 10.0
@@ -55,6 +57,7 @@ class Course:
     """Weights, the optimizer's moments, the schedule, random numbers, the best so far, and what was told.
 
     Attributes:
+        gradients: of all weights of each member, end to end.
         choosing: whether the weights that validate best are kept, or else the last.
         first: mean error of the first batch in units.
         level: running mean of the errors since.
@@ -69,6 +72,7 @@ class Course:
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True
         )
+        self.gradients = [end_to_end(member) for member in network.networks]
         self.chance = torch.Generator().manual_seed(settings.seed)
         self.schedule = Schedule(settings.rate, steps, seconds)
         self.told: list[Epoch] = []
@@ -79,8 +83,20 @@ class Course:
 
     def begin(self) -> None:
         """Remember where an epoch begins."""
-        self.optimizer.zero_grad()
+        self.clear()
         self.good, self.good_place = self._weights(), (self.schedule.taken, self.level)
+
+    def clear(self) -> None:
+        """Set all gradients to zero."""
+        for gradient in self.gradients:
+            gradient.zero_()
+
+    def clip(self) -> Bool[Tensor, ""]:
+        """Shorten the gradient of each member that is longer than 1; whether all are numbers."""
+        norms = [gradient.norm() for gradient in self.gradients]
+        for gradient, norm in zip(self.gradients, norms, strict=True):
+            gradient.mul_((CLIP / norm).clamp(max=1))
+        return torch.stack(norms).isfinite().all()
 
     @property
     def batches(self) -> int:
@@ -217,6 +233,15 @@ class Course:
             moments[int(index)][slot] = part.clone()  # which the optimizer changes in place
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": dict(moments), "param_groups": groups})
+
+
+def end_to_end(module: nn.Module) -> Float[Tensor, "P"]:
+    """A vector for the gradients of all weights, of which each becomes a view: they are clipped and cleared at once."""
+    weights = list(module.parameters())
+    gradient = torch.zeros(sum(part.numel() for part in weights), device=weights[0].device)
+    for part, view in zip(weights, torch.split(gradient, [part.numel() for part in weights]), strict=True):
+        part.grad = view.view_as(part)
+    return gradient
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

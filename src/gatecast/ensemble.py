@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatecast.data.scaling import SOME, Scaler, Unit, flat
-from gatecast.data.windows import Inputs
+from gatecast.data.windows import Inputs, Read
 from gatecast.nn.network import Network, Shape
+from gatecast.nn.starting import Simple
 
 
 class Ensemble(nn.Module):
@@ -35,10 +36,17 @@ class Ensemble(nn.Module):
         return self.leading.shape
 
     def each(self, inputs: Inputs, scaler: Scaler) -> Iterator[tuple[Float[Tensor, "B H Q"], Unit]]:
-        """What each member says, and the unit it says it in."""
+        """What each member says, and the unit it says it in; what members of one unit have in common is made once."""
+        made: dict[tuple[object, ...], tuple[Unit, Read, Simple | None]] = {}
         for member in self.networks:
-            unit = unit_of(member.shape, inputs, scaler)
-            yield member(*inputs.scaled(unit)), unit
+            shape = member.shape
+            key = shape.reach, shape.logs, shape.seasons
+            if key not in made:
+                unit = unit_of(shape, inputs, scaler)
+                read = inputs.scaled(unit)
+                made[key] = unit, read, member.simple(*read[:2]) if shape.seasons and member.effect is None else None
+            unit, read, simple = made[key]
+            yield member(*read, simple), unit
 
     def forward(self, inputs: Inputs, scaler: Scaler) -> Float[Tensor, "B H Q"]:
         """The members' quantiles averaged, in the target's unit."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import Metric, TrainingSettings
@@ -19,7 +19,6 @@ from gatecast.ensemble import Ensemble, together
 from gatecast.nn.losses import pinball, squared
 from gatecast.nn.network import Shape
 
-CLIP = 1.0
 OVERFITTED = 0.05
 """Training overfits if the loss is by such a share above its best at the end."""
 FAR = 100.0
@@ -151,18 +150,17 @@ def run_epoch(
             if course is not None and course.synthetic:
                 seasons = network.shape.seasons
                 inputs, truth = with_synthetic(inputs, truth, course.synthetic, seasons, course.chance)
-            losses, norms, said = [], [], []
-            for member, (out, unit) in zip(network.members, network.each(inputs, scaler), strict=True):
+            losses, said = [], []
+            for out, unit in network.each(inputs, scaler):
                 loss = loss_of(network.shape, out, unit, inputs, truth, metric)
                 if course is not None:  # member by member, so that one graph is held at a time
                     loss.backward()  # type: ignore[no-untyped-call]
-                    norms.append(nn.utils.clip_grad_norm_(member.parameters(), CLIP, foreach=True))
                 losses.append(loss.detach())
                 said.append(unit.values(point(network.shape, out.detach())))
             loss = torch.stack(losses).mean()
             error = loss if network.shape.probabilities else loss.sqrt()
             if course is not None:
-                error = move(course, error, norms)
+                error = move(course, error)
             with torch.no_grad():
                 points, own = together(said)[..., 0], truth.observed.clone()
                 own[: course.synthetic if course else 0] = False  # accuracy is told of the table's own windows
@@ -178,21 +176,18 @@ def run_epoch(
     return loss_sum / max(count, 1), 100 * (1 - wrong_sum / size_sum) if size_sum else None
 
 
-def move(course: Course, error: Float[Tensor, ""], norms: list[Tensor]) -> Float[Tensor, ""]:
+def move(course: Course, error: Float[Tensor, ""]) -> Float[Tensor, ""]:
     """Take one step against the gradients.
-
-    Args:
-        norms: of the gradients of each member.
 
     Returns:
         the error, NaN where a gradient is none.
     """
-    error = torch.where(torch.stack(norms).isfinite().all(), error, torch.nan)
+    error = torch.where(course.clip(), error, torch.nan)
     if error.device.type in ASKED:
         course.watch(float(error))
     course.schedule(course.optimizer)
     course.optimizer.step()
-    course.optimizer.zero_grad()
+    course.clear()
     return error
 
 

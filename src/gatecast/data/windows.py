@@ -24,6 +24,8 @@ from gatecast.data.scaling import Unit
 Flags = npt.NDArray[np.bool_]
 Static = tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]]
 """Rows of the table of what is static, and their weights; see `Encoder.statics`."""
+Read = tuple[Float[Tensor, "B C"], Bool[Tensor, "B C"], Float[Tensor, "B T F"], Static | None]
+"""What a network takes: scaled values, which were observed, what is known of all steps, what is static."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,7 @@ class Inputs:
     series: Int[Tensor, "B"]  # index into the panel
     static: Static | None = None
 
-    def scaled(
-        self, unit: Unit
-    ) -> tuple[Float[Tensor, "B C"], Bool[Tensor, "B C"], Float[Tensor, "B T F"], Static | None]:
+    def scaled(self, unit: Unit) -> Read:
         """What the network takes, its values brought to the scaled unit."""
         return unit.scaled(self.context), self.observed, self.calendar, self.static
 

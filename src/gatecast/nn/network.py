@@ -17,6 +17,7 @@ worse for it; left out altogether, the distances are.
 """
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ from torch.nn import functional
 
 from gatecast.nn.covariates import Effect, means, now_and_then
 from gatecast.nn.lstm import LSTM
-from gatecast.nn.starting import RATES, starting_points
+from gatecast.nn.starting import RATES, Simple, starting_points
 
 LENT = 0.1
 """Share of their gradient by which the other quantiles move what they and the median are read off."""
@@ -106,11 +107,13 @@ class Network(nn.Module):
         observed: Bool[Tensor, "B C"],
         calendar: Float[Tensor, "B T F"],
         static: tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]] | None = None,
+        simple: Simple | None = None,
     ) -> Float[Tensor, "B H Q"]:
         """Quantiles of the horizon in the scaled unit; Q = 1 for a point forecast.
 
         Args:
             static: rows of the table of what is static, and their weights.
+            simple: what `simple` gives, where it is known already.
         """
         x, effect = self.cleaned(x, observed, calendar)
         about = self.about(static)
@@ -123,7 +126,8 @@ class Network(nn.Module):
         if self.skip is not None:
             parts.append(self.skip(x[:, -self.shape.reach :]))
         if self.mix is not None:
-            parts.append(self.start(x, observed, self.mix(h if self.shape.gated else torch.zeros_like(h))))
+            mix = self.mix(h if self.shape.gated else torch.zeros_like(h))
+            parts.append(self.start(self.simple(x, observed) if simple is None else simple, mix))
         return self.spread(torch.stack(parts).sum(0), read)
 
     def cleaned(
@@ -143,11 +147,13 @@ class Network(nn.Module):
         summed: Tensor = self.static(static[0], per_sample_weights=self.dropout(static[1]))
         return summed
 
-    def start(
-        self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], mix: Float[Tensor, "B K"]
-    ) -> Float[Tensor, "B H"]:
+    def simple(self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"]) -> Simple:
+        """The simple forecasts, which take nothing that is learned; members that read the same values share them."""
+        return starting_points(x.masked_fill(~observed, 0), observed, self.shape.seasons, self.shape.horizon)
+
+    def start(self, simple: Simple, mix: Float[Tensor, "B K+1"]) -> Float[Tensor, "B H"]:
         """The simple forecasts, mixed, and the drift."""
-        points, drift = starting_points(x, observed, self.shape.seasons, self.shape.horizon)
+        points, drift = simple
         return (points @ mix[:, :-1, None].softmax(1))[..., 0] + mix[:, -1:] * drift
 
     def segments(
@@ -179,7 +185,9 @@ class Network(nn.Module):
         dates, known = calendar[..., :first], calendar[..., first:last]
         padded = functional.pad(dates, (0, 0, 0, self.blocks * self.block - self.shape.horizon))
         states = h[:, None] + self.place
-        parts = [states, padded.reshape(size, self.blocks, -1), means(known, self.block)]
+        parts = [states, padded.reshape(size, self.blocks, -1)]
+        if self.shape.known:
+            parts.append(means(known, self.block))
         read: Tensor = self.dropout(functional.gelu(self.read(torch.cat(parts, -1))))
         return read
 
@@ -194,8 +202,15 @@ class Network(nn.Module):
         middle = self.shape.probabilities.index(0.5)
         lent = torch.lerp(read.detach(), read, LENT)
         gaps = functional.softplus(self.steps(self.widen(lent)) - 2)  # start narrow: about 0.13 of the scale
-        quantile = torch.arange(self.outputs, device=gaps.device)
+        apart = point.detach()[..., None] + gaps @ _cumulated(self.outputs, middle, gaps.device)
+        return torch.cat([apart[..., :middle], point[..., None], apart[..., middle + 1 :]], -1)
+
+
+@cache
+def _cumulated(outputs: int, middle: int, device: torch.device) -> Float[Tensor, "G Q"]:
+    """What to multiply the gaps between quantiles by for their distances from the median."""
+    with torch.inference_mode(False):  # kept for training, too
+        quantile = torch.arange(outputs, device=device)
         gap = quantile[:-1, None]
         above, below = (middle <= gap) & (gap < quantile), (quantile <= gap) & (gap < middle)
-        apart = point.detach()[..., None] + gaps @ (above.to(gaps.dtype) - below.to(gaps.dtype))
-        return torch.cat([apart[..., :middle], point[..., None], apart[..., middle + 1 :]], -1)
+        return above.float() - below.float()

@@ -6,17 +6,21 @@ smoothed level of the seasonally adjusted values with the season put back, at se
 of it is the drift of the Theta method (Assimakopoulos & Nikolopoulos, IJF 16(4), 2000).
 """
 
+from functools import cache
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 RATES = (0.1, 0.3, 0.6)
 """Of smoothing: the weight of the newest value; that of older ones falls by 1 - rate a step."""
+Simple = tuple[Float[Tensor, "B H K"], Float[Tensor, "B H"]]
+"""Simple forecasts, and the drift."""
 
 
 def starting_points(
     x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...], horizon: int
-) -> tuple[Float[Tensor, "B H K"], Float[Tensor, "B H"]]:
+) -> Simple:
     """Forecasts by each method, and the steps ahead times the slope of the window.
 
     Args:
@@ -24,11 +28,10 @@ def starting_points(
         seasons: in steps; 1 for none.
     """
     seen = observed.to(x.dtype)
-    back = torch.arange(x.shape[1] - 1, -1, -1, device=x.device, dtype=x.dtype)
+    back, weights, ahead_of_end = _times(x.shape[1], horizon, x.dtype, x.device)
     mean, slope, time = line(x, seen, back)
     apart = (x - mean - slope * time) * seen
     found = [seasonal_repeat(x, observed, season, horizon)[..., None] for season in dict.fromkeys((1, *seasons))]
-    weights = torch.stack([(1 - rate) ** back for rate in RATES], -1)
     given = (seen @ weights).clamp(min=torch.finfo(x.dtype).tiny)
     for season in dict.fromkeys(seasons):
         pattern = seasonal_means(apart, seen, season)
@@ -36,7 +39,18 @@ def starting_points(
         ahead = pattern.repeat(1, -(-horizon // season))[:, :horizon]
         level = ((x - whole * seen) @ weights) / given
         found.append(level[:, None] + ahead[..., None])
-    return torch.cat(found, -1), slope * torch.arange(1, horizon + 1, device=x.device, dtype=x.dtype)
+    return torch.cat(found, -1), slope * ahead_of_end
+
+
+@cache
+def _times(
+    context: int, horizon: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Float[Tensor, "C"], Float[Tensor, "C 3"], Float[Tensor, "H"]]:
+    """Steps back of a context, the weight of each when smoothed at each rate, and steps ahead."""
+    with torch.inference_mode(False):  # kept for training, too
+        back = torch.arange(context - 1, -1, -1, device=device, dtype=dtype)
+        weights = torch.stack([(1 - rate) ** back for rate in RATES], -1)
+        return back, weights, torch.arange(1, horizon + 1, device=device, dtype=dtype)
 
 
 def line(
