@@ -147,9 +147,7 @@ def test_what_is_older_than_the_lstm_reads_moves_the_simple_forecasts_alone():
     shape = replace(SHAPE, context=24, dropout=0.0)
     network, (x, observed, calendar) = with_random_weights(shape), read(shape)
     older = torch.cat([x[:, :12] + 3, x[:, 12:]], 1)
-    mixed = [
-        network.start(part.masked_fill(~observed, 0), observed, network.mix.bias.expand(3, -1)) for part in (x, older)
-    ]
+    mixed = [network.start(network.simple(part, observed), network.mix.bias.expand(3, -1)) for part in (x, older)]
     assert not torch.allclose(*mixed)
     assert torch.equal(*(network.segments(part, observed, calendar) for part in (x, older)))
     with torch.no_grad():
