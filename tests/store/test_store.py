@@ -2,6 +2,7 @@
 
 import datetime as dt
 import io
+import signal
 
 import duckdb
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
+from sqlglot import exp
 
 from gatecast.config import Config, SourceSettings
 from gatecast.data.dates import Frequency, Grid
@@ -18,7 +20,7 @@ from gatecast.errors import StoreError, UsageError
 from gatecast.reading import read_rows
 from gatecast.store import Errand, Unobserved, open_store
 from gatecast.store.duckdb import DuckDBStore
-from gatecast.store.query import AGGREGATES, relation, series_query, static_query, unreadable_query, years_query
+from gatecast.store.query import AGGREGATES, SOURCE, relation, series_query, static_query, unreadable_query, years_query
 from gatecast.store.spacing_query import spacing_query
 from gatecast.store.step_sql import needs_years
 
@@ -384,6 +386,19 @@ def test_an_error_while_reading_is_the_stores_own(put):
     store, source = put(pa.table({"at": [dt.datetime(2024, 1, 1)], "y": ["x"]}))
     with pytest.raises(StoreError, match=r"(?i)convert"):
         store.read(source, series_query(source, "local", Grid(Frequency.parse("D")), "sum")).read_all()
+
+
+def test_ctrl_c_ends_a_query():
+    """Half a second after it began, one that takes minutes."""
+    endless = "SELECT sum(hash(a.i * b.i)) AS y FROM range(1_000_000) a(i), range(1_000_000) b(i)"
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with DuckDBStore.of_frame(pa.table({"y": [1]})) as store, pytest.raises(KeyboardInterrupt):
+            store.read(SourceSettings(sql=endless), exp.select("*").from_(SOURCE)).read_all()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_table_that_is_not_there_is_an_error_that_lists_those_that_are(put):

@@ -249,6 +249,10 @@ def _translated(path: str, tables: Any = None) -> Iterator[None]:
     except duckdb.CatalogException as error:
         known = f"; there are: {some(map(_plain, tables()))}" if tables else ""
         raise StoreError(f"{path}: {_reason(error)}{known}") from None
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from None  # which is what DuckDB makes this of
     except (duckdb.Error, OSError) as error:
         raise StoreError(f"{path}: {_reason(error)}") from None
 
