@@ -29,10 +29,10 @@ class Known(torch.nn.Module):
         super().__init__()
         self.function, self.shape = (
             function,
-            SimpleNamespace(segment=3, probabilities=(0.5,), context=CONTEXT, reach=CONTEXT, logs=False),
+            SimpleNamespace(segment=3, probabilities=(0.5,), context=CONTEXT, reach=CONTEXT, logs=False, seasons=()),
         )
 
-    def forward(self, x, observed, calendar, static=None):
+    def forward(self, x, observed, calendar, static=None, simple=None):
         return self.function(x.masked_fill(~observed, 0), calendar)[..., None]
 
 

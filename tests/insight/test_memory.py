@@ -23,9 +23,11 @@ def forecaster(function, segment=6):
     """Weights whose median is a function of the context in the target's unit."""
 
     class Network(torch.nn.Module):
-        shape = SimpleNamespace(segment=segment, probabilities=(), context=CONTEXT, reach=CONTEXT, logs=False)
+        shape = SimpleNamespace(
+            segment=segment, probabilities=(), context=CONTEXT, reach=CONTEXT, logs=False, seasons=()
+        )
 
-        def forward(self, x, observed, calendar, static=None):
+        def forward(self, x, observed, calendar, static=None, simple=None):
             return function(x.masked_fill(~observed, 0))[..., None]
 
     fixed = torch.zeros(1, 1), torch.ones(1, 1)
