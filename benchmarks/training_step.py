@@ -89,7 +89,7 @@ told = {
     "members": len(network.networks),
     "units": network.shape.hidden,
     "windows": config.training.batch,
-    "recurrent_steps": [member.shape.context // member.shape.segment for member in network.networks],
+    "recurrent_steps": [member.shape.reach // member.shape.segment for member in network.networks],
     "milliseconds": rounded(found),
     "ours_to_bare": round(found["ours"] / found["bare"], 3),
     "bar": 1.10,
