@@ -55,10 +55,12 @@ class Ensemble(nn.Module):
 
 def unit_of(shape: Shape, inputs: Inputs, scaler: Scaler) -> Unit:
     """The unit that a member reads windows in: that of the steps its LSTM reads; of all, where those do not move."""
-    old = torch.arange(shape.context, device=inputs.context.device) < shape.context - shape.reach
-    recent = inputs.observed & ~old
-    asleep = flat(inputs.context, recent) | (recent.sum(1) < SOME)
-    return scaler(inputs.context, torch.where(asleep[:, None], inputs.observed, recent), inputs.series, shape.logs)
+    if shape.reach == shape.context:
+        return scaler(inputs.context, inputs.observed, inputs.series, shape.logs)
+    recent = inputs.observed[:, -shape.reach :]
+    asleep = flat(inputs.context[:, -shape.reach :], recent) | (recent.sum(1) < SOME)
+    old = torch.arange(shape.context, device=recent.device) < shape.context - shape.reach
+    return scaler(inputs.context, inputs.observed & (asleep[:, None] | ~old), inputs.series, shape.logs)
 
 
 def together(quantiles: Sequence[Float[Tensor, "B H Q"]]) -> Float[Tensor, "B H Q"]:

@@ -49,9 +49,12 @@ def robust(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Sca
 
 def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """Mean 0 and mean absolute deviation 1; what never moved is told in thousandths of its level."""
-    mean = _mean(values, observed)
-    loc, scale = _safe(mean, _mean((values - mean).abs(), observed))
-    return loc, torch.where(flat(values, observed)[..., None] & (loc != 0), FLAT * loc.abs(), scale)
+    mean, count = _mean(values, observed), observed.sum(-1, keepdim=True)
+    apart = (values - mean).masked_fill(~observed, 0)
+    loc, scale = _safe(mean, apart.abs().sum(-1, keepdim=True) / count.clamp(min=1))
+    low, high = torch.aminmax(apart, dim=-1, keepdim=True)
+    still = (count >= SOME) & (loc != 0) & ~(high - low > TINY * (loc + low).abs())
+    return loc, torch.where(still, FLAT * loc.abs(), scale)
 
 
 def flat(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n"]:
@@ -136,9 +139,10 @@ class Scaler:
     ) -> Unit:
         """The unit of each window; read off the window itself, too, for a series whose scale is not fixed (NaN)."""
         if logs:
-            small = SMALL * _mean(context.abs(), observed)
+            size = context.abs().masked_fill(~observed, 0)
+            small = SMALL * _mean(size, observed)
             small = torch.where(small > 0, small, 1)
-            largest = torch.maximum(context.abs().masked_fill(~observed, 0).amax(-1, keepdim=True), small)
+            largest = torch.maximum(size.amax(-1, keepdim=True), small)
             most = torch.asinh(MOST * (largest / small))
             return Unit(*SCALINGS[self.name](torch.asinh(context / small), observed), small, most)
         if self.fixed is None:

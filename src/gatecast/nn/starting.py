@@ -16,6 +16,8 @@ RATES = (0.1, 0.3, 0.6)
 """Of smoothing: the weight of the newest value; that of older ones falls by 1 - rate a step."""
 Simple = tuple[Float[Tensor, "B H K"], Float[Tensor, "B H"]]
 """Simple forecasts, and the drift."""
+LARGEST = 1_000_000
+"""Entries of a matrix that is quicker than what it stands for."""
 
 
 def starting_points(
@@ -23,10 +25,31 @@ def starting_points(
 ) -> Simple:
     """Forecasts by each method, and the steps ahead times the slope of the window.
 
+    Where nothing is missing all of them are linear in the values, and one matrix product gives them.
+
     Args:
         x: 0 where not observed.
         seasons: in steps; 1 for none.
     """
+    context, methods = x.shape[1], len({1, *seasons}) + len(RATES) * len(set(seasons))
+    entries = context * max(context, (methods + 1) * horizon)
+    if x.device.type != "cpu" or entries > LARGEST or not observed.all():  # other devices would be waited for
+        return _each(x, observed, seasons, horizon)
+    found = x @ _matrix(context, seasons, horizon, x.dtype)
+    return found[:, :-horizon].view(len(x), horizon, methods), found[:, -horizon:]
+
+
+@cache
+def _matrix(context: int, seasons: tuple[int, ...], horizon: int, dtype: torch.dtype) -> Float[Tensor, "C M"]:
+    """What each value of a context gives to each forecast and to the drift."""
+    with torch.inference_mode(False):  # kept for training, too
+        one = torch.eye(context, dtype=torch.float64)
+        points, drift = _each(one, torch.ones_like(one, dtype=torch.bool), seasons, horizon)
+        return torch.cat([points.flatten(1), drift], 1).to(dtype)
+
+
+def _each(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...], horizon: int) -> Simple:
+    """The same, whatever is missing."""
     seen = observed.to(x.dtype)
     back, weights, ahead_of_end = _times(x.shape[1], horizon, x.dtype, x.device)
     mean, slope, time = line(x, seen, back)
