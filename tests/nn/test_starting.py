@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from gatecast.nn.starting import RATES, line, seasonal_repeat, starting_points
+from gatecast.nn.starting import RATES, _each, line, seasonal_repeat, starting_points
 
 
 def read(batch=5, context=12, seed=0):
@@ -98,3 +98,15 @@ def test_windows_are_kept_apart_and_nothing_observed_gives_zeros(seasons):
     alone = [starting_points(x[b : b + 1], observed[b : b + 1], seasons, 9) for b in range(5)]
     assert_close(points, torch.cat([part for part, _ in alone]))
     assert_close(drift, torch.cat([part for _, part in alone]))
+
+
+@pytest.mark.parametrize(("seasons", "horizon"), [((1,), 3), ((4,), 9), ((4, 12), 14), ((5, 12, 12), 1)])
+def test_of_whole_windows_one_matrix_gives_the_same(seasons, horizon):
+    x, observed = read(context=30, seed=5)
+    whole = torch.ones_like(observed)
+    points, drift = starting_points(x, whole, seasons, horizon)
+    given_points, given_drift = _each(x, whole, seasons, horizon)
+    assert_close(points, given_points)
+    assert_close(drift, given_drift)
+    holed = starting_points(x.masked_fill(~observed, 0), observed, seasons, horizon)[0]
+    assert not torch.allclose(points, holed)
