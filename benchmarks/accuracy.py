@@ -256,7 +256,8 @@ def main() -> None:
             judged = {"metric": PANELS[name][3]} if given.judged else {}
             results[name] = solve(panel_problem(given.data, name, given.most), judged | settings)
         else:
-            results[name] = solve_long(given.data, name.removeprefix("ett/"), settings, given.stride)
+            judged = {"metric": "rmse"} if given.judged else {}
+            results[name] = solve_long(given.data, name.removeprefix("ett/"), judged | settings, given.stride)
         told = {key: value for key, value in results[name].items() if not isinstance(value, dict)}
         print(name, told, results[name]["model"], PUBLISHED.get(name, ""), flush=True)
     for name, found in (more := summary(results)).items():

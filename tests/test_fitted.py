@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from torch.testing import assert_close
 
 from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble
-from gatecast.fitted import DOUBT, FEW, NEVER, Fitted, find
+from gatecast.fitted import DOUBT, FEW, NEVER, Fitted, HeldBack, find
 from gatecast.nn.network import Network, Shape
 
 LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)
@@ -39,11 +40,17 @@ def windows_of(count, seed=0):
     return inputs, truth
 
 
-def calibrated(fitted, inputs, truth, observed=None, apart=10**9):
+def held(fitted, inputs, truth, observed=None, apart=10**9):
+    """All windows as held-back ones, errors in the target's unit."""
     with torch.inference_mode():
-        raw = fitted.raw(inputs)
+        alone, naive = fitted.alone(inputs), fitted.naive(inputs)
     observed = torch.ones_like(truth, dtype=torch.bool) if observed is None else observed
-    return fitted.calibrated(raw, truth, observed, flat(inputs.context, inputs.observed), apart)
+    still = flat(inputs.context, inputs.observed)
+    return HeldBack(alone, naive, torch.ones(len(truth), 1), truth, observed, still, apart)
+
+
+def calibrated(fitted, inputs, truth, observed=None, apart=10**9):
+    return fitted.calibrated(held(fitted, inputs, truth, observed, apart))
 
 
 def test_of_few_windows_apart_little_is_believed():
@@ -51,6 +58,57 @@ def test_of_few_windows_apart_little_is_believed():
     none, half, all_ = (calibrated(fitted_of(), inputs, truth, apart=apart).stretch for apart in (0, DOUBT, 10**9))
     assert torch.equal(none, torch.ones_like(none))
     assert torch.allclose(half[:, BOUNDS], all_[:, BOUNDS].sqrt())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_share_is_that_by_which_truth_lies_between_the_naive_forecast_and_the_networks(share):
+    inputs, _ = windows_of(200)
+    fitted = replace(fitted_of(), season=3)
+    with torch.inference_mode():
+        median = fitted.alone(inputs)[..., fitted.middle]
+    truth = torch.lerp(inputs.context[:, -3:], median, share)
+    noise = torch.randn(200, HORIZON, generator=torch.Generator().manual_seed(2))
+    assert fitted.weighed(held(fitted, inputs, truth)).share == pytest.approx(share, abs=1e-6)
+    assert fitted.weighed(held(fitted, inputs, truth + noise)).share == pytest.approx(share, abs=0.1)
+    hidden = torch.where(torch.arange(200)[:, None] < 150, truth, 1e9)
+    seen = (hidden < 1e9).expand(-1, HORIZON)
+    assert fitted.weighed(held(fitted, inputs, hidden, seen)).share == pytest.approx(share, abs=1e-6)
+    of_few = fitted.weighed(held(fitted, inputs, truth, apart=DOUBT)).share
+    assert of_few == pytest.approx((1 + share) / 2)
+
+
+def test_where_both_forecast_the_same_the_networks_are_believed():
+    inputs, truth = windows_of(20)
+    flat_inputs = replace(inputs, context=torch.full_like(inputs.context, 7.0))
+    same = replace(
+        held(fitted_of(), flat_inputs, truth), naive=torch.zeros_like(truth), raw=torch.zeros(20, HORIZON, 5)
+    )
+    assert fitted_of().weighed(same).share == 1
+
+
+def test_all_quantiles_move_towards_the_naive_forecast_and_none_crosses():
+    inputs, _ = windows_of(50)
+    fitted = fitted_of()
+    with torch.inference_mode():
+        alone, half, none = (replace(fitted, share=share).quantiles(inputs) for share in (1.0, 0.5, 0.0))
+    naive = inputs.context[:, -1:].expand(-1, HORIZON)
+    assert_close(none[..., fitted.middle], naive)
+    assert_close(half, (alone + none) / 2)
+    assert_close(none - naive[..., None], alone - alone[..., fitted.middle, None], rtol=1e-3, atol=1e-3)
+
+
+def test_a_season_longer_than_the_context_leaves_the_last_value():
+    inputs, _ = windows_of(5)
+    assert torch.equal(
+        replace(fitted_of(), season=CONTEXT + 1).naive(inputs), inputs.context[:, -1:].expand(-1, HORIZON)
+    )
+
+
+def test_intervals_are_calibrated_around_what_is_said():
+    inputs, truth = windows_of(400)
+    fitted = calibrated(replace(fitted_of(), share=0.25), inputs, truth)
+    below = shares_below(fitted, inputs, truth).numpy()
+    assert below[:, BOUNDS] == pytest.approx(np.tile(np.array(LEVELS)[BOUNDS], (HORIZON, 1)), abs=0.01)
 
 
 def shares_below(fitted, inputs, truth):

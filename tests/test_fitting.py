@@ -31,10 +31,10 @@ def waves(lengths=(240, 200)):
 def workshop(panel, **options):
     """As `steps.prepare` sets it up; the epochs are kept in a list."""
     parts = split(panel, HORIZON, 0.15)
-    config, _ = recipe.resolve(Config.from_options(None, TINY | options), panel, parts)
+    config, season = recipe.resolve(Config.from_options(None, TINY | options), panel, parts)
     windows = Windows.of(panel, Encoder(("day",)), config.model.context, HORIZON, torch.device("cpu"))
     epochs = []
-    return Workshop(config, panel, parts, Encoder(("day",)), windows, epochs.append), epochs
+    return Workshop(config, panel, parts, Encoder(("day",)), windows, epochs.append, season), epochs
 
 
 def state(fitted):

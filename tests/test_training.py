@@ -307,12 +307,22 @@ def test_the_time_limit_ends_an_epoch_of_many_steps(waves, monkeypatch):
         assert trained.epochs[0].learning_rate == pytest.approx(0.01 * one_cycle(1))  # run through
 
 
-def weights_of(metric, logs=False):
+def weights_of(metric, logs=False, units=None):
     """Importance of windows at levels of 10 and 1,000 whose spread is a tenth of the level."""
     context = torch.tensor([[9.0, 11, 9, 11], [900.0, 1100, 900, 1100]])
-    inputs = Inputs(context, torch.ones_like(context, dtype=torch.bool), torch.zeros(2, 5, 0), torch.zeros(2).long())
-    found = importance(SCALER(context, inputs.observed, inputs.series, logs), inputs, metric)
+    inputs = Inputs(
+        context,
+        torch.ones_like(context, dtype=torch.bool),
+        torch.zeros(2, 5, 0),
+        torch.arange(2) * (units is not None and len(units) > 1),
+    )
+    found = importance(SCALER(context, inputs.observed, inputs.series, logs), inputs, metric, units)
     return None if found is None else found[:, 0].tolist()
+
+
+def test_each_series_has_its_own_unit():
+    assert weights_of("mase", units=torch.tensor([[1.0], [100.0]])) == pytest.approx([1, 1])
+    assert weights_of("mase", units=torch.tensor([[1.0], [50.0]])) == pytest.approx([2 / 3, 4 / 3])
 
 
 @pytest.mark.parametrize("logs", [False, True])
@@ -322,6 +332,11 @@ def test_a_window_counts_by_what_its_errors_are_judged_by(logs):
         assert weights_of(metric, logs) == pytest.approx([1, 1])
     for metric in ("mae", "rmse", "wape"):  # a hundred times as large an error counts a hundred times
         assert weights_of(metric, logs) == pytest.approx([2 / 101, 200 / 101], rel=1e-4)
+    for metric in (
+        "mase",
+        "quantile",
+    ):  # in a series whose usual error is 5, a spread of 100 counts a hundred times one of 1
+        assert weights_of(metric, logs, torch.tensor([[5.0]])) == pytest.approx([2 / 101, 200 / 101], rel=1e-4)
 
 
 def test_members_are_trained_side_by_side(waves):

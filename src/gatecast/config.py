@@ -196,6 +196,9 @@ class TrainingSettings(Settings):
     synthetic: int | None = Field(
         None, ge=0, description="synthetic windows among those of a batch; default: what a small table does not fill"
     )
+    by_series: bool | None = Field(
+        None, description="true: an error counts in the unit of its series, as in MASE; false: in that of its window"
+    )
     rate: float = Field(2e-3, gt=0, description="highest learning rate of the one-cycle schedule")
     patience: int = Field(12, ge=1, description="passes without a better validation loss before training stops")
     test: float = Field(0.15, gt=0, lt=0.5, description="share of each series held back for the test")

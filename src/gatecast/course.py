@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gatecast.checkpoint import Content
 from gatecast.config import TrainingSettings
+from gatecast.data.windows import Span
 from gatecast.ensemble import Ensemble
 from gatecast.errors import TrainingError
 from gatecast.schedule import Schedule
@@ -118,12 +119,12 @@ class Course:
             if self.level > FAR_OFF * max(self.first, 1):
                 raise DivergedError(f"the loss exploded (from {self.first:.3g} units to {self.level:.3g} and more)")
 
-    def draw(self, windows: int, batch: int, steps: int) -> Iterator[Int[Tensor, "B"]]:
+    def draw(self, span: Span, batch: int, steps: int) -> Iterator[Int[Tensor, "B"]]:
         """Window numbers of each batch of an epoch, fewer batches when the time is up."""
         for step in range(steps):
             if step and self.schedule.elapsed >= self.seconds:
                 return
-            yield torch.randint(windows, (batch,), generator=self.chance)
+            yield span.draw(batch, self.chance)
 
     def go_back(self, why: DivergedError) -> None:
         """To where the epoch began, at a lower rate, and on to other windows.

@@ -17,9 +17,35 @@ from gatecast.data.panel import Indices
 from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble
+from gatecast.nn.starting import seasonal_repeat
 
 NEVER = np.iinfo(np.int64).min
 """The last step seen of a series that was not there."""
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """What networks say of windows that they were not trained on, and what came.
+
+    Attributes:
+        raw: quantiles of the networks alone, before calibration.
+        naive: the seasonal naive forecast.
+        unit: what an error of each window is measured in.
+        still: windows whose context is flat.
+        apart: how many of the windows have nothing in common; of few, little is believed.
+    """
+
+    raw: Float[Tensor, "W H P"]
+    naive: Float[Tensor, "W H"]
+    unit: Float[Tensor, "W 1"]
+    truth: Float[Tensor, "W H"]
+    observed: Bool[Tensor, "W H"]
+    still: Bool[Tensor, "W"]
+    apart: int
+
+    def believed(self) -> float:
+        """How far to go from what was trained to what was seen here, 0 to 1."""
+        return self.apart / (self.apart + DOUBT)
 
 
 @dataclass(frozen=True)
@@ -32,6 +58,8 @@ class Fitted:
         still: the same where the context never moved.
         bounds: no forecast lies below the one or above the other.
         seen: the last step of each series that training, or the choice of its length, looked at.
+        season: of the naive forecast.
+        share: what the networks' word counts beside the naive forecast, 0 to 1.
     """
 
     network: Ensemble
@@ -42,6 +70,8 @@ class Fitted:
     still: Float[Tensor, "P"]
     seen: Steps
     bounds: tuple[float, float] = (-math.inf, math.inf)
+    season: int = 1
+    share: float = 1.0
 
     @property
     def device(self) -> torch.device:
@@ -62,39 +92,55 @@ class Fitted:
         return (median + stretch * (raw - median)).sort(-1).values.clamp(*self.bounds)
 
     def raw(self, inputs: Inputs) -> Float[Tensor, "B H P"]:
-        """Quantiles before calibration; a network that gives a point has the others one scale away from it."""
+        """Quantiles before calibration."""
+        alone = self.alone(inputs)
+        return alone if self.share == 1 else self._leant(alone, self.naive(inputs))
+
+    def naive(self, inputs: Inputs) -> Float[Tensor, "B H"]:
+        """The seasonal naive forecast; the last value, where the context is shorter than the season."""
+        season = self.season if self.season <= self.network.shape.context else 1
+        return seasonal_repeat(inputs.context, inputs.observed, season, self.network.shape.horizon)
+
+    def _leant(self, alone: Float[Tensor, "B H P"], naive: Float[Tensor, "B H"]) -> Float[Tensor, "B H P"]:
+        """All quantiles moved from the networks' median towards the naive forecast."""
+        return alone + (1 - self.share) * (naive - alone[..., self.middle])[..., None]
+
+    def alone(self, inputs: Inputs) -> Float[Tensor, "B H P"]:
+        """What the networks say; one that gives a point has the other quantiles one scale away from it."""
         out: Tensor = self.network(inputs, self.scaler)
         if self.network.shape.probabilities:
             return out
         scale = self.scaler(inputs.context, inputs.observed, inputs.series).scale[..., None]
         return out + scale * torch.sign(out.new_tensor(self.probabilities) - 0.5)
 
-    def calibrated(
-        self,
-        raw: Float[Tensor, "W H P"],
-        truth: Float[Tensor, "W H"],
-        observed: Bool[Tensor, "W H"],
-        still: Bool[Tensor, "W"],
-        apart: int,
-    ) -> Self:
+    def weighed(self, held: HeldBack) -> Self:
+        """With the share of the networks that forecasts held-back windows best (Bates & Granger, OR 20(4), 1969).
+
+        Where they have learned something it is nearly all; where there is nothing to learn, as in a random walk, what
+        they believe to have learned does harm.
+        """
+        shares = torch.linspace(0, 1, SHARES, device=held.raw.device)
+        median = held.raw[..., self.middle]
+        away, towards = ((part / held.unit)[held.observed] for part in (held.truth - held.naive, median - held.naive))
+        errors = torch.stack([(away - share * towards).abs().sum() for share in shares])
+        best = float(shares[SHARES - 1 - int(errors.flip(0).argmin())])
+        return replace(self, share=1 - (1 - best) * held.believed())
+
+    def calibrated(self, held: HeldBack) -> Self:
         """Stretch the distance of each quantile from the median so that it holds on held-back windows.
 
         Split conformal prediction (Romano et al. 2019), by factors instead of summands: a window
         whose interval is wide by itself keeps its share. The median, which was trained as the
         point, stays where it is. Windows that never moved in their context are taken apart.
-
-        Args:
-            raw: quantiles before calibration.
-            still: windows whose context is flat.
-            apart: how many of the windows have nothing in common; of few, little is believed.
         """
+        raw = self._leant(held.raw, held.naive)
         median = raw[..., self.middle, None]
-        ratio = (truth[..., None] - median) / (raw - median).abs()
-        ratio = ratio.masked_fill(~(observed[..., None] & ratio.isfinite()), torch.nan)
-        moving, pooled = ratio[~still], ratio[still].flatten(0, 1)[:, None]
+        ratio = (held.truth[..., None] - median) / (raw - median).abs()
+        ratio = ratio.masked_fill(~(held.observed[..., None] & ratio.isfinite()), torch.nan)
+        moving, pooled = ratio[~held.still], ratio[held.still].flatten(0, 1)[:, None]
         if int(moving.isfinite().any(-1).sum(0).min()) < FEW:  # too few for each step on its own: all steps together
             moving = moving.flatten(0, 1)[:, None]
-        stretch = self._factors(moving, self.stretch) ** (apart / (apart + DOUBT))
+        stretch = self._factors(moving, self.stretch) ** held.believed()
         return replace(self, stretch=stretch, still=self._factors(pooled, self.still))
 
     def _factors(self, ratio: Float[Tensor, "W H P"], instead: Tensor) -> Tensor:
@@ -135,6 +181,8 @@ class Fitted:
 
 DOUBT = 10
 """Windows apart at which calibration goes half of the way (in logarithms) from what was trained to what was seen."""
+SHARES = 21
+"""How many shares of the networks are tried, from none to all."""
 FEW = 40
 """Windows below which calibration pools the steps of the horizon."""
 

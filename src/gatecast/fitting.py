@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from gatecast import recipe
@@ -15,15 +15,17 @@ from gatecast.config import Config
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
-from gatecast.data.scaling import Scaler, flat
+from gatecast.data.scaling import Scaler, deviation, flat
 from gatecast.data.windows import Span, Split, Windows
 from gatecast.ensemble import Ensemble
-from gatecast.fitted import Fitted
+from gatecast.fitted import Fitted, HeldBack
 from gatecast.nn.network import Network
-from gatecast.training import VALIDATION, OnEpoch, Trained, train
+from gatecast.training import VALIDATION, OnEpoch, Trained, Units, train
 
 REFIT_SHARE = 0.4
 """Share of the time limit kept for the final weights."""
+ABSOLUTE = ("mae", "rmse", "wape")
+"""Metrics of errors in the target's own unit."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Workshop:
     encoder: Encoder
     windows: Windows
     on_epoch: OnEpoch
+    season: int  # of the naive forecast
     checkpoints: Checkpoints = NOWHERE
 
     @property
@@ -72,32 +75,40 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
     training = shop.config.training
     seconds = training.time_limit * (1 - REFIT_SHARE if training.refit else 1)
     scaler = _scaler(shop, shop.split.train)
-    trained = _train(
-        shop, network, scaler, shop.training(), shop.split.validating(shop.horizon), training.epochs, seconds
-    )
+    validating = shop.split.validating(shop.horizon)
+    units = _units(shop, shop.split.train)
+    trained = _train(shop, network, scaler, units, shop.training(), validating, training.epochs, seconds)
     levels = recipe.probabilities(shop.config) or recipe.bounds(shop.config)
     stretch = torch.ones(shop.horizon, len(levels), device=shop.windows.device)
-    fitted = Fitted(network, scaler, shop.encoder, levels, stretch, stretch[0], shop.split.validation, _bounds(shop))
-    return fitted.calibrated(*_held_back(shop, fitted, [shop.split.validating(shop.horizon)])), trained
+    seen, bounds = shop.split.validation, _bounds(shop)
+    fitted = Fitted(network, scaler, shop.encoder, levels, stretch, stretch[0], seen, bounds, shop.season)
+    return _judged(shop, fitted, [validating]), trained
 
 
 def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]:
     """New weights trained on all rows.
 
-    Their intervals are calibrated by the errors that the tested weights made on rows they had
-    not been trained on, the newest ones included.
+    They are weighed, and their intervals calibrated, by the errors that the tested weights made on rows
+    they had not been trained on, the newest ones included.
     """
     network = build(shop)
     scaler = _scaler(shop, shop.split.lasts)
     seconds = shop.config.training.time_limit * REFIT_SHARE
-    trained = _train(shop, network, scaler, shop.everything(), None, epochs, seconds)
+    units = _units(shop, shop.split.lasts)
+    trained = _train(shop, network, scaler, units, shop.everything(), None, epochs, seconds)
     held = [shop.split.validating(shop.horizon), shop.split.testing(shop.horizon)]
-    calibrated = tested.calibrated(*_held_back(shop, tested, held))
-    return replace(calibrated, network=network, scaler=scaler, seen=shop.split.lasts), trained
+    return replace(_judged(shop, tested, held), network=network, scaler=scaler, seen=shop.split.lasts), trained
 
 
 def _train(
-    shop: Workshop, network: Ensemble, scaler: Scaler, span: Span, validating: Span | None, epochs: int, seconds: float
+    shop: Workshop,
+    network: Ensemble,
+    scaler: Scaler,
+    units: Units,
+    span: Span,
+    validating: Span | None,
+    epochs: int,
+    seconds: float,
 ) -> Trained:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(shop.config.training.seed)
@@ -113,6 +124,7 @@ def _train(
             seconds=seconds,
             on_epoch=shop.on_epoch,
             checkpoints=shop.checkpoints,
+            units=units,
         )
 
 
@@ -120,9 +132,23 @@ def _scaler(shop: Workshop, until: Steps) -> Scaler:
     """The scaling of the settings, fitted on rows up to a step of each series."""
     name = shop.config.model.scaling
     assert name
+    return Scaler.fit(name, [] if name == "window" else _rows(shop, until)).to(shop.windows.device)
+
+
+def _units(shop: Workshop, until: Steps) -> Units:
+    """The mean absolute deviation of each series up to a step, if errors are to count in such units."""
+    if not shop.config.training.by_series:
+        return None
+    missing = torch.tensor([torch.nan])  # of a series without rows nothing is known
+    rows = [torch.cat([missing, part])[None] for part in _rows(shop, until)]
+    found = [deviation(part.nan_to_num(), ~part.isnan())[1] for part in rows]
+    return torch.cat(found).to(shop.windows.device)
+
+
+def _rows(shop: Workshop, until: Steps) -> list[Float[Tensor, "T"]]:
+    """The values of each series up to a step."""
     counts = np.maximum(until - shop.panel.starts + 1, 0)
-    rows = [] if name == "window" else [shop.panel.series(i)[: counts[i]] for i in range(len(shop.panel))]
-    return Scaler.fit(name, [torch.from_numpy(part.copy()) for part in rows]).to(shop.windows.device)
+    return [torch.from_numpy(shop.panel.series(i)[: counts[i]].copy()) for i in range(len(shop.panel))]
 
 
 def _bounds(shop: Workshop) -> tuple[float, float]:
@@ -135,14 +161,15 @@ def _bounds(shop: Workshop) -> tuple[float, float]:
     return (0.0 if min(lowest, default=-1) >= 0 else -math.inf), math.inf
 
 
-def _held_back(
-    shop: Workshop, fitted: Fitted, spans: Sequence[Span]
-) -> tuple[Float[Tensor, "W H P"], Float[Tensor, "W H"], Bool[Tensor, "W H"], Bool[Tensor, "W"], int]:
-    """Windows held back from training: quantiles before calibration, what came, and which never moved before.
+def _judged(shop: Workshop, fitted: Fitted, spans: Sequence[Span]) -> Fitted:
+    """Weighed against the naive forecast, and calibrated, on windows held back from training; textbook, as it is."""
+    held = _held_back(shop, fitted, spans)
+    classic = shop.config.model.recipe == "classic"
+    return (fitted if classic else fitted.weighed(held)).calibrated(held)
 
-    Returns:
-        also how many of the windows have nothing in common.
-    """
+
+def _held_back(shop: Workshop, fitted: Fitted, spans: Sequence[Span]) -> HeldBack:
+    """What the weights alone say of windows held back from training, and what came."""
     fitted.network.eval()
     parts: list[list[Tensor]] = []
     with torch.inference_mode():
@@ -150,7 +177,10 @@ def _held_back(
             for numbers in torch.split(span.spread(VALIDATION), 256):
                 series, cutoffs = (part.to(shop.windows.device) for part in span.at(numbers))
                 inputs, truth = shop.windows.inputs(series, cutoffs), shop.windows.truth(series, cutoffs)
+                _, unit = deviation(inputs.context, inputs.observed)
+                unit = torch.ones_like(unit) if shop.config.forecast.metric in ABSOLUTE else unit
                 still = flat(inputs.context, inputs.observed)
-                parts.append([fitted.raw(inputs), truth.values, truth.observed, still])
-    raw, values, seen, still = (torch.cat(part) for part in zip(*parts, strict=True))
-    return raw, values, seen, still, sum(span.apart(shop.horizon) for span in spans)
+                told = [fitted.alone(inputs), fitted.naive(inputs), unit, truth.values, truth.observed, still]
+                parts.append(told)
+    raw, naive, units, values, seen, flats = (torch.cat(part) for part in zip(*parts, strict=True))
+    return HeldBack(raw, naive, units, values, seen, flats, sum(span.apart(shop.horizon) for span in spans))

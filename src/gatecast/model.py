@@ -205,6 +205,7 @@ class Model:
             "encoder": fitted.encoder.to_dict(),
             "probabilities": fitted.probabilities,
             "scaling": fitted.scaler.name,
+            "shares": {stage: fitted.share for stage, fitted in stages.items()},
             "bounds": [bound if math.isfinite(bound) else None for bound in fitted.bounds],
             "stages": list(stages),
             "series_columns": self.keys.column_names,
@@ -283,6 +284,9 @@ def _read_stage(
         wanted = sizes.get(name.removeprefix(f"{stage}."), part.shape)
         if part.shape != wanted or part.dtype != torch.float32 or not part.isfinite().all():
             raise ValueError(f"{name} has another shape, or holds what is no number")
+    share = float(about.get("shares", {}).get(stage, 1.0))
+    if not 0 <= share <= 1:
+        raise ValueError(f"a share of {share}")
     low, high = about["bounds"]
     fixed = (tensors[f"{stage}.loc"], tensors[f"{stage}.scale"]) if f"{stage}.loc" in tensors else None
     fitted = Fitted(
@@ -294,6 +298,8 @@ def _read_stage(
         still=tensors[f"{stage}.still"],
         seen=table.column(_SEEN.format(stage)).to_numpy(),
         bounds=(-math.inf if low is None else low, math.inf if high is None else high),
+        season=about["season"],
+        share=share,
     )
     return fitted.on(torch.device(device))
 

@@ -127,7 +127,8 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
         "calendar": not facts.far,
     }
     steps = min(manner.steps, max(-(-facts.windows // LITTLE.batch), LEAST_STEPS if facts.small else 1))
-    trained = {"batch": manner.batch, "steps": steps, "synthetic": _synthetic(facts, manner.batch, steps)}
+    synthetic = _synthetic(facts, manner.batch, steps)
+    trained = {"batch": manner.batch, "steps": steps, "synthetic": synthetic, "by_series": facts.far}
     resolved = config.having("model", **_open(config.model, rules), **_read(config.model, facts))
     resolved = resolved.having("training", **_open(config.training, trained))
     members = config.model.members or (1 if facts.classic else _members(resolved))

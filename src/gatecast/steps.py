@@ -70,7 +70,7 @@ def prepare(
     assert model.reach
     assert model.segment
     windows = Windows.of(panel, encoder, model.context, horizon, device)
-    shop = Workshop(config, panel, parts, encoder, windows, listener.epoch, checkpoints)
+    shop = Workshop(config, panel, parts, encoder, windows, listener.epoch, season, checkpoints)
     counts = [len(span) for span in (shop.training(), parts.validating(horizon), parts.testing(horizon))]
     shares = ", ".join(f"{name} {count:,}" for name, count in zip(("train", "validation", "test"), counts, strict=True))
     listener.step(3, "Split in time", f"before anything is fitted; windows: {shares}")
@@ -113,7 +113,12 @@ def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     listener.step(8, "Model to the device", f"{device}, {torch.get_num_threads()} threads")
     tested, trained = learn(shop, build(shop))
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
-    listener.step(9, "Train", f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept")
+    told = f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept"
+    if tested.share < 1:
+        told += (
+            f"; {1 - tested.share:.0%} of each forecast is the seasonal naive one's, which does better on validation"
+        )
+    listener.step(9, "Train", told)
     return tested, trained
 
 

@@ -32,6 +32,7 @@ VALIDATION = 2_048
 """Most windows a validation."""
 
 OnEpoch = Callable[[Epoch], None]
+Units = Float[Tensor, "S 1"] | None
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def train(
     seconds: float,
     on_epoch: OnEpoch,
     checkpoints: Checkpoints = NOWHERE,
+    units: Units = None,
 ) -> Trained:
     """Train all members at once, on the same windows; they end with the weights that validated best.
 
@@ -84,6 +86,7 @@ def train(
         epochs: length of the schedule.
         seconds: time at which the schedule has run through, whatever the epoch.
         checkpoints: where the course is kept, and taken up again; an epoch counts as a whole.
+        units: see `importance`.
 
     Raises:
         TrainingError: the loss runs away again and again, or there is no memory for the first epoch.
@@ -99,12 +102,12 @@ def train(
         course.begin()
         epoch, began = len(course.told) + 1, time.monotonic()
         held: tuple[float | None, float | None] = (None, None)
-        drawn = course.draw(len(training), settings.batch, settings.steps)
+        drawn = course.draw(training, settings.batch, settings.steps)
         try:
-            found = run_epoch(network, scaler, windows, training, drawn, metric, course)
+            found = run_epoch(network, scaler, windows, training, drawn, metric, course, units)
             lasted = time.monotonic() - began
             if validating is not None:
-                held = run_epoch(network, scaler, windows, validating, held_back, metric)
+                held = run_epoch(network, scaler, windows, validating, held_back, metric, units=units)
         except DivergedError as error:
             course.go_back(error)
             continue
@@ -130,6 +133,7 @@ def run_epoch(
     batches: Iterator[Int[Tensor, "B"]] | tuple[Int[Tensor, "B"], ...],
     metric: Metric,
     course: Course | None = None,
+    units: Units = None,
 ) -> tuple[float, float | None]:
     """Loss and accuracy in percent over some batches of window numbers; weights move only on a course.
 
@@ -152,7 +156,7 @@ def run_epoch(
                 inputs, truth = with_synthetic(inputs, truth, course.synthetic, seasons, course.chance)
             losses, said = [], []
             for out, unit in network.each(inputs, scaler):
-                loss = loss_of(network.shape, out, unit, inputs, truth, metric)
+                loss = loss_of(network.shape, out, unit, inputs, truth, metric, units)
                 if course is not None:  # member by member, so that one graph is held at a time
                     loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
@@ -192,27 +196,38 @@ def move(course: Course, error: Float[Tensor, ""]) -> Float[Tensor, ""]:
 
 
 def loss_of(
-    shape: Shape, out: Float[Tensor, "B H Q"], unit: Unit, inputs: Inputs, truth: Truth, metric: Metric
+    shape: Shape,
+    out: Float[Tensor, "B H Q"],
+    unit: Unit,
+    inputs: Inputs,
+    truth: Truth,
+    metric: Metric,
+    units: Units,
 ) -> Float[Tensor, ""]:
     """Quantile loss of a member in its own unit, or squared error of a network that gives one point."""
     target = unit.scaled(truth.values).clamp(-FAR, FAR)
     if not shape.probabilities:
         return squared(out[..., 0], target, truth.observed)
-    weights = importance(unit, inputs, metric)
+    weights = importance(unit, inputs, metric, units)
     return pinball(out, target, truth.observed, out.new_tensor(shape.probabilities), weights)
 
 
-def importance(unit: Unit, inputs: Inputs, metric: Metric) -> Float[Tensor, "B 1"] | None:
+def importance(unit: Unit, inputs: Inputs, metric: Metric, units: Units = None) -> Float[Tensor, "B 1"] | None:
     """How much an error of one unit counts in each window, 1 in the mean; None if as much in all.
 
     Percentage errors count by the share of the level that a unit is, errors in the target's own
     unit by its size. The weights depend on what the forecast may see alone, so that quantiles stay quantiles.
+
+    Args:
+        units: what scaled errors of each series are measured in; None for those of each window.
     """
-    if metric in ("mase", "quantile"):
+    if metric in ("mase", "quantile") and units is None:
         return None
     level = inputs.context.abs().sum(1, keepdim=True) / inputs.observed.sum(1, keepdim=True).clamp(min=1)
     share = unit.scale if unit.small is not None else unit.scale / level.clamp(min=torch.finfo(level.dtype).tiny)
     weights = share if metric in ("mape", "smape") else share * level
+    if metric in ("mase", "quantile") and units is not None:
+        weights = weights / units[inputs.series]
     return weights / weights.mean().clamp(min=torch.finfo(level.dtype).tiny)
 
 

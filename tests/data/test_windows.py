@@ -358,3 +358,16 @@ def test_a_split_by_hand():
     assert parts.testing(2).lows.tolist() == [84, 15, 21]
     assert parts.testing(2).counts.tolist() == [14, 1, 1]
     assert parts.usable(2).tolist() == [True, True, False]
+
+
+def test_windows_are_drawn_by_the_root_of_what_a_series_has():
+    span = Span(np.array([0, 5, 7, 0]), np.array([900, 0, 100, 0]))
+    drawn = span.draw(100_000, torch.Generator().manual_seed(0))
+    series, cutoffs = span.at(drawn)
+    counts = np.bincount(series, minlength=4)
+    assert counts[[1, 3]].tolist() == [0, 0]
+    assert counts[0] / counts[2] == pytest.approx(3, rel=0.05)
+    assert (cutoffs[series == 0].min(), cutoffs[series == 0].max()) == (0, 899)
+    assert (cutoffs[series == 2].min(), cutoffs[series == 2].max()) == (7, 106)
+    tenths = np.bincount(cutoffs[series == 0] // 90)
+    assert tenths == pytest.approx(np.full(10, tenths.mean()), rel=0.05)

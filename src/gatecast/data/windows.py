@@ -211,6 +211,22 @@ class Span:
         cutoffs = self.lows[series] + numbers.numpy() - (self.ends[series] - self.counts[series])
         return torch.from_numpy(series), torch.from_numpy(cutoffs)
 
+    @cached_property
+    def _chances(self) -> npt.NDArray[np.float64]:
+        """Running sum of how often each series is drawn: by the square root of its windows."""
+        return np.cumsum(np.sqrt(self.counts))
+
+    def draw(self, size: int, chance: torch.Generator) -> Int[Tensor, "B"]:
+        """Numbers of windows at random: a series, and any of its windows.
+
+        Were all windows as likely, a series ten times as long would be learned from ten times as often, and each
+        is forecast once; were all series, the short ones would be learned by heart. Between the two lies the root.
+        """
+        at, place = torch.rand(2, size, generator=chance, dtype=torch.float64).numpy()
+        series = np.searchsorted(self._chances, at * self._chances[-1], side="right")
+        series = np.minimum(series, np.flatnonzero(self.counts)[-1])  # should rounding reach the very end
+        return torch.from_numpy(self.ends[series] - 1 - (place * self.counts[series]).astype(np.int64))
+
     def apart(self, horizon: int) -> int:
         """Most windows whose horizons have nothing in common but the time."""
         return int((-(-self.counts // horizon)).sum())
