@@ -85,7 +85,9 @@ class Splitting(grpc.GenericRpcHandler):
             self.offsets.append(asked.offset)
         call = self.channel.unary_stream("/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows")
         sent = 0
-        for message in call(request, timeout=60):
+        # To its end before anything is passed on: the server notes how far it came after a message has been taken, and
+        # refuses to go on from there before.
+        for message in [*call(request, timeout=60)]:
             answer = types.ReadRowsResponse.deserialize(message)
             schema = pa.ipc.read_schema(pa.py_buffer(answer.arrow_schema.serialized_schema))
             batch = pa.ipc.read_record_batch(pa.py_buffer(answer.arrow_record_batch.serialized_record_batch), schema)
