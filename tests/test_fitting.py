@@ -82,6 +82,27 @@ def test_tested_weights_do_not_depend_on_the_test_rows(panel, options):
     assert not torch.equal(*(one.network.state_dict()["members.0.embed.weight"] for one in final))
 
 
+def test_of_random_walks_the_naive_forecast_says_most_and_of_waves_hardly_anything(panel):
+    steps = np.random.default_rng(4).normal(0, 1, 900)
+    walks = replace(waves((300, 300, 300)), values=(500 + steps.cumsum()).astype(np.float32))
+    options = {"epochs": 4, "steps": 40, "freq": "h"}
+    shares = {}
+    for name, rows in (("walks", walks), ("waves", waves((300, 300, 300)))):
+        shop, _ = workshop(rows, **options)
+        tested, _ = learn(shop, build(shop))
+        shares[name] = tested.share
+        assert tested.season == shop.season
+        final, _ = refit(shop, tested, 1)
+        assert 0 <= final.share <= 1
+    assert shares["walks"] < 0.5 < 0.8 < shares["waves"]
+
+
+def test_the_textbook_is_left_as_it_is(panel):
+    shop, _ = workshop(panel, recipe="classic")
+    tested, _ = learn(shop, build(shop))
+    assert tested.share == refit(shop, tested, 1)[0].share == 1
+
+
 def test_the_validation_part_chooses_and_calibrates_but_does_not_train(panel):
     shops = [workshop(one, epochs=1)[0] for one in (panel, changed(panel, split(panel, HORIZON, 0.15).train))]
     (one, _), (other, _) = (learn(shop, build(shop)) for shop in shops)

@@ -84,6 +84,21 @@ def run(made, tmp_path):
     return folder
 
 
+def test_the_naive_forecasts_share_is_kept(made, tmp_path):
+    whole = load(made[0])
+    half, none = (replace(whole, final=replace(whole.final, share=share)) for share in (0.5, 0.0))
+    half.save(tmp_path / "half")
+    loaded = load(tmp_path / "half")
+    assert (loaded.tested.share, loaded.final.share) == (whole.tested.share, 0.5)
+    panel = newest(whole)
+    said, moved, naive = (
+        model.forecast(panel).to_arrow()["forecast_value"].to_numpy() for model in (whole, loaded, none)
+    )
+    share = whole.final.share
+    assert moved == pytest.approx(naive + (said - naive) * 0.5 / share, rel=1e-4)
+    assert np.abs(said - naive).max() > 0.01
+
+
 @pytest.mark.parametrize("recipe", ["segment", "classic"])
 def test_what_is_loaded_forecasts_the_same(database, recipe, tmp_path):
     run = tmp_path / "run"
@@ -196,6 +211,7 @@ def test_a_damaged_run_is_refused(run, name, harm):
     [
         *({"stages": ["other"]}, {"frequency": "fortnightly"}, {"timezone": "Nowhere/Here"}, {"format": None}),
         *({"series_columns": ["nope"]}, {"cycles": None}, {"probabilities": 7}),
+        *({"shares": {"final": 1.5}}, {"shares": {"tested": "nan"}}, {"shares": {"final": None}}),
         *({"hidden": 9}, {"segment": 7}, {"segment": 0}, {"unheard": 1}),  # of its shape
     ],
     ids=str,

@@ -114,7 +114,7 @@ def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     tested, trained = learn(shop, build(shop))
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
     told = f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept"
-    if tested.share < 1:
+    if tested.share < 0.995:
         told += (
             f"; {1 - tested.share:.0%} of each forecast is the seasonal naive one's, which does better on validation"
         )
