@@ -41,12 +41,12 @@ def windows_of(count, seed=0):
 
 
 def held(fitted, inputs, truth, observed=None, apart=10**9):
-    """All windows as held-back ones, errors in the target's unit."""
+    """All windows as held-back ones."""
     with torch.inference_mode():
         alone, naive = fitted.alone(inputs), fitted.naive(inputs)
     observed = torch.ones_like(truth, dtype=torch.bool) if observed is None else observed
     still = flat(inputs.context, inputs.observed)
-    return HeldBack(alone, naive, torch.ones(len(truth), 1), truth, observed, still, apart)
+    return HeldBack(alone, naive, truth, observed, still, apart)
 
 
 def calibrated(fitted, inputs, truth, observed=None, apart=10**9):

@@ -30,14 +30,12 @@ class HeldBack:
     Attributes:
         raw: quantiles of the networks alone, before calibration.
         naive: the seasonal naive forecast.
-        unit: what an error of each window is measured in.
         still: windows whose context is flat.
         apart: how many of the windows have nothing in common; of few, little is believed.
     """
 
     raw: Float[Tensor, "W H P"]
     naive: Float[Tensor, "W H"]
-    unit: Float[Tensor, "W 1"]
     truth: Float[Tensor, "W H"]
     observed: Bool[Tensor, "W H"]
     still: Bool[Tensor, "W"]
@@ -116,14 +114,21 @@ class Fitted:
     def weighed(self, held: HeldBack) -> Self:
         """With the share of the networks that forecasts held-back windows best (Bates & Granger, OR 20(4), 1969).
 
-        Where they have learned something it is nearly all; where there is nothing to learn, as in a random walk, what
-        they believe to have learned does harm.
+        Where there is nothing to learn, as in a random walk, what they believe to have learned does harm.
+        Where they are clearly better than the naive forecast they are left alone: windows held back have
+        less history before them than those to be forecast, and would have it believed too often. Errors of
+        a window are told as shares of both forecasts' errors: in any unit few windows would decide.
         """
-        shares = torch.linspace(0, 1, SHARES, device=held.raw.device)
         median = held.raw[..., self.middle]
-        away, towards = ((part / held.unit)[held.observed] for part in (held.truth - held.naive, median - held.naive))
-        errors = torch.stack([(away - share * towards).abs().sum() for share in shares])
-        best = float(shares[SHARES - 1 - int(errors.flip(0).argmin())])
+
+        def error(said: Tensor) -> Float[Tensor, "W"]:
+            return (said - held.truth).abs().masked_fill(~held.observed, 0).sum(1)
+
+        both = (error(median) + error(held.naive)).clamp(min=torch.finfo(median.dtype).tiny)
+        shares = [1 - number / (SHARES - 1) for number in range(SHARES)]  # of equal ones the largest
+        errors = [float((error(torch.lerp(held.naive, median, share)) / both).sum()) for share in shares]
+        better = errors[0] < (1 - CLEARLY) * errors[-1]
+        best = 1.0 if better else shares[errors.index(min(errors))]
         return replace(self, share=1 - (1 - best) * held.believed())
 
     def calibrated(self, held: HeldBack) -> Self:
@@ -181,6 +186,8 @@ class Fitted:
 
 DOUBT = 10
 """Windows apart at which calibration goes half of the way (in logarithms) from what was trained to what was seen."""
+CLEARLY = 0.05
+"""Share of its error by which a forecast is clearly better than another."""
 SHARES = 21
 """How many shares of the networks are tried, from none to all."""
 FEW = 40

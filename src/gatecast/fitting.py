@@ -24,8 +24,6 @@ from gatecast.training import VALIDATION, OnEpoch, Trained, Units, train
 
 REFIT_SHARE = 0.4
 """Share of the time limit kept for the final weights."""
-ABSOLUTE = ("mae", "rmse", "wape")
-"""Metrics of errors in the target's own unit."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +175,7 @@ def _held_back(shop: Workshop, fitted: Fitted, spans: Sequence[Span]) -> HeldBac
             for numbers in torch.split(span.spread(VALIDATION), 256):
                 series, cutoffs = (part.to(shop.windows.device) for part in span.at(numbers))
                 inputs, truth = shop.windows.inputs(series, cutoffs), shop.windows.truth(series, cutoffs)
-                _, unit = deviation(inputs.context, inputs.observed)
-                unit = torch.ones_like(unit) if shop.config.forecast.metric in ABSOLUTE else unit
                 still = flat(inputs.context, inputs.observed)
-                told = [fitted.alone(inputs), fitted.naive(inputs), unit, truth.values, truth.observed, still]
-                parts.append(told)
-    raw, naive, units, values, seen, flats = (torch.cat(part) for part in zip(*parts, strict=True))
-    return HeldBack(raw, naive, units, values, seen, flats, sum(span.apart(shop.horizon) for span in spans))
+                parts.append([fitted.alone(inputs), fitted.naive(inputs), truth.values, truth.observed, still])
+    raw, naive, values, seen, flats = (torch.cat(part) for part in zip(*parts, strict=True))
+    return HeldBack(raw, naive, values, seen, flats, sum(span.apart(shop.horizon) for span in spans))
