@@ -45,11 +45,11 @@ def alone() -> None:
     made, began = peak_memory(), time.perf_counter()
     config = Config.from_options(panel, {"horizon": 24, "members": 1, "epochs": 1, "steps": 100, "refit": False})
     parts = split(panel, 24, config.training.test)
-    config, _ = recipe.resolve(config, panel, parts)
+    config, season = recipe.resolve(config, panel, parts)
     encoder = Encoder.fit(panel, config, parts.train)
     assert config.model.context
     windows = Windows.of(panel, encoder, config.model.context, 24, torch.device("cpu"))
-    shop = Workshop(config, panel, parts, encoder, windows, lambda epoch: None)
+    shop = Workshop(config, panel, parts, encoder, windows, lambda epoch: None, season)
     prepared = time.perf_counter() - began
     learn(shop, build(shop))
     observations = series * length

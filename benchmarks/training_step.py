@@ -37,11 +37,11 @@ given = {"horizon": horizon} | dict(setting.split("=") for setting in arguments.
 panel = seasonal_panel(np.random.default_rng(0).integers(50, 131, 1_428), "MS", 12)
 config = Config.from_options(panel, given)
 parts = split(panel, horizon, config.training.test)
-config, _ = recipe.resolve(config, panel, parts)
+config, season = recipe.resolve(config, panel, parts)
 encoder = Encoder.fit(panel, config, parts.train)
 assert config.model.context
 windows = Windows.of(panel, encoder, config.model.context, horizon, torch.device("cpu"))
-shop = Workshop(config, panel, parts, encoder, windows, lambda epoch: None)
+shop = Workshop(config, panel, parts, encoder, windows, lambda epoch: None, season)
 network, span, scaler = build(shop).train(), shop.training(), Scaler("window")
 alone = copy.deepcopy(network)
 optimizer = AdamW(alone.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
