@@ -151,7 +151,7 @@ GIVEN = {
     "snapshot": "2024-03-01", "location": "EU", "max_bytes": 5_000_000, "time_unit": "ms",
     "future_table": "plan", "holidays_column": "land",
     "timezone": "UTC", "aggregate": "max", "fill": "zero", "align": "common", "holidays": "DE",
-    "synthetic": 5, "skip": True,
+    "synthetic": 5, "skip": True, "by_series": True,
     "horizon": 3, "metric": "mae", "recipe": "classic", "context": 10,
     "reach": 8, "segment": 2, "scaling": "robust", "hidden": 7, "layers": 2, "dropout": 0.3, "seed": 4, "device": "cpu",
     "time_limit": 90.0, "baselines": 5.0, "epochs": 5, "steps": 6, "batch": 9, "rate": 0.5, "patience": 3, "test": 0.2,
