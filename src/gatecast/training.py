@@ -221,12 +221,13 @@ def importance(unit: Unit, inputs: Inputs, metric: Metric, units: Units = None) 
     Args:
         units: what scaled errors of each series are measured in; None for those of each window.
     """
-    if metric in ("mase", "quantile") and units is None:
+    is_scaled = metric in ("mase", "quantile")
+    if is_scaled and units is None:
         return None
     level = inputs.context.abs().sum(1, keepdim=True) / inputs.observed.sum(1, keepdim=True).clamp(min=1)
     share = unit.scale if unit.small is not None else unit.scale / level.clamp(min=torch.finfo(level.dtype).tiny)
     weights = share if metric in ("mape", "smape") else share * level
-    if metric in ("mase", "quantile") and units is not None:
+    if is_scaled and units is not None:
         weights = weights / units[inputs.series]
     return weights / weights.mean().clamp(min=torch.finfo(level.dtype).tiny)
 

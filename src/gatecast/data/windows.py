@@ -223,8 +223,9 @@ class Span:
         is forecast once; were all series, the short ones would be learned by heart. Between the two lies the root.
         """
         at, place = torch.rand(2, size, generator=chance, dtype=torch.float64).numpy()
-        series = np.searchsorted(self._chances, at * self._chances[-1], side="right")
-        series = np.minimum(series, np.flatnonzero(self.counts)[-1])  # should rounding reach the very end
+        total = self._chances[-1]
+        below = np.minimum(at * total, np.nextafter(total, 0))  # should rounding reach the very end
+        series = np.searchsorted(self._chances, below, side="right")
         return torch.from_numpy(self.ends[series] - 1 - (place * self.counts[series]).astype(np.int64))
 
     def apart(self, horizon: int) -> int:
