@@ -216,3 +216,18 @@ def test_all_members_are_trained_again(panel):
     shapes = [[member.shape for member in fitted.network.networks] for fitted in (tested, final)]
     assert shapes[0] == shapes[1] == recipe.shapes(shop.config, shop.encoder)
     assert len(shapes[0]) == 3
+
+
+def test_half_precision_trains_to_nearly_the_same():
+    """Other bits in training, the same network for forecasts."""
+    losses = []
+    for precision in ("float32", "bf16"):
+        shop, epochs = workshop(waves(), precision=precision, members=1, epochs=8, steps=20)
+        network = build(shop)
+        assert network.networks[0].lstm.halved == (precision == "bf16")
+        learn(shop, network)
+        losses.append([epoch.train_loss for epoch in epochs])
+    whole, halved = losses
+    assert halved != whole
+    assert halved[-1] < 0.7 * halved[0]
+    assert halved == pytest.approx(whole, rel=0.1)

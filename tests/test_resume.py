@@ -86,11 +86,11 @@ def stop(tmp_path, monkeypatch):
     def stopped(number, error=SystemError, listener=steps.SILENT, **settings):
         whole, taken = Schedule.__call__, []
 
-        def step(schedule, optimizer):
+        def step(schedule):
             taken.append(1)
             if len(taken) == number:
                 raise error
-            whole(schedule, optimizer)
+            return whole(schedule)
 
         monkeypatch.setattr(Schedule, "__call__", step)
         with pytest.raises(error):

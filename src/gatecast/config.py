@@ -199,6 +199,9 @@ class TrainingSettings(Settings):
     by_series: bool | None = Field(
         None, description="true: an error counts in the unit of its series, as in MASE; false: in that of its window"
     )
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="of the LSTM's products in training; bf16: faster where the processor or GPU has it"
+    )
     rate: float = Field(2e-3, gt=0, description="highest learning rate of the one-cycle schedule")
     patience: int = Field(12, ge=1, description="passes without a better validation loss before training stops")
     test: float = Field(0.15, gt=0, lt=0.5, description="share of each series held back for the test")

@@ -5,14 +5,14 @@ course that is taken up again runs as if it had never been stopped.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from jaxtyping import Int
+from torch import Tensor
 
+from gatecast.adamw import AdamW
 from gatecast.checkpoint import Content
 from gatecast.config import TrainingSettings
 from gatecast.data.windows import Span
@@ -20,9 +20,6 @@ from gatecast.ensemble import Ensemble
 from gatecast.errors import TrainingError
 from gatecast.schedule import Schedule
 
-WEIGHT_DECAY = 0.01
-CLIP = 1.0
-"""Longest gradient of a member."""
 SETTLED = 20
 """Batches whose errors are taken together, so that one of wild rows is no alarm."""
 FAR_OFF = 10.0
@@ -58,7 +55,6 @@ class Course:
     """Weights, the optimizer's moments, the schedule, random numbers, the best so far, and what was told.
 
     Attributes:
-        gradients: of all weights of each member, end to end.
         choosing: whether the weights that validate best are kept, or else the last.
         first: mean error of the first batch in units.
         level: running mean of the errors since.
@@ -70,10 +66,7 @@ class Course:
         self.network, self.rate, self.seconds = network, settings.rate, seconds
         self.synthetic = settings.synthetic or 0
         self.choosing = choosing
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True
-        )
-        self.gradients = [end_to_end(member) for member in network.networks]
+        self.optimizer = AdamW(network.networks)
         self.chance = torch.Generator().manual_seed(settings.seed)
         self.schedule = Schedule(settings.rate, steps, seconds)
         self.told: list[Epoch] = []
@@ -84,20 +77,8 @@ class Course:
 
     def begin(self) -> None:
         """Remember where an epoch begins."""
-        self.clear()
+        self.optimizer.clear()
         self.good, self.good_place = self._weights(), (self.schedule.taken, self.level)
-
-    def clear(self) -> None:
-        """Set all gradients to zero."""
-        for gradient in self.gradients:
-            gradient.zero_()
-
-    def clip(self) -> Bool[Tensor, ""]:
-        """Shorten the gradient of each member that is longer than 1; whether all are numbers."""
-        norms = [gradient.norm() for gradient in self.gradients]
-        for gradient, norm in zip(self.gradients, norms, strict=True):
-            gradient.mul_((CLIP / norm).clamp(max=1))
-        return torch.stack(norms).isfinite().all()
 
     @property
     def batches(self) -> int:
@@ -222,27 +203,12 @@ class Course:
     def _weights(self) -> dict[str, Tensor]:
         """Copies of the weights and of the optimizer's moments."""
         parts = {f"network.{name}": part for name, part in self.network.state_dict().items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            parts |= {f"optimizer.{index}.{name}": part for name, part in moments.items()}
+        parts |= {f"optimizer.{name}": part for name, part in self.optimizer.moments().items()}
         return {name: part.detach().clone() for name, part in parts.items()}
 
     def _load(self, tensors: Mapping[str, Tensor]) -> None:
         self.network.load_state_dict(_under("network.", tensors))
-        moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
-        for name, part in _under("optimizer.", tensors).items():
-            index, slot = name.split(".", 1)
-            moments[int(index)][slot] = part.clone()  # which the optimizer changes in place
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": dict(moments), "param_groups": groups})
-
-
-def end_to_end(module: nn.Module) -> Float[Tensor, "P"]:
-    """A vector for the gradients of all weights, of which each becomes a view: they are clipped and cleared at once."""
-    weights = list(module.parameters())
-    gradient = torch.zeros(sum(part.numel() for part in weights), device=weights[0].device)
-    for part, view in zip(weights, torch.split(gradient, [part.numel() for part in weights]), strict=True):
-        part.grad = view.view_as(part)
-    return gradient
+        self.optimizer.load(_under("optimizer.", tensors))
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

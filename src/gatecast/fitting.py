@@ -65,6 +65,8 @@ def build(shop: Workshop) -> Ensemble:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(shop.config.training.seed)
         network = Ensemble(map(Network, recipe.shapes(shop.config, shop.encoder)))
+    for member in network.networks:
+        member.lstm.halved = shop.config.training.precision == "bf16"
     return network.to(shop.windows.device)
 
 

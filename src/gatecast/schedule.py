@@ -3,8 +3,6 @@
 import math
 import time
 
-import torch
-
 WARM_UP = 0.15
 """Share of training in which the learning rate rises (Smith & Topin 2018, one cycle)."""
 FLOOR = 0.01
@@ -30,15 +28,14 @@ class Schedule:
         """Seconds since training began."""
         return time.monotonic() - self.began
 
-    def __call__(self, optimizer: torch.optim.Optimizer) -> None:
-        """Set the rate for the next step."""
+    def __call__(self) -> float:
+        """The rate of the next step."""
         share, spent = self.taken / self.steps, self.elapsed / self.seconds
         if spent > LATE and spent > share:
             self.hurried = True
         self.now = self.rate * one_cycle(max(share, spent) if self.hurried else share)
         self.taken += 1
-        for group in optimizer.param_groups:
-            group["lr"] = self.now
+        return self.now
 
 
 def one_cycle(share: float) -> float:

@@ -186,12 +186,11 @@ def move(course: Course, error: Float[Tensor, ""]) -> Float[Tensor, ""]:
     Returns:
         the error, NaN where a gradient is none.
     """
-    error = torch.where(course.clip(), error, torch.nan)
+    error = torch.where(course.optimizer.clip(), error, torch.nan)
     if error.device.type in ASKED:
         course.watch(float(error))
-    course.schedule(course.optimizer)
-    course.optimizer.step()
-    course.clear()
+    course.optimizer.step(course.schedule())
+    course.optimizer.clear()
     return error
 
 

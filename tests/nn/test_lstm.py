@@ -55,6 +55,21 @@ def test_gradients_of_weights_and_inputs_agree(pair):
         assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-5)
 
 
+def test_halved_products_are_near_in_training_and_whole_in_forecasts():
+    torch.manual_seed(7)
+    lstm, x = LSTM(8, 16, 2), torch.randn(4, 12, 8)
+    whole = lstm(x)
+    lstm.halved = True
+    halved = lstm(x)
+    for part, near in ((whole[0], halved[0]), (whole[1].h, halved[1].h), (whole[1].c, halved[1].c)):
+        assert near.dtype == torch.float32
+        assert not torch.equal(part, near)
+        assert_close(near, part, rtol=0, atol=0.02)
+    halved[0].square().sum().backward()
+    assert all(weight.dtype == weight.grad.dtype == torch.float32 for weight in lstm.parameters())
+    assert torch.equal(lstm.eval()(x)[0], whole[0])
+
+
 def test_one_step_by_hand():
     def sigmoid(value):
         return 1 / (1 + math.exp(-value))

@@ -12,6 +12,7 @@ forget gate of Gers, Schmidhuber & Cummins, "Learning to Forget", Neural Computa
     h ← o ⊙ tanh(c)              the hidden state                 (6)
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -78,11 +79,14 @@ class LSTM(nn.Module):
 
     `forward` runs `torch.nn.LSTM`; `trace` runs `cell` with the very same weights and
     keeps every gate.
+
+    Attributes:
+        halved: whether training multiplies in bfloat16, half as many bits; weights keep all of theirs.
     """
 
     def __init__(self, inputs: int, units: int, layers: int = 1, dropout: float = 0.0) -> None:
         super().__init__()
-        self.units, self.layers = units, layers
+        self.units, self.layers, self.halved = units, layers, False
         self.fast = nn.LSTM(inputs, units, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
         with torch.no_grad():
             for layer in range(layers):
@@ -91,8 +95,10 @@ class LSTM(nn.Module):
 
     def forward(self, x: Float[Tensor, "B L I"]) -> tuple[Float[Tensor, "B L U"], State]:
         """The last layer's hidden state at every step, and its state after the last one."""
-        outputs, (h, c) = self.fast(x)
-        return outputs, State(h[-1], c[-1])
+        halved = self.halved and self.training
+        with torch.autocast(x.device.type, torch.bfloat16) if halved else nullcontext():
+            outputs, (h, c) = self.fast(x)
+        return outputs.to(x.dtype), State(h[-1].to(x.dtype), c[-1].to(x.dtype))
 
     def weights(self, layer: int) -> Weights:
         """The weights of one layer, as the cell takes them."""

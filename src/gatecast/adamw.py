@@ -1,0 +1,69 @@
+"""AdamW (Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019) over all members at once.
+
+Gradients and moments lie end to end, so that clearing, clipping and keeping them are an operation each. The
+arithmetic is torch's own function; its class would load torch's compiler at the first step, which takes a second.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+WEIGHT_DECAY = 0.01
+BETAS = 0.9, 0.999
+EPSILON = 1e-8
+CLIP = 1.0
+"""Longest gradient of a member."""
+
+
+class AdamW:
+    """Moves the weights of some modules against their gradients, that of each module shortened where it is too long."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        sizes = [sum(weight.numel() for weight in module.parameters()) for module in modules]
+        self.weights: list[Tensor] = [weight for module in modules for weight in module.parameters()]
+        device = self.weights[0].device
+        self.gradient, self.mean, self.square = (torch.zeros(sum(sizes), device=device) for _ in range(3))
+        self.taken = torch.zeros(len(self.weights), device=device)  # a count of its own for each weight, as torch asks
+        self.members = torch.split(self.gradient, sizes)
+        for weight, gradient in zip(self.weights, self._views(self.gradient), strict=True):
+            weight.grad = gradient
+
+    def clear(self) -> None:
+        """Set all gradients to zero."""
+        self.gradient.zero_()
+
+    def clip(self) -> Bool[Tensor, ""]:
+        """Shorten the gradient of each module that is longer than 1; whether all are numbers."""
+        norms = [gradient.norm() for gradient in self.members]
+        for gradient, norm in zip(self.members, norms, strict=True):
+            gradient.mul_((CLIP / norm).clamp(max=1))
+        return torch.stack(norms).isfinite().all()
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """Move the weights."""
+        gradients, means, squares = map(self._views, (self.gradient, self.mean, self.square))
+        steps = list(self.taken.unbind())
+        b1, b2 = BETAS
+        adamw(
+            self.weights, gradients, means, squares, [], steps,
+            fused=True, amsgrad=False, maximize=False,
+            beta1=b1, beta2=b2, lr=rate, weight_decay=WEIGHT_DECAY, eps=EPSILON,
+        )  # fmt: skip
+
+    def moments(self) -> dict[str, Tensor]:
+        """What a step goes by beside the gradients."""
+        return {"mean": self.mean, "square": self.square, "taken": self.taken}
+
+    def load(self, moments: Mapping[str, Tensor]) -> None:
+        """Take moments over."""
+        for name, own in self.moments().items():
+            own.copy_(moments[name])
+
+    def _views(self, vector: Float[Tensor, "P"]) -> list[Tensor]:
+        """The part of a vector that belongs to each weight, in its shape."""
+        parts = torch.split(vector, [weight.numel() for weight in self.weights])
+        return [part.view_as(weight) for part, weight in zip(parts, self.weights, strict=True)]
