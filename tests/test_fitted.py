@@ -1,6 +1,7 @@
 """Calibration that makes intervals hold, and fitted weights meeting the series of another panel."""
 
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +12,14 @@ from torch.testing import assert_close
 from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble
-from gatecast.fitted import DOUBT, FEW, NEVER, Fitted, HeldBack, find
+from gatecast.fitted import DOUBT, FEW, NARROWEST, NEVER, Fitted, HeldBack, find
 from gatecast.nn.network import Network, Shape
 
 LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)
 BOUNDS = [0, 1, 3, 4]  # calibration moves these and leaves the median
 CONTEXT, HORIZON = 8, 3
 CPU = torch.device("cpu")
+NORMAL = NormalDist()
 
 
 def fitted_of(probabilities=LEVELS, scaler=None, seen=(9, 9)):
@@ -56,8 +58,23 @@ def calibrated(fitted, inputs, truth, observed=None, apart=10**9):
 def test_of_few_windows_apart_little_is_believed():
     inputs, truth = windows_of(400)
     none, half, all_ = (calibrated(fitted_of(), inputs, truth, apart=apart).stretch for apart in (0, DOUBT, 10**9))
-    assert torch.equal(none, torch.ones_like(none))
-    assert torch.allclose(half[:, BOUNDS], all_[:, BOUNDS].sqrt())
+    inner = NORMAL.inv_cdf(0.9) / NORMAL.inv_cdf(0.95) / 0.5  # trained halfway to the outermost bound
+    assert_close(none, torch.tensor([1, inner, 1, inner, 1]).expand(HORIZON, -1))
+    assert_close(half[:, BOUNDS], (none * all_)[:, BOUNDS].sqrt())
+
+
+def test_errors_of_one_sign_in_a_few_windows_leave_the_other_side_open():
+    """A factor of zero, of which however little was believed, once closed it."""
+    inputs, truth = windows_of(8)
+    above = inputs.context.amax(1, keepdim=True) + 10 * torch.arange(1, HORIZON + 1) + truth.abs()
+    fitted = calibrated(fitted_of(), inputs, above, apart=1)
+    assert_close(fitted.stretch, fitted.stretch.flip(-1))
+    assert (fitted.stretch > 1).sum() == 4 * HORIZON
+    many, truth = windows_of(100)
+    above = many.context.amax(1, keepdim=True) + 10 * torch.arange(1, HORIZON + 1) + truth.abs()
+    one_sided = calibrated(fitted_of(), many, above).stretch
+    assert_close(one_sided[:, :2], torch.full((HORIZON, 2), NARROWEST))
+    assert (one_sided[:, 3:] > 1).all()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -139,8 +156,9 @@ def test_few_windows_are_pooled_over_the_steps():
     inputs, truth = windows_of(FEW - 1)
     fitted = calibrated(fitted_of(), inputs, truth)
     assert torch.equal(fitted.stretch, fitted.stretch[:1].expand(HORIZON, -1))
-    below = shares_below(fitted, inputs, truth).mean(0)[BOUNDS].tolist()
-    assert below == pytest.approx([LEVELS[index] for index in BOUNDS], abs=2 / truth.numel())
+    below = shares_below(fitted, inputs, truth).mean(0)
+    assert (below[[3, 4]] - below[[1, 0]]).tolist() == pytest.approx([0.8, 0.9], abs=2 / truth.numel())
+    assert_close(fitted.stretch, fitted.stretch.flip(-1))  # and over both sides
     many = calibrated(fitted_of(), *windows_of(FEW))
     assert many.stretch[2, 4] > 1.5 * many.stretch[0, 4]
 

@@ -28,7 +28,9 @@ class AdamW:
         self.gradient, self.mean, self.square = (torch.zeros(sum(sizes), device=device) for _ in range(3))
         self.taken = torch.zeros(len(self.weights), device=device)  # a count of its own for each weight, as torch asks
         self.members = torch.split(self.gradient, sizes)
-        for weight, gradient in zip(self.weights, self._views(self.gradient), strict=True):
+        self.parts = tuple(map(self._views, (self.gradient, self.mean, self.square)))
+        self.counts = list(self.taken.unbind())
+        for weight, gradient in zip(self.weights, self.parts[0], strict=True):
             weight.grad = gradient
 
     def clear(self) -> None:
@@ -45,14 +47,23 @@ class AdamW:
     @torch.no_grad()
     def step(self, rate: float) -> None:
         """Move the weights."""
-        gradients, means, squares = map(self._views, (self.gradient, self.mean, self.square))
-        steps = list(self.taken.unbind())
-        b1, b2 = BETAS
+        gradients, means, squares = self.parts
         adamw(
-            self.weights, gradients, means, squares, [], steps,
-            fused=True, amsgrad=False, maximize=False,
-            beta1=b1, beta2=b2, lr=rate, weight_decay=WEIGHT_DECAY, eps=EPSILON,
-        )  # fmt: skip
+            self.weights,
+            gradients,
+            means,
+            squares,
+            [],
+            self.counts,
+            fused=True,
+            amsgrad=False,
+            maximize=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=rate,
+            weight_decay=WEIGHT_DECAY,
+            eps=EPSILON,
+        )
 
     def moments(self) -> dict[str, Tensor]:
         """What a step goes by beside the gradients."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Self
 
 import numpy as np
@@ -41,9 +42,15 @@ class HeldBack:
     still: Bool[Tensor, "W"]
     apart: int
 
-    def believed(self) -> float:
-        """How far to go from what was trained to what was seen here, 0 to 1."""
-        return self.apart / (self.apart + DOUBT)
+    def believed(self, sharpness: int = 1) -> float:
+        """How far to go from what was trained to what was seen here, 0 to 1; half of the way at `DOUBT` windows apart.
+
+        Args:
+            sharpness: 1 as means of noisy windows are weighed against what was known before; 2 where fewer of them
+                should count for hardly anything, more for nearly all.
+        """
+        seen, doubted = math.pow(self.apart, sharpness), math.pow(DOUBT, sharpness)
+        return seen / (seen + doubted)
 
 
 @dataclass(frozen=True)
@@ -129,7 +136,7 @@ class Fitted:
         errors = [float((error(torch.lerp(held.naive, median, share)) / both).sum()) for share in shares]
         better = errors[0] < (1 - CLEARLY) * errors[-1]
         best = 1.0 if better else shares[errors.index(min(errors))]
-        return replace(self, share=1 - (1 - best) * held.believed())
+        return replace(self, share=1 - (1 - best) * held.believed(2))
 
     def calibrated(self, held: HeldBack) -> Self:
         """Stretch the distance of each quantile from the median so that it holds on held-back windows.
@@ -140,24 +147,50 @@ class Fitted:
         """
         raw = self._leant(held.raw, held.naive)
         median = raw[..., self.middle, None]
-        ratio = (held.truth[..., None] - median) / (raw - median).abs()
-        ratio = ratio.masked_fill(~(held.observed[..., None] & ratio.isfinite()), torch.nan)
-        moving, pooled = ratio[~held.still], ratio[held.still].flatten(0, 1)[:, None]
-        if int(moving.isfinite().any(-1).sum(0).min()) < FEW:  # too few for each step on its own: all steps together
+        distance = (raw - median).abs()
+        away = (held.truth[..., None] - median) * self._sides() / distance
+        away = away.masked_fill(~(held.observed[..., None] & away.isfinite()), torch.nan)
+        moving, still = away[~held.still], away[held.still].flatten(0, 1)[:, None]
+        few = int(moving.isfinite().any(-1).sum(0).min()) < FEW
+        if few:  # too few for each step and side on its own: all taken together
             moving = moving.flatten(0, 1)[:, None]
-        stretch = self._factors(moving, self.stretch) ** held.believed()
-        return replace(self, stretch=stretch, still=self._factors(pooled, self.still))
+        believed, trained = held.believed(), self._least(distance[~held.still])
+        seen = self._factors(moving, self.stretch, mirrored=few).clamp(min=NARROWEST)
+        return replace(
+            self,
+            stretch=trained ** (1 - believed) * seen**believed,
+            still=self._factors(still, self.still).clamp(min=0),
+        )
 
-    def _factors(self, ratio: Float[Tensor, "W H P"], instead: Tensor) -> Tensor:
-        """For each quantile the factor that makes it hold; another where there is nothing to go by."""
-        size, factors = float(ratio.isfinite().any(-1).sum(0).float().mean()), instead.clone()
+    def _sides(self) -> Float[Tensor, "P"]:
+        """1 for quantiles above the median, -1 for those below, 0 for itself."""
+        return torch.sign(self.stretch.new_tensor(self.probabilities) - 0.5)
+
+    def _factors(self, away: Float[Tensor, "W H P"], instead: Tensor, *, mirrored: bool = False) -> Tensor:
+        """For each quantile the factor that makes it hold; another where there is nothing to go by.
+
+        Args:
+            away: how many of its distances from the median the truth lies on each quantile's side.
+            mirrored: whether both sides of the median take the same factor.
+        """
+        size, factors = float(away.isfinite().any(-1).sum(0).float().mean()), instead.clone()
+        away = torch.maximum(away, away.flip(-1)) if mirrored else away
         for index, probability in enumerate(self.probabilities):
             if probability != 0.5 and size:
-                level = probability + (probability - 0.5) / size  # the finite-sample correction, (n + 1) / n
-                side = math.copysign(1, probability - 0.5)
-                found = side * ratio[..., index].nanquantile(min(max(level, 0.0), 1.0), 0)
-                factors[..., index] = found.nan_to_num(1.0).clamp(min=0)
+                beyond = abs(probability - 0.5)  # of the median; the finite-sample correction is (n + 1) / n
+                level = 2 * beyond * (1 + 1 / size) if mirrored else 0.5 + beyond * (1 + 1 / size)
+                factors[..., index] = away[..., index].nanquantile(min(level, 1.0), 0).nan_to_num(1.0)
         return factors
+
+    def _least(self, distance: Float[Tensor, "W H P"]) -> Float[Tensor, "P"]:
+        """Factors that bring quantiles as far from the median as a normal distribution has them, the outermost held.
+
+        Few windows cannot show how peaked errors are; networks that learned from others believe them too peaked.
+        """
+        scores = distance.new_tensor([abs(NormalDist().inv_cdf(share)) for share in self.probabilities])
+        outer = torch.where(self._sides() < 0, 0, len(self.probabilities) - 1)
+        share = (distance / distance[..., outer]).nan_to_num(1.0).flatten(0, 1).mean(0)
+        return (scores / scores[outer] / share).nan_to_num(1.0).clamp(min=1)
 
     def on(self, device: torch.device) -> Self:
         """The same on a device."""
@@ -185,13 +218,15 @@ class Fitted:
 
 
 DOUBT = 10
-"""Windows apart at which calibration goes half of the way (in logarithms) from what was trained to what was seen."""
+"""Windows apart at which half of what they say is believed (of calibration in logarithms)."""
 CLEARLY = 0.05
 """Share of its error by which a forecast is clearly better than another."""
 SHARES = 21
 """How many shares of the networks are tried, from none to all."""
 FEW = 40
-"""Windows below which calibration pools the steps of the horizon."""
+"""Windows below which calibration pools the steps of the horizon, and both sides of the median."""
+NARROWEST = 0.1
+"""Least factor, so that errors of one sign in a few windows do not close the other side."""
 
 
 def find(keys: pa.Table, among: pa.Table, count: int) -> Indices:
