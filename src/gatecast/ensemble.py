@@ -57,8 +57,10 @@ def unit_of(shape: Shape, inputs: Inputs, scaler: Scaler) -> Unit:
     """The unit that a member reads windows in: that of the steps its LSTM reads; of all, where those do not move."""
     if shape.reach == shape.context:
         return scaler(inputs.context, inputs.observed, inputs.series, shape.logs)
-    recent = inputs.observed[:, -shape.reach :]
-    asleep = flat(inputs.context[:, -shape.reach :], recent) | (recent.sum(1) < SOME)
+    newest, recent = inputs.context[:, -shape.reach :], inputs.observed[:, -shape.reach :]
+    asleep = flat(newest, recent) | (recent.sum(1) < SOME)
+    if recent.device.type == "cpu" and not asleep.any():  # other devices would be waited for
+        return scaler(newest, recent, inputs.series, shape.logs)
     old = torch.arange(shape.context, device=recent.device) < shape.context - shape.reach
     return scaler(inputs.context, inputs.observed & (asleep[:, None] | ~old), inputs.series, shape.logs)
 
