@@ -32,7 +32,8 @@ def alone() -> None:
     from gatecast import Config, Panel, recipe
     from gatecast.data.dates import Frequency, Grid
     from gatecast.data.encoding import Encoder
-    from gatecast.data.windows import Windows, split
+    from gatecast.data.split import split
+    from gatecast.data.windows import Windows
     from gatecast.fitting import Workshop, build, learn
 
     series, length = arguments.series, arguments.length

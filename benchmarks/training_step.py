@@ -20,7 +20,8 @@ from gatecast.config import Config
 from gatecast.course import Course
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
-from gatecast.data.windows import Windows, split
+from gatecast.data.split import split
+from gatecast.data.windows import Windows
 from gatecast.ensemble import unit_of
 from gatecast.fitting import Workshop, build
 from gatecast.nn.losses import pinball

@@ -17,7 +17,8 @@ from gatecast import figures, recipe
 from gatecast.data.encoding import Encoder
 from gatecast.data.features import calendar, meaningful
 from gatecast.data.scaling import Scaler
-from gatecast.data.windows import Windows, split
+from gatecast.data.split import split
+from gatecast.data.windows import Windows
 from gatecast.demo import DATA
 from gatecast.evaluation.backtest import evaluate
 from gatecast.evaluation.held_back import held_back

@@ -13,7 +13,8 @@ from gatecast.config import Config
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
-from gatecast.data.windows import Windows, split
+from gatecast.data.split import split
+from gatecast.data.windows import Windows
 from gatecast.fitting import Workshop, build, learn, refit
 from gatecast.training import Trained
 

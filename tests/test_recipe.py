@@ -12,7 +12,7 @@ from gatecast.config import Config
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
-from gatecast.data.windows import split
+from gatecast.data.split import split
 from gatecast.ensemble import Ensemble
 from gatecast.errors import DataError
 from gatecast.nn.network import Network

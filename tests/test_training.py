@@ -13,7 +13,8 @@ from gatecast.config import TrainingSettings
 from gatecast.course import Course, Epoch
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
-from gatecast.data.windows import Inputs, Windows, split
+from gatecast.data.split import split
+from gatecast.data.windows import Inputs, Windows
 from gatecast.ensemble import Ensemble
 from gatecast.errors import TrainingError
 from gatecast.nn.network import Network, Shape

@@ -15,7 +15,7 @@ from torch import Tensor
 from gatecast.adamw import AdamW
 from gatecast.checkpoint import Content
 from gatecast.config import TrainingSettings
-from gatecast.data.windows import Span
+from gatecast.data.split import Span
 from gatecast.ensemble import Ensemble
 from gatecast.errors import TrainingError
 from gatecast.schedule import Schedule

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
-from gatecast.data.panel import Indices
+from gatecast.data.rows import Indices
 from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble

@@ -16,7 +16,8 @@ from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Scaler, deviation, flat
-from gatecast.data.windows import Span, Split, Windows
+from gatecast.data.split import Span, Split
+from gatecast.data.windows import Windows
 from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted, HeldBack
 from gatecast.nn.network import Network

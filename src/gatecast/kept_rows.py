@@ -15,7 +15,8 @@ from gatecast.data.audit import Audit, Finding
 from gatecast.data.covariates import Covariates
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
-from gatecast.data.panel import Panel, Reading
+from gatecast.data.panel import Panel
+from gatecast.data.rows import Reading
 from gatecast.errors import RunError
 from gatecast.reading import Rows
 

@@ -16,7 +16,7 @@ from gatecast.data.audit import Audit
 from gatecast.data.audit import audit as look_over
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
-from gatecast.data.panel import name_of
+from gatecast.data.rows import name_of
 from gatecast.errors import DataError, NoRowsError, UsageError, some
 from gatecast.store import Errand, Kind, Store, open_store
 from gatecast.store.audit_query import row_steps

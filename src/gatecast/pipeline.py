@@ -16,8 +16,9 @@ from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import Config, merged
 from gatecast.data.audit import Audit
 from gatecast.data.dates import Steps
-from gatecast.data.panel import Indices, Panel
-from gatecast.data.windows import Split, split
+from gatecast.data.panel import Panel
+from gatecast.data.rows import Indices
+from gatecast.data.split import Split, split
 from gatecast.errors import DataError, UsageError
 from gatecast.evaluation.backtest import Backtest, evaluate
 from gatecast.evaluation.held_back import held_back, spread

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from gatecast.config import Config
 from gatecast.data.audit import Audit, audit_panel
-from gatecast.data.panel import Beside, Panel, name_of
+from gatecast.data.panel import Beside, Panel
+from gatecast.data.rows import name_of
 from gatecast.errors import DataError, UsageError, some
 from gatecast.memory import refuse_too_large
 from gatecast.opening import Needed, Opened, open_in, open_source

@@ -13,7 +13,8 @@ from gatecast.config import Config, ModelSettings, Scaling, TrainingSettings
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import deviation
-from gatecast.data.windows import Split, Windows
+from gatecast.data.split import Split
+from gatecast.data.windows import Windows
 from gatecast.errors import DataError, some
 from gatecast.nn.network import Shape
 from gatecast.nn.starting import seasonal_repeat

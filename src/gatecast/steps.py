@@ -9,8 +9,9 @@ from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.course import Epoch
 from gatecast.data.audit import Audit
 from gatecast.data.encoding import Encoder
+from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
-from gatecast.data.windows import Split, Windows
+from gatecast.data.windows import Windows
 from gatecast.evaluation.verdict import Verdict
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn

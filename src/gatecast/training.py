@@ -13,8 +13,9 @@ from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import Metric, TrainingSettings
 from gatecast.course import Course, DivergedError, Epoch
 from gatecast.data.scaling import Scaler, Unit
+from gatecast.data.split import Span
 from gatecast.data.synthetic import with_synthetic
-from gatecast.data.windows import Inputs, Span, Truth, Windows
+from gatecast.data.windows import Inputs, Truth, Windows
 from gatecast.ensemble import Ensemble, together
 from gatecast.nn.losses import pinball, squared
 from gatecast.nn.network import Shape

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatecast.data.dates import Frequency, Grid
-from gatecast.data.panel import Panel, Reading
+from gatecast.data.panel import Panel
+from gatecast.data.rows import Reading
 from gatecast.errors import DataError
 
 PROPERTY = settings(deadline=None, max_examples=80)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gatecast.data.scaling import Scaler
-from gatecast.data.windows import Span
+from gatecast.data.split import Span
 from gatecast.errors import DataError
 from gatecast.evaluation.held_back import TESTED, held_back, spread
 from gatecast.fitted import Fitted

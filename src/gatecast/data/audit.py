@@ -10,7 +10,8 @@ from sqlglot import exp
 
 from gatecast.config import GridSettings, SourceSettings
 from gatecast.data.dates import Grid
-from gatecast.data.panel import Panel, name_of
+from gatecast.data.panel import Panel
+from gatecast.data.rows import name_of
 from gatecast.errors import SHOWN, DataError
 from gatecast.store import Store
 from gatecast.store.audit_query import audit_query

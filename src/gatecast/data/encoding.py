@@ -14,7 +14,8 @@ from gatecast.config import Config
 from gatecast.data.covariates import Column, Covariates
 from gatecast.data.dates import Steps
 from gatecast.data.features import HOLIDAY_FEATURES, calendar, holiday_calendar, meaningful
-from gatecast.data.panel import Indices, Panel, Values
+from gatecast.data.panel import Panel
+from gatecast.data.rows import Indices, Values
 
 
 @dataclass(frozen=True)

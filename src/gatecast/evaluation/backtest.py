@@ -11,9 +11,11 @@ import torch
 
 from gatecast.config import ForecastSettings
 from gatecast.data.dates import Steps
-from gatecast.data.panel import Indices, Panel, Values
+from gatecast.data.panel import Panel
+from gatecast.data.rows import Indices, Values
+from gatecast.data.split import Flags
 from gatecast.data.table import DRIFT, SEASONAL, TIMESTAMP, VALUE, timestamps
-from gatecast.data.windows import Flags, Windows
+from gatecast.data.windows import Windows
 from gatecast.errors import UsageError, some
 from gatecast.evaluation import metrics, statistical
 from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatecast.data.dates import Steps
-from gatecast.data.panel import Indices
+from gatecast.data.rows import Indices
 
 Array = npt.NDArray[np.floating]
 DRAWS = 1_000

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from gatecast.data.dates import Steps
-from gatecast.data.panel import Indices, Panel
-from gatecast.data.windows import Span, Split
+from gatecast.data.panel import Panel
+from gatecast.data.rows import Indices
+from gatecast.data.split import Span, Split
 from gatecast.errors import DataError
 from gatecast.fitted import Fitted, find
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from gatecast.data.split import Flags
 from gatecast.data.table import BASELINES, SEASONAL
-from gatecast.data.windows import Flags
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate
 from gatecast.evaluation.detections import detect

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gatecast.data.dates import Grid, Steps
 from gatecast.data.features import CYCLES
-from gatecast.data.panel import Indices
+from gatecast.data.rows import Indices
 from gatecast.data.windows import Inputs, Windows
 from gatecast.ensemble import unit_of
 from gatecast.fitted import Fitted

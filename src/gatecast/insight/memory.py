@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatecast.data.dates import Steps
-from gatecast.data.panel import Indices
+from gatecast.data.rows import Indices
 from gatecast.data.windows import Inputs, Windows
 from gatecast.evaluation.bootstrap import Estimate, places, ratio
 from gatecast.evaluation.metrics import accuracy

@@ -1,0 +1,165 @@
+"""Rows on their way into a panel, in any order, batch by batch."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gatecast.data.covariates import offsets_of
+from gatecast.data.dates import Steps
+from gatecast.errors import DataError, some
+
+Values = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+
+SPARSE = 50
+"""Grid steps for each row above which a grid is taken to be a mistake."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was met while rows became a panel.
+
+    Attributes:
+        rows: how many there were.
+        hollow: positions in the values of the steps that have rows, but no value.
+    """
+
+    rows: int = 0
+    hollow: Indices = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
+
+
+def name_of(key: Sequence[object]) -> str:
+    """The name of a series: the parts of its key joined by a slash."""
+    return "/".join(str(part) for part in key) if key else "the series"
+
+
+class Rows:
+    """Rows on their way into a panel: twelve bytes each at most, eight up to 65,535 series and steps."""
+
+    def __init__(self, parts: int) -> None:
+        self.parts = parts
+        self.codes: dict[tuple[object, ...], int] = {}
+        self.chunks: list[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer], Values]] = []
+        self.base: int | None = None
+        self.count = 0
+        self.hollow: list[tuple[npt.NDArray[np.int32], Steps]] = []  # steps that have rows but no value
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take the rows of a batch that have a time; one that has no value is only known to be there."""
+        counts = batch.column("row_count").to_numpy(zero_copy_only=False)
+        codes = self.encoded(batch)
+        value = batch.column("value").to_numpy(zero_copy_only=False)
+        step = batch.column("step")
+        timed = step.is_valid().to_numpy(zero_copy_only=False)
+        valued = ~np.isnan(value)
+        self.count += int(counts.sum())
+        used = timed & valued
+        steps = (step.fill_null(0) if step.null_count else step).to_numpy(zero_copy_only=False)
+        self.hollow.append((codes[timed & ~valued], steps[timed & ~valued]))
+        used = slice(None) if used.all() else used  # a view, no copy
+        steps = steps[used]
+        with np.errstate(over="ignore"):
+            narrow = value[used].astype(np.float32)
+        if not np.isfinite(narrow).all():
+            self._refuse(narrow, value[used], codes[used])
+        if self.base is None and steps.size:
+            self.base = int(steps[0])
+        relative = steps - (self.base or 0)
+        if relative.size and max(relative.max(), -relative.min()) > np.iinfo(np.int32).max:
+            raise DataError("the timestamps span more than two thousand million steps: is the frequency right?")
+        self.chunks.append((_narrowed(codes[used]), _narrowed(relative), narrow))
+
+    def located(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.int32], Steps]:
+        """The rows of a batch that have a time, the series and the step of each."""
+        batch = batch.filter(batch.column("step").is_valid())
+        steps = batch.column("step").to_numpy(zero_copy_only=False)
+        return batch, self.encoded(batch), steps
+
+    def encoded(self, batch: pa.RecordBatch) -> npt.NDArray[np.int32]:
+        """A number for the series of each row, the same in every batch."""
+        keys = [batch.column(f"key_{i}") for i in range(self.parts)]
+        if not keys:
+            self.codes.setdefault((), 0)
+            return np.zeros(batch.num_rows, np.int32)
+        plain = [key.dictionary_decode() if pa.types.is_dictionary(key.type) else key for key in keys]
+        encoded = [pc.dictionary_encode(key, null_encoding="encode") for key in plain]
+        if len(keys) == 1:
+            inverse, parts = encoded[0].indices.to_numpy(), [encoded[0].dictionary.to_pylist()]
+        else:
+            mixed = np.zeros(batch.num_rows, np.int64)
+            for part in encoded:
+                mixed = mixed * max(1, len(part.dictionary)) + part.indices.to_numpy()
+            _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
+            parts = [part.take(pa.array(first)).dictionary_decode().to_pylist() for part in encoded]
+        named: Iterable[tuple[object, ...]] = zip(*parts, strict=True)
+        if any(pa.types.is_floating(key.type) for key in plain):  # NaN, which equals nothing, is the same as NULL
+            named = (tuple(None if _is_nan(part) else part for part in key) for key in named)
+        found = [self.codes.setdefault(key, len(self.codes)) for key in named]
+        numbered: npt.NDArray[np.int32] = np.array(found, np.int32)[inverse]
+        return numbered
+
+    def _refuse(self, narrow: Values, value: npt.NDArray[np.float64], codes: npt.NDArray[np.int32]) -> None:
+        bad = ~np.isfinite(narrow)
+        keys = list(self.codes)
+        where = some(sorted({name_of(keys[code]) for code in codes[bad].tolist()}))
+        raise DataError(
+            f"target values are infinite or beyond 3.4e38, as {value[bad][0]} (in {where}): "
+            "filter or repair them in the query"
+        )
+
+    def assemble(self, series: Sequence[str]) -> tuple[pa.Table, Values, Indices, Steps, Reading]:
+        """Sort the series and put every value in its place; no row is ever sorted."""
+        order, keys = self._sorted()
+        count = len(self.codes)
+        low, high = np.full(count, np.iinfo(np.int32).max, np.int32), np.full(count, np.iinfo(np.int32).min, np.int32)
+        for codes, steps, _ in self.chunks:
+            index, exact = codes.astype(np.intp), steps.astype(np.int32)  # twenty times as fast as numpy's own casts
+            np.minimum.at(low, index, exact)
+            np.maximum.at(high, index, exact)
+        first, last, low, high = low, high, low[order], high[order]
+        has = high >= low
+        lengths = np.where(has, high.astype(np.int64) - low + 1, 0)
+        taken = sum(len(values) for _, _, values in self.chunks)
+        if lengths.sum() > SPARSE * taken + 1_000_000:
+            raise DataError(
+                f"{taken:,} values would lie on a grid of {lengths.sum():,} steps: "
+                "the frequency is too fine for these rows"
+            )
+        offsets = offsets_of(lengths)
+        place = np.empty(count, np.int64)
+        place[order] = offsets[:-1] - low
+        values = np.full(int(offsets[-1]), np.nan, np.float32)
+        while self.chunks:  # each is let go when it is in its place; a step has one row, so their order is free
+            codes, steps, chunk = self.chunks.pop()
+            values[place[codes] + steps] = chunk
+        hollow = [np.empty(0, np.int64)]
+        for codes, steps in self.hollow:
+            relative = steps - (self.base or 0)
+            inside = (relative >= first[codes]) & (relative <= last[codes])
+            hollow.append((place[codes] + relative)[inside])
+        used = [key for key, is_used in zip(keys, has.tolist(), strict=True) if is_used]
+        table = pa.table({name: [key[part] for key in used] for part, name in enumerate(series)})
+        starts = low[has].astype(np.int64) + (self.base or 0)
+        reading = Reading(self.count, np.concatenate(hollow))
+        return table, values, np.append(offsets[:-1][has], offsets[-1]), starts, reading
+
+    def _sorted(self) -> tuple[Indices, list[tuple[object, ...]]]:
+        """Codes in the order of their keys (nulls first), and the keys in that order."""
+        keys = list(self.codes)
+        order = sorted(range(len(keys)), key=lambda code: [(part is not None, part) for part in keys[code]])
+        return np.array(order, np.int64), [keys[code] for code in order]
+
+
+def _narrowed(numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """Whole numbers in the smallest type that holds them."""
+    ends = [np.min_scalar_type(end) for end in (numbers.min(initial=0), numbers.max(initial=0))]
+    return numbers.astype(np.promote_types(*ends))
+
+
+def _is_nan(part: object) -> bool:
+    return isinstance(part, float) and math.isnan(part)
