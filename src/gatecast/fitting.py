@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatecast import recipe
+from gatecast.calibration import HeldBack
 from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import Config
 from gatecast.data.dates import Steps
@@ -19,7 +20,7 @@ from gatecast.data.scaling import Scaler, deviation, flat
 from gatecast.data.split import Span, Split
 from gatecast.data.windows import Windows
 from gatecast.ensemble import Ensemble
-from gatecast.fitted import Fitted, HeldBack
+from gatecast.fitted import Fitted
 from gatecast.nn.network import Network
 from gatecast.training import VALIDATION, OnEpoch, Trained, Units, train
 

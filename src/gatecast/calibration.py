@@ -1,0 +1,126 @@
+"""What windows held back from training say: how far to believe the networks, and how wide intervals must be."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+DOUBT = 10
+"""Windows apart at which half of what they say is believed (of calibration in logarithms)."""
+CLEARLY = 0.05
+"""Share of its error by which a forecast is clearly better than another."""
+SHARES = 21
+"""How many shares of the networks are tried, from none to all."""
+FEW = 40
+"""Windows below which calibration pools the steps of the horizon, and both sides of the median."""
+NARROWEST = 0.1
+"""Least factor, so that errors of one sign in a few windows do not close the other side."""
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """What is said of windows that the networks were not trained on, and what came.
+
+    Attributes:
+        raw: quantiles before calibration.
+        naive: the seasonal naive forecast.
+        still: windows whose context is flat.
+        apart: how many of the windows have nothing in common; of few, little is believed.
+    """
+
+    raw: Float[Tensor, "W H P"]
+    naive: Float[Tensor, "W H"]
+    truth: Float[Tensor, "W H"]
+    observed: Bool[Tensor, "W H"]
+    still: Bool[Tensor, "W"]
+    apart: int
+
+    def believed(self, sharpness: int = 1) -> float:
+        """How far to go from what was trained to what was seen here, 0 to 1; half of the way at `DOUBT` windows apart.
+
+        Args:
+            sharpness: 1 as means of noisy windows are weighed against what was known before; 2 where fewer of them
+                should count for hardly anything, more for nearly all.
+        """
+        seen, doubted = math.pow(self.apart, sharpness), math.pow(DOUBT, sharpness)
+        return seen / (seen + doubted)
+
+
+def share_of(held: HeldBack, middle: int) -> float:
+    """The share of the networks that forecasts held-back windows best (Bates & Granger, OR 20(4), 1969).
+
+    Where there is nothing to learn, as in a random walk, what they believe to have learned does harm.
+    Where they are clearly better than the naive forecast they are left alone: windows held back have
+    less history before them than those to be forecast, and would have it believed too often. Errors of
+    a window are told as shares of both forecasts' errors: in any unit few windows would decide.
+
+    Args:
+        middle: index of the median.
+    """
+    median = held.raw[..., middle]
+
+    def error(said: Tensor) -> Float[Tensor, "W"]:
+        return (said - held.truth).abs().masked_fill(~held.observed, 0).sum(1)
+
+    both = (error(median) + error(held.naive)).clamp(min=torch.finfo(median.dtype).tiny)
+    shares = [1 - number / (SHARES - 1) for number in range(SHARES)]  # of equal ones the largest
+    errors = [float((error(torch.lerp(held.naive, median, share)) / both).sum()) for share in shares]
+    better = errors[0] < (1 - CLEARLY) * errors[-1]
+    best = 1.0 if better else shares[errors.index(min(errors))]
+    return 1 - (1 - best) * held.believed(2)
+
+
+def stretches(held: HeldBack, probabilities: Sequence[float]) -> tuple[Float[Tensor, "H P"], Float[Tensor, "P"]]:
+    """Factors for the distance of each quantile from the median with which it holds on held-back windows.
+
+    Split conformal prediction (Romano et al. 2019), by factors instead of summands: a window
+    whose interval is wide by itself keeps its share. The median, which was trained as the
+    point, stays where it is.
+
+    Returns:
+        those of each step, and those of windows that never moved in their context, which are taken apart.
+    """
+    sides = torch.sign(held.raw.new_tensor(probabilities) - 0.5)
+    median = held.raw[..., probabilities.index(0.5), None]
+    distance = (held.raw - median).abs()
+    away = (held.truth[..., None] - median) * sides / distance
+    away = away.masked_fill(~(held.observed[..., None] & away.isfinite()), torch.nan)
+    moving, still = away[~held.still], away[held.still].flatten(0, 1)[:, None]
+    few = int(moving.isfinite().any(-1).sum(0).min()) < FEW
+    if few:  # too few for each step and side on its own: all taken together
+        moving = moving.flatten(0, 1)[:, None]
+    seen, trained = _factors(moving, probabilities, mirrored=few), _least(distance[~held.still], probabilities)
+    stretch = trained ** (1 - held.believed()) * seen.clamp(min=NARROWEST) ** held.believed()
+    return stretch.expand(held.truth.shape[1], -1).clone(), _factors(still, probabilities).clamp(min=0)[0]
+
+
+def _factors(away: Float[Tensor, "W H P"], probabilities: Sequence[float], *, mirrored: bool = False) -> Tensor:
+    """For each step and quantile the factor that makes it hold; 1 where there is nothing to go by.
+
+    Args:
+        away: how many of its distances from the median the truth lies on each quantile's side.
+        mirrored: whether both sides of the median take the same factor.
+    """
+    size, factors = float(away.isfinite().any(-1).sum(0).float().mean()), away.new_ones(away.shape[1:])
+    away = torch.maximum(away, away.flip(-1)) if mirrored else away
+    for index, probability in enumerate(probabilities):
+        if probability != 0.5 and size:
+            beyond = abs(probability - 0.5)  # of the median; the finite-sample correction is (n + 1) / n
+            level = 2 * beyond * (1 + 1 / size) if mirrored else 0.5 + beyond * (1 + 1 / size)
+            factors[:, index] = away[..., index].nanquantile(min(level, 1.0), 0).nan_to_num(1.0)
+    return factors
+
+
+def _least(distance: Float[Tensor, "W H P"], probabilities: Sequence[float]) -> Float[Tensor, "P"]:
+    """Factors that bring quantiles as far from the median as a normal distribution has them, the outermost held.
+
+    Few windows cannot show how peaked errors are; networks that learned from others believe them too peaked.
+    """
+    scores = distance.new_tensor([abs(NormalDist().inv_cdf(share)) for share in probabilities])
+    outer = [0 if probability < 0.5 else -1 for probability in probabilities]
+    share = (distance / distance[..., outer]).nan_to_num(1.0).flatten(0, 1).mean(0)
+    return (scores / scores[outer] / share).nan_to_num(1.0).clamp(min=1)

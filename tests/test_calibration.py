@@ -1,0 +1,150 @@
+"""Calibration that makes intervals hold, and the share of the naive forecast, on windows held back."""
+
+from dataclasses import replace
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from gatecast.calibration import DOUBT, FEW, NARROWEST
+from untrained import BOUNDS, CONTEXT, HORIZON, LEVELS, calibrated, fitted_of, held, shares_below, windows_of
+
+NORMAL = NormalDist()
+
+
+def test_of_few_windows_apart_little_is_believed():
+    inputs, truth = windows_of(400)
+    none, half, all_ = (calibrated(fitted_of(), inputs, truth, apart=apart).stretch for apart in (0, DOUBT, 10**9))
+    inner = NORMAL.inv_cdf(0.9) / NORMAL.inv_cdf(0.95) / 0.5  # trained halfway to the outermost bound
+    assert_close(none, torch.tensor([1, inner, 1, inner, 1]).expand(HORIZON, -1))
+    assert_close(half[:, BOUNDS], (none * all_)[:, BOUNDS].sqrt())
+
+
+def test_errors_of_one_sign_in_a_few_windows_leave_the_other_side_open():
+    """A factor of zero, of which however little was believed, once closed it."""
+    inputs, truth = windows_of(8)
+    above = inputs.context.amax(1, keepdim=True) + 10 * torch.arange(1, HORIZON + 1) + truth.abs()
+    fitted = calibrated(fitted_of(), inputs, above, apart=1)
+    assert_close(fitted.stretch, fitted.stretch.flip(-1))
+    assert (fitted.stretch > 1).sum() == 4 * HORIZON
+    many, truth = windows_of(100)
+    above = many.context.amax(1, keepdim=True) + 10 * torch.arange(1, HORIZON + 1) + truth.abs()
+    one_sided = calibrated(fitted_of(), many, above).stretch
+    assert_close(one_sided[:, :2], torch.full((HORIZON, 2), NARROWEST))
+    assert (one_sided[:, 3:] > 1).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_share_is_that_by_which_truth_lies_between_the_naive_forecast_and_the_networks(share):
+    inputs, _ = windows_of(200)
+    fitted = replace(fitted_of(), season=3)
+    with torch.inference_mode():
+        median = fitted.alone(inputs)[..., fitted.middle]
+    truth = torch.lerp(inputs.context[:, -3:], median, share)
+    noise = torch.randn(200, HORIZON, generator=torch.Generator().manual_seed(2))
+    assert fitted.weighed(held(fitted, inputs, truth)).share == pytest.approx(share, abs=1e-6)
+    assert fitted.weighed(held(fitted, inputs, truth + noise)).share == pytest.approx(share, abs=0.1)
+    hidden = torch.where(torch.arange(200)[:, None] < 150, truth, 1e9)
+    seen = (hidden < 1e9).expand(-1, HORIZON)
+    assert fitted.weighed(held(fitted, inputs, hidden, seen)).share == pytest.approx(share, abs=1e-6)
+    of_few = fitted.weighed(held(fitted, inputs, truth, apart=DOUBT)).share
+    assert of_few == pytest.approx((1 + share) / 2)
+
+
+def test_where_both_forecast_the_same_the_networks_are_believed():
+    inputs, truth = windows_of(20)
+    flat_inputs = replace(inputs, context=torch.full_like(inputs.context, 7.0))
+    same = replace(
+        held(fitted_of(), flat_inputs, truth), naive=torch.zeros_like(truth), raw=torch.zeros(20, HORIZON, 5)
+    )
+    assert fitted_of().weighed(same).share == 1
+
+
+def test_intervals_are_calibrated_around_what_is_said():
+    inputs, truth = windows_of(400)
+    fitted = calibrated(replace(fitted_of(), share=0.25), inputs, truth)
+    below = shares_below(fitted, inputs, truth).numpy()
+    assert below[:, BOUNDS] == pytest.approx(np.tile(np.array(LEVELS)[BOUNDS], (HORIZON, 1)), abs=0.01)
+
+
+@pytest.mark.parametrize("probabilities", [LEVELS, ()], ids=["quantiles", "point"])
+@pytest.mark.parametrize("count", [FEW, 400])
+def test_each_quantile_holds_on_the_calibration_windows(probabilities, count):
+    inputs, truth = windows_of(count)
+    fitted = calibrated(fitted_of(probabilities), inputs, truth)
+    below = shares_below(fitted, inputs, truth).numpy()
+    for index in BOUNDS:
+        assert below[:, index] == pytest.approx(LEVELS[index], abs=2 / count)
+    covered = below[:, [3, 4]] - below[:, [1, 0]]
+    assert (covered >= np.array([0.8, 0.9]) - 1 / count).all()
+
+
+def test_intervals_hold_on_windows_never_seen():
+    fitted = calibrated(fitted_of(), *windows_of(2_000))
+    below = shares_below(fitted, *windows_of(4_000, seed=1)).numpy()
+    assert below[:, BOUNDS] == pytest.approx(np.tile(np.array(LEVELS)[BOUNDS], (HORIZON, 1)), abs=0.03)
+
+
+def test_few_windows_are_pooled_over_the_steps():
+    inputs, truth = windows_of(FEW - 1)
+    fitted = calibrated(fitted_of(), inputs, truth)
+    assert torch.equal(fitted.stretch, fitted.stretch[:1].expand(HORIZON, -1))
+    below = shares_below(fitted, inputs, truth).mean(0)
+    assert (below[[3, 4]] - below[[1, 0]]).tolist() == pytest.approx([0.8, 0.9], abs=2 / truth.numel())
+    assert_close(fitted.stretch, fitted.stretch.flip(-1))  # and over both sides
+    many = calibrated(fitted_of(), *windows_of(FEW))
+    assert many.stretch[2, 4] > 1.5 * many.stretch[0, 4]
+
+
+def test_what_was_not_observed_does_not_count():
+    inputs, truth = windows_of(100)
+    observed = torch.arange(100)[:, None] % 2 == torch.zeros(HORIZON, dtype=torch.long)
+    masked = calibrated(fitted_of(), inputs, torch.where(observed, truth, 1e9), observed)
+    half = replace(inputs, **{name: getattr(inputs, name)[::2] for name in vars(inputs) if name != "static"})
+    assert torch.equal(masked.stretch, calibrated(fitted_of(), half, truth[::2]).stretch)
+
+
+def test_nothing_observed_stretches_nothing():
+    inputs, truth = windows_of(5)
+    fitted = calibrated(fitted_of(), inputs, truth, torch.zeros_like(truth, dtype=torch.bool))
+    assert fitted.stretch.eq(1).all()
+
+
+def test_a_point_network_keeps_its_point_and_gets_intervals_around_it():
+    inputs, truth = windows_of(400)
+    fitted = calibrated(fitted_of(()), inputs, truth)
+    with torch.inference_mode():
+        point, quantiles = fitted.network(inputs, fitted.scaler)[..., 0], fitted.quantiles(inputs)
+    assert torch.equal(quantiles[..., fitted.middle], point)
+    assert (quantiles[..., 4] - quantiles[..., 0] > 10).all()
+
+
+def test_calibration_keeps_a_wide_window_wide():
+    """A window whose own interval is twice as wide stays twice as wide: factors, not summands."""
+    inputs, truth = windows_of(400)
+    fitted = calibrated(fitted_of(), inputs, truth)
+    loc = inputs.context.mean(1, keepdim=True)
+    wider = replace(inputs, context=loc + 2 * (inputs.context - loc))
+    with torch.inference_mode():
+        one, two = (fitted.quantiles(part) for part in (inputs, wider))
+    assert (two[..., 4] - two[..., 0]).numpy() == pytest.approx(2 * (one[..., 4] - one[..., 0]).numpy(), rel=1e-3)
+
+
+def test_windows_that_never_moved_are_calibrated_apart():
+    """What was still stays still: tiny intervals there, and no part in those of what moves."""
+    inputs, truth = windows_of(400)
+    level = 10 * torch.ones(100, CONTEXT)
+    still = replace(inputs, **{name: getattr(inputs, name)[:100] for name in vars(inputs) if name != "static"})
+    still = replace(still, context=level)
+    both = replace(
+        inputs,
+        **{name: torch.cat([getattr(inputs, name), getattr(still, name)]) for name in vars(inputs) if name != "static"},
+    )
+    fitted = calibrated(fitted_of(), both, torch.cat([truth, level[:, :HORIZON]]))
+    assert torch.equal(fitted.stretch, calibrated(fitted_of(), inputs, truth).stretch)
+    with torch.inference_mode():
+        calm, wild = fitted.quantiles(still), fitted.quantiles(inputs)
+    assert calm.numpy() == pytest.approx(10, abs=1e-4)
+    assert (wild[..., 4] - wild[..., 0]).min() > 1
