@@ -31,4 +31,5 @@ def default(history: list[np.ndarray]) -> np.ndarray:
     return table["forecast_value"].to_numpy().reshape(-1, HORIZON)
 
 
-run("Gatecast", train, default)
+if __name__ == "__main__":
+    run("Gatecast", train, default)
