@@ -3,6 +3,8 @@
 Run: python benchmarks/peers/gatecast_lstm.py --data DIR
 """
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 from m4 import BATCH, CONTEXT, HORIZON, run
@@ -19,10 +21,11 @@ def panel(history: list[np.ndarray]) -> Panel:
     return Panel(Grid(Frequency.parse("h")), keys, np.concatenate(history), offsets, starts)
 
 
-def train(history: list[np.ndarray], layers: int, units: int, steps: int) -> None:
+def train(history: list[np.ndarray], layers: int, units: int, steps: int, precision: str = "float32") -> None:
     """Steps of equal size, with all that the default recipe does beside the LSTM."""
     size = {"context": CONTEXT, "segment": 1, "layers": layers, "hidden": units, "members": 1, "dropout": 0.0}
-    fit(panel(history), horizon=HORIZON, **size, batch=BATCH, epochs=1, steps=steps, refit=False, baselines=0)
+    once = {"epochs": 1, "steps": steps, "refit": False, "baselines": 0}
+    fit(panel(history), horizon=HORIZON, **size, **once, batch=BATCH, precision=precision)
 
 
 def default(history: list[np.ndarray]) -> np.ndarray:
@@ -32,4 +35,4 @@ def default(history: list[np.ndarray]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run("Gatecast", train, default)
+    run("Gatecast", train, default, partial(train, precision="bf16"))

@@ -34,16 +34,32 @@ def mase(history: list[np.ndarray], truth: list[np.ndarray], forecast: np.ndarra
     return float(np.mean([error / scale for error, scale in zip(errors, scales, strict=True) if scale > 0]))
 
 
+Train = Callable[[list[np.ndarray], int, int, int], object]
+"""Trains layers × units for some steps of 64 windows of 168 + 48 hours."""
+
+
+def speed(train: Train, history: list[np.ndarray], size: str) -> dict[str, float]:
+    """What a step takes, from the difference between a few steps and more of them."""
+    found = []
+    for _ in range(3):
+        spent = []
+        for steps in (FEW, MORE[size]):
+            began = time.process_time()
+            train(history, *SIZES[size], steps)
+            spent.append(time.process_time() - began)
+        found.append((spent[1] - spent[0]) / (MORE[size] - FEW))
+    step = float(np.median(found))
+    return {"milliseconds_a_step": round(1e3 * step, 1), "windows_a_cpu_second": round(BATCH / step)}
+
+
 def run(
-    peer: str,
-    train: Callable[[list[np.ndarray], int, int, int], object],
-    default: Callable[[list[np.ndarray]], np.ndarray],
+    peer: str, train: Train, default: Callable[[list[np.ndarray]], np.ndarray], halved: Train | None = None
 ) -> None:
     """Print one JSON object.
 
     Args:
-        train: trains layers × units for some steps of 64 windows of 168 + 48 hours.
         default: fits the peer's defaults on the histories and gives 48 hours for each.
+        halved: trains in bf16, where the peer can.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True, help="folder with m4/Hourly-train.csv.gz")
@@ -53,17 +69,9 @@ def run(
     history, truth = hourly(arguments.data)
     told: dict[str, object] = {"peer": peer, "torch": torch.__version__}
     if "speed" in arguments.what:
-        for size, (layers, units) in SIZES.items():
-            found = []
-            for _ in range(3):
-                spent = []
-                for steps in (FEW, MORE[size]):
-                    began = time.process_time()
-                    train(history, layers, units, steps)
-                    spent.append(time.process_time() - began)
-                found.append((spent[1] - spent[0]) / (MORE[size] - FEW))
-            step = float(np.median(found))
-            told[size] = {"milliseconds_a_step": round(1e3 * step, 1), "windows_a_cpu_second": round(BATCH / step)}
+        told |= {size: speed(train, history, size) for size in SIZES}
+        if halved is not None:
+            told["2 x 128, bf16"] = speed(halved, history, "2 x 128")
     if "mase" in arguments.what:
         began = time.process_time(), time.perf_counter()
         forecast = default(history)
