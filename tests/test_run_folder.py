@@ -27,7 +27,7 @@ import golden
 from gatecast import fit, load, open_store, read
 from gatecast.errors import RunError, StoreError
 from gatecast.model import FORMAT
-from gatecast.run_folder import new_folder
+from gatecast.run_folder import new_folder, steadily
 from gatecast.seal import seal, sealed
 
 pytestmark = pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # torch, of sizes that lie
@@ -296,6 +296,21 @@ def test_a_run_that_cannot_be_replaced_stays(run, tmp_path, monkeypatch):
         (folder / "new").touch()
     assert load(run).run_id == load(GOLDEN).run_id
     assert [path.name for path in tmp_path.iterdir()] == [run.name]
+
+
+def test_a_folder_that_was_away_for_a_moment_is_read_again(run):
+    """Another one that the disk gives the number of the first looks the same, but for the time."""
+    found = []
+
+    def read(folder):
+        if not found:
+            folder.rename(folder.with_name("away"))
+            folder.with_name("away").rename(folder)
+        found.append(len(found))
+        return found[-1]
+
+    assert steadily(run, read) == 1
+    assert steadily(run, read) == 2
 
 
 REPLACER = """

@@ -156,8 +156,9 @@ def steadily(folder: Path, read: Callable[[Path], T]) -> T:
                 raise
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
+def _identity(folder: Path) -> tuple[int, ...] | None:
+    """What no other folder of that name has, later ones that are given the same number by the disk among them."""
     with suppress(OSError, ValueError):
         found = folder.stat()
-        return found.st_dev, found.st_ino
+        return found.st_dev, found.st_ino, found.st_ctime_ns
     return None
