@@ -197,7 +197,7 @@ class TrainingSettings(Settings):
         None, ge=0, description="synthetic windows among those of a batch; default: what a small table does not fill"
     )
     by_series: bool | None = Field(
-        None, description="true: an error counts in the mean absolute deviation of its series; false: in that of its window"
+        None, description="true: an error counts in mean absolute deviations of its series; false: of its window"
     )
     precision: Literal["float32", "bf16"] = Field(
         "float32", description="of the LSTM's products in training; bf16: faster where the processor or GPU has it"
