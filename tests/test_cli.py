@@ -182,6 +182,12 @@ def test_every_option_reaches_its_setting(call, monkeypatch):
     assert seen[1] == Config.from_options("shop.duckdb", {"sql": "FROM t"})
 
 
+def test_a_wrong_choice_is_told_in_plain_words():
+    ended = python("-m", "gatecast", "fit", "sales.csv", "--precision", "half")
+    told = "gatecast: Invalid value for '--precision': 'half' is not one of 'float32', 'bf16'.\n"
+    assert (ended.returncode, ended.stderr) == (2, told)
+
+
 def test_options_win_over_a_file_of_settings(call, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(pipeline, "audit", lambda config, **_: seen.append(config) or sys.exit(0))

@@ -279,7 +279,7 @@ def _explain(error: BaseException) -> int:
     elif isinstance(error, KeyboardInterrupt | typer.Abort):
         text, code = "stopped; nothing was left half-done", 1
     elif hasattr(error, "format_message"):  # click's own: unknown option, missing argument
-        text, code = error.format_message(), 2
+        text, code = error.format_message().replace("Value error, ", ""), 2
     elif isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -115,7 +115,7 @@ def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     tested, trained = learn(shop, build(shop))
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
     told = f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept"
-    if tested.share < 0.995:
+    if tested.share < 0.985:
         told += (
             f"; {1 - tested.share:.0%} of each forecast is the seasonal naive one's, which does better on validation"
         )
@@ -128,8 +128,9 @@ def tested_told(metrics: dict[str, Any], verdict: Verdict) -> str:
     ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
     covered = ", ".join(f"{level} % intervals cover {share or 0:.1f} %" for level, share in ours["coverage"].items())
     accuracy, mae = ([_told(part, form) for part in (ours, naive)] for form in ("accuracy", "mae"))
+    windows = f"{metrics['windows']:,} window{'s' if metrics['windows'] > 1 else ''}"
     return (
-        f"{metrics['windows']:,} windows: accuracy {accuracy[0]} (seasonal naive {accuracy[1]}), "
+        f"{windows}: accuracy {accuracy[0]} (seasonal naive {accuracy[1]}), "
         f"MAE {mae[0]} ({mae[1]}); {covered}. {verdict.sentence}"
     )
 

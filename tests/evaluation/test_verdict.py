@@ -87,13 +87,13 @@ def test_the_same_forecast_is_no_better(make_backtest):
 def test_too_few_windows(make_backtest, size):
     verdict = judge(make_backtest(errors(size, 1, 1), errors(size, 9, 2)))
     assert not verdict.use
-    assert verdict.sentence == f"Not enough evidence: only {size} windows do not overlap."
+    assert verdict.sentence == f"Not enough evidence: windows without overlap: {size}, at least {LEAST} are needed."
 
 
 def test_windows_that_overlap_are_too_few(make_backtest):
     ours, naive = errors(16, 1, 1), errors(16, 9, 2)
     verdict = judge(make_backtest(ours, naive, cutoffs=np.arange(16)))
-    assert verdict.sentence == "Not enough evidence: only 4 windows do not overlap."
+    assert verdict.sentence == f"Not enough evidence: windows without overlap: 4, at least {LEAST} are needed."
     assert judge(make_backtest(ours, naive, cutoffs=np.arange(16) * HORIZON)).use
 
 

@@ -49,7 +49,8 @@ def judge(backtest: Backtest, history: Sequence[Mapping[str, Any]] = ()) -> Verd
     count = _apart(backtest, np.asarray(backtest.compared(SEASONAL).any(1)))
     skill = backtest.skill(SEASONAL) if count >= LEAST else None
     if skill is None:
-        reason = f"only {count} windows do not overlap" if count < LEAST else "the seasonal naive makes no error"
+        few = f"windows without overlap: {count}, at least {LEAST} are needed"
+        reason = few if count < LEAST else "the seasonal naive makes no error"
         return Verdict(False, f"Not enough evidence: {reason}.")
     reasons = _rivals(backtest) | detect(backtest, history)
     steps, name = _steps(backtest, skill), _named(backtest)
