@@ -152,7 +152,7 @@ def test_training_that_is_killed_again_and_again_ends_as_if_never_stopped(tmp_pa
         files = rng.integers(1, 6)  # the rows, and one or two checkpoints of one or two stages
         while process.is_alive() and len(checkpoints(run)) < files:
             time.sleep(0.002)
-        time.sleep(rng.uniform(0, never_stopped[1] / 4))
+        time.sleep(rng.uniform(0, never_stopped[1] / 16))  # waited longer, and all of training is over
         process.kill()
         process.join()
         done += process.exitcode < 0

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gatecast.data.scaling import SOME, Scaler, Unit, flat
 from gatecast.data.windows import Inputs, Read
 from gatecast.nn.network import Network, Shape
-from gatecast.nn.starting import Simple
+from gatecast.nn.starting import ASKED, Simple
 
 
 class Ensemble(nn.Module):
@@ -59,7 +59,7 @@ def unit_of(shape: Shape, inputs: Inputs, scaler: Scaler) -> Unit:
         return scaler(inputs.context, inputs.observed, inputs.series, shape.logs)
     newest, recent = inputs.context[:, -shape.reach :], inputs.observed[:, -shape.reach :]
     asleep = flat(newest, recent) | (recent.sum(1) < SOME)
-    if recent.device.type == "cpu" and not asleep.any():  # other devices would be waited for
+    if recent.device.type in ASKED and not asleep.any():
         return scaler(newest, recent, inputs.series, shape.logs)
     old = torch.arange(shape.context, device=recent.device) < shape.context - shape.reach
     return scaler(inputs.context, inputs.observed & (asleep[:, None] | ~old), inputs.series, shape.logs)

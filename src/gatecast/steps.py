@@ -21,6 +21,9 @@ from gatecast.reading import Rows
 from gatecast.store import Observer, Unobserved
 from gatecast.training import Trained
 
+WORTH_TELLING = 0.985
+"""Share of the networks above which that of the naive forecast, a percent or none, is not told."""
+
 
 class Listener(Observer, Protocol):
     """Hears what happens while it happens."""
@@ -115,7 +118,7 @@ def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     tested, trained = learn(shop, build(shop))
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
     told = f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept"
-    if tested.share < 0.985:
+    if tested.share < WORTH_TELLING:
         told += (
             f"; {1 - tested.share:.0%} of each forecast is the seasonal naive one's, which does better on validation"
         )

@@ -19,13 +19,12 @@ from gatecast.data.windows import Inputs, Truth, Windows
 from gatecast.ensemble import Ensemble, together
 from gatecast.nn.losses import pinball, squared
 from gatecast.nn.network import Shape
+from gatecast.nn.starting import ASKED
 
 OVERFITTED = 0.05
 """Training overfits if the loss is by such a share above its best at the end."""
 FAR = 100.0
 """Units beyond which a truth is as far as any: after a flat stretch a jump may be millions of them."""
-ASKED = ("cpu",)
-"""Devices that say at each step how it went, without being waited for."""
 CHOOSABLE = 10
 """Windows with nothing in common that validation must hold: of fewer, what validates best is chance, and the
 last weights are kept."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from gatecast.config import Fill
 from gatecast.data.covariates import Covariates, Gathering, offsets_of, rows_of
 from gatecast.data.dates import Grid, Steps, TimeKind
-from gatecast.data.rows import Indices, Reading, Rows, Values, name_of
+from gatecast.data.rows import Arriving, Indices, Reading, Values, name_of
 from gatecast.errors import DataError, NoRowsError
 
 
@@ -156,7 +156,7 @@ class Panel:
         Raises:
             DataError: no usable rows, an infinite value, or a grid far too fine for the rows.
         """
-        rows = Rows(len(series))
+        rows = Arriving(len(series))
         gathering = Gathering(beside.varying if beside else ())
         for batch in batches:
             rows.add(batch)
@@ -172,7 +172,7 @@ class Panel:
         return panel if beside is None else replace(panel, covariates=_gathered(panel, rows, gathering, beside))
 
 
-def _gathered(panel: Panel, rows: Rows, gathering: Gathering, beside: Beside) -> Covariates:
+def _gathered(panel: Panel, rows: Arriving, gathering: Gathering, beside: Beside) -> Covariates:
     """What was gathered beside a panel, in the order of its series."""
     for batch in beside.more:
         gathering.add(*rows.located(batch), beside.future)

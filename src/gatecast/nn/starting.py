@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+ASKED = ("cpu",)
+"""Devices that say at once what a tensor holds; others would be waited for."""
 RATES = (0.1, 0.3, 0.6)
 """Of smoothing: the weight of the newest value; that of older ones falls by 1 - rate a step."""
 Simple = tuple[Float[Tensor, "B H K"], Float[Tensor, "B H"]]
@@ -33,7 +35,7 @@ def starting_points(
     """
     context, methods = x.shape[1], len({1, *seasons}) + len(RATES) * len(set(seasons))
     entries = context * max(context, (methods + 1) * horizon)
-    if x.device.type != "cpu" or entries > LARGEST or not observed.all():  # other devices would be waited for
+    if x.device.type not in ASKED or entries > LARGEST or not observed.all():
         return _each(x, observed, seasons, horizon)
     found = x @ _matrix(context, seasons, horizon, x.dtype)
     return found[:, :-horizon].view(len(x), horizon, methods), found[:, -horizon:]
