@@ -142,13 +142,14 @@ def forecast(
     yes: Yes = False,
 ) -> None:
     """Forecast the next steps, or any dates, from the newest rows of the run's source."""
-    from gatecast import console, pipeline
+    from gatecast import console
+    from gatecast.model import Model
     from gatecast.newest import newest
     from gatecast.store import Errand
 
     if into and not to:
         raise UsageError("--into names a table of the store that --to names: give --to too")
-    model = pipeline.load(run)
+    model = Model.load(run)
     dates = None if at is None else [date for text in at for date in dates_of(text)]
     teller = console.Teller(yes)
     rows = newest(model, "forecast", teller, context=True, at=dates, as_of=as_of)
@@ -263,6 +264,7 @@ def main() -> NoReturn:
         code = app(standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer's answer to Ctrl-C
             raise KeyboardInterrupt
+        sys.stdout.flush()  # what cannot be written is told, too
     except BaseException as error:  # every way out is a message and a code
         if os.environ.get("GATECAST_DEBUG") and not isinstance(error, SystemExit):
             raise

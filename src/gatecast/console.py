@@ -3,7 +3,7 @@
 import json
 import sys
 from datetime import date
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.csv
@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from gatecast.course import Epoch
 from gatecast.data.audit import Audit
 from gatecast.data.table import BASELINES
+
+if TYPE_CHECKING:
+    from gatecast.course import Epoch
 
 Format = Literal["table", "csv", "json", "parquet"]
 SHOWN_ROWS = 60
@@ -69,7 +71,7 @@ class Teller:
         err.print(f"[bold cyan]{number:>2}[/]/11 [bold]{title}[/]: ", end="")
         err.print(found, markup=False, soft_wrap=True)
 
-    def epoch(self, epoch: Epoch) -> None:
+    def epoch(self, epoch: "Epoch") -> None:
         """See `steps.Listener`."""
         text = f"loss {epoch.train_loss:.4f}, accuracy {_percent(epoch.train_accuracy)}"
         if epoch.validation_loss is not None:

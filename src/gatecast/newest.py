@@ -10,10 +10,10 @@ from gatecast.data.covariates import unknown
 from gatecast.data.panel import Panel
 from gatecast.errors import NoRowsError, UsageError, some
 from gatecast.forecasting import read_dates
+from gatecast.listener import SILENT, Listener
 from gatecast.model import Model
 from gatecast.opening import Needed
 from gatecast.reading import read_rows
-from gatecast.steps import SILENT, Listener
 from gatecast.store import Errand
 
 OLDER = 100

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import narwhals as nw
 import pyarrow as pa
 from sqlglot import exp
 
@@ -108,6 +107,8 @@ def _with_zone(config: Config, source: object) -> Config:
     """The zone that the time column of a frame is in, unless another was named."""
     if isinstance(source, str | Path) or config.grid.timezone:
         return config
+    import narwhals as nw  # noqa: PLC0415 - only for frames
+
     zone = getattr(nw.from_native(source).schema.get(config.source.time), "time_zone", None)  # type: ignore[call-overload]
     return config if zone in (None, "UTC") or zone[0] in "+-" else config.having("grid", timezone=zone)
 
@@ -117,7 +118,9 @@ def _store(source: object, errand: Errand | None) -> Store:
         if not str(source):
             raise UsageError("say what to read: a path or URL as the first argument, or url in [source]")
         return open_store(str(source), errand=errand)
-    from gatecast.store.duckdb import DuckDBStore  # noqa: PLC0415 - only for frames
+    import narwhals as nw  # noqa: PLC0415 - only for frames
+
+    from gatecast.store.duckdb import DuckDBStore  # noqa: PLC0415
 
     try:
         return DuckDBStore.of_frame(nw.from_native(source, eager_only=True).to_arrow())  # type: ignore[call-overload]

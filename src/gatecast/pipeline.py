@@ -28,6 +28,7 @@ from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitting import refit
 from gatecast.insight import Insight
 from gatecast.kept_rows import keep, kept
+from gatecast.listener import SILENT, Listener
 from gatecast.manifest import Again, again, manifest
 from gatecast.model import Model
 from gatecast.newest import newest
@@ -44,7 +45,7 @@ from gatecast.run_folder import (
     new_folder,
 )
 from gatecast.seal import write_json
-from gatecast.steps import SILENT, Listener, learn_told, prepare, tested_told
+from gatecast.steps import learn_told, prepare, tested_told
 from gatecast.store import Errand
 
 

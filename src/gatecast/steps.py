@@ -1,12 +1,11 @@
 """The steps from rows to tested weights, told as they are taken: one to nine of the eleven."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from gatecast import recipe
 from gatecast.checkpoint import NOWHERE, Checkpoints
-from gatecast.course import Epoch
 from gatecast.data.audit import Audit
 from gatecast.data.encoding import Encoder
 from gatecast.data.split import Split
@@ -15,37 +14,14 @@ from gatecast.data.windows import Windows
 from gatecast.evaluation.verdict import Verdict
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn
+from gatecast.listener import Listener
 from gatecast.memory import in_gigabytes, needed, refuse_too_wide
 from gatecast.nn.network import Network
 from gatecast.reading import Rows
-from gatecast.store import Observer, Unobserved
 from gatecast.training import Trained
 
 WORTH_TELLING = 0.985
 """Share of the networks above which that of the naive forecast, a percent or none, is not told."""
-
-
-class Listener(Observer, Protocol):
-    """Hears what happens while it happens."""
-
-    def step(self, number: int, title: str, found: str) -> None:
-        """One of the eleven steps was taken, and this came of it."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """An epoch of training ended."""
-
-
-class Silent(Unobserved):
-    """Hears nothing."""
-
-    def step(self, number: int, title: str, found: str) -> None:
-        """See `Listener`."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """See `Listener`."""
-
-
-SILENT = Silent()
 
 
 def prepare(

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
@@ -47,11 +46,11 @@ class ForecastTable:
 
     def to_pandas(self) -> Any:
         """The rows as a pandas frame (pandas must be installed)."""
-        return nw.from_native(self.rows).to_pandas()
+        return _frame(self.rows).to_pandas()
 
     def to_polars(self) -> Any:
         """The rows as a polars frame (polars must be installed)."""
-        return nw.from_native(self.rows).to_polars()
+        return _frame(self.rows).to_polars()
 
     def write(self, url: str, into: str | None = None, errand: Errand | None = None) -> None:
         """Put the rows into a table of a store, or a file; rows with the same key are replaced, others kept.
@@ -68,6 +67,12 @@ class ForecastTable:
             if into is not None:
                 instants = store.url.startswith("bigquery:")
                 store.view(f"{into}_latest", latest_query(into, self.series, AI_FORECAST, instants=instants))
+
+
+def _frame(rows: pa.Table) -> Any:
+    import narwhals as nw  # noqa: PLC0415 - only where a frame is wanted
+
+    return nw.from_native(rows)
 
 
 def timestamps(grid: Grid, kind: TimeKind, steps: Steps) -> pa.Array:
