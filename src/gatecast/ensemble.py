@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gatecast.data.scaling import SOME, Scaler, Unit, flat
 from gatecast.data.windows import Inputs, Read
+from gatecast.nn.masks import whole
 from gatecast.nn.network import Network, Shape
 from gatecast.nn.starting import ASKED, Simple
 
@@ -58,7 +59,7 @@ def unit_of(shape: Shape, inputs: Inputs, scaler: Scaler) -> Unit:
     if shape.reach == shape.context:
         return scaler(inputs.context, inputs.observed, inputs.series, shape.logs)
     newest, recent = inputs.context[:, -shape.reach :], inputs.observed[:, -shape.reach :]
-    asleep = flat(newest, recent) | (recent.sum(1) < SOME)
+    asleep = flat(newest, recent) if whole(recent) else flat(newest, recent) | (recent.sum(1) < SOME)
     if recent.device.type in ASKED and not asleep.any():
         return scaler(newest, recent, inputs.series, shape.logs)
     old = torch.arange(shape.context, device=recent.device) < shape.context - shape.reach

@@ -128,6 +128,8 @@ def find(keys: pa.Table, among: pa.Table, count: int) -> Indices:
     """Index of each key (a row) among others, -1 where it is not; `count` keys where there are no columns."""
     if not keys.num_columns:
         return np.zeros(count, np.int64)
+    if keys.equals(among):
+        return np.arange(count)
     index: Mapping[tuple[object, ...], int] = {key: i for i, key in enumerate(_rows(among))}
     return np.array([index.get(key, -1) for key in _rows(keys)], np.int64)
 

@@ -25,7 +25,7 @@ from gatecast.errors import DataError, UsageError, some
 from gatecast.fitted import Fitted, find
 from gatecast.points import at, bounds, points
 
-BATCH = 1_024
+BATCH = 256
 KINDS = ("extrapolated", "future", "test", "in_sample")
 """What a forecast may be, see `ForecastTable`."""
 
@@ -136,7 +136,7 @@ def forecast(
     windows = Windows.of(panel, final.encoder, shape.context, shape.horizon, final.device, reach)
 
     asking = np.repeat(np.arange(len(panel)), asked.cutoffs.shape[1])
-    series, cutoffs, inverse = _distinct(asking, asked.cutoffs.ravel())
+    series, cutoffs, inverse = _distinct(asking, asked.cutoffs)
     newest = cutoffs >= both[1].seen[series]
     ahead = asked.ahead.ravel()
     quantiles = np.empty((len(series), int(ahead.max()), len(final.probabilities)), np.float32)
@@ -165,15 +165,17 @@ def _refuse_gaps(panel: Panel, encoder: Encoder, observed: Steps, until: Steps) 
 
 
 def _distinct(series: Indices, cutoffs: Steps) -> tuple[Indices, Steps, Indices]:
-    """Each pair once, in order, and where every one given is among them."""
+    """Each pair of series and cutoff once, in order, and where each of those given is among them."""
+    if (cutoffs == cutoffs[:, :1]).all():  # as if the next steps are asked for
+        return np.arange(len(cutoffs)), cutoffs[:, 0].copy(), series
     first, span = int(cutoffs.min()), int(np.ptp(cutoffs)) + 1
-    found, inverse = np.unique(series * span + (cutoffs - first), return_inverse=True)
+    found, inverse = np.unique(series * span + (cutoffs.ravel() - first), return_inverse=True)
     return found // span, found % span + first, inverse
 
 
 def _kinds(dates: Steps, ahead: Indices, lasts: Steps, seen: Steps, horizon: int) -> Indices:
     """The honest label of each forecast as its place in `KINDS`."""
-    return np.select([ahead > horizon, dates > lasts, dates > seen], [0, 1, 2], 3)
+    return np.where(ahead > horizon, 0, np.where(dates > lasts, 1, np.where(dates > seen, 2, 3)))
 
 
 def _columns(values: Values, probabilities: Sequence[float], settings: ForecastSettings) -> dict[str, Any]:
@@ -188,14 +190,15 @@ def _table(
     """A row for each series, date and level, in the order of the contract."""
     count = len(levels)
     keys = panel.keys.take(pa.array(np.repeat(series, count))) if panel.keys.num_columns else panel.keys
-    dates, cutoffs, steps = (np.repeat(part.ravel(), count) for part in (asked.dates, asked.cutoffs, asked.ahead))
+    dates, cutoffs, steps = (np.repeat(part, count) for part in (asked.dates, asked.cutoffs, asked.ahead))
+    times = timestamps(panel.grid, panel.kind, np.concatenate([dates, cutoffs]))  # which have many in common
     rows = {name: keys.column(name) for name in keys.column_names} | {
-        TIMESTAMP: timestamps(panel.grid, panel.kind, dates),
+        TIMESTAMP: times[: len(dates)],
         VALUE: np.repeat(columns[VALUE], count).astype(np.float64),
         CONFIDENCE: np.tile(np.array(levels) / 100, len(series)),
         LOWER: columns[LOWER].ravel().astype(np.float64),
         UPPER: columns[UPPER].ravel().astype(np.float64),
-        "cutoff": timestamps(panel.grid, panel.kind, cutoffs),
+        "cutoff": times[len(dates) :],
         "step": steps,
         "kind": pa.array(KINDS).take(pa.array(np.repeat(columns["kind"], count))),
         "run_id": pa.repeat(run_id, len(steps)),

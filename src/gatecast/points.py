@@ -66,6 +66,9 @@ def at(quantiles: Array, probabilities: Sequence[float], wanted: Iterable[float]
     Returns:
         (..., V).
     """
+    wanted = tuple(wanted)
+    if set(wanted) <= set(probabilities):
+        return quantiles[..., [probabilities.index(share) for share in wanted]]
     known, scores = (np.array([*map(_NORMAL.inv_cdf, shares)]) for shares in (probabilities, wanted))
     right = np.clip(np.searchsorted(known, scores), 1, len(known) - 1)
     weight = (scores - known[right - 1]) / (known[right] - known[right - 1])

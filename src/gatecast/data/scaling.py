@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gatecast.nn.masks import counted, mean, only
+
 Scale = tuple[Float[Tensor, "*n 1"], Float[Tensor, "*n 1"]]
 Estimator = Callable[[Float[Tensor, "*n T"], Bool[Tensor, "*n T"]], Scale]
 
@@ -26,56 +28,63 @@ TINY = 1e-6
 
 def minmax(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """The textbook step: the observed values fill [0, 1]."""
-    low = values.masked_fill(~observed, torch.inf).amin(-1, keepdim=True)
-    high = values.masked_fill(~observed, -torch.inf).amax(-1, keepdim=True)
+    low, high = extremes(values, observed)
     return _safe(low, high - low)
 
 
 def standard(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """Mean 0 and (population) standard deviation 1."""
-    mean = _mean(values, observed)
-    apart = (values - mean).masked_fill(~observed, 0)
+    middle = mean(values, observed)
+    apart = only(values - middle, observed)
     # Relative to the largest: squares of very large or small values leave the range of float32.
     peak = apart.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
-    return _safe(mean, _mean((apart / peak).square(), observed).sqrt() * peak)
+    return _safe(middle, mean((apart / peak).square(), observed).sqrt() * peak)
 
 
 def robust(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """Median 0 and distance between the quartiles 1; outliers do not move it."""
-    seen = values.masked_fill(~observed, torch.nan)
+    seen = only(values, observed, torch.nan)
     low, median, high = (torch.nanquantile(seen, q, -1, keepdim=True) for q in (0.25, 0.5, 0.75))
     return _safe(median, high - low)
 
 
 def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """Mean 0 and mean absolute deviation 1; what never moved is told in thousandths of its level."""
-    mean, count = _mean(values, observed), observed.sum(-1, keepdim=True)
-    apart = (values - mean).masked_fill(~observed, 0)
-    loc, scale = _safe(mean, apart.abs().sum(-1, keepdim=True) / count.clamp(min=1))
-    low, high = torch.aminmax(apart, dim=-1, keepdim=True)
-    still = (count >= SOME) & (loc != 0) & ~(high - low > TINY * (loc + low).abs())
+    middle = mean(values, observed)
+    apart = only(values - middle, observed)
+    loc, scale = _safe(middle, mean(apart.abs(), observed))
+    low, high = apart.amin(-1, keepdim=True), apart.amax(-1, keepdim=True)  # quicker than both at once
+    still = (loc != 0) & ~(high - low > TINY * (loc + low).abs()) & (counted(observed) >= SOME)
     return loc, torch.where(still, FLAT * loc.abs(), scale)
 
 
 def flat(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n"]:
     """Whether some values were observed, and all were the same."""
-    low, high = values.masked_fill(~observed, torch.inf).amin(-1), values.masked_fill(~observed, -torch.inf).amax(-1)
-    return (observed.sum(-1) >= SOME) & ~(high - low > TINY * low.abs())
+    low, high = extremes(values, observed)
+    return (~(high - low > TINY * low.abs()) & (counted(observed) >= SOME))[..., 0]
+
+
+def extremes(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
+    """The lowest and the highest observed value."""
+    low, high = only(values, observed, torch.inf), only(values, observed, -torch.inf)
+    return low.amin(-1, keepdim=True), high.amax(-1, keepdim=True)
 
 
 SCALINGS: Mapping[str, Estimator] = {"minmax": minmax, "standard": standard, "robust": robust, "window": deviation}
 
 
-def _mean(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Float[Tensor, "*n 1"]:
-    count = observed.sum(-1, keepdim=True).clamp(min=1)
-    return values.masked_fill(~observed, 0).sum(-1, keepdim=True) / count
-
-
 def _safe(loc: Tensor, scale: Tensor) -> Scale:
     """(0, 1) where nothing was observed, and the level itself as the scale of a constant."""
-    loc = torch.where(torch.isfinite(loc), loc, 0)
-    level = torch.where(loc == 0, 1, loc.abs())
-    return loc, torch.where(torch.isfinite(scale) & (scale > TINY * loc.abs()), scale, level)
+    loc, scale = (part.nan_to_num(0, 0, 0) for part in (loc, scale))
+    level = loc.abs()
+    return loc, torch.where(scale > TINY * level, scale, level.masked_fill(level == 0, 1))
+
+
+def log(values: Float[Tensor, "*n T"]) -> Float[Tensor, "*n T"]:
+    """asinh, for which torch takes one number after the other, several times as long."""
+    size = values.abs()
+    more = torch.hypot(size, size.new_ones(())).add_(1).reciprocal_().mul_(size).mul_(size)  # √(size² + 1) - 1
+    return more.add_(size).log1p_().copysign_(values)
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ class Unit:
 
     def scaled(self, values: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
         """Values near the unit range."""
-        return ((values if self.small is None else torch.asinh(values / self.small)) - self.loc) / self.scale
+        return ((values if self.small is None else log(values / self.small)) - self.loc) / self.scale
 
     def values(self, scaled: Float[Tensor, "B H Q"]) -> Float[Tensor, "B H Q"]:
         """The values again."""
@@ -139,12 +148,12 @@ class Scaler:
     ) -> Unit:
         """The unit of each window; read off the window itself, too, for a series whose scale is not fixed (NaN)."""
         if logs:
-            size = context.abs().masked_fill(~observed, 0)
-            small = SMALL * _mean(size, observed)
-            small = torch.where(small > 0, small, 1)
+            size = only(context.abs(), observed)
+            small = SMALL * mean(size, observed)
+            small = small.masked_fill(small == 0, 1)
             largest = torch.maximum(size.amax(-1, keepdim=True), small)
             most = torch.asinh(MOST * (largest / small))
-            return Unit(*SCALINGS[self.name](torch.asinh(context / small), observed), small, most)
+            return Unit(*SCALINGS[self.name](log(context / small), observed), small, most)
         if self.fixed is None:
             return Unit(*SCALINGS[self.name](context, observed))
         loc, scale = (part[series] for part in self.fixed)

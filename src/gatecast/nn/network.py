@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from gatecast.nn.covariates import Effect, means, now_and_then
 from gatecast.nn.lstm import LSTM
+from gatecast.nn.masks import only
 from gatecast.nn.starting import RATES, Simple, starting_points
 
 LENT = 0.1
@@ -135,10 +136,10 @@ class Network(nn.Module):
     ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B H"] | None]:
         """The context without the effect of covariates, 0 where not observed; and their effect on the horizon."""
         if self.effect is None:
-            return x.masked_fill(~observed, 0), None
+            return only(x, observed), None
         effect = self.effect(calendar)
         past, ahead = effect[:, : self.shape.context], effect[:, self.shape.context :]
-        return (x - past).masked_fill(~observed, 0), ahead
+        return only(x - past, observed), ahead
 
     def about(self, static: tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]] | None) -> Float[Tensor, "B U"] | None:
         """What is static, summed up; dropped now and then, so that the network can do without."""
@@ -149,7 +150,7 @@ class Network(nn.Module):
 
     def simple(self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"]) -> Simple:
         """The simple forecasts, which take nothing that is learned; members that read the same values share them."""
-        return starting_points(x.masked_fill(~observed, 0), observed, self.shape.seasons, self.shape.horizon)
+        return starting_points(only(x, observed), observed, self.shape.seasons, self.shape.horizon)
 
     def start(self, simple: Simple, mix: Float[Tensor, "B K+1"]) -> Float[Tensor, "B H"]:
         """The simple forecasts, mixed, and the drift."""

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gatecast.nn.masks import whole
+
 ASKED = ("cpu",)
 """Devices that say at once what a tensor holds; others would be waited for."""
 RATES = (0.1, 0.3, 0.6)
@@ -35,7 +37,7 @@ def starting_points(
     """
     context, methods = x.shape[1], len({1, *seasons}) + len(RATES) * len(set(seasons))
     entries = context * max(context, (methods + 1) * horizon)
-    if x.device.type not in ASKED or entries > LARGEST or not observed.all():
+    if entries > LARGEST or not (whole(observed) or (x.device.type in ASKED and observed.all())):
         return _each(x, observed, seasons, horizon)
     found = x @ _matrix(context, seasons, horizon, x.dtype)
     return found[:, :-horizon].view(len(x), horizon, methods), found[:, -horizon:]

@@ -1,0 +1,30 @@
+"""Which steps of a window were observed. Where none is missing, the mask is a view of one value and need not be applied."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+EVERY = torch.ones((), dtype=torch.bool)
+"""What masks of windows without gaps are views of."""
+
+
+def whole(observed: Bool[Tensor, "*n T"]) -> bool:
+    """Whether it is known that nothing is missing, without looking at each step."""
+    return observed.data_ptr() == EVERY.data_ptr()
+
+
+def only(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"], filler: float = 0.0) -> Float[Tensor, "*n T"]:
+    """Values where observed, else the filler."""
+    return values if whole(observed) else values.masked_fill(~observed, filler)
+
+
+def counted(observed: Bool[Tensor, "*n T"]) -> Int[Tensor, "*n 1"] | int:
+    """How many steps were observed."""
+    return observed.shape[-1] if whole(observed) else observed.sum(-1, keepdim=True)
+
+
+def mean(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Float[Tensor, "*n 1"]:
+    """Mean of the observed values, 0 where there is none."""
+    count = counted(observed)
+    at_least_one = max(count, 1) if isinstance(count, int) else count.clamp(min=1)
+    return only(values, observed).sum(-1, keepdim=True) / at_least_one
