@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from gatecast.data.scaling import SOME, Scaler, Unit, flat
+from gatecast.data.scaling import Scaler, Unit, moves
 from gatecast.data.windows import Inputs, Read
-from gatecast.nn.masks import whole
 from gatecast.nn.network import Network, Shape
 from gatecast.nn.starting import ASKED, Simple
 
@@ -38,12 +37,13 @@ class Ensemble(nn.Module):
 
     def each(self, inputs: Inputs, scaler: Scaler) -> Iterator[tuple[Float[Tensor, "B H Q"], Unit]]:
         """What each member says, and the unit it says it in; what members of one unit have in common is made once."""
+        parts = {reach: measured(inputs, reach) for reach in {member.shape.reach for member in self.networks}}
         made: dict[tuple[object, ...], tuple[Unit, Read, Simple | None]] = {}
         for member in self.networks:
             shape = member.shape
             key = shape.reach, shape.logs, shape.seasons
             if key not in made:
-                unit = unit_of(shape, inputs, scaler)
+                unit = scaler(*parts[shape.reach], inputs.series, shape.logs)
                 read = inputs.scaled(unit)
                 made[key] = unit, read, member.simple(*read[:2]) if shape.seasons and member.effect is None else None
             unit, read, simple = made[key]
@@ -55,15 +55,21 @@ class Ensemble(nn.Module):
 
 
 def unit_of(shape: Shape, inputs: Inputs, scaler: Scaler) -> Unit:
-    """The unit that a member reads windows in: that of the steps its LSTM reads; of all, where those do not move."""
-    if shape.reach == shape.context:
-        return scaler(inputs.context, inputs.observed, inputs.series, shape.logs)
-    newest, recent = inputs.context[:, -shape.reach :], inputs.observed[:, -shape.reach :]
-    asleep = flat(newest, recent) if whole(recent) else flat(newest, recent) | (recent.sum(1) < SOME)
-    if recent.device.type in ASKED and not asleep.any():
-        return scaler(newest, recent, inputs.series, shape.logs)
-    old = torch.arange(shape.context, device=recent.device) < shape.context - shape.reach
-    return scaler(inputs.context, inputs.observed & (asleep[:, None] | ~old), inputs.series, shape.logs)
+    """The unit that a member reads windows in."""
+    return scaler(*measured(inputs, shape.reach), inputs.series, shape.logs)
+
+
+def measured(inputs: Inputs, reach: int) -> tuple[Float[Tensor, "B _"], Bool[Tensor, "B _"]]:
+    """What the unit of each window is read off: the steps that an LSTM reads; all, where those do not move."""
+    context, observed = inputs.context, inputs.observed
+    newest, recent = context[:, -reach:], observed[:, -reach:]
+    if reach == context.shape[1]:
+        return context, observed
+    awake = moves(newest, recent)
+    if recent.device.type in ASKED and awake.all():
+        return newest, recent
+    new = torch.arange(context.shape[1], device=context.device) >= context.shape[1] - reach
+    return context, observed & (~awake | new)
 
 
 def together(quantiles: Sequence[Float[Tensor, "B H Q"]]) -> Float[Tensor, "B H Q"]:

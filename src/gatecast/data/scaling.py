@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gatecast.nn.masks import counted, mean, only
+from gatecast.nn.masks import counted, only
 
 Scale = tuple[Float[Tensor, "*n 1"], Float[Tensor, "*n 1"]]
 Estimator = Callable[[Float[Tensor, "*n T"], Bool[Tensor, "*n T"]], Scale]
@@ -34,11 +34,12 @@ def minmax(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Sca
 
 def standard(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """Mean 0 and (population) standard deviation 1."""
-    middle = mean(values, observed)
-    apart = only(values - middle, observed)
+    count = counted(observed)
+    mean = only(values, observed).sum(-1, keepdim=True) / count
+    apart = only(values - mean, observed)
     # Relative to the largest: squares of very large or small values leave the range of float32.
     peak = apart.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
-    return _safe(middle, mean((apart / peak).square(), observed).sqrt() * peak)
+    return _safe(mean, ((apart / peak).square().sum(-1, keepdim=True) / count).sqrt() * peak)
 
 
 def robust(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
@@ -50,18 +51,25 @@ def robust(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Sca
 
 def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """Mean 0 and mean absolute deviation 1; what never moved is told in thousandths of its level."""
-    middle = mean(values, observed)
-    apart = only(values - middle, observed)
-    loc, scale = _safe(middle, mean(apart.abs(), observed))
+    count = counted(observed)
+    mean = only(values, observed).sum(-1, keepdim=True) / count
+    apart = only(values - mean, observed)
+    loc, scale = _safe(mean, apart.abs().sum(-1, keepdim=True) / count)
     low, high = apart.amin(-1, keepdim=True), apart.amax(-1, keepdim=True)  # quicker than both at once
-    still = (loc != 0) & ~(high - low > TINY * (loc + low).abs()) & (counted(observed) >= SOME)
+    still = (loc != 0) & ~(high - low > TINY * (loc + low).abs()) & (count >= SOME)
     return loc, torch.where(still, FLAT * loc.abs(), scale)
 
 
 def flat(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n"]:
-    """Whether some values were observed, and all were the same."""
+    """Whether enough values were observed, and all were the same."""
     low, high = extremes(values, observed)
     return (~(high - low > TINY * low.abs()) & (counted(observed) >= SOME))[..., 0]
+
+
+def moves(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n 1"]:
+    """Whether enough values were observed, and not all were the same."""
+    low, high = extremes(values, observed)
+    return (high - low > TINY * low.abs()) & (counted(observed) >= SOME)
 
 
 def extremes(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
@@ -149,7 +157,7 @@ class Scaler:
         """The unit of each window; read off the window itself, too, for a series whose scale is not fixed (NaN)."""
         if logs:
             size = only(context.abs(), observed)
-            small = SMALL * mean(size, observed)
+            small = SMALL * size.sum(-1, keepdim=True) / counted(observed)
             small = small.masked_fill(small == 0, 1)
             largest = torch.maximum(size.amax(-1, keepdim=True), small)
             most = torch.asinh(MOST * (largest / small))

@@ -183,14 +183,16 @@ class Windows:
         """Values of some steps of each series from the first one on, and which were observed; outside it none is."""
         begin, end = self.offsets[series], self.ends[series]
         place = firsts - self.starts[series] + begin
-        if self.device.type in ASKED and bool(((place >= begin) & (place + count <= end)).all()):
+        before, until = begin - place, end - place  # within the steps asked for
+        if self.device.type in ASKED and len(series) and place.min() >= 0 and place.max() + count <= len(self.values):
             values = _runs(self.values, place, count)
-            if not bool(values.sum().isnan()):
+            if before.max() <= 0 and until.min() >= count and not values.sum().isnan():
                 return values, EVERY.expand(values.shape)
-        position = place[:, None] + torch.arange(count, device=self.device)
-        inside = (position >= begin[:, None]) & (position < end[:, None])
-        values = self.values.take(position.clamp(0, len(self.values) - 1))
-        observed = inside & ~values.isnan()
+        else:
+            steps = place[:, None] + torch.arange(count, device=self.device)
+            values = self.values.take(steps.clamp(0, len(self.values) - 1))
+        at = torch.arange(count, device=self.device)
+        observed = (at >= before[:, None]) & (at < until[:, None]) & ~values.isnan()
         return values.masked_fill(~observed, 0), observed
 
 

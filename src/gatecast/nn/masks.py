@@ -19,12 +19,5 @@ def only(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"], filler: 
 
 
 def counted(observed: Bool[Tensor, "*n T"]) -> Int[Tensor, "*n 1"] | int:
-    """How many steps were observed."""
-    return observed.shape[-1] if whole(observed) else observed.sum(-1, keepdim=True)
-
-
-def mean(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Float[Tensor, "*n 1"]:
-    """Mean of the observed values, 0 where there is none."""
-    count = counted(observed)
-    at_least_one = max(count, 1) if isinstance(count, int) else count.clamp(min=1)
-    return only(values, observed).sum(-1, keepdim=True) / at_least_one
+    """How many steps were observed, 1 where none was."""
+    return max(observed.shape[-1], 1) if whole(observed) else observed.sum(-1, keepdim=True).clamp(min=1)
