@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from gatecast.nn.starting import ASKED
+
 WEIGHT_DECAY = 0.01
 BETAS = 0.9, 0.999
 EPSILON = 1e-8
@@ -38,11 +40,12 @@ class AdamW:
         self.gradient.zero_()
 
     def clip(self) -> Bool[Tensor, ""]:
-        """Shorten the gradient of each module that is longer than 1; whether all are numbers."""
-        norms = [gradient.norm() for gradient in self.members]
-        for gradient, norm in zip(self.members, norms, strict=True):
-            gradient.mul_((CLIP / norm).clamp(max=1))
-        return torch.stack(norms).isfinite().all()
+        """Shorten the gradient of each module that is longer than 1, which is rare; whether all are numbers."""
+        lengths = torch.stack([gradient.norm() for gradient in self.members])
+        if lengths.device.type not in ASKED or (lengths > CLIP).any():
+            for gradient, share in zip(self.members, (CLIP / lengths).clamp(max=1), strict=True):
+                gradient.mul_(share)
+        return lengths.isfinite().all()
 
     @torch.no_grad()
     def step(self, rate: float) -> None:

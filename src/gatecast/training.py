@@ -146,23 +146,23 @@ def run_epoch(
             device would have to be waited for, after the last batch.
     """
     network.train(course is not None)
+    shape = network.shape
     parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|, error; left on the device until the end
     with torch.set_grad_enabled(course is not None):
         for numbers in batches:
             series, cutoffs = (part.to(windows.device) for part in span.at(numbers))
             inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
             if course is not None and course.synthetic:
-                seasons = network.shape.seasons
-                inputs, truth = with_synthetic(inputs, truth, course.synthetic, seasons, course.chance)
+                inputs, truth = with_synthetic(inputs, truth, course.synthetic, shape.seasons, course.chance)
             losses, said = [], []
             for out, unit in network.each(inputs, scaler):
-                loss = loss_of(network.shape, out, unit, inputs, truth, metric, units)
+                loss = loss_of(shape, out, unit, inputs, truth, metric, units)
                 if course is not None:  # member by member, so that one graph is held at a time
                     loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
-                said.append(unit.values(point(network.shape, out.detach())))
+                said.append(unit.values(point(shape, out.detach())))
             loss = torch.stack(losses).mean()
-            error = loss if network.shape.probabilities else loss.sqrt()
+            error = loss if shape.probabilities else loss.sqrt()
             if course is not None:
                 error = move(course, error)
             with torch.no_grad():

@@ -112,6 +112,8 @@ def seasonal_repeat(
     whole = x.shape[1] // season * season
     seasons = x[:, -whole:].reshape(len(x), -1, season)
     seen = observed[:, -whole:].reshape(len(x), -1, season)
+    if x.device.type in ASKED and seen[:, -1].all():  # as nearly always
+        return seasons[:, -1].repeat(1, -(-horizon // season))[:, :horizon]
     place = torch.arange(seasons.shape[1], device=x.device)[:, None]
     newest = (seen * place).amax(1, keepdim=True)  # 0 if none was observed
     mean = x.sum(1, keepdim=True) / observed.sum(1, keepdim=True).clamp(min=1)
