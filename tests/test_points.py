@@ -93,3 +93,8 @@ def test_other_levels_of_a_normal_distribution_are_read_exactly():
 def test_levels_read_off_never_cross(name):
     found = at(np.array(DISTRIBUTIONS[name], np.float64), PROBABILITIES, np.linspace(0.001, 0.999, 500))
     assert (np.diff(found) >= 0).all()
+
+
+def test_levels_that_were_trained_are_given_as_they_are():
+    quantiles = np.array([[1.0, 5.0, 5.1], [2.0, 2.0, 9.0]], np.float32)
+    assert np.array_equal(at(quantiles, (0.1, 0.5, 0.9), [0.9, 0.1]), quantiles[:, [2, 0]])

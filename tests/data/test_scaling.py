@@ -4,7 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatecast.data.scaling import FLAT, MOST, SCALINGS, SOME, Scaler, flat
+from gatecast.data.scaling import FLAT, MOST, SCALINGS, SOME, Scaler, flat, log, moves
+from gatecast.nn.masks import EVERY
 
 PROPERTY = settings(deadline=None, max_examples=60)
 NAMES = list(SCALINGS)
@@ -237,3 +238,30 @@ def test_flat_is_what_did_not_move_while_it_was_seen():
     values, observed = torch.tensor([[5.0, 5, 5, 5, 9]]), torch.tensor([[True] * 4 + [False]])
     assert flat(values, observed).tolist() == [True]
     assert flat(values.expand(2, 3, 5), observed.expand(2, 3, 5)).tolist() == [[True] * 3] * 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+@PROPERTY
+@given(rows)
+def test_a_mask_of_one_value_is_as_one_of_many(name, row):
+    values, _ = tensors(row)
+    known, looked_at = EVERY.expand(values.shape), torch.ones(values.shape, dtype=torch.bool)
+    for found, expected in zip(SCALINGS[name](values, known), SCALINGS[name](values, looked_at), strict=True):
+        assert torch.equal(found, expected)
+    assert torch.equal(flat(values, known), flat(values, looked_at))
+    assert torch.equal(moves(values, known), moves(values, looked_at))
+
+
+@PROPERTY
+@given(rows)
+def test_what_moves_is_not_flat_and_was_seen_often_enough(row):
+    values, observed = tensors(row)
+    enough = observed.sum(-1) >= SOME
+    assert torch.equal(moves(values, observed)[..., 0], enough & ~flat(values, observed))
+
+
+@PROPERTY
+@given(st.lists(st.floats(-(2.0**126), 2.0**126, width=32), min_size=1, max_size=20))
+def test_the_logarithm_of_any_size_and_sign_is_asinh(sizes):
+    values = torch.tensor(sizes)
+    torch.testing.assert_close(log(values), torch.asinh(values.double()).float(), rtol=3e-7, atol=0)

@@ -14,6 +14,7 @@ from gatecast.data.features import calendar, holiday_calendar
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Unit
 from gatecast.data.windows import Windows
+from gatecast.nn.masks import whole
 
 PROPERTY = settings(deadline=None, max_examples=60)
 HOURLY = Grid(Frequency("second", 3_600), "Europe/Berlin")
@@ -71,6 +72,29 @@ def test_windows_agree_with_a_loop(panel, context, horizon):
         assert (inputs.context[i].tolist(), inputs.observed[i].tolist()) == gathered(panel, one, before)
         assert (truth.values[i].tolist(), truth.observed[i].tolist()) == gathered(panel, one, after)
         assert (inputs.calendar[i].numpy() == calendar(HOURLY, CYCLES, np.array([*before, *after]))).all()
+
+
+@PROPERTY
+@given(panels, sizes, sizes)
+def test_a_window_alone_is_as_among_others(panel, context, horizon):
+    """Which it is gathered in another way than, if nothing of it is missing."""
+    windows = Windows.of(panel, Encoder(), context, horizon, CPU)
+    series, cutoffs = every_window(panel)
+    inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
+    for at in range(len(series)):
+        own = windows.past(series[at : at + 1], cutoffs[at : at + 1])
+        ahead = windows.truth(series[at : at + 1], cutoffs[at : at + 1])
+        together = (inputs.context, inputs.observed, truth.values, truth.observed)
+        for found, expected in zip((*own, ahead.values, ahead.observed), together, strict=True):
+            assert torch.equal(found[0], expected[at])
+        assert not whole(own[1]) or inputs.observed[at].all()
+
+
+def test_of_windows_without_gaps_the_mask_is_one_value():
+    windows = Windows.of(of_lengths(9, 7), Encoder(), 4, 2, CPU)
+    series = torch.tensor([0, 1])
+    for cutoffs, known in (([5, 15], True), ([2, 15], False), ([8, 16], True)):
+        assert whole(windows.inputs(series, torch.tensor(cutoffs)).observed) == known
 
 
 @PROPERTY

@@ -1,4 +1,4 @@
-"""Which steps of a window were observed. Where none is missing, the mask is a view of one value and need not be applied."""
+"""Which steps of a window were observed: where all were, the mask is a view of one value and need not be applied."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,4 +20,4 @@ def only(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"], filler: 
 
 def counted(observed: Bool[Tensor, "*n T"]) -> Int[Tensor, "*n 1"] | int:
     """How many steps were observed, 1 where none was."""
-    return max(observed.shape[-1], 1) if whole(observed) else observed.sum(-1, keepdim=True).clamp(min=1)
+    return observed.shape[-1] if whole(observed) else observed.sum(-1, keepdim=True).clamp(min=1)

@@ -1,0 +1,46 @@
+"""The command line as a process, which leaves without taking itself apart: nothing may be lost by that."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FULL = Path("/dev/full")
+
+
+def gatecast(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "gatecast", *arguments], check=False, text=True, **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--version"], 0, ""),
+        (["forecast", "nowhere"], 1, "gatecast: no run at nowhere"),
+        (["forecast"], 2, "gatecast: Missing argument 'run'"),
+        (["--never"], 2, "gatecast: No such option: --never"),
+    ],
+)
+def test_every_way_out_has_its_code_and_its_words(arguments, code, told, tmp_path):
+    ended = gatecast(*arguments, capture_output=True, cwd=tmp_path)
+    assert ended.returncode == code
+    assert ended.stderr.startswith(told)
+    assert ("gatecast 0" in ended.stdout) == (code == 0)
+
+
+def test_all_of_a_long_output_comes_through_a_pipe():
+    ended = gatecast("fit", "--help", capture_output=True, env={**os.environ, "COLUMNS": "80"})
+    assert ended.returncode == 0
+    assert "--time-limit" in ended.stdout
+    assert ended.stdout.endswith("\n")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="a device that is always full")
+def test_a_full_disk_is_told():
+    with FULL.open("w") as full:
+        ended = gatecast("--version", stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 1
+    assert "No space left on device" in ended.stderr
+    assert "Traceback" not in ended.stderr
