@@ -7,9 +7,9 @@ import torch
 
 from gatecast import Config, audit, fit, memory
 from gatecast.errors import DataError, TrainingError
+from gatecast.listener import Silent
 from gatecast.memory import available, needed
 from gatecast.schedule import Schedule
-from gatecast.steps import Silent
 
 NAMES = {"time": "at", "target": "y", "series": "name", "horizon": 6}
 GB = 1_000_000_000

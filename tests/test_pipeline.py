@@ -12,8 +12,9 @@ import pyarrow.csv
 import pytest
 import torch
 
-from gatecast import Config, audit, backtest, fit, load, pipeline, read, steps
+from gatecast import Config, audit, backtest, fit, load, pipeline, read
 from gatecast.errors import DataError, UsageError
+from gatecast.listener import Silent
 from gatecast.training import Trained
 
 NAMES = {"time": "at", "target": "y", "series": "name"}
@@ -193,7 +194,7 @@ def test_a_backtest_needs_history():
         backtest(waves(), windows=40, **TINY)
 
 
-class Stopping(steps.Silent):
+class Stopping(Silent):
     """Presses Ctrl-C in the second epoch."""
 
     def epoch(self, epoch):
@@ -213,7 +214,7 @@ def test_a_device_that_is_not_there():
         fit(waves(), **TINY, device="cuda")
 
 
-class Hearing(steps.Silent):
+class Hearing(Silent):
     """Keeps the numbers of the steps."""
 
     def __init__(self):

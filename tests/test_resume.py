@@ -13,9 +13,10 @@ import pytest
 import torch
 
 import golden
-from gatecast import Config, checkpoint, fit, kept_rows, load, steps, training
+from gatecast import Config, checkpoint, fit, kept_rows, load, training
 from gatecast.checkpoint import Checkpoints
 from gatecast.errors import DataError, RunError, TrainingError, UsageError
+from gatecast.listener import SILENT, Silent
 from gatecast.reading import read_rows
 from gatecast.schedule import Schedule
 
@@ -30,7 +31,7 @@ def slow(*cases):
     return [pytest.param(*(case if isinstance(case, tuple) else [case]), marks=pytest.mark.slow) for case in cases]
 
 
-class Hearing(steps.Silent):
+class Hearing(Silent):
     """Keeps what was noted."""
 
     def __init__(self):
@@ -83,7 +84,7 @@ def never_stopped(tmp_path_factory):
 def stop(tmp_path, monkeypatch):
     """Stop a training as it takes a step."""
 
-    def stopped(number, error=SystemError, listener=steps.SILENT, **settings):
+    def stopped(number, error=SystemError, listener=SILENT, **settings):
         whole, taken = Schedule.__call__, []
 
         def step(schedule):

@@ -265,3 +265,9 @@ def test_what_moves_is_not_flat_and_was_seen_often_enough(row):
 def test_the_logarithm_of_any_size_and_sign_is_asinh(sizes):
     values = torch.tensor(sizes)
     torch.testing.assert_close(log(values), torch.asinh(values.double()).float(), rtol=3e-7, atol=0)
+
+
+def test_the_logarithm_has_its_gradient():
+    values = torch.tensor([-3.0, 0.0, 0.5, 40.0], requires_grad=True)
+    log(values).sum().backward()
+    torch.testing.assert_close(values.grad, (values.detach().square() + 1).rsqrt())

@@ -90,6 +90,8 @@ def _safe(loc: Tensor, scale: Tensor) -> Scale:
 
 def log(values: Float[Tensor, "*n T"]) -> Float[Tensor, "*n T"]:
     """asinh, for which torch takes one number after the other, several times as long."""
+    if values.requires_grad:  # what follows is done in place
+        return torch.asinh(values)
     size = values.abs()
     more = torch.hypot(size, size.new_ones(())).add_(1).reciprocal_().mul_(size).mul_(size)  # √(size² + 1) - 1
     return more.add_(size).log1p_().copysign_(values)
