@@ -220,6 +220,7 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         skip=bool(model.skip),
         gated=bool(model.gated),
         embeddings=encoder.embeddings,
+        embedded=model.segment > 1 or encoder.embeddings > 0,  # of one value the LSTM's own weights are a layer
         known=encoder.known,
         past=encoder.past,
     )

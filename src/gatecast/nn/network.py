@@ -55,6 +55,7 @@ class Shape:
     known: int = 0  # features known of the horizon: holidays and covariates
     past: int = 0  # features known up to the cutoff
     embeddings: int = 0  # rows of the table of what is static
+    embedded: bool = True  # whether a layer reads each segment first, or the LSTM reads it as it is
 
     @property
     def features(self) -> int:
@@ -75,6 +76,7 @@ class Network(nn.Module):
         assert 0 < shape.reach <= shape.context
         assert max(shape.seasons, default=0) <= shape.context
         assert shape.seasons or not shape.plain
+        assert shape.embedded or not shape.embeddings
         self.shape = shape
         self.outputs = max(1, len(shape.probabilities))
         self.block = min(shape.segment, shape.horizon) if shape.segment > 1 else shape.horizon
@@ -82,8 +84,9 @@ class Network(nn.Module):
         width = shape.hidden
         self.static = nn.EmbeddingBag(shape.embeddings, width, mode="sum") if shape.embeddings else None
         self.effect = Effect(shape.features) if shape.known + shape.past else None
-        self.embed = nn.Linear(shape.segment * (2 + shape.dates) + shape.known + shape.past, width)
-        self.lstm = LSTM(width, width, shape.layers, shape.dropout)
+        inputs = shape.segment * (2 + shape.dates) + shape.known + shape.past
+        self.embed = nn.Linear(inputs, width) if shape.embedded else None
+        self.lstm = LSTM(width if shape.embedded else inputs, width, shape.layers, shape.dropout)
         self.place = nn.Parameter(torch.empty(self.blocks, width))
         if not self.place.is_meta:  # where drawing would load torch's compiler, which takes a second
             with torch.no_grad():
@@ -163,8 +166,8 @@ class Network(nn.Module):
         observed: Bool[Tensor, "B C"],
         calendar: Float[Tensor, "B T F"],
         about: Float[Tensor, "B U"] | None = None,
-    ) -> Float[Tensor, "B L U"]:
-        """What the LSTM reads: values, mask and calendar of each of the L = R / p segments, embedded."""
+    ) -> Float[Tensor, "B L _"]:
+        """What the LSTM reads: values, mask and calendar of each of the L = R / p segments, embedded or as they are."""
         size, p, reach = len(x), self.shape.segment, self.shape.reach
         parts = [part[:, -reach:].reshape(size, -1, p) for part in (x, observed.to(x.dtype))]
         read = calendar[:, self.shape.context - reach : self.shape.context]
@@ -173,6 +176,8 @@ class Network(nn.Module):
             beside = means(read[..., self.shape.dates :], p)
             past = beside[..., self.shape.known :]
             parts += [beside[..., : self.shape.known], now_and_then(past) if self.training else past]
+        if self.embed is None:
+            return torch.cat(parts, -1)
         embedded: Tensor = self.embed(torch.cat(parts, -1))
         if about is not None:
             embedded = embedded + about[:, None]
