@@ -118,7 +118,7 @@ def test_classic_is_one_value_a_step_scaled_to_its_range_and_one_point():
     assert (shape.probabilities, shape.skip) == ((), False)
     network = Network(shape)
     read = network.segments(torch.zeros(2, 48), torch.ones(2, 48, dtype=torch.bool), torch.zeros(2, 72, 4))
-    assert read.shape[1] == 48
+    assert read.shape == (2, 48, 1 + 1 + 4)  # a value, whether it was observed, its calendar: nothing in between
 
 
 def test_classic_is_the_same_code_with_other_settings():
@@ -131,7 +131,7 @@ def test_classic_is_the_same_code_with_other_settings():
     assert (one.outputs, other.outputs) == (1, 7)
     assert classic.scaler.name == "minmax"
     assert set(other.state_dict()) - set(one.state_dict()) == {
-        f"{layer}.{part}" for layer in ("skip", "mix", "widen") for part in ("weight", "bias")
+        f"{layer}.{part}" for layer in ("embed", "skip", "mix", "widen") for part in ("weight", "bias")
     }
     assert set(one.state_dict()) <= set(other.state_dict())
 

@@ -203,3 +203,11 @@ def test_the_median_is_learned_nearly_as_if_it_were_alone(monkeypatch):
     for name, found in tenth.items():
         assert_close(found, whole[name] * (1.0 if name.startswith("widen.") else 0.1), rtol=1e-3, atol=1e-4)
     assert set(gradients([2], 0.1)) == {name for name in everything if not name.startswith("widen.")}
+
+
+def test_what_is_not_embedded_is_read_as_it_is():
+    shape = replace(SHAPE, segment=1, embedded=False, known=1, past=2)
+    network, (x, observed, calendar) = Network(shape).eval(), read(shape)
+    expected = torch.cat([x[..., None], observed[..., None].float(), calendar[:, : shape.context]], -1)
+    assert_close(network.segments(x, observed, calendar), expected)
+    assert network.lstm.fast.input_size == 1 + 1 + shape.features
