@@ -80,7 +80,7 @@ def test_tested_weights_do_not_depend_on_the_test_rows(panel, options):
     assert same(found[0][0], found[1][0])
     assert len({(trained.best, trained.epochs[-1].validation_loss) for _, trained in found}) == 1
     final = [refit(shop, tested, 1)[0] for shop, (tested, _) in zip(shops, found, strict=True)]
-    assert not torch.equal(*(one.network.state_dict()["members.0.embed.weight"] for one in final))
+    assert not torch.equal(*(one.network.state_dict()["members.0.read.weight"] for one in final))
 
 
 def test_of_random_walks_the_naive_forecast_says_most_and_of_waves_hardly_anything(panel):
