@@ -95,6 +95,7 @@ print(f"this window alone: mean {unit.loc.item():,.0f}, mean absolute deviation 
 shop = Workshop(
     config, panel, parts, encoder, windows,
     lambda epoch: print(f"epoch {epoch.epoch}: loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}"),
+    season,
 )  # fmt: skip
 network = build(shop)
 print(network)

@@ -33,15 +33,16 @@ def test_the_notebook_holds_all_of_the_script(cells):
         compile(part, "cell", "exec")
 
 
-@pytest.mark.slow
-def test_every_cell_runs(cells, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("epochs", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_every_cell_runs(cells, epochs, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
     for cell in cells:
         if cell["cell_type"] == "code":
-            exec(cell["source"], names)
+            exec(cell["source"].replace('"epochs": 10', f'"epochs": {epochs}'), names)
     told = capsys.readouterr().out
     assert "10,320 rows on the grid 30min, America/New_York; 2 steps are missing" in told
+    assert told.count(", validation ") == epochs
     assert "Use it" in told
     assert told.endswith("forgot more than usual.\n")
     made = {path.name for path in (tmp_path / "lesson").iterdir()}
