@@ -66,13 +66,13 @@ class Teller:
             self.stop()
 
     def step(self, number: int, title: str, found: str) -> None:
-        """See `steps.Listener`."""
+        """See `listener.Listener`."""
         self.stop()
         err.print(f"[bold cyan]{number:>2}[/]/11 [bold]{title}[/]: ", end="")
         err.print(found, markup=False, soft_wrap=True)
 
     def epoch(self, epoch: "Epoch") -> None:
-        """See `steps.Listener`."""
+        """See `listener.Listener`."""
         text = f"loss {epoch.train_loss:.4f}, accuracy {_percent(epoch.train_accuracy)}"
         if epoch.validation_loss is not None:
             text += f"; validation loss {epoch.validation_loss:.4f}, accuracy {_percent(epoch.validation_accuracy)}"

@@ -120,7 +120,7 @@ def _store(source: object, errand: Errand | None) -> Store:
         return open_store(str(source), errand=errand)
     import narwhals as nw  # noqa: PLC0415 - only for frames
 
-    from gatecast.store.duckdb import DuckDBStore  # noqa: PLC0415
+    from gatecast.store.duckdb import DuckDBStore  # noqa: PLC0415 - only for frames
 
     try:
         return DuckDBStore.of_frame(nw.from_native(source, eager_only=True).to_arrow())  # type: ignore[call-overload]

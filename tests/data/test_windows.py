@@ -14,7 +14,7 @@ from gatecast.data.features import calendar, holiday_calendar
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Unit
 from gatecast.data.windows import Windows
-from gatecast.nn.masks import whole
+from gatecast.nn.masks import gapless
 
 PROPERTY = settings(deadline=None, max_examples=60)
 HOURLY = Grid(Frequency("second", 3_600), "Europe/Berlin")
@@ -87,14 +87,14 @@ def test_a_window_alone_is_as_among_others(panel, context, horizon):
         together = (inputs.context, inputs.observed, truth.values, truth.observed)
         for found, expected in zip((*own, ahead.values, ahead.observed), together, strict=True):
             assert torch.equal(found[0], expected[at])
-        assert not whole(own[1]) or inputs.observed[at].all()
+        assert not gapless(own[1]) or inputs.observed[at].all()
 
 
 def test_of_windows_without_gaps_the_mask_is_one_value():
     windows = Windows.of(of_lengths(9, 7), Encoder(), 4, 2, CPU)
     series = torch.tensor([0, 1])
     for cutoffs, known in (([5, 15], True), ([2, 15], False), ([8, 16], True)):
-        assert whole(windows.inputs(series, torch.tensor(cutoffs)).observed) == known
+        assert gapless(windows.inputs(series, torch.tensor(cutoffs)).observed) == known
 
 
 @PROPERTY

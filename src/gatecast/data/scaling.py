@@ -34,9 +34,7 @@ def minmax(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Sca
 
 def standard(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """Mean 0 and (population) standard deviation 1."""
-    count = counted(observed)
-    mean = only(values, observed).sum(-1, keepdim=True) / count
-    apart = only(values - mean, observed)
+    mean, apart, count = _centred(values, observed)
     # Relative to the largest: squares of very large or small values leave the range of float32.
     peak = apart.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
     return _safe(mean, ((apart / peak).square().sum(-1, keepdim=True) / count).sqrt() * peak)
@@ -51,9 +49,7 @@ def robust(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Sca
 
 def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """Mean 0 and mean absolute deviation 1; what never moved is told in thousandths of its level."""
-    count = counted(observed)
-    mean = only(values, observed).sum(-1, keepdim=True) / count
-    apart = only(values - mean, observed)
+    mean, apart, count = _centred(values, observed)
     loc, scale = _safe(mean, apart.abs().sum(-1, keepdim=True) / count)
     low, high = apart.amin(-1, keepdim=True), apart.amax(-1, keepdim=True)  # quicker than both at once
     still = (loc != 0) & ~(high - low > TINY * (loc + low).abs()) & (count >= SOME)
@@ -62,20 +58,30 @@ def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> 
 
 def flat(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n"]:
     """Whether enough values were observed, and all were the same."""
-    low, high = extremes(values, observed)
-    return (~(high - low > TINY * low.abs()) & (counted(observed) >= SOME))[..., 0]
+    return (~_differ(values, observed) & (counted(observed) >= SOME))[..., 0]
 
 
 def moves(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n 1"]:
     """Whether enough values were observed, and not all were the same."""
+    return _differ(values, observed) & (counted(observed) >= SOME)
+
+
+def _differ(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n 1"]:
     low, high = extremes(values, observed)
-    return (high - low > TINY * low.abs()) & (counted(observed) >= SOME)
+    return high - low > TINY * low.abs()
 
 
 def extremes(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """The lowest and the highest observed value."""
     low, high = only(values, observed, torch.inf), only(values, observed, -torch.inf)
     return low.amin(-1, keepdim=True), high.amax(-1, keepdim=True)
+
+
+def _centred(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> tuple[Tensor, Tensor, Tensor | int]:
+    """The mean of the observed values, their distances from it, and how many they are."""
+    count = counted(observed)
+    mean = only(values, observed).sum(-1, keepdim=True) / count
+    return mean, only(values - mean, observed), count
 
 
 SCALINGS: Mapping[str, Estimator] = {"minmax": minmax, "standard": standard, "robust": robust, "window": deviation}

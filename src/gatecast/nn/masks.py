@@ -8,16 +8,16 @@ EVERY = torch.ones((), dtype=torch.bool)
 """What masks of windows without gaps are views of."""
 
 
-def whole(observed: Bool[Tensor, "*n T"]) -> bool:
+def gapless(observed: Bool[Tensor, "*n T"]) -> bool:
     """Whether it is known that nothing is missing, without looking at each step."""
     return observed.data_ptr() == EVERY.data_ptr()
 
 
 def only(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"], filler: float = 0.0) -> Float[Tensor, "*n T"]:
     """Values where observed, else the filler."""
-    return values if whole(observed) else values.masked_fill(~observed, filler)
+    return values if gapless(observed) else values.masked_fill(~observed, filler)
 
 
 def counted(observed: Bool[Tensor, "*n T"]) -> Int[Tensor, "*n 1"] | int:
     """How many steps were observed, 1 where none was."""
-    return observed.shape[-1] if whole(observed) else observed.sum(-1, keepdim=True).clamp(min=1)
+    return observed.shape[-1] if gapless(observed) else observed.sum(-1, keepdim=True).clamp(min=1)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gatecast.nn.masks import whole
+from gatecast.nn.masks import gapless
 
 ASKED = ("cpu",)
 """Devices that say at once what a tensor holds; others would be waited for."""
@@ -37,7 +37,7 @@ def starting_points(
     """
     context, methods = x.shape[1], len({1, *seasons}) + len(RATES) * len(set(seasons))
     entries = context * max(context, (methods + 1) * horizon)
-    if entries > LARGEST or not (whole(observed) or (x.device.type in ASKED and observed.all())):
+    if entries > LARGEST or not (gapless(observed) or (x.device.type in ASKED and observed.all())):
         return _each(x, observed, seasons, horizon)
     found = x @ _matrix(context, seasons, horizon, x.dtype)
     return found[:, :-horizon].view(len(x), horizon, methods), found[:, -horizon:]
