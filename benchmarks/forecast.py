@@ -45,7 +45,12 @@ def bare(model: Model, contexts: np.ndarray) -> None:
 
 
 one, default, many = trained(1, 48, 1), trained(1, 48), trained(200, 24, 1)
-ways = {"one_member": one.forecast, "default": default.forecast}
+ten_years = seasonal_panel(np.full(1, 10 * 365 * 24), "h", 24)
+ways = {
+    "one_member": one.forecast,
+    "default": default.forecast,
+    "one_member_ten_years": lambda: one.forecast(ten_years),
+}
 latency = {"wall": in_turn(200, time.perf_counter, **ways), "processor": in_turn(200, **ways)}
 large = seasonal_panel(np.full(arguments.series, many.final.network.shape.context + 24), "h", 24)
 contexts = np.zeros(arguments.series)

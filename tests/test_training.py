@@ -253,7 +253,7 @@ def test_a_poisoned_batch_costs_one_epoch_and_lowers_the_rate(waves, monkeypatch
         learning = torch.is_grad_enabled
         monkeypatch.setattr(training, "loss_of", lambda *of: poison(whole(*of)) if learning() else whole(*of))
     if where == "a loss on a device that is not asked at each step":
-        monkeypatch.setattr(training, "ASKED", ())
+        monkeypatch.setattr(training, "answers_at_once", lambda device: False)
     trained = bench.train(epochs=4)
     assert [line.setbacks for line in bench.history] == [0, 1, 1, 1]
     assert [line.epoch for line in bench.history] == [1, 2, 3, 4]

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
-from gatecast.nn.starting import ASKED
+from gatecast.nn.devices import answers_at_once
 
 WEIGHT_DECAY = 0.01
 BETAS = 0.9, 0.999
@@ -42,7 +42,7 @@ class AdamW:
     def clip(self) -> Bool[Tensor, ""]:
         """Shorten the gradient of each module that is longer than 1, which is rare; whether all are numbers."""
         lengths = torch.stack([gradient.norm() for gradient in self.members])
-        if lengths.device.type not in ASKED or (lengths > CLIP).any():
+        if not answers_at_once(lengths.device) or (lengths > CLIP).any():
             for gradient, share in zip(self.members, (CLIP / lengths).clamp(max=1), strict=True):
                 gradient.mul_(share)
         return lengths.isfinite().all()

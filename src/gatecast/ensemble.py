@@ -1,6 +1,7 @@
 """Several networks that read the same windows; what they say is averaged in the target's unit."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -9,8 +10,9 @@ from torch import Tensor, nn
 
 from gatecast.data.scaling import Scaler, Unit, moves
 from gatecast.data.windows import Inputs, Read
+from gatecast.nn.devices import answers_at_once
 from gatecast.nn.network import Network, Shape
-from gatecast.nn.starting import ASKED, Simple
+from gatecast.nn.starting import Simple
 
 
 class Ensemble(nn.Module):
@@ -20,12 +22,12 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(networks)
 
-    @property
+    @cached_property
     def networks(self) -> tuple[Network, ...]:
         """The members."""
         return tuple(cast(Network, member) for member in self.members)
 
-    @property
+    @cached_property
     def leading(self) -> Network:
         """The first of those whose LSTM reads the most steps."""
         return max(self.networks, key=lambda network: network.shape.reach)
@@ -66,7 +68,7 @@ def measured(inputs: Inputs, reach: int) -> tuple[Float[Tensor, "B _"], Bool[Ten
     if reach == context.shape[1]:
         return context, observed
     awake = moves(newest, recent)
-    if recent.device.type in ASKED and awake.all():
+    if answers_at_once(recent.device) and awake.all():
         return newest, recent
     new = torch.arange(context.shape[1], device=context.device) >= context.shape[1] - reach
     return context, observed & (~awake | new)

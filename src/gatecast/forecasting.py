@@ -133,7 +133,8 @@ def forecast(
     _refuse_gaps(panel, final.encoder, observed, asked.dates.max(1))
     shape = final.network.shape
     reach = max(int((asked.dates.max(1) - panel.lasts).max()), 0) + shape.horizon
-    windows = Windows.of(panel, final.encoder, shape.context, shape.horizon, final.device, reach)
+    since = int(asked.cutoffs.min())
+    windows = Windows.of(panel, final.encoder, shape.context, shape.horizon, final.device, reach, since)
 
     asking = np.repeat(np.arange(len(panel)), asked.cutoffs.shape[1])
     series, cutoffs, inverse = _distinct(asking, asked.cutoffs)

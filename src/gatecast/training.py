@@ -17,9 +17,9 @@ from gatecast.data.split import Span
 from gatecast.data.synthetic import with_synthetic
 from gatecast.data.windows import Inputs, Truth, Windows
 from gatecast.ensemble import Ensemble, together
+from gatecast.nn.devices import answers_at_once
 from gatecast.nn.losses import pinball, squared
 from gatecast.nn.network import Shape
-from gatecast.nn.starting import ASKED
 
 OVERFITTED = 0.05
 """Training overfits if the loss is by such a share above its best at the end."""
@@ -172,7 +172,7 @@ def run_epoch(
                 count = truth.observed.sum()
                 parts.append(torch.stack([loss * count, count, wrong, size, error]))
     told = torch.stack(parts).cpu().double()
-    if course is not None and windows.device.type not in ASKED:
+    if course is not None and not answers_at_once(windows.device):
         course.watch(*told[:, -1].tolist())
     loss_sum, count, wrong_sum, size_sum, _ = told.sum(0).tolist()
     if not math.isfinite(loss_sum):
@@ -187,7 +187,7 @@ def move(course: Course, error: Float[Tensor, ""]) -> Float[Tensor, ""]:
         the error, NaN where a gradient is none.
     """
     error = torch.where(course.optimizer.clip(), error, torch.nan)
-    if error.device.type in ASKED:
+    if answers_at_once(error.device):
         course.watch(float(error))
     course.optimizer.step(course.schedule())
     course.optimizer.clear()

@@ -141,6 +141,16 @@ def test_cutoffs_may_lie_ahead_of_every_series():
     assert not windows.past(series, cutoffs)[1].any()
 
 
+def test_what_lies_before_the_earliest_cutoff_is_not_worked_out():
+    panel = of_lengths(30, 40)
+    series, cutoffs = torch.tensor([0, 1]), torch.tensor([29, 33])
+    whole = Windows.of(panel, Encoder(CYCLES), 4, 3, CPU)
+    part = Windows.of(panel, Encoder(CYCLES), 4, 3, CPU, since=29)
+    assert torch.equal(part.calendar(series, cutoffs), whole.calendar(series, cutoffs))
+    assert torch.equal(part.inputs(series, cutoffs).context, whole.inputs(series, cutoffs).context)
+    assert (part.dates.numpy() == calendar(HOURLY, CYCLES, np.arange(29 - 3, 49 + 3 + 1))).all()
+
+
 COLUMNS = (
     Column("visits", "past", loc=2.0, scale=4.0),
     Column("heat", "future"),

@@ -60,7 +60,7 @@ class Panel:
         """Steps of each series from its first to its last value."""
         return np.diff(self.offsets)
 
-    @property
+    @cached_property
     def lasts(self) -> Steps:
         """The step of the last value of each series."""
         return self.starts + self.lengths - 1

@@ -18,8 +18,8 @@ from gatecast.data.covariates import Column
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Unit
+from gatecast.nn.devices import answers_at_once
 from gatecast.nn.masks import EVERY
-from gatecast.nn.starting import ASKED
 
 Static = tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]]
 """Rows of the table of what is static, and their weights; see `Encoder.statics`."""
@@ -86,6 +86,7 @@ class Windows:
         horizon: int,
         device: torch.device,
         ahead: int | None = None,
+        since: int | None = None,
     ) -> Self:
         """Move a panel to a device, once.
 
@@ -94,8 +95,9 @@ class Windows:
             context: C, steps read before a cutoff.
             horizon: H, steps after it.
             ahead: steps after a series' end that cutoffs and horizons may reach (default: H).
+            since: the earliest cutoff (default: before all series begin).
         """
-        first = int(panel.starts.min()) - context
+        first = (int(panel.starts.min()) - 1 if since is None else since) + 1 - context
         steps = np.arange(first, int(panel.lasts.max()) + (horizon if ahead is None else ahead) + 1)
         dates, group = encoder.calendars(panel, steps)
         found = panel.covariates if encoder.varying else None
@@ -184,7 +186,8 @@ class Windows:
         begin, end = self.offsets[series], self.ends[series]
         place = firsts - self.starts[series] + begin
         before, until = begin - place, end - place  # within the steps asked for
-        if self.device.type in ASKED and len(series) and place.min() >= 0 and place.max() + count <= len(self.values):
+        known = answers_at_once(self.device) and len(series)
+        if known and place.min() >= 0 and place.max() + count <= len(self.values):
             values = _runs(self.values, place, count)
             if before.max() <= 0 and until.min() >= count and not values.sum().isnan():
                 return values, EVERY.expand(values.shape)

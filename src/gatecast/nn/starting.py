@@ -12,10 +12,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gatecast.nn.devices import answers_at_once
 from gatecast.nn.masks import gapless
 
-ASKED = ("cpu",)
-"""Devices that say at once what a tensor holds; others would be waited for."""
 RATES = (0.1, 0.3, 0.6)
 """Of smoothing: the weight of the newest value; that of older ones falls by 1 - rate a step."""
 Simple = tuple[Float[Tensor, "B H K"], Float[Tensor, "B H"]]
@@ -37,7 +36,7 @@ def starting_points(
     """
     context, methods = x.shape[1], len({1, *seasons}) + len(RATES) * len(set(seasons))
     entries = context * max(context, (methods + 1) * horizon)
-    if entries > LARGEST or not (gapless(observed) or (x.device.type in ASKED and observed.all())):
+    if entries > LARGEST or not (gapless(observed) or (answers_at_once(x.device) and observed.all())):
         return _each(x, observed, seasons, horizon)
     found = x @ _matrix(context, seasons, horizon, x.dtype)
     return found[:, :-horizon].view(len(x), horizon, methods), found[:, -horizon:]
@@ -112,7 +111,7 @@ def seasonal_repeat(
     whole = x.shape[1] // season * season
     seasons = x[:, -whole:].reshape(len(x), -1, season)
     seen = observed[:, -whole:].reshape(len(x), -1, season)
-    if x.device.type in ASKED and seen[:, -1].all():  # as nearly always
+    if answers_at_once(x.device) and seen[:, -1].all():  # as nearly always
         return seasons[:, -1].repeat(1, -(-horizon // season))[:, :horizon]
     place = torch.arange(seasons.shape[1], device=x.device)[:, None]
     newest = (seen * place).amax(1, keepdim=True)  # 0 if none was observed
