@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,15 +65,15 @@ class Arriving:
         used = slice(None) if used.all() else used  # a view, no copy
         steps = steps[used]
         with np.errstate(over="ignore"):
-            narrow = value[used].astype(np.float32)
+            narrow = _kept(value[used], np.float32)
         if not np.isfinite(narrow).all():
             self._refuse(narrow, value[used], codes[used])
         if self.base is None and steps.size:
             self.base = int(steps[0])
-        relative = steps - (self.base or 0)
-        if relative.size and max(relative.max(), -relative.min()) > np.iinfo(np.int32).max:
+        base = self.base or 0
+        if steps.size and max(int(steps.max()) - base, base - int(steps.min())) > np.iinfo(np.int32).max:
             raise DataError("the timestamps span more than two thousand million steps: is the frequency right?")
-        self.chunks.append((_narrowed(codes[used]), _narrowed(relative), narrow))
+        self.chunks.append((_narrowed(codes[used]), _narrowed(steps, base), narrow))
 
     def located(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.int32], Steps]:
         """The rows of a batch that have a time, the series and the step of each."""
@@ -133,10 +134,13 @@ class Arriving:
         offsets = offsets_of(lengths)
         place = np.empty(count, np.int64)
         place[order] = offsets[:-1] - low
+        pa.default_memory_pool().release_unused()  # of the batches; it would stay beside what comes now
         values = np.full(int(offsets[-1]), np.nan, np.float32)
         while self.chunks:  # each is let go when it is in its place; a step has one row, so their order is free
             codes, steps, chunk = self.chunks.pop()
-            values[place[codes] + steps] = chunk
+            at = place[codes]
+            at += steps
+            values[at] = chunk
         hollow = [np.empty(0, np.int64)]
         for codes, steps in self.hollow:
             relative = steps - (self.base or 0)
@@ -155,10 +159,17 @@ class Arriving:
         return np.array(order, np.int64), [keys[code] for code in order]
 
 
-def _narrowed(numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
-    """Whole numbers in the smallest type that holds them."""
-    ends = [np.min_scalar_type(end) for end in (numbers.min(initial=0), numbers.max(initial=0))]
-    return numbers.astype(np.promote_types(*ends))
+def _narrowed(numbers: npt.NDArray[np.integer], base: int = 0) -> npt.NDArray[np.integer]:
+    """Whole numbers, counted from one, in the smallest type that holds them."""
+    ends = (int(numbers.min(initial=base)) - base, int(numbers.max(initial=base)) - base)
+    return _kept(numbers, np.promote_types(*map(np.min_scalar_type, ends)), base)
+
+
+def _kept(numbers: npt.NDArray[Any], kind: npt.DTypeLike, base: int = 0) -> npt.NDArray[Any]:
+    """A copy in Arrow's memory, where what is made and let go between batches leaves no holes."""
+    kept: npt.NDArray[Any] = np.ndarray(len(numbers), kind, pa.allocate_buffer(len(numbers) * np.dtype(kind).itemsize))
+    np.subtract(numbers, base, out=kept, casting="unsafe")
+    return kept
 
 
 def _is_nan(part: object) -> bool:
