@@ -41,7 +41,7 @@ class AdamW:
 
     def clip(self) -> Bool[Tensor, ""]:
         """Shorten the gradient of each module that is longer than 1, which is rare; whether all are numbers."""
-        lengths = torch.stack([gradient.norm() for gradient in self.members])
+        lengths = torch.stack([gradient.dot(gradient) for gradient in self.members]).sqrt()
         if not answers_at_once(lengths.device) or (lengths > CLIP).any():
             for gradient, share in zip(self.members, (CLIP / lengths).clamp(max=1), strict=True):
                 gradient.mul_(share)

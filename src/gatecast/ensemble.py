@@ -1,6 +1,6 @@
 """Several networks that read the same windows; what they say is averaged in the target's unit."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import cast
 
@@ -13,6 +13,8 @@ from gatecast.data.windows import Inputs, Read
 from gatecast.nn.devices import answers_at_once
 from gatecast.nn.network import Network, Shape
 from gatecast.nn.starting import Simple
+
+Pick = Callable[[Tensor, Tensor], Tensor]
 
 
 class Ensemble(nn.Module):
@@ -76,5 +78,15 @@ def measured(inputs: Inputs, reach: int) -> tuple[Float[Tensor, "B _"], Bool[Ten
 
 def together(quantiles: Sequence[Float[Tensor, "B H Q"]]) -> Float[Tensor, "B H Q"]:
     """Mean of each quantile over members (Vincent 1912), the lowest and the highest left out where there are four."""
-    stacked = torch.stack(list(quantiles))
-    return stacked.mean(0) if len(stacked) < 4 else stacked.sort(0).values[1:-1].mean(0)
+    if len(quantiles) >= 4:
+        quantiles = _without(_without(quantiles, torch.minimum, torch.maximum), torch.maximum, torch.minimum)
+    return torch.stack(list(quantiles)).mean(0)
+
+
+def _without(parts: Sequence[Tensor], first: Pick, last: Pick) -> list[Tensor]:
+    """All but what comes last, at each place by itself; torch sorts several parts ten times as slowly."""
+    left, out = [], parts[0]
+    for part in parts[1:]:
+        left.append(first(out, part))
+        out = last(out, part)
+    return left

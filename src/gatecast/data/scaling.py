@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gatecast.nn.devices import answers_at_once
 from gatecast.nn.masks import counted, only
 
 Scale = tuple[Float[Tensor, "*n 1"], Float[Tensor, "*n 1"]]
@@ -51,6 +52,8 @@ def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> 
     """Mean 0 and mean absolute deviation 1; what never moved is told in thousandths of its level."""
     mean, apart, count = _centred(values, observed)
     loc, scale = _safe(mean, apart.abs().sum(-1, keepdim=True) / count)
+    if answers_at_once(loc.device) and not (scale == loc.abs()).any():  # as that of a constant is
+        return loc, scale
     low, high = apart.amin(-1, keepdim=True), apart.amax(-1, keepdim=True)  # quicker than both at once
     still = (loc != 0) & ~(high - low > TINY * (loc + low).abs()) & (count >= SOME)
     return loc, torch.where(still, FLAT * loc.abs(), scale)
