@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from gatecast.nn.starting import RATES, _each, line, seasonal_repeat, starting_points
+from gatecast.nn.starting import RATES, _each, _matrix, _times, line, seasonal_repeat, starting_points
 
 
 def read(batch=5, context=12, seed=0):
@@ -110,3 +110,10 @@ def test_of_whole_windows_one_matrix_gives_the_same(seasons, horizon):
     assert_close(drift, given_drift)
     holed = starting_points(x.masked_fill(~observed, 0), observed, seasons, horizon)[0]
     assert not torch.allclose(points, holed)
+
+
+def test_no_weight_is_so_small_that_products_with_it_are_slow():
+    weights = (_times(480, 24, torch.float32, torch.device("cpu"))[1], _matrix(168, (24, 168), 48, torch.float32))
+    for part in weights:
+        assert not ((part != 0) & (part.abs() < 1e-35)).any()
+    assert_close(weights[0].sum(0), 1 / torch.tensor(RATES))

@@ -11,12 +11,15 @@ from functools import cache
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 from gatecast.nn.devices import answers_at_once
 from gatecast.nn.masks import gapless
 
 RATES = (0.1, 0.3, 0.6)
 """Of smoothing: the weight of the newest value; that of older ones falls by 1 - rate a step."""
+LEAST = 1e-30
+"""Weights below count as none: a product too small for its exponent takes a hundred times as long."""
 Simple = tuple[Float[Tensor, "B H K"], Float[Tensor, "B H"]]
 """Simple forecasts, and the drift."""
 LARGEST = 1_000_000
@@ -75,7 +78,7 @@ def _times(
     """Steps back of a context, the weight of each when smoothed at each rate, and steps ahead."""
     with torch.inference_mode(False):  # kept for training, too
         back = torch.arange(context - 1, -1, -1, device=device, dtype=dtype)
-        weights = torch.stack([(1 - rate) ** back for rate in RATES], -1)
+        weights = functional.threshold(torch.stack([(1 - rate) ** back for rate in RATES], -1), LEAST, 0)
         return back, weights, torch.arange(1, horizon + 1, device=device, dtype=dtype)
 
 
