@@ -51,8 +51,9 @@ ways = {
     "default": default.forecast,
     "one_member_ten_years": lambda: one.forecast(ten_years),
 }
-latency = {"wall": in_turn(200, time.perf_counter, **ways), "processor": in_turn(200, **ways)}
 large = seasonal_panel(np.full(arguments.series, many.final.network.shape.context + 24), "h", 24)
+ways["one_member_one_of_many_series_24_steps"] = lambda: many.forecast(large, series=["s000001"])
+latency = {"wall": in_turn(200, time.perf_counter, **ways), "processor": in_turn(200, **ways)}
 contexts = np.zeros(arguments.series)
 found = in_turn(
     arguments.rounds, time.process_time, ours=lambda: many.forecast(large), bare=lambda: bare(many, contexts)

@@ -140,7 +140,7 @@ class Model:
         table = self.forecast(series=() if series is None else (series,), **asked)
         panel = asked.get("panel") or self.panel
         assert panel is not None  # or there was no forecast
-        return forecast_figure(panel, 0 if series is None else panel.names.index(series), table)
+        return forecast_figure(panel, 0 if series is None else panel.places[series], table)
 
     def inspect(self, panel: Panel | None = None, *, series: str | None = None, at: object | None = None) -> "Insight":
         """What the LSTM keeps and forgets, what a forecast leaned on, and whether the memory is used.
@@ -307,8 +307,7 @@ def _read_stage(
 def _chosen(panel: Panel, names: tuple[str, ...]) -> Panel:
     if not names:
         return panel
-    index = {name: i for i, name in enumerate(panel.names)}
-    unknown = [name for name in names if name not in index]
+    unknown = [name for name in names if name not in panel.places]
     if unknown:
         raise UsageError(f"no series {some(map(repr, unknown))}; there are {some(panel.names)}")
-    return panel.take(np.array([index[name] for name in names]))
+    return panel.take(np.array([panel.places[name] for name in names]))

@@ -1,6 +1,6 @@
 """Many series of unequal length in flat arrays: four bytes an observation."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
@@ -71,6 +71,11 @@ class Panel:
         if not self.keys.num_columns:
             return [name_of(())] * len(self)
         return [name_of(key) for key in zip(*(column.to_pylist() for column in self.keys.columns), strict=True)]
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The index of each series by its name."""
+        return {name: index for index, name in enumerate(self.names)}
 
     def series(self, index: int) -> Values:
         """The values of one series (a view)."""
