@@ -160,7 +160,7 @@ class Arriving:
 
 
 def _narrowed(numbers: npt.NDArray[np.integer], base: int = 0) -> npt.NDArray[np.integer]:
-    """Whole numbers, counted from one, in the smallest type that holds them."""
+    """What whole numbers are beyond a base, in the smallest type that holds it."""
     ends = (int(numbers.min(initial=base)) - base, int(numbers.max(initial=base)) - base)
     return _kept(numbers, np.promote_types(*map(np.min_scalar_type, ends)), base)
 
