@@ -98,7 +98,8 @@ def _read(path: Path) -> Content:
     if (room is not None and path.stat().st_size > room) or _digest(path.read_bytes()) != path.stem[-DIGITS:]:
         raise ValueError("torn")
     with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["facts"])  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file itself gives no names
+        return tensors, json.loads(file.metadata()["facts"])
 
 
 def _digest(content: bytes) -> str:

@@ -138,9 +138,7 @@ class Arriving:
         values = np.full(int(offsets[-1]), np.nan, np.float32)
         while self.chunks:  # each is let go when it is in its place; a step has one row, so their order is free
             codes, steps, chunk = self.chunks.pop()
-            at = place[codes]
-            at += steps
-            values[at] = chunk
+            values[place[codes] + steps] = chunk
         hollow = [np.empty(0, np.int64)]
         for codes, steps in self.hollow:
             relative = steps - (self.base or 0)

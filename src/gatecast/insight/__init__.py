@@ -154,9 +154,9 @@ def inspect(
         UsageError: there is no such series, or it had not begun.
         DataError: there are no rows that the tested weights have not seen.
     """
-    if series is not None and series not in panel.names:
+    if series is not None and series not in panel.places:
         raise UsageError(f"no series {series!r}; there are {some(panel.names)}")
-    index = 0 if series is None else panel.names.index(series)
+    index = 0 if series is None else panel.places[series]
     cutoff = int(panel.lasts[index]) if at is None else min(panel.grid.floor(at), int(panel.lasts[index]))
     if cutoff < panel.starts[index]:
         raise UsageError(f"{panel.names[index]} begins {panel.grid.label(int(panel.starts[index]))}, after {at}")
