@@ -16,6 +16,7 @@ from gatecast.data.panel import Panel
 from gatecast.data.split import split
 from gatecast.data.windows import Windows
 from gatecast.fitting import Workshop, build, learn, refit
+from gatecast.nn.devices import multiplies_halved
 from gatecast.training import Trained
 
 HORIZON = 6
@@ -219,6 +220,7 @@ def test_all_members_are_trained_again(panel):
     assert len(shapes[0]) == 3
 
 
+@pytest.mark.skipif(not multiplies_halved(torch.device("cpu")), reason="the processor has no bf16")
 def test_half_precision_trains_to_nearly_the_same():
     """Other bits in training, the same network for forecasts."""
     losses = []

@@ -214,6 +214,12 @@ def test_a_device_that_is_not_there():
         fit(waves(), **TINY, device="cuda")
 
 
+def test_a_processor_that_has_no_bf16(monkeypatch):
+    monkeypatch.setattr(pipeline, "multiplies_halved", lambda device: False)
+    with pytest.raises(UsageError, match="the cpu device here has no bf16 for an LSTM: leave out --precision bf16"):
+        fit("no/such/file.csv", **TINY, device="cpu", precision="bf16")  # before anything is read
+
+
 class Hearing(Silent):
     """Keeps the numbers of the steps."""
 

@@ -190,10 +190,10 @@ def _table(
 ) -> ForecastTable:
     """A row for each series, date and level, in the order of the contract."""
     count = len(levels)
-    keys = panel.keys.take(pa.array(np.repeat(series, count))) if panel.keys.num_columns else panel.keys
+    places, kinds = np.repeat(series, count), np.repeat(columns["kind"], count)
     dates, cutoffs, steps = (np.repeat(part, count) for part in (asked.dates, asked.cutoffs, asked.ahead))
     times = timestamps(panel.grid, panel.kind, np.concatenate([dates, cutoffs]))  # which have many in common
-    rows = {name: keys.column(name) for name in keys.column_names} | {
+    rows = {name: _taken(panel.keys.column(name), places) for name in panel.keys.column_names} | {
         TIMESTAMP: times[: len(dates)],
         VALUE: np.repeat(columns[VALUE], count).astype(np.float64),
         CONFIDENCE: np.tile(np.array(levels) / 100, len(series)),
@@ -201,10 +201,17 @@ def _table(
         UPPER: columns[UPPER].ravel().astype(np.float64),
         "cutoff": times[len(dates) :],
         "step": steps,
-        "kind": pa.array(KINDS).take(pa.array(np.repeat(columns["kind"], count))),
+        "kind": _taken(pa.array(KINDS), kinds),
         "run_id": pa.repeat(run_id, len(steps)),
     }
     return ForecastTable(pa.table(rows), tuple(panel.keys.column_names))
+
+
+def _taken(values: pa.Array | pa.ChunkedArray, places: Indices) -> pa.Array | pa.ChunkedArray:
+    """Values at some places; the same one again and again is repeated, in a tenth of the time."""
+    if (places == places[0]).all():
+        return pa.repeat(values[int(places[0])], len(places))
+    return values.take(pa.array(places))
 
 
 def read_dates(grid: Grid, dates: Iterable[object]) -> list[int]:

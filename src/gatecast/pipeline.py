@@ -32,6 +32,7 @@ from gatecast.listener import SILENT, Listener
 from gatecast.manifest import Again, again, manifest
 from gatecast.model import Model
 from gatecast.newest import newest
+from gatecast.nn.devices import multiplies_halved
 from gatecast.reading import Rows, audit_rows, read_rows
 from gatecast.run_folder import (
     CHECKPOINT,
@@ -299,4 +300,7 @@ def _device(config: Config) -> torch.device:
         wanted = next(name for name, is_there in there.items() if is_there)
     if not there[wanted]:
         raise UsageError(f"there is no {wanted} device here: use --device auto")
-    return torch.device(wanted)
+    device = torch.device(wanted)
+    if config.training.precision == "bf16" and not multiplies_halved(device):
+        raise UsageError(f"the {wanted} device here has no bf16 for an LSTM: leave out --precision bf16")
+    return device

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gatecast.nn.lstm import FORGET_BIAS, LSTM, State, Weights, cell
+from gatecast.nn.devices import multiplies_halved
+from gatecast.nn.lstm import FEW, FORGET_BIAS, LSTM, State, Weights, cell
 
 SIZES = [(1, 1, 1, 1, 2), (3, 4, 1, 2, 5), (2, 7, 2, 3, 9), (5, 3, 3, 4, 6)]
 CLOSE = {"rtol": 1e-4, "atol": 1e-6}  # float32 sums in another order
@@ -55,6 +56,7 @@ def test_gradients_of_weights_and_inputs_agree(pair):
         assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.skipif(not multiplies_halved(torch.device("cpu")), reason="the processor has no bf16")
 def test_halved_products_are_near_in_training_and_whole_in_forecasts():
     torch.manual_seed(7)
     lstm, x = LSTM(8, 16, 2), torch.randn(4, 12, 8)
@@ -68,6 +70,18 @@ def test_halved_products_are_near_in_training_and_whole_in_forecasts():
     halved[0].square().sum().backward()
     assert all(weight.dtype == weight.grad.dtype == torch.float32 for weight in lstm.parameters())
     assert torch.equal(lstm.eval()(x)[0], whole[0])
+
+
+@pytest.mark.parametrize("steps", [1, 2, FEW, FEW + 1])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_forecasts_of_few_steps_are_those_of_torch(steps, layers):
+    torch.manual_seed(3)
+    lstm, x = LSTM(5, 7, layers, dropout=0.5).eval(), torch.randn(6, steps, 5)
+    with torch.inference_mode():
+        outputs, state = lstm(x)
+    expected, (h, c) = lstm.fast(x)
+    for found, wanted in ((outputs, expected), (state.h, h[-1]), (state.c, c[-1])):
+        assert_close(found, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_one_step_by_hand():

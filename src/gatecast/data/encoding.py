@@ -5,6 +5,7 @@ Numbers are fitted on training rows only; from the other rows only the names of 
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -12,10 +13,13 @@ import numpy.typing as npt
 
 from gatecast.config import Config
 from gatecast.data.covariates import Column, Covariates
-from gatecast.data.dates import Steps
+from gatecast.data.dates import Grid, Steps
 from gatecast.data.features import HOLIDAY_FEATURES, calendar, holiday_calendar, meaningful
 from gatecast.data.panel import Panel
 from gatecast.data.rows import Indices, Values
+
+KEPT = 10_000
+"""Steps whose calendar is kept for the next forecast: the series of a table end together, and are forecast again."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,17 @@ class Encoder:
         return sum(len(column.categories or (1,)) for column in self.static)
 
     def calendars(self, panel: Panel, steps: Steps) -> tuple[npt.NDArray[np.float32], Indices]:
-        """Calendar and holidays of some steps, for each place, and the place of each series: (G, T, F), (S,)."""
-        dates = calendar(panel.grid, self.cycles, steps)
+        """Calendar and holidays of some steps, for each place, and the place of each series: (G, T, F), (S,).
+
+        Args:
+            steps: one after the other.
+        """
+        few = len(steps) <= KEPT
+        dates = (
+            _calendar(panel.grid, self.cycles, int(steps[0]), len(steps))
+            if few
+            else calendar(panel.grid, self.cycles, steps)
+        )
         group = np.zeros(len(panel), np.int64)
         if not (self.place or self.places):
             return dates[None], group
@@ -135,6 +148,11 @@ class Encoder:
         """From what `to_dict` gave."""
         columns = tuple(map(Column.of, about["columns"]))
         return cls(tuple(about["cycles"]), about["place"], about["places"], columns)
+
+
+@lru_cache(maxsize=8)
+def _calendar(grid: Grid, cycles: tuple[str, ...], first: int, count: int) -> npt.NDArray[np.float32]:
+    return calendar(grid, cycles, np.arange(first, first + count))
 
 
 def _until(covariates: Covariates, starts: Steps, until: Steps) -> npt.NDArray[np.bool_]:

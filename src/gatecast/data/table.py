@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from gatecast.data.dates import Grid, Steps, TimeKind
@@ -79,11 +80,17 @@ def timestamps(grid: Grid, kind: TimeKind, steps: Steps) -> pa.Array:
     """Grid dates in the type of the source's time column."""
     first, span = (int(steps.min()), int(np.ptp(steps)) + 1) if len(steps) else (0, 0)
     if span < len(steps):  # many of few dates: each is worked out once
-        return timestamps(grid, kind, np.arange(first, first + span)).take(pa.array(steps - first))
+        dates = _dates(grid, kind, np.arange(first, first + span))[steps - first]
+    else:
+        dates = _dates(grid, kind, steps)
     if kind == "instant":
-        instants = grid.instants(steps).astype("datetime64[us]")
-        return pa.array(instants, pa.timestamp("us")).cast(pa.timestamp("us", grid.timezone or "UTC"))
-    wall = grid.wall(steps)
-    if kind == "date" and grid.frequency.unit != "second":
-        return pa.array(wall.astype("datetime64[D]"), pa.date32())
-    return pa.array(wall.astype("datetime64[us]"), pa.timestamp("us"))
+        return pa.array(dates, pa.timestamp("us")).cast(pa.timestamp("us", grid.timezone or "UTC"))
+    return pa.array(dates)
+
+
+def _dates(grid: Grid, kind: TimeKind, steps: Steps) -> npt.NDArray[np.datetime64]:
+    """The same for numpy: instants in UTC."""
+    if kind == "instant":
+        return grid.instants(steps).astype("datetime64[us]")
+    is_day = kind == "date" and grid.frequency.unit != "second"
+    return grid.wall(steps).astype("datetime64[D]" if is_day else "datetime64[us]")

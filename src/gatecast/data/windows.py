@@ -187,9 +187,10 @@ class Windows:
         place = firsts - self.starts[series] + begin
         before, until = begin - place, end - place  # within the steps asked for
         known = answers_at_once(self.device) and len(series)
-        if known and place.min() >= 0 and place.max() + count <= len(self.values):
+        inside = known and before.max() <= 0 and until.min() >= count
+        if inside or (known and place.min() >= 0 and place.max() + count <= len(self.values)):
             values = _runs(self.values, place, count)
-            if before.max() <= 0 and until.min() >= count and not values.sum().isnan():
+            if inside and not values.sum().isnan():
                 return values, EVERY.expand(values.shape)
         else:
             steps = place[:, None] + torch.arange(count, device=self.device)

@@ -20,9 +20,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gatecast.nn.devices import answers_at_once
+
 FORGET_BIAS = 1.0
 """Forget gates start open, so that gradients reach far back from the first step on
 (Gers et al. 2000, section 3.2; Jozefowicz et al., ICML 2015, section 2.2)."""
+
+
+FEW = 4
+"""Recurrent steps that are forecast one by one: to prepare oneDNN's kernel for all takes as long as some of them."""
 
 
 class State(NamedTuple):
@@ -95,10 +101,23 @@ class LSTM(nn.Module):
 
     def forward(self, x: Float[Tensor, "B L I"]) -> tuple[Float[Tensor, "B L U"], State]:
         """The last layer's hidden state at every step, and its state after the last one."""
+        if x.shape[1] <= FEW and not self.training and not torch.is_grad_enabled() and answers_at_once(x.device):
+            return self._stepwise(x)
         halved = self.halved and self.training
         with torch.autocast(x.device.type, torch.bfloat16) if halved else nullcontext():
             outputs, (h, c) = self.fast(x)
         return outputs.to(x.dtype), State(h[-1].to(x.dtype), c[-1].to(x.dtype))
+
+    def _stepwise(self, x: Float[Tensor, "B L I"]) -> tuple[Float[Tensor, "B L U"], State]:
+        """The same by torch's cell."""
+        for weights in self.fast.all_weights:
+            h = c = x.new_zeros(len(x), self.units)
+            hidden = []
+            for x_t in x.unbind(1):
+                h, c = torch.lstm_cell(x_t, (h, c), *weights)
+                hidden.append(h)
+            x = torch.stack(hidden, 1)
+        return x, State(h, c)
 
     def weights(self, layer: int) -> Weights:
         """The weights of one layer, as the cell takes them."""
