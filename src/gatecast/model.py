@@ -1,7 +1,6 @@
 """The trained thing, as users hold it, and its run folder: safetensors, Parquet, JSON and TOML, never a pickle."""
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,20 +12,15 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
 
-from gatecast.config import LONGEST_CONTEXT, Config, merged
+from gatecast.config import Config, merged
 from gatecast.data.dates import Grid, TimeKind
-from gatecast.data.encoding import Encoder
 from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Panel
-from gatecast.data.scaling import Scaler
 from gatecast.data.table import ForecastTable
-from gatecast.ensemble import Ensemble
 from gatecast.errors import GatecastError, RunError, UsageError, some
 from gatecast.fitted import Fitted
 from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
-from gatecast.nn.network import Network, Shape
 from gatecast.run_folder import (
     CONFIG,
     HISTORY,
@@ -39,6 +33,7 @@ from gatecast.run_folder import (
     steadily,
 )
 from gatecast.seal import is_plain, read_json, read_table, read_text, sealed, write_json
+from gatecast.weights import facts, packed, unpacked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -179,21 +174,12 @@ class Model:
 
     def write(self, folder: Path) -> None:
         """Write the model's own files into a folder."""
-        stages = self._stages()
-        tensors: dict[str, Tensor] = {}
+        stages = {"tested": self.tested} | ({} if self.final is self.tested else {"final": self.final})
         table = self.keys if self.keys.num_columns else pa.table({"gatecast_series": list(range(len(self.final.seen)))})
         for stage, fitted in stages.items():
-            tensors |= {f"{stage}.network.{name}": part for name, part in fitted.network.state_dict().items()}
-            tensors |= {f"{stage}.stretch": fitted.stretch, f"{stage}.still": fitted.still}
-            if fitted.scaler.fixed is not None:
-                tensors |= {
-                    f"{stage}.{name}": part for name, part in zip(("loc", "scale"), fitted.scaler.fixed, strict=True)
-                }
             table = table.append_column(_SEEN.format(stage), pa.array(fitted.seen))
-        weights = save({name: part.detach().cpu().contiguous() for name, part in tensors.items()})
-        (folder / WEIGHTS).write_bytes(weights)  # by its own means safetensors lets nobody else read it
+        (folder / WEIGHTS).write_bytes(save(packed(stages)))  # by its own means safetensors lets nobody else read it
         pq.write_table(table, folder / SERIES)
-        fitted = self.final
         about = {
             "format": FORMAT,
             "run_id": self.run_id,
@@ -201,21 +187,11 @@ class Model:
             "timezone": self.grid.timezone,
             "holidays": self.grid.holidays,
             "time_kind": self.kind,
-            "season": self.season,
-            "encoder": fitted.encoder.to_dict(),
-            "probabilities": fitted.probabilities,
-            "scaling": fitted.scaler.name,
-            "shares": {stage: fitted.share for stage, fitted in stages.items()},
-            "bounds": [bound if math.isfinite(bound) else None for bound in fitted.bounds],
-            "stages": list(stages),
             "series_columns": self.keys.column_names,
-            "shapes": [member.shape.to_dict() for member in fitted.network.networks],
+            **facts(stages),
         }
         write_json(folder / MODEL, about)
         (folder / CONFIG).write_text(self.config.to_toml(), encoding="utf-8")
-
-    def _stages(self) -> dict[str, Fitted]:
-        return {"tested": self.tested} | ({} if self.final is self.tested else {"final": self.final})
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> Self:
@@ -238,9 +214,11 @@ class Model:
                     f"{folder} was written by {age} Gatecast (format {about['format']}, this reads {FORMAT}){hint}"
                 )
             files = sealed(folder, MODEL, WEIGHTS, SERIES, CONFIG)
-            tensors = load_file(folder / WEIGHTS)
-            table = read_table(folder / SERIES)
-            stages = {stage: _read_stage(stage, about, tensors, table, device) for stage in about["stages"]}
+            weights, table = load_file(folder / WEIGHTS), read_table(folder / SERIES)
+            seen = {stage: table.column(_SEEN.format(stage)).to_numpy() for stage in about["stages"]}
+            stages = {
+                stage: unpacked(stage, about, weights, steps).on(torch.device(device)) for stage, steps in seen.items()
+            }
             grid = Grid(Frequency.parse(about["frequency"]), about["timezone"], about.get("holidays"))
             keys = table.select(about["series_columns"])
             config = Config.from_toml(folder / CONFIG)
@@ -260,48 +238,6 @@ class Model:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "")
-
-
-def _read_stage(
-    stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor], table: pa.Table, device: str
-) -> Fitted:
-    shapes: list[dict[str, Any]] = [
-        {name: tuple(part) if isinstance(part, list) else part for name, part in shape.items()}
-        for shape in about["shapes"]
-    ]
-    if any(shape["layers"] > len(tensors) for shape in shapes):
-        raise ValueError("more layers than weights")
-    if {shape["context"] for shape in shapes} - {shapes[0]["context"]} or shapes[0]["context"] > LONGEST_CONTEXT:
-        raise ValueError("no context, several, or one that is too long")
-    with torch.device("meta"):  # takes no memory, whatever sizes are claimed, until the weights fit them
-        network = Ensemble(Network(Shape(**shape)) for shape in shapes)
-    prefix = f"{stage}.network."
-    weights = {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
-    network.load_state_dict(weights, assign=True)
-    quantiles, rows = len(about["probabilities"]), table.num_rows
-    sizes = {"stretch": (shapes[0]["horizon"], quantiles), "still": (quantiles,), "loc": (rows, 1), "scale": (rows, 1)}
-    for name, part in tensors.items():
-        wanted = sizes.get(name.removeprefix(f"{stage}."), part.shape)
-        if part.shape != wanted or part.dtype != torch.float32 or not part.isfinite().all():
-            raise ValueError(f"{name} has another shape, or holds what is no number")
-    share = float(about.get("shares", {}).get(stage, 1.0))
-    if not 0 <= share <= 1:
-        raise ValueError(f"a share of {share}")
-    low, high = about["bounds"]
-    fixed = (tensors[f"{stage}.loc"], tensors[f"{stage}.scale"]) if f"{stage}.loc" in tensors else None
-    fitted = Fitted(
-        network=network.eval(),
-        scaler=Scaler(about["scaling"], fixed),
-        encoder=Encoder.of(about["encoder"]),
-        probabilities=tuple(about["probabilities"]),
-        stretch=tensors[f"{stage}.stretch"],
-        still=tensors[f"{stage}.still"],
-        seen=table.column(_SEEN.format(stage)).to_numpy(),
-        bounds=(-math.inf if low is None else low, math.inf if high is None else high),
-        season=about["season"],
-        share=share,
-    )
-    return fitted.on(torch.device(device))
 
 
 def _chosen(panel: Panel, names: tuple[str, ...]) -> Panel:

@@ -1,0 +1,99 @@
+"""Trained weights as the tensors and the facts of a run folder, and back; what does not fit together is refused.
+
+Not a byte of a run is taken on trust: sizes that are claimed are held against the weights before memory is taken.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gatecast.config import LONGEST_CONTEXT
+from gatecast.data.dates import Steps
+from gatecast.data.encoding import Encoder
+from gatecast.data.scaling import Scaler
+from gatecast.ensemble import Ensemble
+from gatecast.fitted import Fitted
+from gatecast.nn.network import Network, Shape
+
+
+def packed(stages: Mapping[str, Fitted]) -> dict[str, Tensor]:
+    """The tensors of each stage of training, by its name and theirs."""
+    tensors: dict[str, Tensor] = {}
+    for stage, fitted in stages.items():
+        tensors |= {f"{stage}.network.{name}": part for name, part in fitted.network.state_dict().items()}
+        tensors |= {f"{stage}.stretch": fitted.stretch, f"{stage}.still": fitted.still}
+        if fitted.scaler.fixed is not None:
+            loc, scale = fitted.scaler.fixed
+            tensors |= {f"{stage}.loc": loc, f"{stage}.scale": scale}
+    return {name: part.detach().cpu().contiguous() for name, part in tensors.items()}
+
+
+def facts(stages: Mapping[str, Fitted]) -> dict[str, Any]:
+    """What has to be known beside them, as JSON takes it; all stages have all but the shares in common."""
+    fitted = next(iter(stages.values()))
+    return {
+        "season": fitted.season,
+        "encoder": fitted.encoder.to_dict(),
+        "probabilities": fitted.probabilities,
+        "scaling": fitted.scaler.name,
+        "shares": {stage: fitted.share for stage, fitted in stages.items()},
+        "bounds": [bound if math.isfinite(bound) else None for bound in fitted.bounds],
+        "stages": list(stages),
+        "shapes": [member.shape.to_dict() for member in fitted.network.networks],
+    }
+
+
+def unpacked(stage: str, told: Mapping[str, Any], tensors: Mapping[str, Tensor], seen: Steps) -> Fitted:
+    """A stage again.
+
+    Args:
+        told: what `facts` gave.
+        seen: the last step of each series that it has seen.
+
+    Raises:
+        ValueError, LookupError, TypeError, RuntimeError, AssertionError: facts and tensors do not fit together.
+    """
+    network = _network(stage, told, tensors)
+    shape, quantiles, rows = network.shape, len(told["probabilities"]), len(seen)
+    sizes = {"stretch": (shape.horizon, quantiles), "still": (quantiles,), "loc": (rows, 1), "scale": (rows, 1)}
+    for name, part in tensors.items():
+        wanted = sizes.get(name.removeprefix(f"{stage}."), part.shape)
+        if part.shape != wanted or part.dtype != torch.float32 or not part.isfinite().all():
+            raise ValueError(f"{name} has another shape, or holds what is no number")
+    share = float(told.get("shares", {}).get(stage, 1.0))
+    if not 0 <= share <= 1:
+        raise ValueError(f"a share of {share}")
+    low, high = told["bounds"]
+    fixed = (tensors[f"{stage}.loc"], tensors[f"{stage}.scale"]) if f"{stage}.loc" in tensors else None
+    return Fitted(
+        network=network.eval(),
+        scaler=Scaler(told["scaling"], fixed),
+        encoder=Encoder.of(told["encoder"]),
+        probabilities=tuple(told["probabilities"]),
+        stretch=tensors[f"{stage}.stretch"],
+        still=tensors[f"{stage}.still"],
+        seen=seen,
+        bounds=(-math.inf if low is None else low, math.inf if high is None else high),
+        season=told["season"],
+        share=share,
+    )
+
+
+def _network(stage: str, told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Ensemble:
+    shapes: list[dict[str, Any]] = [
+        {name: tuple(part) if isinstance(part, list) else part for name, part in shape.items()}
+        for shape in told["shapes"]
+    ]
+    if any(shape["layers"] > len(tensors) for shape in shapes):
+        raise ValueError("more layers than weights")
+    if {shape["context"] for shape in shapes} - {shapes[0]["context"]} or shapes[0]["context"] > LONGEST_CONTEXT:
+        raise ValueError("no context, several, or one that is too long")
+    with torch.device("meta"):  # takes no memory, whatever sizes are claimed, until the weights fit them
+        network = Ensemble(Network(Shape(**shape)) for shape in shapes)
+    prefix = f"{stage}.network."
+    weights = {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
+    network.load_state_dict(weights, assign=True)
+    return network
