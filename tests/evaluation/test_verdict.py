@@ -72,8 +72,9 @@ def test_no_difference(make_backtest):
     assert verdict.sentence.startswith("Use the seasonal naive forecast: the model is no better")
 
 
-def test_luck_is_seldom_taken_for_skill(make_backtest):
-    used = [judge(make_backtest(errors(20, 1, seed), errors(20, 1, 1000 + seed))).use for seed in range(200)]
+@pytest.mark.parametrize("times", [70, pytest.param(400, marks=pytest.mark.slow)])
+def test_luck_is_seldom_taken_for_skill(make_backtest, times):
+    used = [judge(make_backtest(errors(20, 1, seed), errors(20, 1, 1000 + seed))).use for seed in range(times)]
     assert 0 < np.mean(used) < 0.06  # one side of a 95 % interval: 2.5 %, some more with few windows
 
 
