@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from gatecast import ensemble, training
 from gatecast import schedule as module
-from gatecast import training
 from gatecast.config import TrainingSettings
 from gatecast.course import Course, Epoch
 from gatecast.data.encoding import Encoder
@@ -350,6 +350,47 @@ def test_members_are_trained_side_by_side(waves):
     assert all(
         torch.allclose(part, trained[name], atol=1e-5) for name, part in alone.network.members[0].state_dict().items()
     )
+
+
+@pytest.fixture
+def threads():
+    """A function that sets the threads that torch may use; in the end they are as many as before."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def bench_of_four(waves, dropout):
+    """Four members, two of which read in one unit."""
+    shape, bench = Shape(**SHAPE, probabilities=(0.1, 0.5, 0.9), dropout=dropout, skip=True), Bench(waves)
+    torch.manual_seed(3)
+    bench.network = Ensemble(Network(replace(shape, reach=reach)) for reach in (24, 18, 24, 12))
+    return bench
+
+
+def test_on_any_number_of_threads_the_very_same_is_learned(waves, threads):
+    learned = []
+    for count in (1, 2, 3):
+        threads(count)
+        bench = bench_of_four(waves, dropout=0.0)
+        bench.train(epochs=2)
+        learned.append((bench.weights(), [(line.train_loss, line.validation_loss) for line in bench.history]))
+    assert all(same(weights, learned[0][0]) for weights, _ in learned)
+    assert all(losses == learned[0][1] for _, losses in learned)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_members_that_draw_random_numbers_take_turns_in_training(waves, monkeypatch, dropout):
+    learning = []
+
+    def noted(tasks):
+        learning.append(torch.is_grad_enabled())
+        for task in tasks:
+            task()
+
+    monkeypatch.setattr(ensemble, "side_by_side", noted)
+    bench_of_four(waves, dropout).train(epochs=1)
+    assert set(learning) == ({False} if dropout else {False, True})
 
 
 def test_validation_windows_are_mixed_the_same_way_every_time():

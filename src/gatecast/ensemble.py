@@ -1,19 +1,21 @@
 """Several networks that read the same windows; what they say is averaged in the target's unit."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
-from typing import cast
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
+from typing import TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gatecast.data.scaling import Scaler, Unit, moves
-from gatecast.data.windows import Inputs, Read
+from gatecast.data.windows import Inputs
 from gatecast.nn.devices import answers_at_once
 from gatecast.nn.network import Network, Shape
-from gatecast.nn.starting import Simple
+from gatecast.side_by_side import side_by_side
 
+Found = TypeVar("Found")
+Do = Callable[[Network, Tensor, Unit], Found]
 Pick = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -34,28 +36,54 @@ class Ensemble(nn.Module):
         """The first of those whose LSTM reads the most steps."""
         return max(self.networks, key=lambda network: network.shape.reach)
 
+    @cached_property
+    def alike(self) -> tuple[tuple[int, ...], ...]:
+        """Which members read in one unit."""
+        found: dict[tuple[object, ...], tuple[int, ...]] = {}
+        for place, shape in enumerate(member.shape for member in self.networks):
+            key = shape.reach, shape.logs, shape.seasons
+            found[key] = *found.get(key, ()), place
+        return tuple(found.values())
+
     @property
     def shape(self) -> Shape:
         """Of the leading member; all have one horizon and one set of probabilities."""
         return self.leading.shape
 
-    def each(self, inputs: Inputs, scaler: Scaler) -> Iterator[tuple[Float[Tensor, "B H Q"], Unit]]:
-        """What each member says, and the unit it says it in; what members of one unit have in common is made once."""
+    @property
+    def draws(self) -> bool:
+        """Whether members draw random numbers while they are trained, from the one generator that torch has."""
+        return any(member.shape.dropout or member.shape.past for member in self.networks)
+
+    def each(self, inputs: Inputs, scaler: Scaler, do: Do[Found], *, at_once: bool = False) -> list[Found]:
+        """Do something with what each member says and the unit it says it in; what is shared is made once.
+
+        Args:
+            at_once: whether members of different units work side by side.
+        """
         parts = {reach: measured(inputs, reach) for reach in {member.shape.reach for member in self.networks}}
-        made: dict[tuple[object, ...], tuple[Unit, Read, Simple | None]] = {}
-        for member in self.networks:
-            shape = member.shape
-            key = shape.reach, shape.logs, shape.seasons
-            if key not in made:
-                unit = scaler(*parts[shape.reach], inputs.series, shape.logs)
-                read = inputs.scaled(unit)
-                made[key] = unit, read, member.simple(*read[:2]) if shape.seasons and member.effect is None else None
-            unit, read, simple = made[key]
-            yield member(*read, simple), unit
+        found: dict[int, Found] = {}
+
+        def work(places: Sequence[int]) -> None:
+            first = self.networks[places[0]]
+            unit = scaler(*parts[first.shape.reach], inputs.series, first.shape.logs)
+            read = inputs.scaled(unit)
+            simple = first.simple(*read[:2]) if first.shape.seasons and first.effect is None else None
+            for place in places:
+                member = self.networks[place]
+                found[place] = do(member, member(*read, simple), unit)
+
+        tasks = [partial(work, places) for places in self.alike]
+        if at_once:
+            side_by_side(tasks)
+        else:
+            for task in tasks:
+                task()
+        return [found[place] for place in range(len(found))]
 
     def forward(self, inputs: Inputs, scaler: Scaler) -> Float[Tensor, "B H Q"]:
         """The members' quantiles averaged, in the target's unit."""
-        return together([unit.values(out) for out, unit in self.each(inputs, scaler)])
+        return together(self.each(inputs, scaler, lambda _, out, unit: unit.values(out)))
 
 
 def unit_of(shape: Shape, inputs: Inputs, scaler: Scaler) -> Unit:

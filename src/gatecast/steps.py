@@ -84,6 +84,7 @@ def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
             part.numel() for shape in recipe.shapes(shop.config, shop.encoder) for part in Network(shape).parameters()
         )
     states = model.layers * model.hidden * (model.reach // model.segment)
+    states *= min(model.members or 1, torch.get_num_threads())  # that are trained at once
     if device.type == "cpu":
         refuse_too_wide(size, states, batch)
     starts = f", starting from simple forecasts of season {_and([*map(str, model.seasons)])}" if model.seasons else ""

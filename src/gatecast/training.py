@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +20,7 @@ from gatecast.data.windows import Inputs, Truth, Windows
 from gatecast.ensemble import Ensemble, together
 from gatecast.nn.devices import answers_at_once
 from gatecast.nn.losses import pinball, squared
-from gatecast.nn.network import Shape
+from gatecast.nn.network import Network, Shape
 
 OVERFITTED = 0.05
 """Training overfits if the loss is by such a share above its best at the end."""
@@ -146,7 +147,7 @@ def run_epoch(
             device would have to be waited for, after the last batch.
     """
     network.train(course is not None)
-    shape = network.shape
+    shape, at_once = network.shape, answers_at_once(windows.device) and not (network.training and network.draws)
     parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|, error; left on the device until the end
     with torch.set_grad_enabled(course is not None):
         for numbers in batches:
@@ -154,13 +155,8 @@ def run_epoch(
             inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
             if course is not None and course.synthetic:
                 inputs, truth = with_synthetic(inputs, truth, course.synthetic, shape.seasons, course.chance)
-            losses, said = [], []
-            for out, unit in network.each(inputs, scaler):
-                loss = loss_of(shape, out, unit, inputs, truth, metric, units)
-                if course is not None:  # member by member, so that one graph is held at a time
-                    loss.backward()  # type: ignore[no-untyped-call]
-                losses.append(loss.detach())
-                said.append(unit.values(point(shape, out.detach())))
+            do = partial(judged, inputs, truth, metric, units, course is not None)
+            losses, said = zip(*network.each(inputs, scaler, do, at_once=at_once), strict=True)
             loss = torch.stack(losses).mean()
             error = loss if shape.probabilities else loss.sqrt()
             if course is not None:
@@ -178,6 +174,23 @@ def run_epoch(
     if not math.isfinite(loss_sum):
         raise DivergedError("the loss is no longer a number")
     return loss_sum / max(count, 1), 100 * (1 - wrong_sum / size_sum) if size_sum else None
+
+
+def judged(
+    inputs: Inputs,
+    truth: Truth,
+    metric: Metric,
+    units: Units,
+    learns: bool,
+    member: Network,
+    out: Float[Tensor, "B H Q"],
+    unit: Unit,
+) -> tuple[Float[Tensor, ""], Float[Tensor, "B H 1"]]:
+    """Loss and point of a member; where it learns, its gradients are added, and its graph is let go."""
+    loss = loss_of(member.shape, out, unit, inputs, truth, metric, units)
+    if learns:
+        loss.backward()  # type: ignore[no-untyped-call]
+    return loss.detach(), unit.values(point(member.shape, out.detach()))
 
 
 def move(course: Course, error: Float[Tensor, ""]) -> Float[Tensor, ""]:

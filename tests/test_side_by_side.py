@@ -1,0 +1,62 @@
+"""Work side by side: as many threads as torch has, each thing in its place, and nothing else changed."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from gatecast.side_by_side import side_by_side
+
+
+@pytest.fixture
+def threads():
+    """A function that sets the threads that torch may use; in the end they are as many as before."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_what_each_gives_is_in_its_place(threads):
+    for count in (1, 2, 3):
+        threads(count)
+        assert side_by_side([lambda n=n: (time.sleep(0.02 / (n + 1)), n)[1] for n in range(5)]) == list(range(5))
+    assert side_by_side([]) == []
+
+
+def test_as_many_at_once_as_torch_has_threads(threads):
+    threads(2)
+    meeting = threading.Barrier(2)
+    assert sorted(side_by_side([lambda: meeting.wait(10)] * 2)) == [0, 1]
+    threads(1)
+    assert side_by_side([threading.current_thread] * 2) == [threading.current_thread()] * 2
+
+
+@pytest.mark.parametrize("learning", [True, False])
+def test_gradients_are_kept_where_the_caller_keeps_them(threads, learning):
+    threads(2)
+    with torch.set_grad_enabled(learning):
+        assert side_by_side([torch.is_grad_enabled] * 2) == [learning] * 2
+
+
+def test_an_error_is_raised_once_all_have_ended(threads):
+    threads(2)
+    ended = []
+
+    def fail():
+        raise ArithmeticError("no")
+
+    with pytest.raises(ArithmeticError, match="no"):
+        side_by_side([fail, lambda: (time.sleep(0.1), ended.append(1))])
+    assert ended == [1]
+
+
+def test_threads_are_shared_out_and_those_of_others_left_as_they_were(threads):
+    threads(4)
+    assert side_by_side([torch.get_num_threads] * 2) == [2, 2]
+    assert torch.get_num_threads() == 4
+    found = []
+    other = threading.Thread(target=lambda: (torch.ones(2) + 1, found.append(torch.get_num_threads())))
+    other.start()
+    other.join()
+    assert found == [4]
