@@ -1,7 +1,8 @@
 """Work of several networks side by side, a thread each.
 
 Their operations are too small to be shared out among threads: on two cores torch's own sharing gains nothing, a
-network on each core two thirds. Each does what it would do alone, in its own order, so that results are the same bits.
+network on each core up to two thirds. Each does what it would do alone, in its own order: as long as each has one
+thread, to the same bits.
 """
 
 from collections.abc import Callable, Sequence
