@@ -55,6 +55,14 @@ def no_statistical_baselines():
 
 
 @pytest.fixture
+def threads():
+    """A function that sets the threads that torch may use; in the end they are as many as before."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def make_panel():
     """A function that makes a panel of some series of values (NaN where missing), each from a step on."""
 

@@ -9,14 +9,6 @@ import torch
 from gatecast.side_by_side import side_by_side
 
 
-@pytest.fixture
-def threads():
-    """A function that sets the threads that torch may use; in the end they are as many as before."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 def test_what_each_gives_is_in_its_place(threads):
     for count in (1, 2, 3):
         threads(count)

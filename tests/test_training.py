@@ -352,14 +352,6 @@ def test_members_are_trained_side_by_side(waves):
     )
 
 
-@pytest.fixture
-def threads():
-    """A function that sets the threads that torch may use; in the end they are as many as before."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 def bench_of_four(waves, dropout):
     """Four members, two of which read in one unit."""
     shape, bench = Shape(**SHAPE, probabilities=(0.1, 0.5, 0.9), dropout=dropout, skip=True), Bench(waves)
