@@ -22,22 +22,8 @@ from gatecast.store import open_store
 
 ROOT = Path(__file__).parents[1]
 NAMES = ["--table", "taxi", "--time", "timestamp", "--target", "value", "--timezone", "America/New_York"]
-QUICK = [
-    "--horizon",
-    48,
-    "--epochs",
-    1,
-    "--steps",
-    4,
-    "--recipe",
-    "segment",
-    "--hidden",
-    8,
-    "--device",
-    "cpu",
-    "--baselines",
-    0,
-]
+QUICK = ["--horizon", 48, "--epochs", 1, "--steps", 4, "--recipe", "segment", "--hidden", 8, "--device", "cpu"]
+QUICK += ["--baselines", 0]
 AI_FORECAST = [
     "forecast_timestamp",
     "forecast_value",

@@ -377,8 +377,7 @@ def test_members_that_draw_random_numbers_take_turns_in_training(waves, monkeypa
 
     def noted(tasks):
         learning.append(torch.is_grad_enabled())
-        for task in tasks:
-            task()
+        return [task() for task in tasks]
 
     monkeypatch.setattr(ensemble, "side_by_side", noted)
     bench_of_four(waves, dropout).train(epochs=1)

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
-from typing import TypeVar, cast
+from itertools import chain
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,9 +13,8 @@ from gatecast.data.scaling import Scaler, Unit, moves
 from gatecast.data.windows import Inputs
 from gatecast.nn.devices import answers_at_once
 from gatecast.nn.network import Network, Shape
-from gatecast.side_by_side import side_by_side
+from gatecast.side_by_side import Found, side_by_side
 
-Found = TypeVar("Found")
 Do = Callable[[Network, Tensor, Unit], Found]
 Pick = Callable[[Tensor, Tensor], Tensor]
 
@@ -50,11 +50,6 @@ class Ensemble(nn.Module):
         """Of the leading member; all have one horizon and one set of probabilities."""
         return self.leading.shape
 
-    @property
-    def draws(self) -> bool:
-        """Whether members draw random numbers while they are trained, from the one generator that torch has."""
-        return any(member.shape.dropout or member.shape.past for member in self.networks)
-
     def each(self, inputs: Inputs, scaler: Scaler, do: Do[Found], *, at_once: bool = False) -> list[Found]:
         """Do something with what each member says and the unit it says it in; what is shared is made once.
 
@@ -62,23 +57,17 @@ class Ensemble(nn.Module):
             at_once: whether members of different units work side by side.
         """
         parts = {reach: measured(inputs, reach) for reach in {member.shape.reach for member in self.networks}}
-        found: dict[int, Found] = {}
 
-        def work(places: Sequence[int]) -> None:
+        def work(places: Sequence[int]) -> list[tuple[int, Found]]:
             first = self.networks[places[0]]
             unit = scaler(*parts[first.shape.reach], inputs.series, first.shape.logs)
             read = inputs.scaled(unit)
             simple = first.simple(*read[:2]) if first.shape.seasons and first.effect is None else None
-            for place in places:
-                member = self.networks[place]
-                found[place] = do(member, member(*read, simple), unit)
+            members = [(place, self.networks[place]) for place in places]
+            return [(place, do(member, member(*read, simple), unit)) for place, member in members]
 
         tasks = [partial(work, places) for places in self.alike]
-        if at_once:
-            side_by_side(tasks)
-        else:
-            for task in tasks:
-                task()
+        found = dict(chain.from_iterable(side_by_side(tasks) if at_once else [task() for task in tasks]))
         return [found[place] for place in range(len(found))]
 
     def forward(self, inputs: Inputs, scaler: Scaler) -> Float[Tensor, "B H Q"]:

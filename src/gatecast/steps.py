@@ -79,12 +79,11 @@ def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     assert model.reach
     assert model.segment
     assert batch
+    shapes = recipe.shapes(shop.config, shop.encoder)
     with torch.device("meta"):  # takes no memory
-        size = sum(
-            part.numel() for shape in recipe.shapes(shop.config, shop.encoder) for part in Network(shape).parameters()
-        )
-    states = model.layers * model.hidden * (model.reach // model.segment)
-    states *= min(model.members or 1, torch.get_num_threads())  # that are trained at once
+        size = sum(part.numel() for shape in shapes for part in Network(shape).parameters())
+    at_once = 1 if any(shape.draws for shape in shapes) else min(len(shapes), torch.get_num_threads())
+    states = at_once * model.layers * model.hidden * (model.reach // model.segment)
     if device.type == "cpu":
         refuse_too_wide(size, states, batch)
     starts = f", starting from simple forecasts of season {_and([*map(str, model.seasons)])}" if model.seasons else ""

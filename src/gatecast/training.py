@@ -147,7 +147,9 @@ def run_epoch(
             device would have to be waited for, after the last batch.
     """
     network.train(course is not None)
-    shape, at_once = network.shape, answers_at_once(windows.device) and not (network.training and network.draws)
+    shape = network.shape
+    in_turn = course is not None and any(member.shape.draws for member in network.networks)
+    at_once = answers_at_once(windows.device) and not in_turn
     parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|, error; left on the device until the end
     with torch.set_grad_enabled(course is not None):
         for numbers in batches:

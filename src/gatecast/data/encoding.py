@@ -99,12 +99,10 @@ class Encoder:
         Args:
             steps: one after the other.
         """
-        few = len(steps) <= KEPT
-        dates = (
-            _calendar(panel.grid, self.cycles, int(steps[0]), len(steps))
-            if few
-            else calendar(panel.grid, self.cycles, steps)
-        )
+        if len(steps) <= KEPT:
+            dates = _calendar(panel.grid, self.cycles, int(steps[0]), len(steps))
+        else:
+            dates = calendar(panel.grid, self.cycles, steps)
         group = np.zeros(len(panel), np.int64)
         if not (self.place or self.places):
             return dates[None], group
@@ -152,7 +150,9 @@ class Encoder:
 
 @lru_cache(maxsize=8)
 def _calendar(grid: Grid, cycles: tuple[str, ...], first: int, count: int) -> npt.NDArray[np.float32]:
-    return calendar(grid, cycles, np.arange(first, first + count))
+    dates = calendar(grid, cycles, np.arange(first, first + count))
+    dates.flags.writeable = False  # many look at it
+    return dates
 
 
 def _until(covariates: Covariates, starts: Steps, until: Steps) -> npt.NDArray[np.bool_]:

@@ -62,6 +62,11 @@ class Shape:
         """F, all of them; in this order."""
         return self.dates + self.known + self.past
 
+    @property
+    def draws(self) -> bool:
+        """Whether training draws random numbers, from the one generator that torch has."""
+        return self.dropout > 0 or self.past > 0
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
         return asdict(self)
