@@ -146,7 +146,7 @@ def forecast(
         if part.any():
             quantiles[part] = predict(fitted, windows, series[part], cutoffs[part], quantiles.shape[1]).numpy()
             seen[part] = fitted.seen[series[part]]
-    values = quantiles[inverse, ahead - 1]
+    values = quantiles.reshape(-1, quantiles.shape[2]).take(inverse * quantiles.shape[1] + ahead - 1, 0)
     # What training saw was observed, even where it was not read again.
     kind = _kinds(asked.dates.ravel(), ahead, observed[asking], seen[inverse], shape.horizon)
     columns = _columns(values, final.probabilities, settings) | {"kind": kind}
@@ -189,29 +189,27 @@ def _table(
     panel: Panel, asked: Asked, series: Indices, columns: dict[str, Any], levels: Sequence[float], run_id: str
 ) -> ForecastTable:
     """A row for each series, date and level, in the order of the contract."""
-    count = len(levels)
-    places, kinds = np.repeat(series, count), np.repeat(columns["kind"], count)
-    dates, cutoffs, steps = (np.repeat(part, count) for part in (asked.dates, asked.cutoffs, asked.ahead))
-    times = timestamps(panel.grid, panel.kind, np.concatenate([dates, cutoffs]))  # which have many in common
-    rows = {name: _taken(panel.keys.column(name), places) for name in panel.keys.column_names} | {
-        TIMESTAMP: times[: len(dates)],
+    count, dates = len(levels), asked.dates.ravel()
+    times = timestamps(panel.grid, panel.kind, np.concatenate([dates, asked.cutoffs.ravel()]), count)  # many in common
+    rows = {name: _taken(panel.keys.column(name), series, count) for name in panel.keys.column_names} | {
+        TIMESTAMP: times[: len(times) // 2],
         VALUE: np.repeat(columns[VALUE], count).astype(np.float64),
-        CONFIDENCE: np.tile(np.array(levels) / 100, len(series)),
-        LOWER: columns[LOWER].ravel().astype(np.float64),
-        UPPER: columns[UPPER].ravel().astype(np.float64),
-        "cutoff": times[len(dates) :],
-        "step": steps,
-        "kind": _taken(pa.array(KINDS), kinds),
-        "run_id": pa.repeat(run_id, len(steps)),
+        CONFIDENCE: np.tile(np.array(levels) / 100, len(dates)),
+        LOWER: np.ascontiguousarray(columns[LOWER], np.float64).ravel(),
+        UPPER: np.ascontiguousarray(columns[UPPER], np.float64).ravel(),
+        "cutoff": times[len(times) // 2 :],
+        "step": np.repeat(asked.ahead, count),
+        "kind": _taken(pa.array(KINDS), columns["kind"], count),
+        "run_id": pa.repeat(run_id, count * len(dates)),
     }
     return ForecastTable(pa.table(rows), tuple(panel.keys.column_names))
 
 
-def _taken(values: pa.Array | pa.ChunkedArray, places: Indices) -> pa.Array | pa.ChunkedArray:
-    """Values at some places; the same one again and again is repeated, in a tenth of the time."""
+def _taken(values: pa.Array | pa.ChunkedArray, places: Indices, count: int) -> pa.Array | pa.ChunkedArray:
+    """Values at some places, each so many times; one and the same is repeated, in a tenth of the time."""
     if (places == places[0]).all():
-        return pa.repeat(values[int(places[0])], len(places))
-    return values.take(pa.array(places))
+        return pa.repeat(values[int(places[0])], count * len(places))
+    return values.take(pa.array(np.repeat(places, count)))
 
 
 def read_dates(grid: Grid, dates: Iterable[object]) -> list[int]:

@@ -76,13 +76,14 @@ def _frame(rows: pa.Table) -> Any:
     return nw.from_native(rows)
 
 
-def timestamps(grid: Grid, kind: TimeKind, steps: Steps) -> pa.Array:
-    """Grid dates in the type of the source's time column."""
+def timestamps(grid: Grid, kind: TimeKind, steps: Steps, count: int = 1) -> pa.Array:
+    """Grid dates in the type of the source's time column, each so many times."""
     first, span = (int(steps.min()), int(np.ptp(steps)) + 1) if len(steps) else (0, 0)
     if span < len(steps):  # many of few dates: each is worked out once
         dates = _dates(grid, kind, np.arange(first, first + span))[steps - first]
     else:
         dates = _dates(grid, kind, steps)
+    dates = np.repeat(dates, count)
     if kind == "instant":
         return pa.array(dates, pa.timestamp("us")).cast(pa.timestamp("us", grid.timezone or "UTC"))
     return pa.array(dates)
