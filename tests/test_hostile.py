@@ -174,7 +174,7 @@ def test_series_of_any_key_keep_their_rows(place):
 
 
 WAVE = [10 + 3 * math.sin(i / 4) for i in range(60)]
-BEYOND = "DataError: target values are infinite or beyond 3.4e38, as {} (in the series): filter or repair them"
+BEYOND = "DataError: target values are infinite or beyond 1e33, as {} (in the series): filter or repair them"
 NO_NUMBERS = "DataError: column 'y' holds no numbers ({}): cast it in --sql"
 NOTHING = "DataError: no usable value in 60 rows: every target or every time is empty"
 
@@ -191,7 +191,8 @@ VALUES = {
     "-inf": (with_some(-math.inf), BEYOND.format("-inf")),
     "1e308": (with_some(1e308), BEYOND.format("1e+308")),
     "all 1e308": ([1e308] * 60, BEYOND.format("1e+308")),
-    "1e38": ([1e38, -1e38] * 30, [1e38, -1e38]),
+    "1e33": ([1e33, -1e33] * 30, [1e33, -1e33]),
+    "what stands for missing in NetCDF": (with_some(9.969209968386869e36), BEYOND.format("9.969209968386869e+36")),
     "1e-308": (with_some(1e-308), WAVE),
     "all 1e-308": ([1e-308] * 60, [0, 0]),  # nearer to 0 than a panel can tell
     "1e-30": ([value * 1e-30 for value in WAVE], [1e-29, 1.0742212e-29]),

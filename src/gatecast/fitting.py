@@ -149,8 +149,7 @@ def _units(shop: Workshop, until: Steps) -> Units:
 
 def _rows(shop: Workshop, until: Steps) -> list[Float[Tensor, "T"]]:
     """The values of each series up to a step."""
-    counts = np.maximum(until - shop.panel.starts + 1, 0)
-    return [torch.from_numpy(shop.panel.series(i)[: counts[i]].copy()) for i in range(len(shop.panel))]
+    return [torch.from_numpy(shop.panel.known(i, step).copy()) for i, step in enumerate(until.tolist())]
 
 
 def _bounds(shop: Workshop) -> tuple[float, float]:
@@ -158,8 +157,8 @@ def _bounds(shop: Workshop) -> tuple[float, float]:
     if shop.config.forecast.bounds is not None:
         low, high = shop.config.forecast.bounds.split(":")
         return float(low or -math.inf), float(high or math.inf)
-    counts = shop.split.validation - shop.panel.starts + 1
-    lowest = (np.nanmin(shop.panel.series(i)[: counts[i]]) for i in np.flatnonzero(counts > 0).tolist())
+    panel, until = shop.panel, shop.split.validation
+    lowest = (np.nanmin(panel.known(i, until[i])) for i in np.flatnonzero(until >= panel.starts).tolist())
     return (0.0 if min(lowest, default=-1) >= 0 else -math.inf), math.inf
 
 

@@ -37,6 +37,8 @@ def keep(rows: Rows, checkpoints: Checkpoints) -> None:
         "starts": panel.starts,
         "hollow": panel.reading.hollow,
     }
+    if panel.filled is not None:
+        arrays["filled"] = panel.filled
     if found is not None:
         arrays |= {"beside": found.values, "beside_offsets": found.offsets, "statics": found.statics}
     facts = {
@@ -44,6 +46,7 @@ def keep(rows: Rows, checkpoints: Checkpoints) -> None:
         "config": rows.config.model_dump(mode="json", exclude_none=True),
         "grid": [str(panel.grid.frequency), panel.grid.timezone, panel.grid.holidays],
         "kind": panel.kind,
+        "rule": panel.rule,
         "rows": panel.reading.rows,
         "beside": found and [found.varying, found.past, found.fixed, dict(found.categories)],
         "audit": rows.audit and rows.audit.to_dict(),
@@ -92,6 +95,8 @@ def _panel(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Panel:
         kind=facts["kind"],
         reading=Reading(facts["rows"], parts["hollow"]),
         covariates=beside,
+        filled=parts.get("filled"),
+        rule=tuple(facts["rule"]),
     )
 
 

@@ -254,8 +254,8 @@ def best_season(panel: Panel, split: Split, seasons: list[int], horizon: int) ->
 
 def _positive(panel: Panel, split: Split) -> bool:
     """Whether all values of the training rows lie above zero."""
-    counts = np.clip(split.train - panel.starts + 1, 0, panel.lengths)
-    return all(np.nanmin(panel.series(i)[: counts[i]]) > 0 for i in np.flatnonzero(counts).tolist())
+    until = split.train
+    return all(np.nanmin(panel.known(i, until[i])) > 0 for i in np.flatnonzero(until >= panel.starts).tolist())
 
 
 def _segment(seasons: tuple[int, ...]) -> int:

@@ -65,8 +65,11 @@ def test_rows_and_batches_in_any_order_give_the_same_panel(table, shuffler, size
     valueless = {key for key, value in table.items() if value is None or value != value}
     spans = {key: (start, start + len(values)) for key, start, values in lists(panel)}
     inside = [step for key, step in valueless if key in spans and spans[key][0] <= step < spans[key][1]]
+    begun = [(key, step) for key, step in valueless if key in spans and spans[key][0] <= step]
     zeros = panel.continued(False, "zero")
-    assert np.isnan(zeros.values).sum() == len(panel.reading.hollow) == len(inside)
+    assert np.isnan(zeros.values).sum() == len(inside)
+    names = [key for key, _, _ in lists(panel)]
+    assert {(names[series], step) for series, step in panel.reading.hollow.T} == set(begun)
 
 
 @PROPERTY
@@ -138,15 +141,15 @@ def test_what_was_met_is_counted():
         (("timeless",), None, None, 1),
     )
     assert panel.reading == Reading(rows=14)
-    assert panel.reading.hollow.tolist() == [1, 2]
+    assert panel.reading.hollow.T.tolist() == [[0, 2], [0, 3]]
     assert lists(panel) == [(("a",), 1, [1.0, None, None, 2.0])]
 
 
-@pytest.mark.parametrize("bad", [float("inf"), float("-inf"), 1e39])
+@pytest.mark.parametrize("bad", [float("inf"), float("-inf"), 1e39, 1.1e33])
 def test_infinite_values_are_refused_and_their_series_named(bad):
     with pytest.raises(DataError, match=r"^target values are infinite.*\(in b/1, c/1\)"):
         panel_of(
-            (("a", 1), 1, 3.4e38, 1),
+            (("a", 1), 1, 1e33, 1),
             (("b", 1), 1, bad, 1),
             (("c", 1), 1, bad, 1),
             (("d", 1), 1, NAN, 1),
@@ -222,6 +225,17 @@ def test_a_step_whose_rows_have_no_value_is_not_taken_as_zero():
     assert lists(panel.continued(False, "forward"))[0] == (("a",), 3, [5.0, 5.0, 5.0, 4.0])
 
 
+def test_late_rows_without_a_value_are_not_taken_as_zero():
+    rows = [(("a",), 3, 5.0, 1), (("a",), 4, None, 1), (("a",), 9, None, 1), (("b",), 3, 2.0, 1), (("b",), 6, 1.0, 1)]
+    panel = panel_of(*rows, (("early",), 1, None, 1), (("early",), 2, 1.0, 1))
+    assert lists(panel.continued(True, "zero")) == [
+        (("a",), 3, [5.0, None, 0.0, 0.0]),
+        (("b",), 3, [2.0, 0.0, 0.0, 1.0]),
+        (("early",), 2, [1.0, 0.0, 0.0, 0.0, 0.0]),
+    ]
+    assert lists(panel.take(np.array([1, 0])).continued(True, "zero"))[1] == (("a",), 3, [5.0, None, 0.0, 0.0])
+
+
 RAGGED = [(("a",), 3, 5.0, 1), (("a",), 5, 2.0, 1), (("a",), 8, 4.0, 1), (("b",), 4, 1.0, 1), (("b",), 6, 3.0, 1)]
 N = None
 
@@ -280,3 +294,26 @@ def test_what_was_known_at_a_step_ends_with_the_last_value_by_then(table, step):
     if len(panel):
         known = {key: value for key, value in table.items() if key[1] <= step}
         assert lists(panel.until(step)) == expected(known)
+
+
+@PROPERTY
+@given(tables, st.integers(-45, 45), st.booleans(), st.sampled_from(["missing", "zero", "forward", "interpolate"]))
+def test_what_was_known_at_a_step_is_filled_as_if_no_later_row_had_been_read(table, step, common, fill):
+    rows = [(key, at, value, 1) for (key, at), value in table.items()]
+    panel = panel_of(*rows, parts=2)
+    begun = np.flatnonzero(panel.starts <= step)
+    if len(begun):
+        known = panel_of(*[row for row in rows if row[1] <= step], parts=2)
+        assert lists(panel.take(begun).continued(common, fill).until(step)) == lists(known.continued(common, fill))
+        if not common:
+            assert lists(panel.continued(common, fill).take(begun).until(step)) == lists(known.continued(common, fill))
+
+
+def test_what_lies_on_a_line_is_known_with_its_end():
+    panel = panel_of(*RAGGED).continued(True, "interpolate")
+    assert panel.waiting.tolist() == [0, 1, 0, 2, 1, 0, 0, 1, 0, 0, 0]
+    assert [round(float(value), 3) for value in panel.known(0, 8)] == [5, 3.5, 2, 2.667, 3.333, 4]
+    assert [None if np.isnan(value) else value for value in panel.known(0, 7)] == [5, 3.5, 2, None, None]
+    assert panel.known(0, 2).size == 0
+    assert panel_of(*RAGGED).waiting is panel_of(*RAGGED).continued(True, "zero").waiting is None
+    assert panel_of(*RAGGED).continued(True, "zero").known(1, 7).tolist() == [1, 0, 3, 0]

@@ -1,6 +1,7 @@
 """A proof finds the leak that was planted, and none where there is none."""
 
 from dataclasses import replace
+from functools import partialmethod
 
 import numpy as np
 import pyarrow as pa
@@ -84,3 +85,21 @@ def test_nothing_to_prove_on_is_an_error(model):
     seen = replace(panel, values=panel.values[:204], offsets=np.array([0, 204]))
     with pytest.raises(DataError, match="nothing to test on"):
         pipeline.prove(model, seen)
+
+
+def test_a_line_to_a_value_after_the_cutoff_is_caught(monkeypatch):
+    """Rows are missing at the end, and are filled by a line."""
+    steps = np.r_[:206, 222:240]
+    values = 10 + 3 * np.sin(steps * np.pi / 12) + np.random.default_rng(0).normal(0, 0.3, len(steps))
+    times = np.datetime64("2024-01-01", "us") + steps * np.timedelta64(1, "h")
+    rows = pa.table({"at": times, "name": ["a"] * len(steps), "y": values})
+    model = fit(rows, **TINY, fill="interpolate")
+    assert pipeline.prove(model, model.panel).moved == {}
+    monkeypatch.setattr(Windows, "_gather", partialmethod(seen_at_once, Windows._gather))
+    proof = pipeline.prove(model, model.panel)
+    assert proof.moved["forecasts"] == 16  # cutoffs with the line before them
+
+
+def seen_at_once(windows, gather, rows, *asked):
+    found, observed = gather(windows, rows, *asked)
+    return (torch.zeros_like(found) if rows is windows.waiting else found), observed

@@ -11,7 +11,7 @@ import pyarrow as pa
 from gatecast.config import Fill
 from gatecast.data.covariates import Covariates, Gathering, offsets_of, rows_of
 from gatecast.data.dates import Grid, Steps, TimeKind
-from gatecast.data.rows import Arriving, Indices, Reading, Values, name_of
+from gatecast.data.rows import Arriving, Flags, Indices, Reading, Values, name_of
 from gatecast.errors import DataError, NoRowsError
 
 
@@ -41,6 +41,10 @@ class Panel:
     `values[offsets[i]:offsets[i + 1]]` is series i from step `starts[i]` on, NaN where a
     value is missing; its first and last values are never missing. `keys` has a row for each
     series and a column for each series column, sorted.
+
+    Attributes:
+        filled: which values no row gave, where `continued` put some in.
+        rule: what it was told.
     """
 
     grid: Grid
@@ -51,6 +55,8 @@ class Panel:
     kind: TimeKind = "local"
     reading: Reading = field(default_factory=Reading)
     covariates: Covariates | None = None
+    filled: Flags | None = None
+    rule: tuple[bool, Fill] = (False, "missing")
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -81,13 +87,41 @@ class Panel:
         """The values of one series (a view)."""
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
+    def known(self, index: int, step: int) -> Values:
+        """The values of one series up to a step, as they were known then."""
+        values = self.series(index)[: max(step - int(self.starts[index]) + 1, 0)]
+        if self.waiting is None:
+            return values
+        known = np.arange(len(values)) + self.waiting[self.offsets[index] :][: len(values)] < len(values)
+        return np.where(known, values, np.float32(np.nan))
+
     def take(self, indices: Indices) -> Self:
         """Some of the series, in the order given."""
         positions, offsets = rows_of(self.offsets, indices)
         keys = self.keys.take(pa.array(indices)) if self.keys.num_columns else self.keys
-        covariates = self.covariates and self.covariates.take(indices)
-        values, starts = self.values[positions], self.starts[indices]
-        return replace(self, keys=keys, values=values, offsets=offsets, starts=starts, covariates=covariates)
+        number = np.full(len(self), -1)
+        number[indices] = np.arange(len(indices))
+        series, steps = self.reading.hollow
+        hollow = np.stack([number[series], steps])[:, number[series] >= 0]
+        return replace(
+            self,
+            keys=keys,
+            values=self.values[positions],
+            offsets=offsets,
+            starts=self.starts[indices],
+            reading=replace(self.reading, hollow=hollow),
+            covariates=self.covariates and self.covariates.take(indices),
+            filled=None if self.filled is None else self.filled[positions],
+        )
+
+    @cached_property
+    def waiting(self) -> Indices | None:
+        """How many steps after its own each value is known: one on a line with that at its end. None: none waits."""
+        if self.filled is None or self.rule[1] != "interpolate":
+            return None
+        place = np.arange(len(self.values))
+        end = np.minimum.accumulate(np.where(self.filled, len(place), place)[::-1])[::-1]
+        return np.where(np.isnan(self.values), 0, end - place)
 
     def gaps_ahead(self, name: str, after: Steps, until: Steps) -> tuple[list[int], list[int]]:
         """Series and steps, after one step of each series and up to another, at which a covariate has no value."""
@@ -101,13 +135,14 @@ class Panel:
         return series.tolist(), ahead[series, at].tolist()
 
     def until(self, step: int) -> Self:
-        """What was known at a step: no value after it, every series up to its last value by then."""
+        """What was known at a step: no row after it, every series up to its last value by then, filled anew."""
+        values = self.values if self.filled is None else np.where(self.filled, np.float32(np.nan), self.values)
         begins, lengths = self.offsets[:-1], self.lengths
-        place = np.arange(len(self.values)) - np.repeat(begins, lengths)
-        known = ~np.isnan(self.values) & (place + np.repeat(self.starts, lengths) <= step)
-        last = np.where(self.lasts <= step, lengths - 1, np.maximum.reduceat(np.where(known, place, -1), begins))
+        place = np.arange(len(values)) - np.repeat(begins, lengths)
+        known = ~np.isnan(values) & (place + np.repeat(self.starts, lengths) <= step)
+        last = np.maximum.reduceat(np.where(known, place, -1), begins)
         kept = place <= np.repeat(last, lengths)
-        return replace(self, values=self.values[kept], offsets=offsets_of(last + 1))
+        return replace(self, values=values[kept], offsets=offsets_of(last + 1), filled=None).continued(*self.rule)
 
     def ending_before(self, steps: int) -> tuple[str, ...]:
         """The series that end more than some steps before the newest row, and where."""
@@ -119,25 +154,31 @@ class Panel:
 
         A step after the last value of a series lies on no line between two.
         """
-        values, offsets, hollow = self.values, self.offsets, self.reading.hollow
-        missing = np.isnan(values)
-        if fill == "interpolate" and missing.any():
+        if not common and fill == "missing":
+            return self
+        values, offsets = self.values, self.offsets
+        if fill == "interpolate" and (missing := np.isnan(values)).any():
             places = np.arange(len(values))
             values = np.where(missing, np.interp(places, places[~missing], values[~missing]), values).astype(np.float32)
+        filled = np.isnan(self.values)
         if common:
-            lengths = self.lasts.max() - self.starts + 1
-            offsets = offsets_of(lengths)
-            longer = np.full(offsets[-1], np.nan, np.float32)
+            offsets = offsets_of(self.lasts.max() - self.starts + 1)
             place = np.arange(len(values)) + np.repeat(offsets[:-1] - self.offsets[:-1], self.lengths)
-            longer[place] = values
-            values, hollow = longer, place[hollow]
+            shorter, values = values, np.full(offsets[-1], np.nan, np.float32)
+            values[place] = shorter
+            filled, gaps = np.ones(offsets[-1], bool), filled
+            filled[place] = gaps
+        if not filled.any():
+            return replace(self, rule=(common, fill))
         if fill == "zero":
             values = np.nan_to_num(values, nan=0.0)
-            values[hollow] = np.nan  # something was there, and nobody knows how much
+            series, steps = self.reading.hollow
+            at = offsets[series] + steps - self.starts[series]
+            values[at[at < offsets[series + 1]]] = np.nan  # something was there, and nobody knows how much
         elif fill == "forward":
             known = np.where(np.isnan(values), 0, np.arange(len(values)))
             values = values[np.maximum.accumulate(known)]
-        return replace(self, values=values, offsets=offsets, reading=replace(self.reading, hollow=hollow))
+        return replace(self, values=values, offsets=offsets, filled=filled, rule=(common, fill))
 
     @classmethod
     def from_batches(

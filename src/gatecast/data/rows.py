@@ -16,7 +16,10 @@ from gatecast.errors import DataError, some
 
 Values = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
+LARGEST = 1e33
+"""Size of a value beyond which sums over a context would be infinite; what is larger mostly stands for missing."""
 SPARSE = 50
 """Grid steps for each row above which a grid is taken to be a mistake."""
 
@@ -27,11 +30,12 @@ class Reading:
 
     Attributes:
         rows: how many there were.
-        hollow: positions in the values of the steps that have rows, but no value.
+        hollow: series (its place) and step where there are rows, but no value, (2, N); after the last value of a
+            series, too.
     """
 
     rows: int = 0
-    hollow: Indices = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
+    hollow: Indices = field(default_factory=lambda: np.empty((2, 0), np.int64), compare=False)
 
 
 def name_of(key: Sequence[object]) -> str:
@@ -66,7 +70,7 @@ class Arriving:
         steps = steps[used]
         with np.errstate(over="ignore"):
             narrow = _kept(value[used], np.float32)
-        if not np.isfinite(narrow).all():
+        if not (np.abs(narrow) <= LARGEST).all():
             self._refuse(narrow, value[used], codes[used])
         if self.base is None and steps.size:
             self.base = int(steps[0])
@@ -105,11 +109,11 @@ class Arriving:
         return numbered
 
     def _refuse(self, narrow: Values, value: npt.NDArray[np.float64], codes: npt.NDArray[np.int32]) -> None:
-        bad = ~np.isfinite(narrow)
+        bad = ~(np.abs(narrow) <= LARGEST)
         keys = list(self.codes)
         where = some(sorted({name_of(keys[code]) for code in codes[bad].tolist()}))
         raise DataError(
-            f"target values are infinite or beyond 3.4e38, as {value[bad][0]} (in {where}): "
+            f"target values are infinite or beyond 1e33, as {value[bad][0]} (in {where}): "
             "filter or repair them in the query"
         )
 
@@ -122,7 +126,7 @@ class Arriving:
             index, exact = codes.astype(np.intp), steps.astype(np.int32)  # twenty times as fast as numpy's own casts
             np.minimum.at(low, index, exact)
             np.maximum.at(high, index, exact)
-        first, last, low, high = low, high, low[order], high[order]
+        first, low, high = low, low[order], high[order]
         has = high >= low
         lengths = np.where(has, high.astype(np.int64) - low + 1, 0)
         taken = sum(len(values) for _, _, values in self.chunks)
@@ -139,15 +143,16 @@ class Arriving:
         while self.chunks:  # each is let go when it is in its place; a step has one row, so their order is free
             codes, steps, chunk = self.chunks.pop()
             values[place[codes] + steps] = chunk
-        hollow = [np.empty(0, np.int64)]
+        number = np.empty(count, np.int64)
+        number[order] = np.where(has, np.cumsum(has) - 1, -1)
+        hollow = [np.empty((2, 0), np.int64)]
         for codes, steps in self.hollow:
-            relative = steps - (self.base or 0)
-            inside = (relative >= first[codes]) & (relative <= last[codes])
-            hollow.append((place[codes] + relative)[inside])
+            begun = (number[codes] >= 0) & (steps - (self.base or 0) >= first[codes])
+            hollow.append(np.stack([number[codes], steps])[:, begun])
         used = [key for key, is_used in zip(keys, has.tolist(), strict=True) if is_used]
         table = pa.table({name: [key[part] for key in used] for part, name in enumerate(series)})
         starts = low[has].astype(np.int64) + (self.base or 0)
-        reading = Reading(self.count, np.concatenate(hollow))
+        reading = Reading(self.count, np.concatenate(hollow, 1))
         return table, values, np.append(offsets[:-1][has], offsets[-1]), starts, reading
 
     def _sorted(self) -> tuple[Indices, list[tuple[object, ...]]]:

@@ -62,6 +62,7 @@ class Windows:
         covariates: their values, see `Column.read`, for all series one after the other.
         bounds: where those of each series begin, and where the last ones end.
         static: of each series, if anything is.
+        waiting: see `Panel.waiting`.
     """
 
     values: Float[Tensor, "N"]
@@ -76,6 +77,7 @@ class Windows:
     static: Static | None
     context: int
     horizon: int
+    waiting: Float[Tensor, "N"] | None = None
 
     @classmethod
     def of(
@@ -118,6 +120,7 @@ class Windows:
             static=static,
             context=context,
             horizon=horizon,
+            waiting=panel.waiting if panel.waiting is None else _tensor(panel.waiting.astype(np.float32), device),
         )
 
     @property
@@ -145,7 +148,12 @@ class Windows:
         self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]
     ) -> tuple[Float[Tensor, "B C"], Bool[Tensor, "B C"]]:
         """The C values up to each cutoff, and which were observed."""
-        return self._gather(series, cutoffs + 1 - self.context, self.context)
+        first, count = cutoffs + 1 - self.context, self.context
+        values, observed = self._gather(self.values, series, first, count)
+        if self.waiting is None:
+            return values, observed
+        known = torch.arange(count, device=self.device) + self._gather(self.waiting, series, first, count)[0] < count
+        return values * known, observed & known
 
     def calendar(
         self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"], read: Int[Tensor, "B"] | None = None
@@ -177,24 +185,24 @@ class Windows:
 
     def truth(self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]) -> Truth:
         """What came after the cutoffs, for the loss and the test."""
-        return Truth(*self._gather(series, cutoffs + 1, self.horizon))
+        return Truth(*self._gather(self.values, series, cutoffs + 1, self.horizon))
 
     def _gather(
-        self, series: Int[Tensor, "B"], firsts: Int[Tensor, "B"], count: int
+        self, rows: Float[Tensor, "N"], series: Int[Tensor, "B"], firsts: Int[Tensor, "B"], count: int
     ) -> tuple[Float[Tensor, "B K"], Bool[Tensor, "B K"]]:
-        """Values of some steps of each series from the first one on, and which were observed; outside it none is."""
+        """Rows of some steps of each series from the first one on, and which were observed; outside it none is."""
         begin, end = self.offsets[series], self.ends[series]
         place = firsts - self.starts[series] + begin
         before, until = begin - place, end - place  # within the steps asked for
         known = answers_at_once(self.device) and len(series)
         inside = known and before.max() <= 0 and until.min() >= count
-        if inside or (known and place.min() >= 0 and place.max() + count <= len(self.values)):
-            values = _runs(self.values, place, count)
+        if inside or (known and place.min() >= 0 and place.max() + count <= len(rows)):
+            values = _runs(rows, place, count)
             if inside and not values.sum().isnan():
                 return values, EVERY.expand(values.shape)
         else:
             steps = place[:, None] + torch.arange(count, device=self.device)
-            values = self.values.take(steps.clamp(0, len(self.values) - 1))
+            values = rows.take(steps.clamp(0, len(rows) - 1))
         at = torch.arange(count, device=self.device)
         observed = (at >= before[:, None]) & (at < until[:, None]) & ~values.isnan()
         return values.masked_fill(~observed, 0), observed

@@ -34,7 +34,8 @@ def naive_drift(panel: Panel, series: Indices, cutoffs: Steps, horizon: int) -> 
     Returns:
         (W, H), NaN where nothing had been observed.
     """
-    positions = np.where(np.isnan(panel.values), -1, np.arange(len(panel.values)))
+    unknown = np.isnan(panel.values) | (0 if panel.waiting is None else panel.waiting > 0)
+    positions = np.where(unknown, -1, np.arange(len(panel.values)))
     newest = np.maximum.accumulate(positions)  # position of the last value observed by each position
     begun = cutoffs >= panel.starts[series]
     first = panel.offsets[series]
@@ -58,7 +59,7 @@ def naive_error(panel: Panel, until: Steps, season: int, power: int = 1) -> Arra
     """
     errors = np.full(len(panel), np.nan)
     for index in range(len(panel)):
-        values = panel.series(index)[: max(int(until[index] - panel.starts[index]) + 1, 0)].astype(np.float64)
+        values = panel.known(index, int(until[index])).astype(np.float64)
         differences = np.abs(values[season:] - values[:-season])
         seen = differences[~np.isnan(differences)]
         if seen.size:

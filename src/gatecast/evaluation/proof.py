@@ -74,16 +74,20 @@ def _passes(series: Indices, cutoffs: Steps) -> list[Indices]:
 
 
 def _altered(panel: Panel, series: Indices, cutoffs: Steps) -> Panel:
-    """The panel with all that comes after some series' cutoffs changed: targets and past covariates."""
+    """The panel with all that is known only after some series' cutoffs changed: targets and past covariates."""
     values, beside = panel.values.copy(), panel.covariates
     columns = [(values, panel.offsets)]
+    waiting = np.zeros(len(values), np.int64) if panel.waiting is None else panel.waiting
     if beside is not None:
         beside = replace(beside, values=beside.values.copy())
         columns += [(beside.values[:, beside.varying.index(name)], beside.offsets) for name in beside.past]
     rng = np.random.default_rng(1)
     for index, cutoff in zip(series.tolist(), cutoffs.tolist(), strict=True):
+        count, begin = cutoff - int(panel.starts[index]) + 1, panel.offsets[index]
         for column, offsets in columns:
-            _change(column[offsets[index] + cutoff - int(panel.starts[index]) + 1 : offsets[index + 1]], rng)
+            _change(column[offsets[index] + count : offsets[index + 1]], rng)
+        late = np.flatnonzero(np.arange(count) + waiting[begin : begin + count] >= count)
+        values[begin + late] = 2 * values[begin + late] + 1
     return replace(panel, values=values, covariates=beside)
 
 
