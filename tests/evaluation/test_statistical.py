@@ -43,6 +43,18 @@ def test_they_are_statsforecasts_fitted_once_and_blind_to_what_comes(make_panel,
     np.testing.assert_allclose(found["auto_theta"][4], theirs["mean"], rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_season_goes_on_in_its_phase_whatever_the_day_of_the_cutoff(make_panel):
+    day = np.arange(260)
+    week = np.array([0, 1, 2, 30, 4, 5, 40])[day % SEASON]
+    values = (100 + week + np.random.default_rng(0).normal(0, 1, len(day))).astype(np.float32)
+    cutoffs = np.arange(200, 209)
+    found = statistical(make_panel(values), np.zeros(9, int), cutoffs, SEASON, SEASON, 60)
+    truth = values[cutoffs[:, None] + 1 + np.arange(SEASON)]
+    for name in ("auto_theta", "auto_ets"):
+        assert np.abs(found[name] - truth).mean(1).max() < 3
+
+
 def test_they_stop_when_the_time_is_up(make_panel, values):
     panel = make_panel(*[values] * 50)
     began = time.monotonic()

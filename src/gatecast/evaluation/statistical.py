@@ -79,13 +79,13 @@ def _jobs(panel: Panel, series: Indices, cutoffs: Steps, season: int) -> list[tu
         own = np.flatnonzero(series == index)
         own = own[np.argsort(cutoffs[own])]
         chosen = own[np.unique(np.linspace(0, len(own) - 1, min(MOST, len(own))).round().astype(int))]
-        values, at = panel.series(index).astype(np.float64), np.arange(panel.lengths[index])
-        ends = (cutoffs[chosen] - panel.starts[index] + 1).tolist()
+        first = max(0, int(cutoffs[chosen[0]] - panel.starts[index]) + 1 - size)
         rows = []
-        for end in ends:
-            start = max(0, end - size)
-            part, place = values[start:end], at[start:end]
-            seen = ~np.isnan(part)
+        for cutoff in cutoffs[chosen].tolist():
+            values = panel.known(index, cutoff).astype(np.float64)
+            start = max(0, len(values) - size)
+            part = values[start - (start - first) % season :]  # whole seasons later: AutoETS goes on in its phase
+            place, seen = np.arange(len(part)), ~np.isnan(part)
             rows.append(np.interp(place, place[seen], part[seen]).tolist() if seen.any() else [])
         if all(len(part) > 2 * season + 2 for part in rows):
             jobs.append((rows[0], list(zip(chosen.tolist(), rows, strict=True))))
