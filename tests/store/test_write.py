@@ -197,6 +197,17 @@ def test_a_file_is_written_and_replaced_whole(name, tmp_path):
     assert os.listdir(tmp_path) == [name]
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_with_other_columns_is_not_replaced(name, tmp_path):
+    write(tmp_path / name, forecasts([1.0, 2.0]), into=None)
+    before = (tmp_path / name).read_bytes()
+    for rows in (forecasts([3.0]).drop_columns("run"), forecasts([3.0]).rename_columns(["a", "b", "c", "d"])):
+        with pytest.raises(DataError, match=r"is there already, with other columns .*; write into another file"):
+            write(tmp_path / name, rows, into=None)
+    assert (tmp_path / name).read_bytes() == before
+    assert os.listdir(tmp_path) == [name]
+
+
 def test_files_are_what_their_ending_says(tmp_path):
     for name in FILES:
         write(tmp_path / name, forecasts([1.0]), into=None)

@@ -194,8 +194,19 @@ class DuckDBStore:
                 )
 
     def _write_file(self, rows: pa.Table) -> None:
-        """Write beside the file, then rename: a reader sees the old file or the new one."""
+        """Write beside the file, then rename: a reader sees the old file or the new one.
+
+        Only what holds the same columns is replaced, as no table is: it may be the source.
+        """
         final = Path(self.path)
+        if self.reader and final.exists():
+            have = getattr(self.connection, self.reader)(self.path).columns
+            if have != rows.column_names:
+                odd = sorted({*have} ^ {*rows.column_names}) or have
+                raise DataError(
+                    f"{self.path} is there already, with other columns than the rows to write: {some(odd)}; "
+                    "write into another file"
+                )
         beside = final.with_name(f".{uuid4().hex}.{final.name}")
         relation_ = self.connection.from_arrow(rows)
         try:
