@@ -21,7 +21,7 @@ SETTINGS = {
     },
     "forecast": {
         "horizon": st.integers(0, 10**6),
-        "level": st.lists(st.floats(0, 100, exclude_min=True, exclude_max=True), min_size=1),
+        "level": st.lists(st.floats(0.001, 99.999), min_size=1),
         "metric": st.sampled_from(["mase", "rmse", "quantile"]),
     },
     "model": {
@@ -93,9 +93,12 @@ def test_a_file_that_is_none_is_refused(tmp_path, text, told):
         ("forecast", "horizon", -1, "got -1 instead"),
         ("forecast", "horizon", 2.5, "got 2.5 instead"),
         ("forecast", "metric", "best", "got 'best' instead"),
-        ("forecast", "level", [80, 100], "percentages between 0 and 100"),
-        ("forecast", "level", 0, "percentages between 0 and 100"),
+        ("forecast", "level", [80, 100], "percentages from 0.001 to 99.999"),
+        ("forecast", "level", 0, "percentages from 0.001 to 99.999"),
         ("forecast", "level", [], "at least one"),
+        ("forecast", "level", 99.9999, "percentages from 0.001 to 99.999"),
+        ("forecast", "bounds", "100:0", "the first bound is the lower one, as 0:100"),
+        ("forecast", "bounds", "5:5", "the first bound is the lower one"),
         ("model", "context", 0, "got 0 instead"),
         ("model", "seasons", [24, 0], "got 0 instead"),
         ("model", "dropout", 1.0, "got 1.0 instead"),

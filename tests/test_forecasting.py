@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatecast import fit
+from gatecast import fit, read
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Panel
 from gatecast.errors import UsageError
@@ -266,3 +266,43 @@ def test_any_level_can_be_asked_for(model):
     assert ((asked[0, ..., 0] >= trained[0, ..., 0]) & (trained[0, ..., 0] >= asked[0, ..., 1])).all()
     assert ((asked[1, ..., 1] >= trained[1, ..., 0]) & (asked[1, ..., 1] <= trained[1, ..., 1])).all()
     assert numbers(model.forecast(level=80))[1:].ravel() == pytest.approx(trained[..., 0].ravel(), rel=1e-6)
+
+
+def test_bounds_of_levels_that_were_not_trained_keep_within_those_of_all_forecasts():
+    panel = waves()
+    panel = replace(panel, values=np.maximum(panel.values - 10, 0))
+    model = fit(panel, bounds="0:14", **TINY)
+    rows = model.forecast(level=[50, 80, 99, 99.99]).rows
+    low, high = rows["prediction_interval_lower_bound"].to_numpy(), rows["prediction_interval_upper_bound"].to_numpy()
+    assert (low.min(), high.max()) == (0, 14)
+
+
+def test_as_of_a_day_no_weights_that_saw_later_rows_of_any_series_are_used():
+    model = fit(waves((240, 120)), **TINY)
+    spoilt = replace(model, final=replace(model.final, share=0.0))
+    for ask in ({"as_of": labels(150)[0]}, {"as_of": labels(150)[0], "series": "s1"}):
+        assert np.array_equal(numbers(model.forecast(**ask)), numbers(spoilt.forecast(**ask)))
+    for ask in ({"as_of": labels(239)[0]}, {"as_of": labels(300)[0]}, {"series": "s1"}):
+        assert not np.array_equal(numbers(model.forecast(**ask)), numbers(spoilt.forecast(**ask)))
+
+
+@pytest.mark.parametrize("fill", ["interpolate", "zero", "forward"])
+def test_what_is_filled_does_not_hang_on_rows_after_the_cutoff(fill):
+    rows = pa.table({"at": np.datetime64("2024-01-01", "us") + np.arange(240) * np.timedelta64(1, "h")})
+    rows = rows.append_column("y", pa.array(np.random.default_rng(0).normal(50, 5, 240)))
+    gap = rows.slice(0, 100), rows.slice(130)
+    names = {"time": "at", "target": "y", "freq": "h", "aggregate": "mean", "fill": fill}
+    model = fit(pa.concat_tables(gap), **names, **TINY)
+    higher = gap[1].set_column(1, "y", pa.array(np.full(110, 500.0)))
+    panels = [read(pa.concat_tables([gap[0], end]), **names) for end in (gap[1], higher)]
+    day = "2024-01-05 16:00"  # within the gap
+    for ask in ({"as_of": day}, {"at": [day]}, {"at": day}):
+        one, other = (numbers(model.forecast(panel, **ask)) for panel in panels)
+        assert np.array_equal(one, other)
+    alone = model.forecast(read(gap[0], **names), horizon=2)
+    assert np.array_equal(numbers(model.forecast(panels[0], as_of=day, horizon=2)), numbers(alone))
+
+
+def test_one_date_and_one_series_need_no_list(model):
+    for day in ("1970-01-11 05:00", datetime(1970, 1, 10, 3)):
+        assert model.forecast(at=day, series="s1").rows.equals(model.forecast(at=[day], series=["s1"]).rows)

@@ -98,3 +98,11 @@ def test_levels_read_off_never_cross(name):
 def test_levels_that_were_trained_are_given_as_they_are():
     quantiles = np.array([[1.0, 5.0, 5.1], [2.0, 2.0, 9.0]], np.float32)
     assert np.array_equal(at(quantiles, (0.1, 0.5, 0.9), [0.9, 0.1]), quantiles[:, [2, 0]])
+
+
+@pytest.mark.parametrize("metric", ["mape", "smape", "rmse", "mase"])
+@pytest.mark.parametrize("size", [1e-12, 1e-3, 1e9])
+def test_the_point_of_a_target_in_another_unit_is_the_same_in_that_unit(metric, size):
+    quantiles = np.array([[1.0, 3.0, 10.0], [0.0, 2.0, 4.0]])
+    one, other = (points(part, (0.1, 0.5, 0.9), metric) for part in (quantiles, quantiles * size))
+    assert other == pytest.approx(one * size, rel=1e-6)

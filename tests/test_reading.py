@@ -1,4 +1,5 @@
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -241,3 +242,14 @@ def test_years_back_to_1200_and_on_to_2400():
 def test_what_cannot_be_read_is_named(source, options, error, told):
     with pytest.raises(error, match=told):
         read(source, **{"time": "at", "target": "y"} | options)
+
+
+@pytest.mark.parametrize("name", ["kind", "Step", "forecast_value", "run_id", "actual", "quantile_0.5", "auto_ets"])
+def test_a_series_column_named_as_one_of_forecasts_is_refused(name):
+    rows = pa.table({"at": np.datetime64("2024-01-01", "us") + np.arange(9) * np.timedelta64(1, "h"), "y": range(9)})
+    rows = rows.append_column(name, pa.array(["a"] * 9))
+    with pytest.raises(UsageError, match=rf"have a column '{name}' of their own: .* SELECT {name} AS series_{name}"):
+        read(rows, time="at", target="y", series=name)
+    panel = read(rows, time="at", target="y")
+    with pytest.raises(UsageError, match="of their own"):
+        fit(replace(panel, keys=pa.table({name: ["a"]})), horizon=1)

@@ -150,9 +150,17 @@ class ForecastSettings(Settings):
     @field_validator("level")
     @classmethod
     def _inside(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
-        if not levels or not all(0 < level < 100 for level in levels):
-            raise ValueError("levels are percentages between 0 and 100, at least one")
+        if not levels or not all(0.001 <= level <= 99.999 for level in levels):
+            raise ValueError("levels are percentages from 0.001 to 99.999, at least one")
         return tuple(sorted(set(levels)))
+
+    @field_validator("bounds")
+    @classmethod
+    def _apart(cls, bounds: str | None) -> str | None:
+        low, high = (bounds or ":").split(":")
+        if low and high and float(low) >= float(high):
+            raise ValueError("the first bound is the lower one, as 0:100")
+        return bounds
 
 
 LONGEST_CONTEXT = 100_000

@@ -117,6 +117,7 @@ def forecast(
     settings: ForecastSettings,
     run_id: str,
     observed: Steps,
+    as_of: int | None = None,
 ) -> ForecastTable:
     """Forecast what was asked, each cutoff with weights that have not seen past it where there are such.
 
@@ -126,6 +127,7 @@ def forecast(
         keys: the series both were trained on.
         settings: the levels of the intervals, and the metric the point is for.
         observed: the last step known of each series, which the panel may have been cut before.
+        as_of: weights that have seen any series past it are not used, if there are others.
     """
     known = find(panel.keys, keys, len(panel))
     both = [fitted.known(known) for fitted in (tested, final)]
@@ -138,7 +140,7 @@ def forecast(
 
     asking = np.repeat(np.arange(len(panel)), asked.cutoffs.shape[1])
     series, cutoffs, inverse = _distinct(asking, asked.cutoffs)
-    newest = cutoffs >= both[1].seen[series]
+    newest = (cutoffs >= both[1].seen[series]) & (as_of is None or as_of >= final.seen.max())
     ahead = asked.ahead.ravel()
     quantiles = np.empty((len(series), int(ahead.max()), len(final.probabilities)), np.float32)
     seen = np.empty(len(series), np.int64)
@@ -149,7 +151,7 @@ def forecast(
     values = quantiles.reshape(-1, quantiles.shape[2]).take(inverse * quantiles.shape[1] + ahead - 1, 0)
     # What training saw was observed, even where it was not read again.
     kind = _kinds(asked.dates.ravel(), ahead, observed[asking], seen[inverse], shape.horizon)
-    columns = _columns(values, final.probabilities, settings) | {"kind": kind}
+    columns = _columns(values, final, settings) | {"kind": kind}
     return _table(panel, asked, asking, columns, settings.level, run_id)
 
 
@@ -179,10 +181,11 @@ def _kinds(dates: Steps, ahead: Indices, lasts: Steps, seen: Steps, horizon: int
     return np.where(ahead > horizon, 0, np.where(dates > lasts, 1, np.where(dates > seen, 2, 3)))
 
 
-def _columns(values: Values, probabilities: Sequence[float], settings: ForecastSettings) -> dict[str, Any]:
+def _columns(values: Values, fitted: Fitted, settings: ForecastSettings) -> dict[str, Any]:
     """Point and bounds; a bound has a column for each level."""
-    found = at(values, probabilities, [side for level in settings.level for side in bounds(level)])
-    return {VALUE: points(values, probabilities, settings.metric), LOWER: found[:, ::2], UPPER: found[:, 1::2]}
+    sides = at(values, fitted.probabilities, [side for level in settings.level for side in bounds(level)])
+    sides = np.clip(sides, *fitted.bounds)  # those of levels that were not trained may lie beyond
+    return {VALUE: points(values, fitted.probabilities, settings.metric), LOWER: sides[:, ::2], UPPER: sides[:, 1::2]}
 
 
 def _table(
@@ -212,13 +215,14 @@ def _taken(values: pa.Array | pa.ChunkedArray, places: Indices, count: int) -> p
     return values.take(pa.array(np.repeat(places, count)))
 
 
-def read_dates(grid: Grid, dates: Iterable[object]) -> list[int]:
-    """The steps of dates given as text, `date` or `datetime`.
+def read_dates(grid: Grid, dates: object) -> list[int]:
+    """The steps of dates, or of one, given as text, `date` or `datetime`.
 
     Raises:
         UsageError: there are none, or one is no date or off the grid.
     """
-    steps = [grid.step(str(date)) for date in dates]
+    several: Iterable[object] = dates if isinstance(dates, Iterable) and not isinstance(dates, str) else [dates]
+    steps = [grid.step(str(date)) for date in several]
     if not steps:
         raise UsageError("no date was given: name at least one, as in 2015-01-31 14:30")
     return steps

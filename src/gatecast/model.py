@@ -82,9 +82,9 @@ class Model:
         panel: Panel | None = None,
         *,
         horizon: int | None = None,
-        at: Iterable[object] | None = None,
+        at: object | Iterable[object] | None = None,
         as_of: object | None = None,
-        series: Iterable[str] = (),
+        series: str | Iterable[str] = (),
         point: str | None = None,
         level: float | Iterable[float] = (),
     ) -> ForecastTable:
@@ -93,7 +93,7 @@ class Model:
         Args:
             panel: newest rows; by default those the model was given last.
             horizon: steps after the last row of each series; by default the trained horizon.
-            at: dates to forecast instead, in any order, past ones too (see `forecasting.at_dates`).
+            at: dates to forecast instead, or one, in any order, past ones too (see `forecasting.at_dates`).
             as_of: last date that may be used.
             series: names of series (parts joined by a slash); by default all.
             point: the mean, the median, or the best point for a metric; by default for the metric trained for.
@@ -106,7 +106,7 @@ class Model:
         panel = self._panel(panel)
         if horizon is not None and (horizon < 1 or at is not None):
             raise UsageError(f"ask for a horizon of 1 or more, or for dates, not both: got {horizon} and {at}")
-        panel = _chosen(panel, tuple(series))
+        panel = _chosen(panel, (series,) if isinstance(series, str) else tuple(series))
         cut = None if as_of is None else self.grid.floor(str(as_of))
         if cut is not None and (panel.starts > cut).any():
             late = np.flatnonzero(panel.starts > cut).tolist()
@@ -121,7 +121,7 @@ class Model:
         if point or level:
             given = {"metric": POINTS.get(point, point) if point else None, "level": level or None}
             settings = Config.of(merged({"forecast": settings.model_dump()}, given)).forecast
-        return forecast(self.tested, self.final, panel, self.keys, asked, settings, self.run_id, observed)
+        return forecast(self.tested, self.final, panel, self.keys, asked, settings, self.run_id, observed, cut)
 
     def plot(self, series: str | None = None, **asked: Any) -> "Figure":
         """A matplotlib figure of the history and the forecast of one series, by default the first.

@@ -12,6 +12,7 @@ Array = npt.NDArray[np.floating]
 GRID = 99
 """Quantiles that stand for a distribution, evenly spaced."""
 TINY = 1e-9
+"""Share of its largest value below which a distribution counts as zero."""
 _NORMAL = NormalDist()
 
 
@@ -48,9 +49,15 @@ def points(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> 
 
 
 _BY_SIZE: Mapping[Metric, Callable[[Array, Array], Array]] = {
-    "mape": lambda point, truth: np.abs(point - truth) / np.maximum(np.abs(truth), TINY),
-    "smape": lambda point, truth: np.abs(point - truth) / np.maximum(np.abs(point) + np.abs(truth), TINY),
+    "mape": lambda point, truth: np.abs(point - truth) / _above_zero(np.abs(truth)),
+    "smape": lambda point, truth: np.abs(point - truth) / _above_zero(np.abs(point) + np.abs(truth)),
 }
+
+
+def _above_zero(sizes: Array) -> Array:
+    """Sizes to divide by."""
+    found: Array = np.maximum(sizes, np.maximum(TINY * sizes.max(-1, keepdims=True), np.finfo(sizes.dtype).tiny))
+    return found
 
 
 def at(quantiles: Array, probabilities: Sequence[float], wanted: Iterable[float]) -> Array:

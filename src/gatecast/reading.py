@@ -12,6 +12,7 @@ from gatecast.config import Config
 from gatecast.data.audit import Audit, audit_panel
 from gatecast.data.panel import Beside, Panel
 from gatecast.data.rows import name_of
+from gatecast.data.table import refuse_own
 from gatecast.errors import DataError, UsageError, some
 from gatecast.memory import refuse_too_large
 from gatecast.opening import Needed, Opened, open_in, open_source
@@ -65,6 +66,7 @@ def read_rows(
         DataError: a column that is missing or of the wrong type, or rows that cannot be used.
         StoreError: the store refused.
     """
+    refuse_own(source.keys.column_names if isinstance(source, Panel) else config.source.series)
     if isinstance(source, Panel):
         grid = source.grid
         config = config.having("grid", freq=str(grid.frequency), timezone=grid.timezone)

@@ -1,5 +1,6 @@
 """Forecasts as a table: the columns of BigQuery's AI.FORECAST, then ours."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gatecast.data.dates import Grid, Steps, TimeKind
+from gatecast.errors import UsageError
 from gatecast.store import Errand, open_store
 from gatecast.store.query import latest_query
 
@@ -15,6 +17,9 @@ VALUE, CONFIDENCE = "forecast_value", "confidence_level"
 TIMESTAMP, LOWER, UPPER = "forecast_timestamp", "prediction_interval_lower_bound", "prediction_interval_upper_bound"
 AI_FORECAST = (TIMESTAMP, VALUE, CONFIDENCE, LOWER, UPPER, "ai_forecast_status")
 """What AI.FORECAST gives after the series columns."""
+
+OWN = (*AI_FORECAST, "cutoff", "step", "kind", "run_id", "actual", "mase_scale", "rmsse_scale")
+"""Columns of forecasts and of their test, which no series column may be named as."""
 
 SEASONAL, DRIFT = "seasonal_naive", "naive_drift"
 BASELINES = {
@@ -54,7 +59,7 @@ class ForecastTable:
         return _frame(self.rows).to_polars()
 
     def write(self, url: str, into: str | None = None, errand: Errand | None = None) -> None:
-        """Put the rows into a table of a store, or a file; rows with the same key are replaced, others kept.
+        """Put the rows into a table of a store, where rows with the same key are replaced and others kept, or a file.
 
         Beside a table stands the view `TABLE_latest`: the newest forecast of each series and
         timestamp, in exactly the columns of AI.FORECAST.
@@ -68,6 +73,21 @@ class ForecastTable:
             if into is not None:
                 instants = store.url.startswith("bigquery:")
                 store.view(f"{into}_latest", latest_query(into, self.series, AI_FORECAST, instants=instants))
+
+
+def refuse_own(series: Sequence[str]) -> None:
+    """Say no to series columns that would be overwritten; names differ by more than case in no warehouse.
+
+    Raises:
+        UsageError: one is named as a column of forecasts.
+    """
+    taken = {*OWN, *BASELINES}
+    clash = [name for name in series if name.lower() in taken or name.lower().startswith("quantile_")]
+    if clash:
+        raise UsageError(
+            f"forecasts have a column {clash[0]!r} of their own: give the series column another name in the query, "
+            f"as in SELECT {clash[0]} AS series_{clash[0]}, ..."
+        )
 
 
 def _frame(rows: pa.Table) -> Any:
