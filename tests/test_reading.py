@@ -1,5 +1,6 @@
 import datetime as dt
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -93,6 +94,24 @@ def test_a_frame_brings_its_zone_and_gets_its_dates_back_in_it():
     rows = model.forecast().rows
     assert rows.schema.field("forecast_timestamp").type == pa.timestamp("us", "Europe/Berlin")
     assert str(rows["forecast_timestamp"][0].as_py()) == "2024-04-09 00:00:00+02:00"
+
+
+@pytest.mark.parametrize(
+    ("zone", "found"),
+    [
+        ("America/New_York", "America/New_York"),
+        (ZoneInfo("America/Argentina/Buenos_Aires"), "America/Argentina/Buenos_Aires"),
+        ("Etc/GMT+5", "Etc/GMT+5"),
+        ("UTC", None),
+        (dt.timezone(HOUR), None),
+    ],
+    ids=str,
+)
+def test_a_frame_brings_a_zone_of_any_name_and_a_fixed_offset_is_none(zone, found):
+    times = pd.date_range("2024-03-20", periods=48, freq="h", tz=zone)
+    panel = read(pd.DataFrame({"at": times, "y": np.arange(48.0)}), time="at", target="y")
+    assert (panel.grid.timezone, values(panel)) == (found, list(range(48)))
+    assert panel.grid.instants(panel.starts) == times[:1].tz_convert("UTC").tz_localize(None).to_numpy()
 
 
 EVENTS = pa.table(

@@ -83,8 +83,11 @@ def open_source(config: Config, source: object, errand: Errand | None) -> Iterat
     """Open a URL, a path or a frame, or what settings name."""
     if isinstance(source, Config):
         source = config.source.url
+    if not isinstance(source, str | Path):
+        source = _rows(source)
+        config = _with_zone(config, source)
     with _store(source, errand) as store:
-        yield open_in(store, _with_zone(config, source), errand)
+        yield open_in(store, config, errand)
 
 
 def open_in(store: Store, config: Config, errand: Errand | None) -> Opened:
@@ -103,32 +106,35 @@ def open_in(store: Store, config: Config, errand: Errand | None) -> Opened:
     return Opened(store, config, kind, kinds, grid, agreement, years)
 
 
-def _with_zone(config: Config, source: object) -> Config:
-    """The zone that the time column of a frame is in, unless another was named."""
-    if isinstance(source, str | Path) or config.grid.timezone:
-        return config
+def _rows(frame: object) -> pa.Table:
     import narwhals as nw  # noqa: PLC0415 - only for frames
 
-    zone = getattr(nw.from_native(source).schema.get(config.source.time), "time_zone", None)  # type: ignore[call-overload]
-    return config if zone in (None, "UTC") or zone[0] in "+-" else config.having("grid", timezone=zone)
+    try:
+        return nw.from_native(frame, eager_only=True).to_arrow()  # type: ignore[call-overload]
+    except TypeError:
+        raise UsageError(
+            f"cannot read rows from {type(frame).__name__}: "
+            "give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
+        ) from None
 
 
-def _store(source: object, errand: Errand | None) -> Store:
+def _with_zone(config: Config, rows: pa.Table) -> Config:
+    """The zone that the time column of a frame is in, unless another was named; a fixed offset is none."""
+    types = dict(zip(rows.schema.names, rows.schema.types, strict=True))
+    zone = getattr(types.get(config.source.time), "tz", None)
+    if config.grid.timezone or zone in (None, "UTC") or zone[0] in "+-":
+        return config
+    return config.having("grid", timezone=zone)
+
+
+def _store(source: str | Path | pa.Table, errand: Errand | None) -> Store:
     if isinstance(source, str | Path):
         if not str(source):
             raise UsageError("say what to read: a path or URL as the first argument, or url in [source]")
         return open_store(str(source), errand=errand)
-    import narwhals as nw  # noqa: PLC0415 - only for frames
-
     from gatecast.store.duckdb import DuckDBStore  # noqa: PLC0415 - only for frames
 
-    try:
-        return DuckDBStore.of_frame(nw.from_native(source, eager_only=True).to_arrow())  # type: ignore[call-overload]
-    except TypeError:
-        raise UsageError(
-            f"cannot read rows from {type(source).__name__}: "
-            "give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
-        ) from None
+    return DuckDBStore.of_frame(source)
 
 
 def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
