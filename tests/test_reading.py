@@ -238,6 +238,15 @@ def test_business_days_of_a_calendar():
     assert values(calendar) == list(range(len(days)))
 
 
+@pytest.mark.parametrize("zone", [None, "America/New_York"])
+def test_business_days_with_a_row_on_a_holiday_are_all_weekdays(zone):
+    days = pd.bdate_range("2023-01-02", periods=400, tz=zone)
+    held = days.strftime("%m-%d").isin(["05-29", "07-04", "12-25"])
+    panel = read(pd.DataFrame({"at": days, "y": np.where(held, 1.0, 100.0)}), time="at", target="y", holidays="US")
+    assert str(panel.grid.frequency) == "B"
+    assert panel.values.tolist() == np.where(held, 1, 100).tolist()
+
+
 def test_years_back_to_1200_and_on_to_2400():
     days = [dt.date(year, 12, 31) for year in range(1200, 2401)]
     table = frame(pa.array(days), np.sin(np.arange(1201)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from sqlglot import exp
 
@@ -22,6 +23,7 @@ from gatecast.store.audit_query import row_steps
 from gatecast.store.query import (
     UNITS,
     any_query,
+    days_query,
     series_query,
     size_query,
     unreadable_query,
@@ -207,7 +209,10 @@ def _frequency(config: Config, store: Store, kind: Kind) -> tuple[Frequency, flo
         raise DataError(_different(own, rows, len(source.series)))
     frequency, agreement = spacing.infer(gaps)
     if frequency.unit == "business day" and config.grid.holidays:
-        frequency = replace(frequency, days="C")
+        calendar = Grid(replace(frequency, days="C"), zone, config.grid.holidays)
+        days = store.read(source, days_query(source, kind, zone)).read_all().column("day").drop_null()
+        if not np.isin(days, calendar.closed.astype(int)).any():  # it would count to the day before
+            frequency = calendar.frequency
     return frequency, agreement
 
 

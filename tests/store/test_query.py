@@ -16,6 +16,7 @@ from gatecast.store.query import (
     AGGREGATES,
     SOURCE,
     column,
+    days_query,
     latest_query,
     relation,
     render,
@@ -219,6 +220,7 @@ def every_query(source=SHOPS):
         yield spacing_query(source, kind, timezone)
         yield groups_query(source, kind, timezone)
         yield years_query(source, kind, timezone)
+        yield days_query(source, kind, timezone)
         steps = row_steps(source, kind, grid("h", timezone), "mean", (2024, 2024))
         yield audit_query(steps, len(source.series), 24, 24, False)
     yield unreadable_query(source, 5)

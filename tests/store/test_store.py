@@ -19,7 +19,15 @@ from gatecast.errors import StoreError, UsageError
 from gatecast.reading import read_rows
 from gatecast.store import Errand, Unobserved, open_store
 from gatecast.store.duckdb import DuckDBStore
-from gatecast.store.query import AGGREGATES, relation, series_query, static_query, unreadable_query, years_query
+from gatecast.store.query import (
+    AGGREGATES,
+    days_query,
+    relation,
+    series_query,
+    static_query,
+    unreadable_query,
+    years_query,
+)
 from gatecast.store.spacing_query import spacing_query
 from gatecast.store.step_sql import needs_years
 
@@ -225,6 +233,14 @@ def test_series_are_what_pandas_gives(put, request, kind, timezone, freqs, rest)
             grid = Grid(Frequency.parse(freq), timezone, "US")
             wanted = by_pandas(rows, grid_dates(rows, kind, freq, grid), aggregate)
             assert_same(by_query(store, source, kind, grid, aggregate), wanted)
+
+
+def test_the_days_that_have_rows(put):
+    rows = sample("instant", "1969-12-20", "2024-02-28")
+    store, source = put(rows)
+    found = store.read(source, days_query(source, "instant", NEW_YORK)).read_all().column("day")
+    wall = rows.column("at").to_pandas().dropna().dt.tz_convert(NEW_YORK).dt.tz_localize(None)
+    assert sorted(found.drop_null().to_pylist()) == np.unique(wall.to_numpy("datetime64[D]").astype(int)).tolist()
 
 
 def by_query_of_one(store, source, kind, aggregate):

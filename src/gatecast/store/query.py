@@ -137,6 +137,13 @@ def years_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp
     return selected.from_(SOURCE).where(*bounds(source, kind, grid))
 
 
+def days_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
+    """The days that have rows, counted from 1970 (column `day`)."""
+    grid = Grid(Frequency("day", 1), timezone)
+    day = exp.alias_(sql(f"UNIX_DATE(DATE({wall(kind)}))", **terms(source, kind, grid)), "day")
+    return exp.select(day).distinct().from_(SOURCE).where(*bounds(source, kind, grid))
+
+
 def any_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
     """One row, if there is one."""
     query = exp.select("1").from_(SOURCE).limit(1)
