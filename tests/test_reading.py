@@ -114,6 +114,38 @@ def test_a_frame_brings_a_zone_of_any_name_and_a_fixed_offset_is_none(zone, foun
     assert panel.grid.instants(panel.starts) == times[:1].tz_convert("UTC").tz_localize(None).to_numpy()
 
 
+PLAIN = pd.DataFrame({"at": pd.date_range("2024-01-01", periods=48, freq="h"), "y": np.arange(48.0)})
+ODD = {
+    "texts and numbers": ["a", 1] * 24,
+    "structs and texts": [{"a": 1}, "x"] * 24,
+    "complex numbers": [1j] * 48,
+    "objects": [object()] * 48,
+    "few of many": pd.arrays.SparseArray([1.0] * 48),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_column_of_a_frame_that_cannot_be_read_is_in_the_way_only_where_it_is_named(kind):
+    odd = PLAIN.assign(note=ODD[kind])
+    given = {"time": "at", "target": "y"}
+    for rows, more in ((odd, {}), (odd.set_index("at"), {}), (odd, {"sql": 'SELECT "at", y FROM frame'})):
+        assert values(read(rows, **given, **more)) == list(range(48))
+    with pytest.raises(DataError, match=r"^cannot read column 'note' \(.+\): make its values numbers, texts or times$"):
+        read(odd, **given, past="note")
+
+
+def test_columns_that_are_not_there_are_told_with_all_that_are():
+    with pytest.raises(DataError, match="no column 'z'; there are at, y, more"):
+        read(PLAIN.assign(more=1), time="at", target="z")
+    with pytest.raises(UsageError, match="--time COLUMN; there are at, y, more"):
+        read(PLAIN.assign(more=1), target="y")
+
+
+def test_two_columns_of_one_name_are_refused_by_it():
+    with pytest.raises(DataError, match=r"cannot read rows from DataFrame: .*unique column names.* 'y' 2 times"):
+        read(pd.concat([PLAIN, PLAIN[["y"]]], axis=1), time="at", target="y")
+
+
 EVENTS = pa.table(
     {
         "at": pa.array([dt.datetime(2024, 1, 1, hour, 10) for hour in (0, 0, 3, 5, 1, 1, 1, 2)], pa.timestamp("us")),

@@ -86,7 +86,7 @@ def open_source(config: Config, source: object, errand: Errand | None) -> Iterat
     if isinstance(source, Config):
         source = config.source.url
     if not isinstance(source, str | Path):
-        source = _rows(source)
+        source = _rows(source, config.source)
         config = _with_zone(config, source)
     with _store(source, errand) as store:
         yield open_in(store, config, errand)
@@ -108,16 +108,44 @@ def open_in(store: Store, config: Config, errand: Errand | None) -> Opened:
     return Opened(store, config, kind, kinds, grid, agreement, years)
 
 
-def _rows(frame: object) -> pa.Table:
+def _rows(frame: object, source: SourceSettings) -> pa.Table:
+    """Of a frame the columns that the settings name; for a query, which may name any, those that Arrow can hold."""
     import narwhals as nw  # noqa: PLC0415 - only for frames
 
     try:
-        return nw.from_native(frame, eager_only=True).to_arrow()  # type: ignore[call-overload]
+        rows: Any = nw.from_native(frame, eager_only=True)
     except TypeError:
         raise UsageError(
             f"cannot read rows from {type(frame).__name__}: "
             "give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
         ) from None
+    except ValueError as error:  # two columns of one name
+        raise DataError(f"cannot read rows from {type(frame).__name__}: {' '.join(str(error).split())}") from None
+    named = _named(source)
+    if source.sql is None and set(named) <= set(rows.columns):  # else one may be the index, or is not there
+        rows = rows.select(list(dict.fromkeys(named)))
+    try:
+        return rows.to_arrow()
+    except (pa.ArrowException, TypeError):
+        odd = {name: why for name in rows.columns if (why := _oddity(rows[name]))}
+    if source.sql is None and (asked := [f"{name!r} ({odd[name]})" for name in odd if name in named]):
+        raise DataError(f"cannot read column {some(asked)}: make its values numbers, texts or times") from None
+    return rows.drop(list(odd)).to_arrow()
+
+
+def _oddity(column: Any) -> str:
+    """Why Arrow cannot hold a column of a frame, or nothing."""
+    try:
+        column.to_arrow()
+    except (pa.ArrowException, TypeError) as error:
+        return str(error.args[0])
+    return ""
+
+
+def _named(source: SourceSettings) -> list[str]:
+    """The columns that the settings name."""
+    beside = (*source.static, *source.past, *source.future, source.holidays_column)
+    return [source.time, *source.series, *filter(None, [source.target, *beside])]
 
 
 def _with_zone(config: Config, rows: pa.Table) -> Config:
@@ -145,8 +173,7 @@ def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
     if not source.time:
         raise UsageError(f"name the timestamp column: --time COLUMN; there are {some(columns)}")
     beside = [*source.static, *source.past, *source.future, *filter(None, [source.holidays_column])]
-    wanted = [source.time, *source.series, *([source.target] if source.target else []), *beside]
-    absent = [name for name in wanted if name not in columns]
+    absent = [name for name in _named(source) if name not in columns]
     if absent:
         raise DataError(f"no column {some(map(repr, absent))}; there are {some(columns)}")
     aggregate = config.grid.resolved(source.target).aggregate
