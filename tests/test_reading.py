@@ -1,5 +1,6 @@
 import datetime as dt
 from dataclasses import replace
+import re
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -144,6 +145,27 @@ def test_columns_that_are_not_there_are_told_with_all_that_are():
 def test_two_columns_of_one_name_are_refused_by_it():
     with pytest.raises(DataError, match=r"cannot read rows from DataFrame: .*unique column names.* 'y' 2 times"):
         read(pd.concat([PLAIN, PLAIN[["y"]]], axis=1), time="at", target="y")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("{'id': 1}", "struct<id: int32>"),
+        ("[1, 2]", "list<l: int32>"),
+        ("MAP([1], [2])", "map<int32, int32>"),
+        ("INTERVAL 1 DAY", "month_day_nano_interval"),
+    ],
+)
+def test_series_of_what_no_series_can_be_named_by_are_refused_before_any_row_is_read(value, kind):
+    told = re.escape(f"not 'k' ({kind}): cast it in --sql")
+    with pytest.raises(DataError, match=f"^a series column holds texts, numbers or times, {told}$"):
+        read(PLAIN, time="at", target="y", series="k", sql=f'SELECT "at", y, {value} AS k FROM frame')
+
+
+def test_series_of_a_rare_kind_that_has_a_name_are_read():
+    query = """SELECT "at", y, '00000000-0000-0000-0000-000000000001'::UUID AS k, TIME '10:30' AS t FROM frame"""
+    panel = read(PLAIN, time="at", target="y", series=("k", "t"), sql=query)
+    assert panel.keys.to_pylist() == [{"k": "00000000-0000-0000-0000-000000000001", "t": dt.time(10, 30)}]
 
 
 EVENTS = pa.table(

@@ -26,6 +26,7 @@ from gatecast.store.query import (
     days_query,
     series_query,
     size_query,
+    types_query,
     unreadable_query,
     without_older,
     years_query,
@@ -98,6 +99,7 @@ def open_in(store: Store, config: Config, errand: Errand | None) -> Opened:
     kind = _time_kind(config, kinds)
     if kind == "number":
         config, kind = _with_unit(config, store, errand), "instant"
+    _refuse_nested(config.source, store, kinds)
     _refuse_unreadable(config, store, kind)
     frequency, agreement = _frequency(config, store, kind)
     grid = Grid(frequency, config.grid.timezone, config.grid.holidays)
@@ -209,6 +211,21 @@ def _with_unit(config: Config, store: Store, errand: Errand | None) -> Config:
     if errand:
         errand.observer.note(f"{config.source.time!r} holds whole numbers: taken as {unit} since 1970 (--time-unit)")
     return config.having("source", time_unit=unit)
+
+
+def _refuse_nested(source: SourceSettings, store: Store, kinds: Mapping[str, Kind]) -> None:
+    """Say so if a series column holds what no series can be named by."""
+    names = [name for name in source.series if kinds[name] == "other"]
+    if not names:
+        return
+    types = store.read(source, types_query(names)).schema.types
+    odd = [
+        f"{name!r} ({type_})"
+        for name, type_ in zip(names, types, strict=True)
+        if pa.types.is_nested(type_) or pa.types.is_interval(type_)
+    ]
+    if odd:
+        raise DataError(f"a series column holds texts, numbers or times, not {some(odd)}: cast it in --sql")
 
 
 def _refuse_unreadable(config: Config, store: Store, kind: Kind) -> None:

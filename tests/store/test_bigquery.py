@@ -22,9 +22,10 @@ import pytest
 import requests
 from sqlglot import parse_one
 
+from gatecast import read as read_panel
 from gatecast.config import Config, SourceSettings
 from gatecast.data.dates import Frequency, Grid
-from gatecast.errors import StoreError, UsageError
+from gatecast.errors import DataError, StoreError, UsageError
 from gatecast.opening import Needed
 from gatecast.reading import read_rows
 from gatecast.store import Errand, Unobserved, open_store
@@ -427,6 +428,13 @@ def test_series_in_nested_columns_are_named_by_their_path(bigquery):
         assert store.columns(source)["shop.place.city"] == "text"
         (row,) = store.read(source, series_query(source, "instant", HOURS, "sum")).read_all().to_pylist()
     assert (row["key_0"], row["key_1"], row["value"]) == ("north", "Oslo", 2.0)
+
+
+@pytest.mark.parametrize(("value", "kind"), [("STRUCT(1 AS id)", "struct<id: int64>"), ("[1, 2]", "list<")])
+def test_nested_columns_and_arrays_are_no_series(bigquery, value, kind):
+    query = f"SELECT TIMESTAMP '2024-05-01 10:00:00+00' AS at, 2 AS y, {value} AS shop"
+    with pytest.raises(DataError, match=f"a series column holds texts, .*, not 'shop' .{kind}"):
+        read_panel(bigquery, sql=query, time="at", target="y", series="shop")
 
 
 @pytest.mark.parametrize("type_", ["INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "BOOL"])

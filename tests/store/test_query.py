@@ -21,6 +21,7 @@ from gatecast.store.query import (
     relation,
     render,
     series_query,
+    types_query,
     unreadable_query,
     user_sql,
     without_older,
@@ -224,6 +225,7 @@ def every_query(source=SHOPS):
         steps = row_steps(source, kind, grid("h", timezone), "mean", (2024, 2024))
         yield audit_query(steps, len(source.series), 24, 24, False)
     yield unreadable_query(source, 5)
+    yield types_query(["at", "shop"])
 
 
 def test_nothing_is_ordered_outside_of_windows():

@@ -155,6 +155,11 @@ def size_query(source: SourceSettings) -> exp.Select:
     return exp.select(sql("MAX(ABS(t)) AS size", t=column(source.time))).from_(SOURCE)
 
 
+def types_query(names: Sequence[str]) -> exp.Select:
+    """Some columns, and no rows of them."""
+    return exp.select(*map(column, names)).from_(SOURCE).limit(0)
+
+
 def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
     """Some texts in the time column that are no timestamps (column `found`)."""
     time = column(source.time)
