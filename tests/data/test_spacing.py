@@ -113,6 +113,29 @@ def test_many_weeks_are_no_months(weeks):
     assert infer(gaps_of(dates(f"{weeks}W-MON", periods=40)))[0].unit == "day"
 
 
+@pytest.mark.parametrize("days", [29, 30, 31, 59, 60, 90, 92, 120, 180, 365, 366])
+def test_many_days_are_no_months(days):
+    times = dates(f"{days}D", periods=40).astype("datetime64[s]")
+    frequency, share = infer(gaps_of(times, without(times, 0.2)))
+    assert (frequency.unit, frequency.multiple, share) == ("day", days, 1.0)
+    assert (np.diff(Grid(frequency).from_wall(times)) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [
+        (["2024-07-01", "2024-08-01", "2024-09-01"], "MS"),
+        (["2023-02-01", "2023-03-01"], "MS"),
+        (["2024-11-30", "2024-12-31"], "ME"),
+        (["2021-01-01", "2022-01-01", "2023-01-01"], "YS-JAN"),
+        (["2021-12-31", "2022-12-31", "2023-12-31"], "YE-DEC"),
+    ],
+)
+def test_a_few_months_and_years_of_one_length_are_no_days(times, found):
+    assert len(set(np.diff(np.array(times, "datetime64[D]")).tolist())) == 1
+    assert str(infer(gaps_of(times))[0]) == found
+
+
 def test_one_row_on_a_weekend_makes_business_days_into_days():
     saturday = np.array(["2015-03-07"], "datetime64[us]")
     times = np.sort(np.concatenate([dates("B"), saturday]))

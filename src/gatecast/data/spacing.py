@@ -55,12 +55,13 @@ def _of_gap(gap: Gap, gaps: Sequence[Gap]) -> Frequency:
         return Frequency("second", seconds, earliest % seconds)
     days, first = seconds // DAY, earliest // DAY
     exact = sum(part["gaps"] for part in gaps if part["gap"] % seconds == 0)
-    if days < 28 or (days % 7 == 0 and exact >= AGREEMENT * sum(part["gaps"] for part in gaps)):
+    end = all(gap["last_day"] for gap in gaps)
+    monthly = end or all(gap["first_day"] for gap in gaps)  # alike gaps may be of July and August
+    if days < 28 or (not monthly and exact >= AGREEMENT * sum(part["gaps"] for part in gaps)):
         if days == 1 and all(gap["weekday"] for gap in gaps) and any(gap["gap"] == 3 * DAY for gap in gaps):
             return Frequency("business day", 1, days="B")
         return Frequency("day", days, first % days)
     months = round(days / _MONTH)
-    end = all(gap["last_day"] for gap in gaps)
     month = int(np.datetime64(first, "D").astype("datetime64[M]").astype(int))
     return Frequency("month", months, (month + end) % months, end)
 
