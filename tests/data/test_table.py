@@ -3,9 +3,12 @@
 import datetime as dt
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pytest
 
-from gatecast.data.table import AI_FORECAST, ForecastTable
+from gatecast.data.dates import Frequency, Grid
+from gatecast.data.table import AI_FORECAST, ForecastTable, timestamps
 
 
 def forecasts(cutoff, value, shop="north"):
@@ -41,6 +44,20 @@ def test_the_view_shows_the_newest_cutoff_of_each_series_and_timestamp(tmp_path)
 def test_a_file_has_no_view(tmp_path):
     forecasts(1, 10.0).write(str(tmp_path / "out.parquet"))
     assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("freq", "first", "second"),
+    [
+        ("D", dt.date(2024, 5, 2), dt.date(2024, 5, 3)),
+        ("h", dt.datetime(2024, 5, 2, 15), dt.datetime(2024, 5, 2, 16)),
+        ("bh", dt.datetime(2024, 5, 2, 15), dt.datetime(2024, 5, 2, 16)),
+    ],
+)
+def test_hours_of_a_column_of_days_are_times(freq, first, second):
+    grid = Grid(Frequency.parse(freq))
+    steps = grid.floor("2024-05-02 15:00") + np.arange(2)
+    assert timestamps(grid, "date", steps).to_pylist() == [first, second]
 
 
 def test_rows_become_frames_of_three_libraries():

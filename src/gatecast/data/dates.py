@@ -177,7 +177,7 @@ class Grid:
         steps = np.array([step], np.int64)
         wall = self.wall(steps)
         moment: datetime = wall[0].item()
-        if self.frequency.unit not in ("second", "business hour"):
+        if not self.frequency.timed:
             return moment.date().isoformat()
         text = moment.isoformat(" ", "minutes" if moment.second == 0 else "seconds")
         if self.frequency.elapsed and self.timezone and to_utc(wall, self.timezone)[0] != self.instants(steps)[0]:

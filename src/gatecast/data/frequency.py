@@ -112,6 +112,11 @@ class Frequency:
         return self.unit == "second" and self.multiple <= HOUR
 
     @property
+    def timed(self) -> bool:
+        """Whether steps are labelled by a time of day too rather than by a day alone."""
+        return self.unit in ("second", "business hour")
+
+    @property
     def seconds(self) -> float:
         """Mean length of a step in seconds."""
         week, year = 7 * DAY, 365.2425 * DAY

@@ -113,5 +113,5 @@ def _dates(grid: Grid, kind: TimeKind, steps: Steps) -> npt.NDArray[np.datetime6
     """The same for numpy: instants in UTC."""
     if kind == "instant":
         return grid.instants(steps).astype("datetime64[us]")
-    is_day = kind == "date" and grid.frequency.unit != "second"
+    is_day = kind == "date" and not grid.frequency.timed
     return grid.wall(steps).astype("datetime64[D]" if is_day else "datetime64[us]")
