@@ -247,11 +247,11 @@ def _frequency(config: Config, store: Store, kind: Kind) -> tuple[Frequency, flo
     Grid(Frequency("day", 1), config.grid.timezone)  # refuses a zone that is none
     source, zone = config.source, config.grid.timezone
     gaps = store.read(source, spacing_query(source, kind, zone)).read_all().to_pylist()
-    own = spacing.frequencies(gaps)
+    own = spacing.frequencies(gaps, zone)
     if len({(frequency.unit, frequency.multiple) for frequency in own.values()}) > 1:
         rows = store.read(source, groups_query(source, kind, zone)).read_all().to_pylist()
         raise DataError(_different(own, rows, len(source.series)))
-    frequency, agreement = spacing.infer(gaps)
+    frequency, agreement = spacing.infer(gaps, zone)
     if frequency.unit == "business day" and config.grid.holidays:
         calendar = Grid(replace(frequency, days="C"), zone, config.grid.holidays)
         days = store.read(source, days_query(source, kind, zone)).read_all().column("day").drop_null()

@@ -97,6 +97,34 @@ def test_hours_in_a_zone_through_its_clock_changes():
     assert infer(gaps_of(instants, zone="Asia/Kolkata")) == (Frequency("second", 3_600, 1_800), 1.0)
 
 
+@pytest.mark.parametrize(
+    ("zone", "first", "freq", "found"),
+    [
+        ("America/Caracas", "2012-01-01", "h", "h+1800s"),  # half an hour behind what it is today
+        ("America/Caracas", "2020-01-01", "h", "h"),
+        ("Australia/Lord_Howe", "2024-01-01", "h", "h+1800s"),  # ahead by half an hour in summer
+        ("Australia/Lord_Howe", "2024-07-01", "h", "h"),
+        ("Australia/Lord_Howe", "2024-01-01", "20min", "20min+600s"),
+        ("Australia/Lord_Howe", "2024-01-01", "4h", "4h"),  # by the wall clock
+        ("Europe/Berlin", "2024-07-01 00:15", "h", "h+900s"),
+    ],
+)
+def test_steps_in_a_zone_lie_where_the_rows_do(zone, first, freq, found):
+    times = dates(freq, first, tz=zone)
+    frequency, share = infer(gaps_of(times, zone=zone), zone)
+    assert (str(frequency), share) == (found, 1.0)
+    grid, instants = Grid(frequency, zone), times.astype("datetime64[s]")
+    assert (grid.instants(grid.from_instants(instants)) == instants).all()
+
+
+def test_elapsed_hours_of_a_clock_that_moves_by_half_an_hour_are_whole_hours_of_its_newest_rows():
+    spring = dates("h", "2024-07-01", periods=24 * 180).astype("datetime64[s]")
+    frequency, _ = infer(gaps_of(spring, zone="Australia/Lord_Howe"), "Australia/Lord_Howe")
+    grid = Grid(frequency, "Australia/Lord_Howe")
+    assert (grid.instants(grid.from_instants(spring)) == spring).all()
+    assert grid.label(int(grid.from_instants(spring[-1:])[0])) == "2024-12-28 10:00"
+
+
 def test_days_in_a_zone_are_days_of_its_wall_clock():
     midnights = pd.date_range("2024-01-01", "2024-12-31", tz="America/New_York").tz_convert("UTC").tz_localize(None)
     assert infer(gaps_of(midnights, zone="America/New_York")) == (Frequency("day", 1), 1.0)

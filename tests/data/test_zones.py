@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gatecast.data.zones import standard_offset, to_utc, to_wall, zone_of
+from gatecast.data.zones import beyond_standard, standard_offset, to_utc, to_wall, zone_of
 from gatecast.errors import UsageError
 
 PROPERTY = settings(deadline=None, max_examples=60)
@@ -169,6 +169,19 @@ def test_every_fifth_hour_of_a_year(zone, year):
 )
 def test_standard_time_leaves_summer_time_out(zone, seconds):
     assert standard_offset(zone) == seconds
+
+
+@pytest.mark.parametrize(
+    ("zone", "wall", "seconds"),
+    [
+        ("America/New_York", "2024-01-01", 0),
+        ("America/New_York", "2024-07-01", 3_600),
+        ("Australia/Lord_Howe", "2024-01-01", 1_800),
+        ("America/Caracas", "2012-01-01", -1_800),
+    ],
+)
+def test_how_far_a_clock_is_ahead_of_standard_time(zone, wall, seconds):
+    assert beyond_standard(int(np.datetime64(wall, "s").astype(int)), zone) == seconds
 
 
 @pytest.mark.parametrize(

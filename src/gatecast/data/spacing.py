@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from gatecast.data.frequency import DAY, Frequency
+from gatecast.data.frequency import DAY, HOUR, Frequency
+from gatecast.data.zones import beyond_standard
 from gatecast.errors import DataError
 
 AGREEMENT = 0.9
@@ -15,11 +16,12 @@ _MONTH = 365.2425 / 12
 Gap = Mapping[str, Any]
 
 
-def infer(gaps: Sequence[Gap]) -> tuple[Frequency, float]:
+def infer(gaps: Sequence[Gap], timezone: str | None = None) -> tuple[Frequency, float]:
     """The frequency that fits the commonest gap, and the share of gaps that are whole steps of it.
 
     Args:
-        gaps: rows of `store.query.spacing_query`.
+        gaps: rows of `store.spacing_query.spacing_query`.
+        timezone: of the wall clock that they were read off.
 
     Raises:
         DataError: there are no gaps, or they fit no frequency.
@@ -28,7 +30,7 @@ def infer(gaps: Sequence[Gap]) -> tuple[Frequency, float]:
         raise DataError("the frequency cannot be seen: no series has two different timestamps; say it with --freq")
     total = sum(gap["gaps"] for gap in gaps)
     commonest = max(gaps, key=lambda gap: (gap["gaps"], -gap["gap"]))
-    frequency = _of_gap(commonest, gaps)
+    frequency = _of_gap(commonest, gaps, timezone)
     share: float = sum(gap["gaps"] for gap in gaps if _whole(gap["gap"], frequency)) / total
     if share < AGREEMENT:
         common = sorted(gaps, key=lambda gap: -gap["gaps"])[:5]
@@ -40,20 +42,23 @@ def infer(gaps: Sequence[Gap]) -> tuple[Frequency, float]:
     return frequency, share
 
 
-def frequencies(gaps: Sequence[Gap]) -> dict[float, Frequency]:
+def frequencies(gaps: Sequence[Gap], timezone: str | None = None) -> dict[float, Frequency]:
     """The frequency of the series that have one of their own, by their usual gap in seconds."""
     own: dict[float, list[Gap]] = {}
     for gap in gaps:
         if gap["usual"] is not None:
             own.setdefault(gap["usual"], []).append(gap)
-    return {usual: _of_gap(max(rows, key=lambda gap: gap["gaps"]), rows) for usual, rows in sorted(own.items())}
+    commonest = {usual: max(rows, key=lambda gap: gap["gaps"]) for usual, rows in sorted(own.items())}
+    return {usual: _of_gap(gap, own[usual], timezone) for usual, gap in commonest.items()}
 
 
-def _of_gap(gap: Gap, gaps: Sequence[Gap]) -> Frequency:
-    seconds, earliest = int(gap["gap"]), int(gap["earliest"])
+def _of_gap(gap: Gap, gaps: Sequence[Gap], timezone: str | None) -> Frequency:
+    seconds = int(gap["gap"])
     if seconds % DAY:
-        return Frequency("second", seconds, earliest % seconds)
-    days, first = seconds // DAY, earliest // DAY
+        latest = int(gap["latest"])
+        ahead = beyond_standard(latest, timezone) if timezone and seconds <= HOUR else 0
+        return Frequency("second", seconds, (latest - ahead) % seconds)
+    days, first = seconds // DAY, int(gap["earliest"]) // DAY
     exact = sum(part["gaps"] for part in gaps if part["gap"] % seconds == 0)
     end = all(gap["last_day"] for gap in gaps)
     monthly = end or all(gap["first_day"] for gap in gaps)  # alike gaps may be of July and August

@@ -93,6 +93,12 @@ def standard_offset(zone: str) -> int:
     return round(((winter.utcoffset() or timedelta()) - (winter.dst() or timedelta())).total_seconds())
 
 
+def beyond_standard(second: int, zone: str) -> int:
+    """Seconds a zone's clock is ahead of that standard time when it shows a time, in seconds since 1970."""
+    wall = np.array([second], "datetime64[s]")
+    return int((wall - to_utc(wall, zone))[0].astype(np.int64)) - standard_offset(zone)
+
+
 def _years(times: Seconds) -> tuple[int, int]:
     """Whole years around some times, so that `_changes` is asked the same again."""
     years = np.array([times.min(), times.max()]).astype("datetime64[Y]").astype(int) + 1970

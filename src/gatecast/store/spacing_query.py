@@ -25,7 +25,8 @@ SELECT {{keys}}gap, CASE
     WHEN gap >= {28 * DAY} AND ABS(gap - ROUND(gap / {MONTH}) * {MONTH}) <= {3 * DAY}
     THEN CAST(ROUND(gap / {MONTH}) * {MONTH} AS INT64)
     ELSE gap END AS alike,
-  COUNT(*) AS gaps, MIN({_SECONDS}) - gap AS earliest, LOGICAL_AND(MOD({_SECONDS}, {DAY}) = 0) AS midnight,
+  COUNT(*) AS gaps, MIN({_SECONDS}) - gap AS earliest, MAX({_SECONDS}) AS latest,
+  LOGICAL_AND(MOD({_SECONDS}, {DAY}) = 0) AS midnight,
   LOGICAL_AND(EXTRACT(DAY FROM t) = 1) AS first_day,
   LOGICAL_AND(EXTRACT(DAY FROM DATE_ADD(DATE(t), INTERVAL 1 DAY)) = 1) AS last_day,
   LOGICAL_AND({_WEEKDAY} < 5) AS weekday
@@ -43,12 +44,13 @@ def spacing_query(source: SourceSettings, kind: Kind, timezone: str | None) -> e
     """How far apart the timestamps of each series are, and what they have in common.
 
     Columns: `usual` (seconds between almost all timestamps of a series; NULL where there is no such
-    gap), `gap` (seconds on the wall clock), `gaps` (how many), `earliest` (seconds since 1970), and
-    over the rows that end such a gap: `midnight`, `first_day`, `last_day`, `weekday` (each true if
-    it holds for all of them).
+    gap), `gap` (seconds on the wall clock), `gaps` (how many), `earliest` and `latest` (the ends of
+    their times in seconds since 1970), and over the rows that end such a gap: `midnight`,
+    `first_day`, `last_day`, `weekday` (each true if it holds for all of them).
     """
     flags = (f"LOGICAL_AND({name}) AS {name}" for name in ("midnight", "first_day", "last_day", "weekday"))
-    columns = map(sql, ("usual", "gap", "CAST(SUM(gaps) AS INT64) AS gaps", "MIN(earliest) AS earliest", *flags))
+    ends = ("MIN(earliest) AS earliest", "MAX(latest) AS latest")
+    columns = map(sql, ("usual", "gap", "CAST(SUM(gaps) AS INT64) AS gaps", *ends, *flags))
     return _own(source, kind, timezone, exp.select(*columns).from_("own").group_by("usual", "gap"))
 
 
