@@ -6,9 +6,13 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from sqlglot import exp
 
+from gatecast.config import SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.table import AI_FORECAST, ForecastTable, timestamps
+from gatecast.store import open_store
+from gatecast.store.query import SOURCE
 
 
 def forecasts(cutoff, value, shop="north"):
@@ -39,6 +43,20 @@ def test_the_view_shows_the_newest_cutoff_of_each_series_and_timestamp(tmp_path)
         found = sorted(((row[0], row[1].day, row[2]) for row in view.fetchall()), key=str)
         assert connection.execute("SELECT COUNT(*) FROM out").fetchall() == [(6,)]
     assert found == [("north", 2, 10.0), ("north", 3, 20.0), ("north", 4, 20.0), (None, 2, 7.0), (None, 3, 7.0)]
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "bigquery"])
+def test_an_hour_that_clocks_show_twice_has_both_its_forecasts_in_table_and_view(kind, tmp_path, request):
+    url = request.getfixturevalue(kind) if kind == "bigquery" else str(tmp_path / "shop.duckdb")
+    rows = forecasts(2, 20.0).rows
+    same = rows.set_column(1, "forecast_timestamp", pa.array([dt.datetime(2024, 10, 27, 2)] * 2))
+    both = ForecastTable(same.set_column(2, "forecast_value", pa.array([20.0, 21.0])), ("shop",))
+    for _ in range(2):
+        both.write(url, "out")
+    with open_store(url) as store:
+        for table in ("out", "out_latest"):
+            found = store.read(SourceSettings(table=table), exp.select("forecast_value").from_(SOURCE)).read_all()
+            assert sorted(found.column("forecast_value").to_pylist()) == [20, 21]
 
 
 def test_a_file_has_no_view(tmp_path):

@@ -69,7 +69,7 @@ class ForecastTable:
             DataError: the table has other columns.
         """
         with open_store(url, write=True, errand=errand) as store:
-            store.write(into, self.rows, (*self.series, TIMESTAMP, CONFIDENCE, "cutoff", "run_id"))
+            store.write(into, self.rows, (*self.series, TIMESTAMP, CONFIDENCE, "cutoff", "step", "run_id"))
             if into is not None:
                 instants = store.url.startswith("bigquery:")
                 store.view(f"{into}_latest", latest_query(into, self.series, AI_FORECAST, instants=instants))

@@ -183,7 +183,8 @@ def latest_query(table: str, series: Sequence[str], columns: Sequence[str], *, i
     """
     time, _, level, *_, status = columns
     one = {f"part_{i}": column(name) for i, name in enumerate((*series, time, level))}
-    rank = sql(f"ROW_NUMBER() OVER (PARTITION BY {', '.join(one)} ORDER BY cutoff DESC, run_id)", **one)
+    # Of one cutoff are the two hours of a clock that shows them twice.
+    rank = sql(f"RANK() OVER (PARTITION BY {', '.join(one)} ORDER BY cutoff DESC, run_id)", **one)
     ranked = exp.select("*", exp.alias_(rank, "gatecast_rank")).from_(relation(table)).subquery("ranked")
     keys, others = ([column(name) for name in part] for part in (series, columns[1:-1]))
     when = exp.alias_(exp.cast(column(time), "TIMESTAMPTZ"), time, quoted=True) if instants else column(time)
