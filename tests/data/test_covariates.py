@@ -69,6 +69,47 @@ def test_rows_of_a_table_of_their_own_fill_what_the_source_leaves_open():
     assert panel.covariates.categories["t"] == ("x", "later", "y")
 
 
+@pytest.mark.parametrize(
+    ("number", "text", "told"),
+    [
+        ([1.0], ["z"], None),
+        (["0,5"], ["z"], "column 'n' holds numbers in the source and texts in the --future-table: give it one type"),
+        ([1.0], [7], "column 't' holds texts in the source and numbers in the --future-table: give it one type"),
+        (pa.nulls(1, pa.string()), pa.nulls(1, pa.float64()), None),  # an empty column of a CSV file is of texts
+        ([1.0], [NAN], None),
+    ],
+)
+def test_a_column_is_of_one_type_wherever_its_rows_are_or_empty(number, text, told):
+    more = pa.record_batch({"key_0": ["a"], "step": [4], "covariate_0": number, "covariate_1": text})
+    beside = Beside(("n", "t"), ("n", "t"), more=[more])
+    batches = [rows(("a", 3, 2.0, 5.0, "x"))]
+    if told:
+        with pytest.raises(DataError, match=told):
+            Panel.from_batches(batches, DAYS, ["shop"], beside=beside)
+    else:
+        found = Panel.from_batches(batches, DAYS, ["shop"], beside=beside).covariates
+        assert found.categories.keys() == {"t"}
+        assert lists(found.values[:1]) == [[5, 0]]
+
+
+def test_an_empty_column_of_texts_takes_the_numbers_of_another_table():
+    more = pa.record_batch({"key_0": ["a"], "step": [4], "covariate_0": [7.0]})
+    found = read(rows(("a", 3, 2.0, 5.0, None)), more=[more]).covariates
+    assert found.categories == {}
+    assert lists(found.values) == [[5, None], [None, 7]]
+
+
+def test_a_column_is_of_the_type_that_training_met_or_empty():
+    panel = read(rows(("a", 3, 2.0, 5.0, "x"))).covariates
+    with pytest.raises(DataError, match="column 'n' holds numbers, and held texts when the model was trained: cast"):
+        Column("n", "past", categories=("x",)).read(panel)
+    with pytest.raises(DataError, match="column 't' holds texts, and held numbers when the model was trained: cast"):
+        Column("t", "past").read(panel)
+    empty = Covariates(("n", "t"), (), np.full((1, 2), NAN), np.array([0, 1]), (), np.empty((1, 0)), {"t": ()})
+    for column in (Column("n", "past", categories=("x",)), Column("t", "past")):
+        assert np.isnan(column.read(empty)).tolist() == [True]
+
+
 def test_a_date_far_in_the_future_is_a_mistake():
     with pytest.raises(DataError, match="steps after the last target"):
         read(rows(("a", 3, 2.0, 1.0, "x"), ("a", 4 + FARTHEST, None, 1.0, "x")))

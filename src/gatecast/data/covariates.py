@@ -23,6 +23,7 @@ Role = Literal["static", "past", "future", "series"]
 
 MOST = 64
 """Categories of a past or future column that a network tells apart, the most frequent ones."""
+TEXTS, NUMBERS = "texts", "numbers"
 FARTHEST = 100_000
 """Steps past the end of a series from which on known-future values are taken to be a mistake."""
 
@@ -79,6 +80,7 @@ class Gathering:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.categories: dict[str, dict[str, int]] = {}
+        self.held: dict[str, str] = {}  # texts or numbers, by the name of a column; not of one that is empty
         self.chunks: list[tuple[npt.NDArray[np.int32], Indices, Values]] = []
 
     def add(self, batch: pa.RecordBatch, codes: npt.NDArray[np.int32], steps: Indices, names: Sequence[str]) -> None:
@@ -88,19 +90,38 @@ class Gathering:
         self.chunks.append((codes, steps, read))
 
     def read(self, batch: pa.RecordBatch, prefix: str, names: Sequence[str]) -> Values:
-        """Columns of a batch as numbers: texts as the numbers of their categories, NaN where missing."""
+        """Columns of a batch as numbers: texts as the numbers of their categories, NaN where missing.
+
+        Raises:
+            DataError: a column holds texts here and numbers in batches before.
+        """
         columns = [self._numbers(name, batch.column(f"{prefix}_{i}")) for i, name in enumerate(names)]
         return np.stack(columns, 1) if columns else np.empty((batch.num_rows, 0), np.float32)
 
     def _numbers(self, name: str, column: pa.Array) -> Values:
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            return np.asarray(column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False), np.float32)
+        now = TEXTS if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) else NUMBERS
+        if now == TEXTS:
+            values = self._numbered(name, column)
+        else:
+            values = np.asarray(column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False), np.float32)
+        if not np.isnan(values).all() and (before := self.held.setdefault(name, now)) != now:
+            raise DataError(
+                f"column {name!r} holds {before} in the source and {now} in the --future-table: give it one type "
+                "(that of a column of a CSV file is guessed, a Parquet file says it)"
+            )
+        return values
+
+    def _numbered(self, name: str, column: pa.Array) -> Values:
         known = self.categories.setdefault(name, {})
         encoded = pc.dictionary_encode(column)
         found = [known.setdefault(text, len(known)) for text in encoded.dictionary.to_pylist()]
         indices = encoded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
         numbered: Values = np.array([*found, np.nan], np.float32)[indices]
         return numbered
+
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """The categories of each column of texts; an empty one may be of another type than its values elsewhere."""
+        return {name: tuple(known) for name, known in self.categories.items() if self.held.get(name) != NUMBERS}
 
     def assemble(self, series: Indices, starts: Indices, lasts: Indices) -> tuple[Values, Indices]:
         """Values and offsets, see `Covariates`.
@@ -153,8 +174,18 @@ class Column:
         """Its values as the network counts them: standardised, or 1, 2, ... for the categories; NaN if missing.
 
         A category that is not known is 0.
+
+        Raises:
+            DataError: it holds texts where training met numbers, or numbers where it met texts.
         """
         values = covariates.column(self.name)
+        now, then = (
+            NUMBERS if part is None else TEXTS for part in (covariates.categories.get(self.name), self.categories)
+        )
+        if now != then and not np.isnan(values).all():
+            raise DataError(
+                f"column {self.name!r} holds {now}, and held {then} when the model was trained: cast it in --sql"
+            )
         if self.categories is None:
             return np.asarray((values - self.loc) / self.scale, np.float32)
         known = {text: number for number, text in enumerate(self.categories, 1)}

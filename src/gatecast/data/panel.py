@@ -230,6 +230,5 @@ def _gathered(panel: Panel, rows: Arriving, gathering: Gathering, beside: Beside
     for batch, code in zip(beside.statics, codes, strict=True):
         statics[series[code]] = gathering.read(batch, "static", beside.fixed)
     values, offsets = gathering.assemble(series, panel.starts, panel.lasts)
-    categories = {name: tuple(known) for name, known in gathering.categories.items()}
     past = tuple(name for name in gathering.names if name not in beside.future)
-    return Covariates(gathering.names, past, values, offsets, tuple(beside.fixed), statics[:-1], categories)
+    return Covariates(gathering.names, past, values, offsets, tuple(beside.fixed), statics[:-1], gathering.texts())
