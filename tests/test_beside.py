@@ -104,6 +104,38 @@ def test_a_value_that_is_needed_and_missing_is_named(model):
         model.forecast(panel, series=["s0"], at=["2024-11-02"])
 
 
+@pytest.mark.parametrize(
+    ("options", "has"),
+    [
+        ({}, "nothing"),
+        ({"past": "heat"}, "heat (of each step)"),
+        ({"past": ["heat", "kind"], "static": "land"}, "heat, kind (of each step) and land (of each series)"),
+    ],
+)
+def test_a_panel_without_the_columns_of_the_model_is_refused(model, options, has):
+    panel = read(sales(), **NAMES, freq="D", **options)
+    needed = {"past": "heat", "future": "promo", "static": "kind"}
+    verbs = (
+        model.forecast,
+        model.inspect,
+        lambda panel: pipeline.test(model, panel),
+        lambda panel: pipeline.prove(model, panel),
+        lambda panel: fit(panel, horizon=6, **needed),
+        lambda panel: pipeline.backtest(panel, horizon=6, **needed),
+    )
+    for verb in verbs:
+        with pytest.raises(UsageError) as error:
+            verb(panel)
+        told = "needed beside the target: heat, promo (of each step) and kind (of each series); the panel has"
+        assert f"{told} {has}: read it with" in str(error.value)
+
+
+def test_a_panel_without_the_places_of_the_series_is_refused():
+    model = fit(past_only(sales()), **TINY, holidays_column="land", static="land")
+    with pytest.raises(UsageError, match=r"needed beside the target: land \(of each series\); the panel has nothing"):
+        model.forecast(read(past_only(sales()), **NAMES, freq="D"))
+
+
 def test_a_run_keeps_its_covariates(model, tmp_path):
     model.save(tmp_path / "run")
     again = load(tmp_path / "run")

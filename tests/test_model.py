@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gatecast import Config, fit, load
+from gatecast import Config, fit, load, read
 from gatecast.data.audit import audit_panel
 from gatecast.data.dates import Frequency, Grid
 from gatecast.errors import RunError, UsageError
@@ -97,6 +97,15 @@ def test_the_naive_forecasts_share_is_kept(made, tmp_path):
     share = whole.final.share
     assert moved == pytest.approx(naive + (said - naive) * 0.5 / share, rel=1e-4)
     assert np.abs(said - naive).max() > 0.01
+
+
+def test_a_panel_of_other_series_columns_is_refused(made, database):
+    _, model = made
+    for series, told in (([], "none"), (["shop"], "shop"), (["item", "shop"], "item, shop")):
+        sql = "SELECT * FROM t WHERE shop = 'a'"
+        panel = read(database, sql=sql, time="at", target="y", series=series, freq="h")
+        with pytest.raises(UsageError, match=f"series columns are {told}, the model was trained with shop, item"):
+            model.forecast(panel)
 
 
 @pytest.mark.parametrize("recipe", ["segment", "classic"])

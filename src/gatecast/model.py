@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from gatecast.config import Config, merged
+from gatecast.data.covariates import refuse_without
 from gatecast.data.dates import Grid, TimeKind
 from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Panel
@@ -103,7 +104,7 @@ class Model:
         Raises:
             UsageError: a date off the grid or without history before it, or a series that is not there.
         """
-        panel = self._panel(panel)
+        panel = self.rows(panel)
         if horizon is not None and (horizon < 1 or at is not None):
             raise UsageError(f"ask for a horizon of 1 or more, or for dates, not both: got {horizon} and {at}")
         panel = _chosen(panel, (series,) if isinstance(series, str) else tuple(series))
@@ -151,16 +152,24 @@ class Model:
         """
         from gatecast.insight import inspect  # noqa: PLC0415 - only where it is wanted
 
-        panel = self._panel(panel)
+        panel = self.rows(panel)
         return inspect(self.tested, self.final, panel, self.keys, series, None if at is None else str(at))
 
-    def _panel(self, given: Panel | None) -> Panel:
-        """The rows given, or those at hand."""
+    def rows(self, given: Panel | None) -> Panel:
+        """The rows given, or those at hand.
+
+        Raises:
+            UsageError: there are none, or they are not on the grid, of the series and beside the columns trained on.
+        """
         panel = given if given is not None else self.panel
         if panel is None:
             raise UsageError("this model has no rows at hand: give it a panel, as from gatecast.read")
         if panel.grid != self.grid:
             raise UsageError(f"the panel's grid is {panel.grid}, the model was trained on {self.grid}")
+        if panel.keys.column_names != self.keys.column_names:
+            here, there = (some(keys.column_names) or "none" for keys in (panel.keys, self.keys))
+            raise UsageError(f"the panel's series columns are {here}, the model was trained with {there}")
+        refuse_without(panel.covariates, *self.final.encoder.beside)
         return panel
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:

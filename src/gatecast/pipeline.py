@@ -186,9 +186,10 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     """Test the weights that never saw the held-back end on all rows after what they saw, new ones included.
 
     Raises:
+        UsageError: rows unlike those trained on.
         DataError: no series has a whole horizon after what they saw.
     """
-    panel = panel or newest(model)
+    panel = model.rows(panel or newest(model))
     fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
     found = evaluate(fitted, panel, series, cutoffs, fitted.seen, model.season, model.config.forecast)
     backtest = found.beside_statistical(model.config.training.baselines)
@@ -222,9 +223,9 @@ def prove(model: Model, panel: Panel | None = None) -> Proof:
     """Forecast the held-back end again with everything after each cutoff changed; see `evaluation.proof`.
 
     Raises:
-        DataError: as for `test`.
+        UsageError, DataError: as for `test`.
     """
-    panel = panel or newest(model)
+    panel = model.rows(panel or newest(model))
     fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
     assert (cutoffs >= fitted.seen[series]).all()
 

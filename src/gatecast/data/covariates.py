@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gatecast.errors import DataError, some
+from gatecast.errors import DataError, UsageError, some
 
 Values = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
@@ -72,6 +72,25 @@ class Covariates:
         if name in self.varying:
             return self.values[:, self.varying.index(name)]
         return self.statics[:, self.fixed.index(name)]
+
+
+def refuse_without(found: Covariates | None, varying: Sequence[str], fixed: Sequence[str]) -> None:
+    """See that columns are there: some with a value for each step, others with one for each series.
+
+    Raises:
+        UsageError: one is not.
+    """
+    there = (found.varying, found.fixed) if found else ((), ())
+    if not (set(varying) <= set(there[0]) and set(fixed) <= set(there[1])):
+        raise UsageError(
+            f"needed beside the target: {_listed(varying, fixed)}; the panel has {_listed(*there)}: "
+            "read it with the same past, future, static and holidays_column"
+        )
+
+
+def _listed(varying: Sequence[str], fixed: Sequence[str]) -> str:
+    parts = ((varying, "each step"), (fixed, "each series"))
+    return " and ".join(f"{some(sorted(names))} (of {what})" for names, what in parts if names) or "nothing"
 
 
 class Gathering:

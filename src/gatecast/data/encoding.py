@@ -66,6 +66,12 @@ class Encoder:
         return tuple(column for column in self.columns if column.role in ("static", "series"))
 
     @property
+    def beside(self) -> tuple[list[str], list[str]]:
+        """The columns that it reads, those with a value for each step and those with one for each series."""
+        fixed = [column.name for column in self.static if column.role == "static"]
+        return [column.name for column in self.varying], list(dict.fromkeys(filter(None, [*fixed, self.places])))
+
+    @property
     def dates(self) -> int:
         """Features of the calendar, the first of each step."""
         return 2 * len(self.cycles)
