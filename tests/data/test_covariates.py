@@ -110,6 +110,20 @@ def test_a_column_is_of_the_type_that_training_met_or_empty():
         assert np.isnan(column.read(empty)).tolist() == [True]
 
 
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), 1e39])
+def test_values_that_cannot_be_calculated_with_are_refused_by_name(value):
+    told = r"values of column '{}' are infinite or beyond 3.4e38 \(in {}\): filter or repair"
+    good = rows(("a", 3, 2.0, 5.0, "x"), ("b", 3, 2.0, 5.0, "x"))
+    with pytest.raises(DataError, match=told.format("n", "b")):
+        read(good, rows(("b", 4, 2.0, value, "x")))
+    more = pa.record_batch({"key_0": ["a"], "step": [4], "covariate_0": [value]})
+    with pytest.raises(DataError, match=told.format("n", "a")):
+        Panel.from_batches([good], DAYS, ["shop"], beside=Beside(("n", "t"), ("n",), more=[more]))
+    with pytest.raises(DataError, match=told.format("size", "a, b")):
+        read(good, fixed=["size"], statics=[pa.record_batch({"key_0": ["b", "a"], "static_0": [value] * 2})])
+    assert read(good, rows(("unused", 3, None, value, "x"))).names == ["a", "b"]
+
+
 def test_a_date_far_in_the_future_is_a_mistake():
     with pytest.raises(DataError, match="steps after the last target"):
         read(rows(("a", 3, 2.0, 1.0, "x"), ("a", 4 + FARTHEST, None, 1.0, "x")))

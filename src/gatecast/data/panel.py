@@ -12,7 +12,7 @@ from gatecast.config import Fill
 from gatecast.data.covariates import Covariates, Gathering, offsets_of, rows_of
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.data.rows import Arriving, Flags, Indices, Reading, Values, name_of
-from gatecast.errors import DataError, NoRowsError
+from gatecast.errors import DataError, NoRowsError, some
 
 
 @dataclass(frozen=True)
@@ -231,4 +231,20 @@ def _gathered(panel: Panel, rows: Arriving, gathering: Gathering, beside: Beside
         statics[series[code]] = gathering.read(batch, "static", beside.fixed)
     values, offsets = gathering.assemble(series, panel.starts, panel.lasts)
     past = tuple(name for name in gathering.names if name not in beside.future)
-    return Covariates(gathering.names, past, values, offsets, tuple(beside.fixed), statics[:-1], gathering.texts())
+    fixed, texts = tuple(beside.fixed), gathering.texts()
+    found = Covariates(gathering.names, past, values, offsets, fixed, statics[:-1], texts)
+    _refuse_infinite(panel, found)
+    return found
+
+
+def _refuse_infinite(panel: Panel, found: Covariates) -> None:
+    """Refuse covariates of a panel that cannot be calculated with, as the target is."""
+    for name in (*found.varying, *found.fixed):
+        bad = np.flatnonzero(np.isinf(found.column(name)))
+        if bad.size:
+            series = np.searchsorted(found.offsets, bad, "right") - 1 if name in found.varying else bad
+            where = some(panel.names[index] for index in np.unique(series))
+            raise DataError(
+                f"values of column {name!r} are infinite or beyond 3.4e38 (in {where}): "
+                "filter or repair them in the query"
+            )
