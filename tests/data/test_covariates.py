@@ -238,8 +238,9 @@ def test_holidays_are_days_of_the_zone():
     assert holiday_calendar(grid, "US", steps)[:, 1].tolist() == [0] * 2 + [1] * 24 + [0] * 2
 
 
-def test_each_series_has_the_holidays_of_its_own_place():
-    statics = pa.record_batch({"key_0": ["a", "b", "c"], "static_0": ["US", None, "DE"]})
+@pytest.mark.parametrize("empty", [None, ""])
+def test_each_series_has_the_holidays_of_its_own_place(empty):
+    statics = pa.record_batch({"key_0": ["a", "b", "c"], "static_0": ["US", empty, "DE"]})
     day = DAYS.step("2024-07-04")
     panel = read(
         *[rows(*[(key, day + at, 1.0, 0.0, "x") for at in range(2)]) for key in "abc"],

@@ -115,7 +115,8 @@ class Encoder:
         named: list[str | None] = [self.place]
         if self.places and panel.covariates is not None:
             codes = panel.covariates.column(self.places)
-            named = [*panel.covariates.categories.get(self.places, ()), self.place]
+            own = panel.covariates.categories.get(self.places, ())
+            named = [*(place or self.place for place in own), self.place]
             group = np.where(np.isnan(codes), len(named) - 1, codes).astype(np.int64)
         holidays = [holiday_calendar(panel.grid, place, steps) for place in named]
         return np.stack([np.concatenate([dates, part], 1) for part in holidays]), group
