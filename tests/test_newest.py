@@ -51,3 +51,14 @@ def test_a_gap_before_a_date_longer_than_the_context_makes_it_read_on(tmp_path):
     few = newest(model, context=True, **asked)
     assert few.reading.rows == 200
     assert model.forecast(few, **asked).rows.equals(model.forecast(newest(model), **asked).rows)
+
+
+def test_what_is_static_may_stand_in_rows_that_a_forecast_does_not_need(tmp_path):
+    rows = waves(400, series=2).to_pandas()
+    rows["kind"] = rows.name.where(rows.groupby("name").cumcount() == 0)
+    rows = pa.Table.from_pandas(rows, preserve_index=False)
+    url = database(tmp_path / "x.duckdb", rows)
+    model = fit(url, run=tmp_path / "run", table="t", context=168, static="kind", **TINY)
+    few = newest(model, context=True)
+    assert few.reading.rows == 2 * 168
+    assert few.covariates.statics.tolist() == [[few.covariates.categories["kind"].index(name)] for name in ("s0", "s1")]

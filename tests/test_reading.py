@@ -229,6 +229,15 @@ def test_the_audit_says_what_happens_to_steps_without_events():
     ]
 
 
+def test_what_is_static_is_so_within_the_dates_that_are_read():
+    table = frame(hours("2024-01-01", 4), [1.0, 2.0, 3.0, 4.0], kind=["old", "big", "big", "new"])
+    given = {"time": "at", "target": "y", "freq": "h", "static": "kind"}
+    found = read(table, **given, since="2024-01-01 01:00", until="2024-01-01 03:00").covariates
+    assert (found.categories, found.statics.tolist()) == ({"kind": ("big",)}, [[0]])
+    with pytest.raises(DataError, match="column 'kind' has more than one value in the series"):
+        read(table, **given, since="2024-01-01 01:00")
+
+
 def test_events_without_a_target_can_only_be_counted():
     with pytest.raises(UsageError, match="bring together by sum: --target"):
         read(EVENTS, time="at", series="shop", aggregate="sum")

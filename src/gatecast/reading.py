@@ -87,7 +87,7 @@ def read_rows(
         if needed and errand:
             both = (store.estimate(whole, opened.query(whole)), store.estimate(config.source, query))
             _tell_saved(errand, needed.since, *both)
-        beside = _beside(opened, errand)  # before the rows, which stream
+        beside = _beside(opened, whole.since, errand)  # before the rows, which stream
         panel = Panel.from_batches(
             store.read(config.source, query),
             grid,
@@ -107,15 +107,21 @@ def read_rows(
         return Rows(panel, resolved, found, stale, sql, read_at, store.bytes_billed)
 
 
-def _beside(opened: Opened, errand: Errand | None) -> Beside | None:
-    """What is read beside the target: static columns, and known-future values from a table of their own."""
+def _beside(opened: Opened, since: str | None, errand: Errand | None) -> Beside | None:
+    """What is read beside the target: static columns, and known-future values from a table of their own.
+
+    Args:
+        since: the date from which on rows may tell what is static, however few are read.
+    """
     store, source = opened.store, opened.config.source
     varying, fixed = _columns_beside(source)
     if not (varying or fixed):
         return None
     if source.future and not source.future_table and opened.aggregate == "count":
         raise UsageError("rows to come would be counted: give the values of --future in a --future-table")
-    statics = store.read(source, static_query(source, fixed, opened.kinds)).read_all() if fixed else pa.table({})
+    settled = source.model_copy(update={"since": since})
+    query = static_query(settled, opened.kind, opened.grid, fixed, opened.kinds)
+    statics = store.read(source, query).read_all() if fixed else pa.table({})
     for i, name in enumerate(fixed):
         several = statics.filter(pc.field(f"distinct_{i}") > 1)
         if several.num_rows:

@@ -513,9 +513,18 @@ def test_what_is_static_is_one_value_a_series(put):
         }
     )
     store, source = put(rows, series=("shop",), static=("kind", "size"))
-    found = store.read(source, static_query(source, ("kind", "size"), store.columns(source))).read_all().to_pylist()
+    query = static_query(source, "date", Grid(Frequency.parse("D")), ("kind", "size"), store.columns(source))
+    found = store.read(source, query).read_all().to_pylist()
     assert sorted(tuple(row.values()) for row in found) == [
         ("a", "big", 4.0, 1, 2),
         ("b", "small", 5.0, 1, 1),
         ("c", None, None, 0, 0),
     ]
+
+
+def test_what_is_static_is_so_between_the_dates_that_are_read(put):
+    days = pa.array(np.arange("2024-03-01", "2024-03-05", dtype="datetime64[D]"))
+    rows = pa.table({"at": days, "shop": ["a"] * 4, "y": [1.0] * 4, "kind": ["old", "big", "big", "new"]})
+    store, source = put(rows, series=("shop",), static=("kind",), since="2024-03-02", until="2024-03-04")
+    query = static_query(source, "date", Grid(Frequency.parse("D")), ("kind",), store.columns(source))
+    assert store.read(source, query).read_all().to_pylist() == [{"key_0": "a", "static_0": "big", "distinct_0": 1}]

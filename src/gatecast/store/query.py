@@ -86,8 +86,10 @@ def without_older(
     return query.where(exp.or_(recent, *theirs))
 
 
-def static_query(source: SourceSettings, names: Sequence[str], kinds: Mapping[str, Kind]) -> exp.Select:
-    """One row for each series.
+def static_query(
+    source: SourceSettings, kind: Kind, grid: Grid, names: Sequence[str], kinds: Mapping[str, Kind]
+) -> exp.Select:
+    """One row for each series that has rows between `since` and `until`.
 
     Columns: `key_0`, ..., the static columns as `static_0`, ..., and how many values each has: `distinct_0`, ...
     """
@@ -95,7 +97,7 @@ def static_query(source: SourceSettings, names: Sequence[str], kinds: Mapping[st
     counts = {f"distinct_{i}": sql("COUNT(DISTINCT c)", c=column(name)) for i, name in enumerate(names)}
     columns = _covariates(names, "static", "MAX(c)", kinds) | counts
     selected = exp.select(*keys, *(exp.alias_(value, name) for name, value in columns.items())).from_(SOURCE)
-    return selected.group_by(*[exp.Literal.number(i + 1) for i in range(len(keys))])
+    return selected.where(*bounds(source, kind, grid)).group_by(*[exp.Literal.number(i + 1) for i in range(len(keys))])
 
 
 def _covariates(
