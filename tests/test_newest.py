@@ -62,3 +62,14 @@ def test_what_is_static_may_stand_in_rows_that_a_forecast_does_not_need(tmp_path
     few = newest(model, context=True)
     assert few.reading.rows == 2 * 168
     assert few.covariates.statics.tolist() == [[few.covariates.categories["kind"].index(name)] for name in ("s0", "s1")]
+
+
+@pytest.mark.parametrize("key", [float("nan"), float("inf"), -float("inf")])
+def test_a_series_that_ended_long_ago_is_read_whatever_number_it_is_named(key, tmp_path):
+    rows = waves(400).slice(0, 600).set_column(1, "name", pa.array([1.5] * 400 + [key] * 200))
+    fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", context=168, **TINY)
+    model = load(tmp_path / "run")
+    few = newest(model, context=True)
+    assert few.reading.rows == (400 - 200 + 168) + 168
+    assert few.keys.equals(model.keys)
+    assert model.forecast(few).rows.equals(model.forecast(newest(model)).rows)

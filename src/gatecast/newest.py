@@ -66,7 +66,9 @@ def _needed(model: Model, end: int) -> Needed:
     firsts = np.minimum(model.final.seen, end) - model.final.network.shape.context + 1
     recent = int(firsts[firsts > firsts.max() - model.final.network.shape.context].min())
     older = np.flatnonzero(firsts < recent)
-    if len(older) > OLDER:
+    # No query finds NaN, which stands as no key at all, or infinity by its value.
+    floats = any(pa.types.is_floating(part.type) or pa.types.is_null(part.type) for part in model.keys.columns)
+    if floats or len(older) > OLDER:
         older, recent = older[:0], int(firsts.min())
     keys = [part.take(pa.array(older)).to_pylist() for part in model.keys.columns]
     since, own = model.grid.begins(int(firsts.min())), model.config.source.since
