@@ -73,3 +73,16 @@ def test_a_series_that_ended_long_ago_is_read_whatever_number_it_is_named(key, t
     assert few.reading.rows == (400 - 200 + 168) + 168
     assert few.keys.equals(model.keys)
     assert model.forecast(few).rows.equals(model.forecast(newest(model)).rows)
+
+
+def test_a_gap_where_the_context_begins_hides_what_is_beside_it(tmp_path):
+    rows = waves(400, series=1).to_pandas()
+    rows["heat"] = rows.index / 50 + rows.y
+    rows.loc[400 - 168 - 5 : 400 - 168 + 60, "y"] = None
+    rows = pa.Table.from_pandas(rows, preserve_index=False)
+    url = database(tmp_path / "x.duckdb", rows)
+    model = fit(url, run=tmp_path / "run", table="t", context=168, past="heat", **TINY)
+    few = newest(model, context=True)
+    assert (few.reading.rows, len(few.covariates.values)) == (168, 168 - 61)
+    for asked in ({}, {"horizon": 150}, {"horizon": 300}):
+        assert model.forecast(few, **asked).rows.equals(model.forecast(newest(model), **asked).rows)

@@ -185,12 +185,19 @@ def features(row):
 
 
 def told_beside(panel, series, cutoff, read, context, horizon):
-    """Features of the covariates in a window, one step at a time, as differences from the mean of the context."""
+    """Features of the covariates in a window, one step at a time, as differences from the mean of the context.
+
+    They begin with the first target of the context.
+    """
     first, after = panel.covariates.offsets[series : series + 2]
+    steps = range(cutoff - context + 1, cutoff + horizon + 1)
+    _, targets = gathered(panel, series, steps[:context])
+    begin = targets.index(True) if any(targets) else 0
     found = []
-    for step in range(cutoff - context + 1, cutoff + horizon + 1):
+    for number, step in enumerate(steps):
         at = first + step - panel.starts[series]
-        row = panel.covariates.values[at].tolist() if first <= at < after else [NAN] * 3
+        is_read = number >= begin and first <= at < after
+        row = panel.covariates.values[at].tolist() if is_read else [NAN] * 3
         found.append(features([NAN if step > read else row[0], *row[1:]]))
     found = np.array(found)
     for column in range(4):

@@ -161,7 +161,8 @@ class Windows:
         """What is known of the C steps up to each cutoff and the H after it: dates, holidays, covariates.
 
         Covariates are told as differences from their mean over the context, as the target is scaled by
-        its own: what is always so is in the target already. What is missing differs by nothing.
+        its own: what is always so is in the target already. What is missing differs by nothing, and so
+        does what lies before the first target of the context, which may not have been read.
 
         Args:
             read: the last step whose past covariates may be read, where that is not the cutoff.
@@ -172,7 +173,9 @@ class Windows:
             return dates
         steps = first[:, None] + torch.arange(count, device=self.device)
         position = steps + (self.bounds[:-1] - self.starts)[series][:, None]
-        inside = (position >= self.bounds[series][:, None]) & (position < self.bounds[series + 1][:, None])
+        begins = position[:, 0] + self.past(series, cutoffs)[1].int().argmax(1)  # of no target at all the first step
+        begins = torch.maximum(begins, self.bounds[series])
+        inside = (position >= begins[:, None]) & (position < self.bounds[series + 1][:, None])
         values = self.covariates[position.clamp(0, len(self.covariates) - 1)]
         read_by = inside & (steps <= (cutoffs if read is None else read)[:, None])
         parts = [dates]
