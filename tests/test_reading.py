@@ -1,6 +1,6 @@
 import datetime as dt
-from dataclasses import replace
 import re
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import numpy as np

@@ -55,6 +55,23 @@ def test_choices_by_frequency(freq, length, horizon, seasons, reach, segment):
     assert model.scaling == "window"
 
 
+@pytest.mark.parametrize(
+    ("freq", "length", "season", "seasons", "reach"),
+    [
+        ("15min", 5_000, 672, (96, 672), 672),  # weekdays differ
+        ("15min", 5_000, 96, (96,), 96),
+        ("15min", 1_000, 672, (96,), 96),  # too short to see a week again
+        ("5min", 9_000, 2_016, (288, 2_016), 288),  # simple forecasts alone look back to it
+        ("min", 9_000, 1_440, (1_440,), 96),
+        ("min", 9_000, None, (1,), 96),
+    ],
+)
+def test_a_long_season_is_worth_its_context_where_its_repetition_forecasts_best(freq, length, season, seasons, reach):
+    model, naive = resolved(panel_of(freq, length, season=season), 48)
+    assert (model.seasons, model.reach) == (seasons, reach)
+    assert naive == seasons[-1]
+
+
 def test_a_long_horizon_is_read_twice_over_as_far_as_the_history_allows():
     assert resolved(panel_of("h", 5_000), 200)[0].reach == 408  # 2 · 200 in whole days
     model, _ = resolved(panel_of("MS", 60), 19)  # 41 months lie before a horizon: in whole years, four
@@ -276,3 +293,20 @@ def test_a_small_table_is_read_as_many_series_are():
 def test_far_ahead_a_week_of_days_is_read_at_least():
     assert resolved(panel_of("15min", 9_000), 96)[0].reach == 672
     assert resolved(panel_of("15min", 9_000), 95)[0].reach == 192
+
+
+@pytest.mark.parametrize(
+    ("freq", "length", "series", "options", "steps", "members"),
+    [
+        ("YS", 20, 10_000, {}, 200, 4),
+        ("YS", 20, 9_999, {}, 75, 4),
+        ("YS", 20, 10_000, {"steps": 30}, 30, 4),
+        ("YS", 20, 10_000, {"time_limit": 300}, 75, 4),  # all networks are worth more
+        ("h", 400, 10_000, {}, 75, 4),
+    ],
+)
+def test_very_many_series_are_learned_from_for_longer(freq, length, series, options, steps, members):
+    panel = panel_of(freq, *[length] * series)
+    config = Config.from_options(None, {"horizon": 6} | options)
+    found, _ = recipe.resolve(config, panel, split(panel, 6, config.training.test))
+    assert (found.training.steps, found.model.members) == (steps, members)

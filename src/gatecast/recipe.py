@@ -19,8 +19,9 @@ from gatecast.errors import DataError, some
 from gatecast.nn.network import Shape
 from gatecast.nn.starting import seasonal_repeat
 
-LONGEST_SEASON = 400
-"""Seasons of more steps (a year of days is within) would need too long a context."""
+LONGEST_SEASON, LONGEST_WEEK, WORTH = 400, 2_016, 0.95
+"""Seasons of more steps (a year of days is within) need a long context. One, as a week of five minutes, is worth it where
+its repetition has such a share of the error of any other on the training rows."""
 LONGEST_SEGMENT = 48
 TREND, LONGEST_CONTEXT = 128, 512
 """Steps that simple forecasts are estimated from at least, if there are as many; and at most."""
@@ -52,6 +53,8 @@ class Manner(NamedTuple):
 MUCH, LITTLE, FAR_AHEAD = Manner(128, 75, 0.0), Manner(64, 100, 0.2), Manner(64, 50, 0.5)
 """Where there is much to learn from, many series; where there is little; and a long horizon from few series, of
 which less can be learned before noise is."""
+VERY_MANY, LONGER = 10_000, 200
+"""Series of which more can be learned than of others, and batches of an epoch then, if that costs no network."""
 LEAST_STEPS = 40
 """Batches of an epoch at least: synthetic windows fill them where the table has too few of its own."""
 AGAIN = 8
@@ -133,7 +136,11 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     resolved = config.having("model", **_open(config.model, rules), **_read(config.model, facts))
     resolved = resolved.having("training", **_open(config.training, trained))
     members = config.model.members or (1 if facts.classic else _members(resolved))
-    season = best_season(panel, split, [1, *facts.seasons], facts.horizon)
+    longer = resolved.having("training", steps=LONGER)
+    if config.training.steps is None and facts.much and facts.series >= VERY_MANY and _members(longer) >= members:
+        resolved = longer
+    errors = repeated_errors(panel, split, [1, *facts.seasons], facts.horizon)
+    season = min(errors, key=errors.__getitem__)
     return resolved.having("model", members=members), season
 
 
@@ -155,7 +162,7 @@ def _facts(config: Config, panel: Panel, split: Split) -> Facts:
         )
     trained = (split.train - split.firsts + 1)[usable]
     room = max(1, int(np.median(panel.lengths)) - horizon)
-    seasons = tuple(season for season in panel.grid.frequency.seasons if season <= min(room // 2, LONGEST_SEASON))
+    seasons = _seasons(panel, split, horizon, room // 2)
     classic = config.model.recipe == "classic"
     return Facts(
         classic=classic,
@@ -169,6 +176,17 @@ def _facts(config: Config, panel: Panel, split: Split) -> Facts:
         bare=not (config.source.static or config.source.past or config.source.future),
         seasons=seasons,
     )
+
+
+def _seasons(panel: Panel, split: Split, horizon: int, most: int) -> tuple[int, ...]:
+    """Those of the frequency that a history of twice `most` steps shows, and that are worth the context they need."""
+    shown = [season for season in panel.grid.frequency.seasons if season <= min(most, LONGEST_WEEK)]
+    seasons = tuple(season for season in shown if season <= LONGEST_SEASON)
+    if len(shown) > len(seasons):
+        errors = repeated_errors(panel, split, [1, *shown], horizon)
+        best, second = sorted(errors, key=errors.__getitem__)[:2]
+        seasons += (best,) if best > LONGEST_SEASON and errors[best] < WORTH * errors[second] else ()
+    return seasons
 
 
 def _read(given: ModelSettings, facts: Facts) -> dict[str, Any]:
@@ -235,10 +253,11 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
     ]
 
 
-def best_season(panel: Panel, split: Split, seasons: list[int], horizon: int) -> int:
-    """The season whose repetition forecasts the training rows best (mean absolute error over scale)."""
+def repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int) -> dict[int, float]:
+    """The absolute error over scale, summed over training windows that have all seasons, of each repeated."""
     reach = max(seasons)
-    span = split.training(horizon)
+    whole = split.training(horizon, reach)
+    span = whole if len(whole) else split.training(horizon)
     windows = Windows.of(panel, Encoder(), reach, horizon, torch.device("cpu"))
     series, cutoffs = span.at(span.spread(SAMPLED))
     inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
@@ -249,7 +268,7 @@ def best_season(panel: Panel, split: Split, seasons: list[int], horizon: int) ->
         wrong = ((repeated - truth.values).abs() / scale).masked_fill(~truth.observed, 0)
         return float(wrong.sum())
 
-    return min(seasons, key=error)
+    return {season: error(season) for season in seasons}
 
 
 def _positive(panel: Panel, split: Split) -> bool:
