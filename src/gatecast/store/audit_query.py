@@ -6,6 +6,7 @@ from sqlglot import exp
 
 from gatecast.config import Aggregate, SourceSettings
 from gatecast.data.dates import Grid
+from gatecast.data.rows import LARGEST
 from gatecast.data.zones import clock_of
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
@@ -124,7 +125,7 @@ def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggrega
         tests = " ".join(test.format(i) for i in range(len(read))).partition(" ")[2]
         beside = {f"c{i}": column(part) for i, part in enumerate(read)}
         columns[name] = sql(f"COUNTIF({tests or 'FALSE'})", **beside)
-    beyond = "ABS(y) > 3.4028235e38 AND NOT IS_NAN(y)"  # the greatest number of a panel
+    beyond = f"ABS(y) > {LARGEST} AND NOT IS_NAN(y)"
     for name, test in (("nans", "IS_NAN(y)"), ("infinite", beyond)):
         columns[name] = sql(f"COUNTIF({test})", y=plain) if source.target else sql("0")
     spans: dict[str, Sequence[tuple[int, int]]] = {"skipped": (), "twice": ()}
