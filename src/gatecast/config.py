@@ -163,6 +163,8 @@ class ForecastSettings(Settings):
         return bounds
 
 
+LARGEST = 1e33
+"""Size of a value beyond which sums over a context would be infinite; what is larger mostly stands for missing."""
 LONGEST_CONTEXT = 100_000
 """Steps. No weight hangs on the length of a context, so a damaged run could claim any."""
 

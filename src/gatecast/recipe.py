@@ -19,7 +19,7 @@ from gatecast.errors import DataError, some
 from gatecast.nn.network import Shape
 from gatecast.nn.starting import seasonal_repeat
 
-LONGEST_SEASON, LONGEST_WEEK, WORTH = 400, 2_016, 0.95
+LONGEST_SEASON, LONGEST_WEEK, WORTH = 400, 2_016, 0.98
 """Seasons of more steps (a year of days is within) need a long context. One, as a week of five minutes, is worth it
 where its repetition has such a share of the error of any other on the training rows."""
 LONGEST_SEGMENT = 48

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gatecast.config import LARGEST
 from gatecast.data.covariates import offsets_of
 from gatecast.data.dates import Steps
 from gatecast.errors import DataError, some
@@ -18,8 +19,6 @@ Values = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-LARGEST = 1e33
-"""Size of a value beyond which sums over a context would be infinite; what is larger mostly stands for missing."""
 SPARSE = 50
 """Grid steps for each row above which a grid is taken to be a mistake."""
 

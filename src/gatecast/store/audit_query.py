@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from gatecast.config import Aggregate, SourceSettings
+from gatecast.config import LARGEST, Aggregate, SourceSettings
 from gatecast.data.dates import Grid
-from gatecast.data.rows import LARGEST
 from gatecast.data.zones import clock_of
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
