@@ -99,7 +99,7 @@ CASES = {
     "zone": (good(*H, "--timezone", "Mars/Base"), 2, ["'Mars/Base' is not a time zone"]),
     "zone, freq given": (good(*H, "--timezone", "Mars/Base", "--freq", "D"), 2, ["'Mars/Base' is not a time zone"]),
     "date of filter": (good(*H, "--until", "soon"), 2, ["'soon' is not a date"]),
-    "level": (good(*H, "--level", "120"), 2, ["forecast.level", "between 0 and 100"]),
+    "level": (good(*H, "--level", "120"), 2, ["forecast.level", "levels are percentages"]),
     "not a number": (good("--horizon", "three"), 2, ["--horizon"]),
     "below zero": (good(*H, "--dropout", "-0.1"), 2, ["model.dropout", "got -0.1 instead"]),
     "duration": (good(*H, "--time-limit", "soon"), 2, ["training.time_limit", "90s, 10m or 1.5h"]),

@@ -262,9 +262,12 @@ def test_what_was_stopped_is_gone_after_the_next_training_that_is_whole(stop, tm
         fit(golden.rows(), run=run, **SETTINGS | {"horizon": 30})
     assert checkpoints(run)
     other = tmp_path / "run.x"  # whose name only begins the same
-    fit(golden.rows(), run=other, **SETTINGS | {"epochs": 1})
+    hearing, again = Hearing(), Hearing()
+    fit(golden.rows(), run=other, listener=hearing, **SETTINGS | {"epochs": 1})
     assert checkpoints(run)
-    fit(golden.rows(), run=run, **SETTINGS | {"epochs": 1})
+    fit(golden.rows(), run=run, listener=again, **SETTINGS | {"epochs": 1})
+    assert not [note for note in hearing.notes if "--resume" in note]
+    assert [note for note in again.notes if f"gatecast fit --resume {run} goes on with it instead" in note]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.x"]
 
 

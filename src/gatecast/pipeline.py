@@ -44,6 +44,7 @@ from gatecast.run_folder import (
     METRICS,
     TEST,
     new_folder,
+    unfinished,
 )
 from gatecast.seal import write_json
 from gatecast.steps import learn_told, prepare, tested_told
@@ -114,6 +115,9 @@ def fit(
     if run is None:
         return _fit(_read(config, source, listener, same), listener)[0]
     with new_folder(Path(run), overwrite) as folder:
+        if unfinished(Path(run)):
+            told = f"a training of {run} was stopped and goes when this one is whole"
+            listener.note(f"{told}: gatecast fit --resume {run} goes on with it instead")
         return _train_into(folder, Path(run), listener, _read(config, source, listener, same))
 
 

@@ -45,7 +45,7 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume
             _refuse_taken(path, overwrite or resume, mark)
             yield from _whole(path, _stopped(path) if resume else path.with_name(f".{path.name}.{uuid4().hex[:8]}"))
     except OSError as error:
-        left = f"gatecast fit --resume {path} goes on from there" if _unfinished(path) else "nothing was left behind"
+        left = f"gatecast fit --resume {path} goes on from there" if unfinished(path) else "nothing was left behind"
         raise RunError(f"{path} could not be written, {left}: {error}") from None
 
 
@@ -82,7 +82,7 @@ def _beside(path: Path, ending: str = "") -> list[Path]:
     return sorted(path.parent.glob(f".{glob.escape(path.name)}.{_HEX}{ending}"))
 
 
-def _unfinished(path: Path) -> list[Path]:
+def unfinished(path: Path) -> list[Path]:
     """Those of trainings that can be resumed, the newest last."""
     return sorted(filter(_resumable, _beside(path)), key=lambda folder: (folder / CHECKPOINT).stat().st_mtime)
 
@@ -93,7 +93,7 @@ def _resumable(folder: Path) -> bool:
 
 def _stopped(path: Path) -> Path:
     """The folder of the training to resume."""
-    found = _unfinished(path)
+    found = unfinished(path)
     if not found and (path / MODEL).is_file():
         raise RunError(f"{path} is whole: there is nothing to resume")
     if not found:
