@@ -132,6 +132,16 @@ def test_what_is_not_complete_is_not_shown(monkeypatch):
     assert tuple(tried) == attribution.POINTS
 
 
+def test_a_forecast_that_hardly_moves_may_be_lost_in_rounding(monkeypatch):
+    """As that of a constant series: what a rounding leaves unexplained is little of the scale, if all of the rest."""
+    gradients = _Path.gradients
+    monkeypatch.setattr(_Path, "gradients", lambda *given: {name: part / 2 for name, part in gradients(*given).items()})
+    fixed = torch.tensor([[90.0]]), torch.tensor([[4.0]])
+    found = attribute(fitted_of(Known(lambda x, _: 1e-3 * x[:, -2:]), fixed, "minmax"), inputs_of())
+    assert found.moved < 0.01
+    assert 0 < found.error < 0.01
+
+
 @given(st.lists(st.integers(-1000, 1000), min_size=3, max_size=20, unique=True), st.integers(0, 1000))
 def test_rank_correlation_is_that_of_scipy(values, seed):
     other = np.random.default_rng(seed).permutation(len(values))

@@ -26,6 +26,8 @@ COMPLETE = 0.01
 """Largest share of the difference between the forecasts that may be left unexplained."""
 ROUNDING = 1e-5
 """Difference that rounding makes, as a share of the scale, and of the level above it."""
+HARDLY = 0.1
+"""Share of the window's scale below which the context hardly moved the forecast: what is left of it is rounding."""
 FLAT = 1e-3
 """What is left of the swings of a flat context: a constant would have no scale."""
 
@@ -40,7 +42,8 @@ class Attribution:
         forecast: the median, not yet kept from going below the least there can be.
         flat: the median of the baseline.
         scale: of the window.
-        error: |Σ given − (forecast − flat)| as a share of the latter, over all steps; below 0.01.
+        error: |Σ given − (forecast − flat)| as a share of the latter (of a tenth of the scale, where it is less),
+            over all steps; below 0.01.
         agreement: rank correlation with the effect of setting segments and covariates to the baseline one at a
             time (occlusion); NaN where there are fewer than three.
     """
@@ -139,7 +142,7 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
         with torch.no_grad():
             forecast, flat = path(path.end)[0], path(path.start)[0]
         level = 1 + (path.loc.abs() / path.scale)[0, 0]
-        moved = (forecast - flat).abs().sum() + ROUNDING * len(forecast) * level
+        moved = len(forecast) * ((forecast - flat).abs().mean().clamp(min=HARDLY) + ROUNDING * level)
         for points in POINTS:
             given = path.gradients(points)
             missed = given["context"].sum(1) + given["calendar"].sum((1, 2)) - (forecast - flat)

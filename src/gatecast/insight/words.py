@@ -9,12 +9,9 @@ import torch
 
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
-from gatecast.insight.attribution import Attribution
+from gatecast.insight.attribution import HARDLY, Attribution
 from gatecast.insight.gates import STRONG, Gates
 from gatecast.insight.memory import SURE, Memory
-
-HARDLY = 0.1
-"""Share of the window's scale below which the context hardly moved the forecast."""
 
 
 def uses(memory: Memory, frequency: Frequency) -> str:
