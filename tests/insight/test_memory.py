@@ -1,5 +1,6 @@
 """The memory curve: it finds the step that a forecast uses, and nothing where there is nothing."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -107,6 +108,9 @@ def test_a_rise_must_be_measurable_and_of_a_hundredth():
     where = places(np.zeros(200, np.int64), np.arange(200), 10)
     memory = Memory(np.array([0, 4, 8, 12]), truth, tuple(part[:, :1] for part in where), errors, errors)
     assert memory.enough == 4
+    assert memory.rise == memory.ratios[1]
+    assert not memory.alike  # 1.285 times, from which the test cannot tell 1
+    assert replace(memory, shuffled=np.stack([errors[0], *[errors[3]] * 3])).alike
     assert [part.value for part in memory.ratios] == pytest.approx([1.5, 1 + 57 / 200, 1.005, 1])
 
 

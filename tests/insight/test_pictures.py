@@ -100,13 +100,18 @@ def test_attribution_stands_under_series_and_forecast(panel, covariates):
 
 
 @pytest.mark.parametrize(
-    ("count", "enough", "told"),
-    [(5, 24, "with 24 (1 day) it does as well"), (20, 0, "none is needed"), (5, 48, "all are needed")],
+    ("count", "enough", "alike", "told"),
+    [
+        (5, 24, True, "with 24 (1 day) it does as well"),
+        (5, 24, False, "with 24 (1 day) it is not measurably worse"),
+        (20, 0, False, "none helps measurably"),
+        (5, 48, True, "all are needed"),
+    ],
 )
-def test_the_curve_of_memory(count, enough, told):
+def test_the_curve_of_memory(count, enough, alike, told):
     kept = np.arange(count) * 12
     curves = {"shuffled": np.linspace(50, 90, count).tolist(), "hidden": [float("nan"), *[80] * (count - 1)]}
-    memory = SimpleNamespace(kept=kept, accuracy=curves, enough=enough)
+    memory = SimpleNamespace(kept=kept, accuracy=curves, enough=enough, alike=alike)
     axes = pictures.memory_figure(memory, Frequency.parse("h")).axes[0]
     shuffled, hidden, mark = axes.lines
     assert shuffled.get_xdata().tolist() == kept.tolist()

@@ -20,6 +20,8 @@ from gatecast.fitted import Fitted
 Array = npt.NDArray[np.floating]
 SAME = 0.01
 """Share by which the error may rise for it to count as the same."""
+ALIKE = 0.05
+"""Share by which the error may rise at the upper end of its interval for some steps to do as well as all."""
 SURE = 99
 """Confidence of an interval in percent: many lengths are looked at, so each must be surer."""
 MUCH = 0.25
@@ -65,9 +67,19 @@ class Memory:
 
     @cached_property
     def enough(self) -> int:
-        """The newest steps that do as well as all: with fewer the error rises, measurably and by more than 1 %."""
+        """The newest steps that are of measurable use: with fewer the error rises, measurably and by more than 1 %."""
         worse = [found.value > 1 + SAME and found.low > 1 for found in self.ratios]
         return int(self.kept[max((i + 1 for i, bad in enumerate(worse) if bad), default=0)])
+
+    @property
+    def rise(self) -> Estimate:
+        """The error with no more than `enough` left as they were, over that with all."""
+        return self.ratios[int(np.searchsorted(self.kept, self.enough))]
+
+    @property
+    def alike(self) -> bool:
+        """Whether `enough` do as well as all, surely: that nothing was measured is not to say that there is nothing."""
+        return self.rise.high <= 1 + ALIKE
 
     @property
     def stretches(self) -> list[tuple[int, int, float]]:

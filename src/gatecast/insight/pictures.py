@@ -141,8 +141,9 @@ def memory_figure(memory: Memory, frequency: Frequency) -> Figure:
     for name, color, style in (("shuffled", MODEL, "-"), ("hidden", QUIET, "--")):
         label = f"older steps {name}"
         axes.plot(memory.kept, memory.accuracy[name], color=color, ls=style, lw=1.6, marker="o", ms=4, label=label)
-    some = f"with {memory.enough:,} ({frequency.spell(memory.enough)}) it does as well"
-    told = {0: "none is needed", int(memory.kept[-1]): "all are needed"}.get(memory.enough, some)
+    how = "does as well" if memory.alike else "is not measurably worse"
+    some = f"with {memory.enough:,} ({frequency.spell(memory.enough)}) it {how}"
+    told = {0: "none helps measurably", int(memory.kept[-1]): "all are needed"}.get(memory.enough, some)
     axes.axvline(memory.enough, color=OTHER, lw=1.2, ls=":", label=told)
     axes.set_title("Accuracy = 1 − WAPE on the test windows, in %", loc="left", color=INK)
     ticks = memory.kept[:: -(-len(memory.kept) // 9)].tolist()

@@ -9,6 +9,7 @@ import torch
 
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
+from gatecast.evaluation.bootstrap import Estimate
 from gatecast.insight.attribution import HARDLY, Attribution
 from gatecast.insight.gates import STRONG, Gates
 from gatecast.insight.memory import SURE, Memory
@@ -16,16 +17,20 @@ from gatecast.insight.memory import SURE, Memory
 
 def uses(memory: Memory, frequency: Frequency) -> str:
     """Does it use its memory, and how much of it is enough."""
-    context, none = int(memory.kept[-1]), memory.ratios[0]
-    spread = f"{none.value:.2f} times that with all as it was, {SURE} % interval {none.low:.2f} to {none.high:.2f}"
+    context, spread = int(memory.kept[-1]), _times(memory.ratios[0])
     if not memory.enough:
         return f"Nothing in the context helps measurably: with all {_steps(context)} shuffled the error is {spread}."
     told = _told(memory.enough, frequency)
     if memory.enough == context:
         text = f"It uses all {told} that it reads; a longer --context might help"
-    else:
+    elif memory.alike:
         text = (
             f"With the newest {told} it does as well as with all {context:,}; --context {memory.enough} might be enough"
+        )
+    else:
+        text = (
+            f"Whether it uses more than the newest {told} of {context:,} cannot be told from these windows: "
+            f"with the older ones shuffled the error is {_times(memory.rise)}"
         )
     most = " and ".join(f"{first:,} to {last:,} back ({share:.0%})" for first, last, share in memory.stretches)
     where = f" Of what they give, much comes from the steps {most}." if most else ""
@@ -84,6 +89,10 @@ def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
         return f"The context hardly moved this forecast ({found.moved:.0%} of the spread; {sure})."
     helps = "" if memory.enough else " Since nothing in the context helps measurably, take that for noise."
     return f"Of what sets this forecast apart from that of a flat context, {told} ({sure}).{helps}"
+
+
+def _times(found: Estimate) -> str:
+    return f"{found.value:.2f} times that with all as it was, {SURE} % interval {found.low:.2f} to {found.high:.2f}"
 
 
 def _told(steps: float, frequency: Frequency) -> str:
