@@ -114,6 +114,17 @@ def test_a_rise_must_be_measurable_and_of_a_hundredth():
     assert [part.value for part in memory.ratios] == pytest.approx([1.5, 1 + 57 / 200, 1.005, 1])
 
 
+def test_a_shorter_context_is_one_whose_older_steps_may_be_hidden():
+    truth = np.zeros((200, 1))
+    shuffled, hidden = np.ones((2, 4, 200, 1))
+    shuffled[:3], hidden[0], hidden[1], hidden[2] = 1.5, 2, 1.06, 1.04
+    where = tuple(part[:, :1] for part in places(np.zeros(200, np.int64), np.arange(200), 10))
+    memory = Memory(np.array([0, 4, 8, 12]), truth, where, shuffled, hidden)
+    assert (memory.enough, memory.shorter) == (12, 8)
+    assert replace(memory, hidden=np.ones((4, 200, 1))).shorter == 4  # without any there is no context
+    assert replace(memory, hidden=shuffled).shorter == 12
+
+
 @given(st.integers(1, 500), st.integers(1, 50))
 def test_lengths_are_whole_segments_from_none_to_all(count, segment):
     lengths = _lengths(count * segment, segment)

@@ -63,7 +63,7 @@ def test_half_lives_fall_and_are_coloured_by_what_is_followed(gates):
         assert found[f"follows the {name}"].tolist() == [[place.index(unit) + 1, pytest.approx(lives[unit])]]
     assert len(found["follows none of these"]) == 4
     told = [text.get_text() for text in axes.texts]
-    assert told[0] == "1 day: the context it reads"
+    assert told[0] == "1 day: what the LSTM reads"
     assert told[1].endswith("half of the units forget faster")
     assert "6 hours" in [label.get_text() for label in axes.get_yticklabels()]
 

@@ -114,6 +114,7 @@ class Insight:
             "rank_agreement": _known(self.attribution.agreement),
             "memory": _records({"kept": memory.kept.tolist(), **curve}),
             "enough": memory.enough,
+            "shorter": memory.shorter,
             "figures": CAPTIONS,
         }
 

@@ -58,8 +58,11 @@ class Memory:
     @cached_property
     def ratios(self) -> list[Estimate]:
         """The error when older steps are shuffled, over that with all as they were, for each of `kept`."""
+        return self._ratios(self.shuffled)
+
+    def _ratios(self, forecasts: Array) -> list[Estimate]:
         seen = ~np.isnan(self.truth)
-        errors = np.abs(self.shuffled - self.truth)[:, seen].astype(np.float64)
+        errors = np.abs(forecasts - self.truth)[:, seen].astype(np.float64)
         if not errors[-1].sum():
             return [Estimate(1.0, 1.0, 1.0)] * len(errors)
         series, blocks = (part[seen] for part in self.places)
@@ -80,6 +83,12 @@ class Memory:
     def alike(self) -> bool:
         """Whether `enough` do as well as all, surely: that nothing was measured is not to say that there is nothing."""
         return self.rise.high <= 1 + ALIKE
+
+    @cached_property
+    def shorter(self) -> int:
+        """The shortest context that does as well as all, surely: what it lacks is hidden, not shuffled."""
+        worse = [found.high > 1 + ALIKE for found in self._ratios(self.hidden)]
+        return int(self.kept[max((i + 1 for i, bad in enumerate(worse) if bad), default=1)])
 
     @property
     def stretches(self) -> list[tuple[int, int, float]]:

@@ -76,7 +76,7 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
         part, label = names == name, f"follows the {name}" if name else "follows none of these"
         axes.scatter(rank[part], shown[part], s=16, color=FOLLOWED.get(name, QUIET), label=label, lw=0)
     median = float(gates.half_lives.median())
-    for steps, text in ((span, "the context it reads"), (median, "half of the units forget faster")):
+    for steps, text in ((span, "what the LSTM reads"), (median, "half of the units forget faster")):
         if steps <= BEYOND * span:
             axes.axhline(steps, color=INK, lw=0.9, ls=":")
             told = f"{frequency.spell(steps)}: {text}"

@@ -22,16 +22,18 @@ def uses(memory: Memory, frequency: Frequency) -> str:
         return f"Nothing in the context helps measurably: with all {_steps(context)} shuffled the error is {spread}."
     told = _told(memory.enough, frequency)
     if memory.enough == context:
-        text = f"It uses all {told} that it reads; a longer --context might help"
+        text = f"It uses all {told} of its context"
     elif memory.alike:
-        text = (
-            f"With the newest {told} it does as well as with all {context:,}; --context {memory.enough} might be enough"
-        )
+        text = f"With the newest {told} it does as well as with all {context:,}"
     else:
         text = (
             f"Whether it uses more than the newest {told} of {context:,} cannot be told from these windows: "
             f"with the older ones shuffled the error is {_times(memory.rise)}"
         )
+    if memory.shorter < context:
+        text += f"; --context {memory.shorter} might be enough: with older steps hidden it does as well"
+    elif memory.enough == context:
+        text += "; a longer --context might help"
     most = " and ".join(f"{first:,} to {last:,} back ({share:.0%})" for first, last, share in memory.stretches)
     where = f" Of what they give, much comes from the steps {most}." if most else ""
     return f"{text}. With everything shuffled the error is {spread}.{where}"
@@ -42,9 +44,9 @@ def remembers(gates: Gates, frequency: Frequency) -> str:
     lives, span = gates.half_lives.flatten(), len(gates.steps)
     median, longest = float(lives.median()), float(lives.max())
     beyond = longest > span
-    last = "keeps it beyond the context" if beyond else f"after {_told(longest, frequency)}"
+    last = "keeps it beyond that" if beyond else f"after {_told(longest, frequency)}"
     return (
-        f"It read {_told(span, frequency)} in segments of {gates.segment}. Half of the units have forgotten half "
+        f"The LSTM read {_told(span, frequency)} in segments of {gates.segment}. Half of the units have forgotten half "
         f"of what they knew after {_told(median, frequency)}; the one that remembers longest {last}."
     )
 
