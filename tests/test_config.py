@@ -76,6 +76,8 @@ def test_a_file_gives_the_settings_back(tmp_path):
         (b"[model]\nhiden = 3\n", "model.hiden: no such setting"),
         (b"[modle]\n", "modle: no such setting"),
         (b"model = 3\n", "model: "),
+        (b"source = 'sales.csv'\n", "source: a setting of .* belongs in a table, as url = .* under .source."),
+        (b"table = 'sales'\n[forecast]\nhorizon = 3\n", "table: a setting of .* belongs in a table"),
     ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path, text, told):

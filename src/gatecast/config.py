@@ -293,14 +293,18 @@ def read_toml(path: str | Path) -> dict[str, dict[str, Any]]:
     """The tables of a TOML settings file, not yet checked.
 
     Raises:
-        UsageError: the file is missing or not TOML.
+        UsageError: the file is missing, not TOML, or has a setting outside the tables.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"no settings file at {path}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as TOML: {error}") from None
+    loose = [name for name, table in tables.items() if not isinstance(table, dict)]
+    if loose:
+        raise UsageError(f'{loose[0]}: a setting of {path} belongs in a table, as url = "sales.csv" under [source]')
+    return tables
 
 
 def _explain(error: ValidationError) -> str:
