@@ -74,6 +74,11 @@ def full(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def test_it_is_told_in_a_line(made):
+    model = made[1]
+    assert repr(model) == str(model) == f"<Model {model.run_id}: 3 series, h, horizon 6, recipe segment>"
+
+
 @pytest.fixture
 def run(made, tmp_path):
     """A copy that may be harmed."""

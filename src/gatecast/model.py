@@ -78,6 +78,11 @@ class Model:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     panel: Panel | None = None
 
+    def __repr__(self) -> str:
+        series, horizon = len(self.final.seen), self.config.forecast.horizon
+        told = f"{series:,} series, {self.grid.frequency}, horizon {horizon}, recipe {self.config.model.recipe}"
+        return f"<Model {self.run_id}: {told}>"
+
     def forecast(
         self,
         panel: Panel | None = None,
