@@ -150,8 +150,8 @@ class ForecastSettings(Settings):
     @field_validator("level")
     @classmethod
     def _inside(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
-        if not levels or not all(0.001 <= level <= 99.999 for level in levels):
-            raise ValueError("levels are percentages from 0.001 to 99.999, at least one")
+        if not levels or not all(1 < level <= 99.999 for level in levels):
+            raise ValueError("levels are percentages, as 80, from above 1 to 99.999, at least one")
         return tuple(sorted(set(levels)))
 
     @field_validator("bounds")
