@@ -128,7 +128,7 @@ CASES = {
     "no run": (["forecast", "taken"], 1, ["no run at taken", "gatecast fit ... --run taken"]),
     "no run to test": (["test", "nowhere"], 1, ["no run at nowhere"]),
     "no run to inspect": (["inspect", "nowhere"], 1, ["no run at nowhere"]),
-    "no run to report": (["report", "nowhere"], 1, ["nowhere"]),
+    "no run to report": (["report", "nowhere"], 1, ["no run at nowhere: `gatecast fit ... --run nowhere` makes one"]),
     "too many cutoffs": (["backtest", "good.toml", *H, "--windows", "40"], 1, ["40 cutoffs", "ask for fewer windows"]),
     "no cutoffs": (["backtest", "good.toml", *H, "--windows", "0"], 2, ["windows"]),
     "a step back": (["backtest", "good.toml", *H, "--stride", "-1"], 2, ["stride"]),

@@ -31,9 +31,10 @@ from gatecast.run_folder import (
     SERIES,
     WEIGHTS,
     new_folder,
+    refuse_absent,
     steadily,
 )
-from gatecast.seal import is_plain, read_json, read_table, read_text, sealed, write_json
+from gatecast.seal import read_json, read_table, read_text, sealed, write_json
 from gatecast.weights import facts, packed, unpacked
 
 if TYPE_CHECKING:
@@ -218,8 +219,7 @@ class Model:
 
     @classmethod
     def _read(cls, folder: Path, device: str) -> Self:
-        if not is_plain(folder / MODEL):
-            raise RunError(f"no run at {folder}: `gatecast fit ... --run {folder}` makes one")
+        refuse_absent(folder)
         try:
             about = read_json(folder / MODEL)
             if about["format"] != FORMAT:

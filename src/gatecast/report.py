@@ -15,7 +15,17 @@ from gatecast import evidence, figures
 from gatecast.config import Config
 from gatecast.data.table import BASELINES
 from gatecast.errors import GatecastError, RunError
-from gatecast.run_folder import CONFIG, EXAMPLES, HISTORY, INSPECTED, INSPECTION, MANIFEST, METRICS, TEST
+from gatecast.run_folder import (
+    CONFIG,
+    EXAMPLES,
+    HISTORY,
+    INSPECTED,
+    INSPECTION,
+    MANIFEST,
+    METRICS,
+    TEST,
+    refuse_absent,
+)
 from gatecast.seal import read_json, read_table, read_text, sealed
 
 REPORT = "report.html"
@@ -39,6 +49,7 @@ def write(run: str | Path) -> Path:
         RunError: there is no run, or its evidence is missing.
     """
     folder = Path(run)
+    refuse_absent(folder)
     try:
         sealed(folder, METRICS, MANIFEST, HISTORY, TEST, EXAMPLES, CONFIG)
         metrics, manifest = (read_json(folder / name) for name in (METRICS, MANIFEST))

@@ -12,7 +12,7 @@ from typing import IO, TypeVar
 from uuid import uuid4
 
 from gatecast.errors import GatecastError, RunError
-from gatecast.seal import seal
+from gatecast.seal import is_plain, seal
 
 MODEL, WEIGHTS, SERIES = "model.json", "model.safetensors", "series.parquet"
 CONFIG, MANIFEST, METRICS = "config.toml", "manifest.json", "metrics.json"
@@ -140,6 +140,16 @@ def _bring_back(path: Path) -> None:
     aside = _beside(path, ".old")
     if aside and not path.exists():
         os.replace(aside[-1], path)
+
+
+def refuse_absent(folder: Path) -> None:
+    """See that there is a run.
+
+    Raises:
+        RunError: there is none.
+    """
+    if not is_plain(folder / MODEL):
+        raise RunError(f"no run at {folder}: `gatecast fit ... --run {folder}` makes one")
 
 
 def steadily(folder: Path, read: Callable[[Path], T]) -> T:
