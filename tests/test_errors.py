@@ -35,6 +35,7 @@ def place(tmp_path_factory):
     (folder / "good.toml").write_text('[source]\nurl = "shop.duckdb"\ntable = "good"\ntime = "day"\ntarget = "y"\n')
     (folder / "typo.toml").write_text('[source]\nurl = "shop.duckdb"\n[training]\nepoks = 3\n')
     (folder / "torn.toml").write_text("[source\n")
+    (folder / "dates.csv").write_text("\nday\n2024-03-05\n")
     (folder / "notes.txt").write_text("no table")
     (folder / "taken").mkdir()
     return folder
@@ -147,12 +148,16 @@ def test_bad_input(call, place, name):
 FORECASTS = {
     "off the grid": (["--at", "2024-03-05 14:30"], 2, ["not on the grid (D)", "'2024-03-05' and '2024-03-06'"]),
     "no date": (["--at", "tomorrow"], 2, ["'tomorrow' is not a date: write 2015-01-31"]),
+    "no file of dates": (["--at", "nofile.txt"], 2, ["'nofile.txt' is not a date", "nor is it a file"]),
+    "a heading above dates": (["--at", "dates.csv"], 2, ["line 2 of dates.csv: 'day' is not a date: write 2015-01-31"]),
+    "to in a format": (["--to", "out.csv", "--format", "json"], 2, ["--format is for what is printed", "--to"]),
+    "no point": (["--point", "foo"], 2, ["--point is mean, median, mase", "not 'foo'"]),
     "before the rows": (["--at", "2023-12-31"], 2, ["2023-12-31 has no history before it", "(from 2024-01-01)"]),
     "as of what": (["--as-of", "noon"], 2, ["'noon' is not a date"]),
     "as of too early": (["--as-of", "2023-01-01"], 1, ["no rows: check the table, the filter and the dates"]),
     "as of too late": (["--at", "2024-02-01", "--as-of", "2024-02-01"], 2, ["forecast dates come after it"]),
-    "both": (["--at", "2024-03-05", "--horizon", "2"], 2, ["not both"]),
-    "no steps": (["--horizon", "0"], 2, ["a horizon of 1 or more"]),
+    "both": (["--at", "2024-03-05", "--horizon", "2"], 2, ["ask for a horizon or for dates, not both"]),
+    "no steps": (["--horizon", "0"], 2, ["a horizon of 1 or more, not 0"]),
     "no such series": (["--series", "tea"], 2, ["no series 'tea'"]),
     "into without to": (["--into", "t"], 2, ["--into", "--to"]),
     "to without into": (["--to", "shop.duckdb"], 2, ["say which table", "--into NAME"]),

@@ -255,7 +255,7 @@ def test_the_point_of_a_trained_run_can_be_another(model):
     if model.config.model.recipe == "segment":
         assert (means != medians).any()
         assert (numbers(model.forecast(point="mape"))[0] <= medians).all()
-    with pytest.raises(UsageError, match=r"metric: input should be 'mase', .* got 'middle' instead"):
+    with pytest.raises(UsageError, match=r"--point is mean, median, mase, .* not 'middle'"):
         model.forecast(point="middle")
 
 

@@ -149,6 +149,10 @@ def forecast(
 
     if into and not to:
         raise UsageError("--into names a table of the store that --to names: give --to too")
+    if to and form != "table":
+        raise UsageError(
+            "--format is for what is printed; what --to names ends in .csv, .json or .parquet, or is a store"
+        )
     model = Model.load(run)
     dates = None if at is None else [date for text in at for date in dates_of(text)]
     teller = console.Teller(yes)

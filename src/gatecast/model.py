@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from gatecast.config import Config, merged
+from gatecast.config import Config, Metric, merged
 from gatecast.data.covariates import refuse_without
 from gatecast.data.dates import Grid, TimeKind
 from gatecast.data.frequency import Frequency
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 FORMAT = 4
 """Version of the run folder; another one is refused."""
 
-POINTS: Mapping[str, str] = {"mean": "rmse", "median": "mae"}
-"""The metric that each is the best point for."""
+POINTS: Mapping[str, str] = {"mean": "rmse", "median": "mae"} | {metric: metric for metric in get_args(Metric)}
+"""What a point forecast may be, and the metric that it is best for."""
 DAMAGE = (
     *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError, MemoryError),
     *(SafetensorError, pa.ArrowException, GatecastError),
@@ -111,8 +111,12 @@ class Model:
             UsageError: a date off the grid or without history before it, or a series that is not there.
         """
         panel = self.rows(panel)
-        if horizon is not None and (horizon < 1 or at is not None):
-            raise UsageError(f"ask for a horizon of 1 or more, or for dates, not both: got {horizon} and {at}")
+        if horizon is not None and at is not None:
+            raise UsageError("ask for a horizon or for dates, not both")
+        if horizon is not None and horizon < 1:
+            raise UsageError(f"ask for a horizon of 1 or more, not {horizon}")
+        if point and point not in POINTS:
+            raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
         panel = _chosen(panel, (series,) if isinstance(series, str) else tuple(series))
         cut = None if as_of is None else self.grid.floor(str(as_of))
         if cut is not None and (panel.starts > cut).any():
@@ -126,7 +130,7 @@ class Model:
             asked = at_dates(panel, read_dates(self.grid, at), trained, cut)
         settings = self.config.forecast
         if point or level:
-            given = {"metric": POINTS.get(point, point) if point else None, "level": level or None}
+            given = {"metric": POINTS[point] if point else None, "level": level or None}
             settings = Config.of(merged({"forecast": settings.model_dump()}, given)).forecast
         return forecast(self.tested, self.final, panel, self.keys, asked, settings, self.run_id, observed, cut)
 

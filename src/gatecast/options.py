@@ -71,17 +71,32 @@ def config_of(source: str, options: dict[str, Any]) -> Config:
 
 
 def dates_of(text: str) -> list[str]:
-    """A date itself, or the lines of stdin (-) or of a file."""
+    """A date itself, or the lines of stdin (-) or of a file.
+
+    Raises:
+        UsageError: one is no date.
+    """
     if text == "-":
-        lines = sys.stdin.read().splitlines()
-    elif _is_file(text):
+        return _dates(sys.stdin.read(), "stdin")
+    if not _is_file(text):
+        return _dates(text)
+    try:
+        return _dates(Path(text).read_text(encoding="utf-8"), text)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{text!r} is no file of dates, one a line: {error}") from None
+
+
+def _dates(text: str, file: str = "") -> list[str]:
+    """The lines that are not empty, each of them a date."""
+    from gatecast.data.dates import parse_date  # noqa: PLC0415 - needs numpy, which help does not
+
+    found = {number: line.strip() for number, line in enumerate(text.splitlines(), 1) if line.strip()}
+    for number, line in found.items():
         try:
-            lines = Path(text).read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{text!r} is no file of dates, one a line: {error}") from None
-    else:
-        return [text]
-    return [line.strip() for line in lines if line.strip()]
+            parse_date(line)
+        except UsageError as error:
+            raise UsageError(f"line {number} of {file}: {error}" if file else f"{error}; nor is it a file") from None
+    return [*found.values()]
 
 
 def _is_file(text: str) -> bool:
