@@ -51,8 +51,10 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume
 
 def _refuse_taken(path: Path, overwrite: bool, mark: str) -> None:
     if path.exists() and not (overwrite and (path / mark).is_file()):
-        hint = " with --run, or replace it with --overwrite" if (path / MODEL).is_file() else ""
-        raise RunError(f"{path} is there already: choose another{hint}")
+        if (path / mark).is_file():
+            raise RunError(f"{path} is there already: choose another with --run, or replace it with --overwrite")
+        what = "run" if mark == MODEL else "inspection"
+        raise RunError(f"{path} is there already and is no {what} of Gatecast, so it is not replaced: choose another")
 
 
 def _whole(path: Path, beside: Path) -> Iterator[Path]:

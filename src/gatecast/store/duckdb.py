@@ -66,7 +66,9 @@ class DuckDBStore:
         self.default: exp.Table | None = None
         self.reader = next((READERS[ending] for ending in READERS if path.lower().endswith(ending)), None)
         if self.reader is None and not path.lower().endswith(DATABASES):
-            raise UsageError(f"cannot tell what {path!r} holds: its name must end in {some([*DATABASES, *READERS])}")
+            raise UsageError(
+                f"cannot tell what {path!r} holds: its name must end in {', '.join([*DATABASES, *READERS])}"
+            )
         if not write and not glob(path):
             raise StoreError(f"nothing to read at {path!r}: no such file")
         with _translated(path):
