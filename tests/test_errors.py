@@ -6,6 +6,8 @@ import sys
 from functools import partial
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gatecast import cli
@@ -37,6 +39,8 @@ def place(tmp_path_factory):
     (folder / "torn.toml").write_text("[source\n")
     (folder / "dates.csv").write_text("\nday\n2024-03-05\n")
     (folder / "notes.txt").write_text("no table")
+    (folder / "heads.csv").write_text("day,y\n")
+    pq.write_table(pa.table({"day": pa.nulls(0), "y": pa.array([], pa.float64())}), folder / "heads.parquet")
     (folder / "taken").mkdir()
     return folder
 
@@ -92,6 +96,8 @@ CASES = {
     "no rows": (good(*H, table="empty"), 1, ["no rows"]),
     "no rows, freq given": (good(*H, "--freq", "D", table="empty"), 1, ["no rows: check the table, the filter"]),
     "all filtered out": (good(*H, "--since", "2030-01-01"), 1, ["no rows: check the table, the filter"]),
+    "a heading only": (["audit", "heads.csv", "--time", "day", "--target", "y"], 1, ["column 'y' is empty", "no rows"]),
+    "no row to tell a type": (["audit", "heads.parquet", "--time", "day", "--target", "y"], 1, ["'day' is empty"]),
     "no target at all": (good(*H, table="missing"), 1, ["no usable value in 60 rows"]),
     "infinite target": (good(*H, table="infinite"), 1, ["target values are infinite", "inf", "filter or repair"]),
     "no horizon": (good(), 2, ["--horizon H"]),

@@ -28,6 +28,7 @@ from gatecast.store.query import (
     size_query,
     types_query,
     unreadable_query,
+    value_query,
     without_older,
     years_query,
 )
@@ -96,7 +97,7 @@ def open_source(config: Config, source: object, errand: Errand | None) -> Iterat
 def open_in(store: Store, config: Config, errand: Errand | None) -> Opened:
     """The table or query of the settings in a store that is open."""
     kinds = store.columns(config.source)
-    kind = _time_kind(config, kinds)
+    kind = _time_kind(config, store, kinds)
     if kind == "number":
         config, kind = _with_unit(config, store, errand), "instant"
     _refuse_nested(config.source, store, kinds)
@@ -169,7 +170,7 @@ def _store(source: str | Path | pa.Table, errand: Errand | None) -> Store:
     return DuckDBStore.of_frame(source)
 
 
-def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
+def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kind:
     """What the time column holds; the columns named are there and of a fitting type."""
     source = config.source
     if not source.time:
@@ -182,6 +183,7 @@ def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
     if not source.target and aggregate != "count":
         raise UsageError(f"name the column to bring together by {aggregate}: --target COLUMN")
     if source.target and aggregate != "count" and columns[source.target] not in ("number", "boolean"):
+        _refuse_empty(source, store, source.target)
         raise DataError(f"column {source.target!r} holds no numbers ({columns[source.target]}): cast it in --sql")
     odd = [f"{name!r} ({columns[name]})" for name in beside if columns[name] not in ("number", "boolean", "text")]
     if odd:
@@ -190,10 +192,17 @@ def _time_kind(config: Config, columns: Mapping[str, Kind]) -> Kind:
         raise DataError(f"--holidays-column {source.holidays_column!r} holds no places such as DE or US-NY")
     kind = columns[source.time]
     if kind not in ("instant", "local", "date", "text", "number"):
+        _refuse_empty(source, store, source.time)
         raise DataError(f"column {source.time!r} holds no timestamps ({kind}): convert it in --sql")
     if source.time_unit and kind != "number":
         raise UsageError(f"--time-unit is for whole numbers; column {source.time!r} holds {kind}")
     return kind
+
+
+def _refuse_empty(source: SourceSettings, store: Store, name: str) -> None:
+    """Say so if there is nothing that tells the type of a column."""
+    if not store.read(source, value_query(name)).read_all().num_rows:
+        raise DataError(f"column {name!r} is empty: there are no rows, or none of them has a value in it")
 
 
 def _with_unit(config: Config, store: Store, errand: Errand | None) -> Config:

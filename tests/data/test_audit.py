@@ -91,6 +91,18 @@ def test_a_test_takes_three_horizons_and_a_step(length, short):
     assert "series too short to test" not in found(panel)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "told"),
+    [
+        ((6, 5), "fit stops, as all of them are: 7 steps are needed for a test"),
+        ((6, 7), "forecast, but not tested: 7 steps are needed for a test"),
+    ],
+)
+def test_where_all_series_are_too_short_fit_stops(lengths, told):
+    panel = panel_of({f"s{length}": counting(length) for length in lengths})
+    assert told in [finding.done for finding in audit_panel(panel, horizon=2).findings]
+
+
 @pytest.mark.parametrize(("horizon", "stale"), [(0, ["b", "c"]), (1, ["b", "c"]), (2, ["c"]), (4, ["c"]), (5, [])])
 def test_series_that_end_more_than_a_horizon_early(horizon, stale):
     panel = panel_of({"a": counting(30), "b": counting(28), "c": counting(25), "d": counting(29)})

@@ -153,7 +153,7 @@ _FINDINGS: Mapping[str, tuple[str, str, str | None]] = {
     "constant": ("constant series", "kept", None),
     "flat": ("series that end flat", "kept", None),
     "zeros": ("series that are mostly zero", "kept", None),
-    "short": ("series too short to test", "forecast, but not tested: {needed:,} steps are needed for a test", None),
+    "short": ("series too short to test", "{untested}: {needed:,} steps are needed for a test", None),
     "stale": ("series that end before the others", "{ends}", "align"),
 }
 _WHERE = {"gap": "from", "ahead": "from", "flat": "from", "stale": "ends"}
@@ -175,11 +175,13 @@ def _findings(
         if not found:
             continue
         largest, places = next(row for row in found if row["size_rank"] == 1), found[0]["places"]
+        none = resolved.align == "last" and rows[0]["longest"] <= 3 * horizon
         text = done.format(
             aggregate=resolved.aggregate,
             filled=_FILLED[resolved.fill or "missing"],
             gaps=f"{places:,} gap{'s' if places > 1 else ''}",
             longest=f"{largest['size']:,}: {place(largest)}",
+            untested="fit stops, as all of them are" if none else "forecast, but not tested",
             needed=3 * horizon + 1,
             ends=_ENDS[resolved.align or "last"],
         )

@@ -152,6 +152,11 @@ def any_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.S
     return query if kind == "text" else query.where(*bounds(source, kind, Grid(Frequency("day", 1), timezone)))
 
 
+def value_query(name: str) -> exp.Select:
+    """One row, if there is one with a value in a column."""
+    return exp.select("1").from_(SOURCE).where(sql("c IS NOT NULL", c=column(name))).limit(1)
+
+
 def size_query(source: SourceSettings) -> exp.Select:
     """The greatest number in the time column, whatever its sign (column `size`)."""
     return exp.select(sql("MAX(ABS(t)) AS size", t=column(source.time))).from_(SOURCE)
