@@ -345,6 +345,9 @@ def test_inspect_and_report_write_what_they_say(call, place, monkeypatch):
     assert "The LSTM read 24 steps (1 day) in segments of 24" in said
     assert "four figures are in looked" in said
     assert (place / "looked" / "gates.png").read_bytes().startswith(b"\x89PNG")
+    assert "beyond the rows" not in said
+    _, said = call("inspect", "run", "--to", "late", "--at", "2029-09-01")
+    assert "2029-09-01 lies beyond the rows: the cutoff is the last of them, 2024-01-10 23:00\n" in said
     for _ in range(2):  # the second replaces the first
         told = json.loads(call("inspect", "run", "--format", "json")[0])
         assert told == json.loads((place / "run" / "inspect" / "inspection.json").read_text())

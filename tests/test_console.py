@@ -77,6 +77,13 @@ def test_training_has_a_bar_for_each_stage(terminal):
     assert teller.progress is None
 
 
+@pytest.mark.parametrize(("season", "told"), [(1, "the last step\n"), (1_000, "the last 1,000 steps\n")])
+def test_a_season_of_one_is_the_last_step(capsys, season, told):
+    ours = {"mae": 1.0, "coverage": {}}
+    console.show_metrics({"overall": ours, "baselines": {}, "season": season})
+    assert capsys.readouterr().out.endswith(f"the seasonal naive forecast repeats {told}")
+
+
 def test_only_dates_become_text_in_json(capsys):
     with pytest.raises(TypeError, match="set is not JSON"):
         console.show_json({"rows": {1}})

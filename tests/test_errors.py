@@ -120,7 +120,7 @@ CASES = {
     "resume and settings": (["fit", "--resume", "run", "--epochs", "9"], 2, ["give nothing else"]),
     "table and query": (good(*H, "--sql", "FROM good"), 2, ["give table or sql, not both"]),
     "two statements": ([*FIT, *H, "--sql", "SELECT 1; DROP TABLE good"], 2, ["one SELECT", "2 statements"]),
-    "no query": ([*FIT, *H, "--sql", "DROP TABLE good"], 2, ["one SELECT"]),
+    "no query": ([*FIT, *H, "--sql", "DROP TABLE good"], 2, ["one SELECT, got another statement"]),
     "broken query": ([*FIT, *H, "--sql", "SELECT FROM WHERE"], 1, ["syntax error"]),
     "which table": ([*FIT, *H], 2, ["say which table", "--table"]),
     "no such table": (good(*H, table="goods"), 1, ["goods", "good"]),
@@ -219,7 +219,7 @@ def test_ctrl_c_is_a_message_and_leaves_nothing(place, request):
         process.send_signal(signal.SIGINT)
         out, said = process.communicate(timeout=30)
     assert (process.returncode, out) == (1, "")
-    assert said.splitlines()[-1] == "gatecast: stopped; nothing was left half-done"
+    assert said.splitlines()[-1] == "gatecast: stopped; no run or table was left half-written"
     assert "Traceback" not in said
     assert [path.name for path in place.iterdir() if "stopped" in path.name] == []
 

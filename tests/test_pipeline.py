@@ -230,6 +230,15 @@ class Hearing(Silent):
         self.heard.append(number)
 
 
+@pytest.mark.parametrize(("members", "told"), [(1, "; it reads"), (2, "; every other network reads")])
+def test_one_network_is_no_every_other(members, told):
+    seventh = {}
+    listener = Silent()
+    listener.step = lambda number, _, found: seventh.setdefault(number, found)
+    fit(waves(), listener=listener, members=members, logs=True, refit=False, **TINY)
+    assert seventh[7].endswith(f"{told} logarithms")
+
+
 def test_a_series_of_zeros_is_forecast_as_zero(tmp_path):
     table, hearing = waves(series=1), Hearing()
     zeros = table.set_column(2, "y", pa.array(np.zeros(240)))

@@ -283,7 +283,7 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, GatecastError):
         text, code = str(error), error.exit_code
     elif isinstance(error, KeyboardInterrupt | typer.Abort):
-        text, code = "stopped; nothing was left half-done", 1
+        text, code = "stopped; no run or table was left half-written", 1
     elif hasattr(error, "format_message"):  # click's own: unknown option, missing argument
         text, code = error.format_message().replace("Value error, ", ""), 2
     elif isinstance(error, BrokenPipeError):

@@ -144,7 +144,8 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     skills = (_skill(found) for found in others.values())
     table.add_row("error saved, %", "", *skills)
     out.print(table)
-    out.print(f"the seasonal naive forecast repeats the last {metrics['season']:,} steps")
+    season = metrics["season"]
+    out.print(f"the seasonal naive forecast repeats the last {'step' if season == 1 else f'{season:,} steps'}")
     for level, share in ours["coverage"].items():
         out.print(f"the {level} % intervals cover {_percent(share)}")
     if "verdict" in metrics:

@@ -218,6 +218,9 @@ def inspect(
     """
     model = load(run)
     found = model.inspect(newest(model, "inspect", listener), series=series, at=at)
+    if at is not None and model.grid.floor(at) > found.steps[-1]:
+        cutoff = model.grid.label(int(found.steps[-1]))
+        listener.note(f"{at} lies beyond the rows: the cutoff is the last of them, {cutoff}")
     with new_folder(Path(to or Path(run) / INSPECTED), overwrite=True, mark=INSPECTION) as folder:
         found.write(folder)
     return found

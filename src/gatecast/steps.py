@@ -88,7 +88,8 @@ def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
         refuse_too_wide(size, states, batch)
     starts = f", starting from simple forecasts of season {_and([*map(str, model.seasons)])}" if model.seasons else ""
     told = f"{model.recipe}: {model.members} × {model.layers} layer of {model.hidden} units, {size:,} parameters"
-    told += starts + ("; every other network reads logarithms" if model.logs else "")
+    readers = "every other network" if model.members != 1 else "it"
+    told += starts + (f"; {readers} reads logarithms" if model.logs else "")
     listener.step(7, "Define the LSTM", told)
     listener.step(8, "Model to the device", f"{device}, {torch.get_num_threads()} threads")
     tested, trained = learn(shop, build(shop))

@@ -81,7 +81,7 @@ def test_how_long_it_remembers():
 
 def test_what_units_follow():
     assert words.follow([("level", 0.8), None, ("hour", 0.9), ("level", -0.9)]) == (
-        "Of 4 units, 2 the level, 1 the hour (correlation of 0.71 or more over the test windows)."
+        "What 3 of 4 units follow: the level by 2, the hour by 1 (correlation of 0.71 or more over the test windows)."
     )
     assert words.follow([None, None]) == words.follow([]) == "No unit strongly follows level, trend or calendar."
 

@@ -509,7 +509,7 @@ def test_a_real_ctrl_c_cancels_the_query_that_runs(rows, bigquery_server):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[1]
-    assert (process.returncode, said) == (1, "gatecast: stopped; nothing was left half-done\n")
+    assert (process.returncode, said) == (1, "gatecast: stopped; no run or table was left half-written\n")
     (cancelled,) = {path for what, path in seen if what == 200 and path.endswith("/cancel")}
     job = cancelled.split("/")[-2]
     assert any(path.endswith(f"/queries/{job}") for _, path in seen)

@@ -56,8 +56,9 @@ def follow(units: Sequence[tuple[str, float] | None]) -> str:
     found = Counter(unit[0] for unit in units if unit)
     if not found:
         return "No unit strongly follows level, trend or calendar."
-    told = ", ".join(f"{count} the {name}" for name, count in found.most_common())
-    return f"Of {len(units)} units, {told} (correlation of {STRONG:.2f} or more over the test windows)."
+    told = ", ".join(f"the {name} by {count}" for name, count in found.most_common())
+    strongly = f"correlation of {STRONG:.2f} or more over the test windows"
+    return f"What {sum(found.values())} of {len(units)} units follow: {told} ({strongly})."
 
 
 def happened(gates: Gates, grid: Grid) -> str:

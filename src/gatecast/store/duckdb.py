@@ -16,7 +16,7 @@ from sqlglot import exp
 from gatecast.config import SourceSettings
 from gatecast.errors import DataError, StoreError, UsageError, some
 from gatecast.store import Errand, Kind
-from gatecast.store.query import SOURCE, column, relation, render, user_sql
+from gatecast.store.query import SOURCE, column, no_select, relation, render, user_sql
 
 BATCH_ROWS = 500_000
 READERS = {
@@ -129,7 +129,7 @@ class DuckDBStore:
             with _translated("the query"):
                 statements = duckdb.extract_statements(source.sql)
             if len(statements) != 1 or statements[0].type.name != "SELECT":
-                raise UsageError(f"the query must be one SELECT, got {len(statements)} statements: {source.sql!r}")
+                raise no_select(len(statements), source.sql)
         elif source.table is None and self.default is None:
             raise UsageError(f"say which table of {self.path} with --table: {some(map(_plain, self._tables()))}")
         rows = user_sql(source, self.default, "duckdb")

@@ -17,6 +17,7 @@ from sqlglot import TokenType, exp
 from gatecast.config import Aggregate, SourceSettings
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
+from gatecast.errors import UsageError
 from gatecast.store import Kind
 from gatecast.store.step_sql import Years, step_of, wall
 
@@ -225,6 +226,12 @@ def pinned(table: exp.Table, moment: datetime) -> exp.Table:
     """A table as it was at a moment."""
     instant = exp.cast(exp.Literal.string(moment.isoformat(" ")), "TIMESTAMPTZ")
     return exp.Table(**table.args | {"version": exp.Version(this="TIMESTAMP", kind="AS OF", expression=instant)})
+
+
+def no_select(statements: int, text: str) -> UsageError:
+    """What is wrong with a query that is anything but one SELECT."""
+    got = "another statement" if statements == 1 else f"{statements} statements"
+    return UsageError(f"the query must be one SELECT, got {got}: {text!r}")
 
 
 def render(query: exp.Select, rows: str, dialect: Dialect) -> str:

@@ -22,7 +22,7 @@ from gatecast.store.bigquery.connect import connect
 from gatecast.store.bigquery.errors import reason, sentence, translated
 from gatecast.store.bigquery.jobs import RETRY, Jobs, size
 from gatecast.store.bigquery.streams import NoStreams, by_pages, by_streams
-from gatecast.store.query import pinned, relation, render, user_sql
+from gatecast.store.query import no_select, pinned, relation, render, user_sql
 
 
 class BigQueryStore:
@@ -214,7 +214,7 @@ def _refuse_statements(sql: str) -> None:
     except SqlglotError:
         return
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        raise UsageError(f"the query must be one SELECT, got {len(statements)} statements: {sql!r}")
+        raise no_select(len(statements), sql)
 
 
 def _as_path(node: exp.Expression, columns: set[str]) -> exp.Expression:
