@@ -2,11 +2,14 @@
 
 import io
 import json
+from datetime import date, datetime
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from gatecast import console
+from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
 from gatecast.training import Epoch
 
 
@@ -82,6 +85,22 @@ def test_a_season_of_one_is_the_last_step(capsys, season, told):
     ours = {"mae": 1.0, "coverage": {}}
     console.show_metrics({"overall": ours, "baselines": {}, "season": season})
     assert capsys.readouterr().out.endswith(f"the seasonal naive forecast repeats {told}")
+
+
+@pytest.mark.parametrize("at", [date(2026, 2, 5), datetime(2026, 2, 5, 18, 30)], ids=["days", "times"])
+def test_a_terminal_shows_whole_dates_under_short_names(monkeypatch, at):
+    row = {"shop": "shop-0", TIMESTAMP: at, VALUE: 143_300.5, CONFIDENCE: 0.8, LOWER: 138_900.5, UPPER: 147_200.5}
+    row |= {"cutoff": at, "step": 1, "kind": "extrapolated", "run_id": "c018ea6ce790"}
+    shown = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80)
+    monkeypatch.setattr(console, "out", shown)
+    console.show_rows(pa.Table.from_pylist([row]), "table")
+    text = shown.file.getvalue()
+    names = ["shop", "date", "forecast", "level", "low", "high", "cutoff", "step", "kind"]
+    assert text.splitlines()[0].split() == names
+    words = text.split()
+    assert (words.count("2026-02-05"), words.count("18:30:00")) == (2, 2 * isinstance(at, datetime))
+    assert {"shop-0", "143,300", "0.8", "138,900", "147,200", "extrapolated"} <= set(words)
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_only_dates_become_text_in_json(capsys):

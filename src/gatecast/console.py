@@ -10,10 +10,10 @@ import pyarrow.csv
 import pyarrow.parquet
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from gatecast.data.audit import Audit
-from gatecast.data.table import BASELINES
+from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
 
 if TYPE_CHECKING:
     from gatecast.course import Epoch
@@ -28,6 +28,9 @@ MANY = 100_000
 
 PIPED = 240
 """Width where there is no terminal to fit into."""
+
+SHORT = {TIMESTAMP: "date", VALUE: "forecast", CONFIDENCE: "level", LOWER: "low", UPPER: "high"}
+"""What columns are called on a terminal, which has no room for their names."""
 
 out = Console(width=None if sys.stdout.isatty() else PIPED)
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED)
@@ -121,12 +124,23 @@ def show_rows(rows: pa.Table, form: Format) -> None:
     elif form == "json":
         show_json(rows.to_pylist())
     else:
-        table = Table(*rows.column_names, box=None, header_style="bold")
-        for row in rows.slice(0, SHOWN_ROWS).to_pylist():
-            table.add_row(*(_text(value) for value in row.values()))
-        out.print(table)
+        out.print(_table(rows.slice(0, SHOWN_ROWS)))
         if rows.num_rows > SHOWN_ROWS:
             say(f"the first {SHOWN_ROWS} of {rows.num_rows:,} rows; --format csv gives all")
+
+
+def _table(rows: pa.Table) -> Table:
+    """Rows under their names; on a terminal under short ones, without the run, folded rather than cut."""
+    if not out.is_terminal:
+        table = Table(*rows.column_names, box=None, header_style="bold")
+    else:
+        rows = rows.select([name for name in rows.column_names if name != "run_id"])
+        names = [SHORT.get(name, name) for name in rows.column_names]
+        columns = [Column(name, overflow="fold", no_wrap=name == "kind") for name in names]
+        table = Table(*columns, box=None, header_style="bold", padding=(0, 1, 0, 0))
+    for row in rows.to_pylist():
+        table.add_row(*(_text(value) for value in row.values()))
+    return table
 
 
 def show_json(content: Any) -> None:
