@@ -69,6 +69,16 @@ def test_a_single_series_needs_no_name():
     assert figure.axes[0].lines[1].get_ydata().tolist() == [1, 2, 3]
 
 
+def test_days_of_two_months_say_which():
+    figure, axes = figures.new(9, 3)
+    axes.plot(np.arange("2015-01-28", "2015-02-04", dtype="datetime64[D]"), np.arange(7))
+    figures.dated(axes)
+    figure.draw_without_rendering()
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert {"30 Jan", "31 Jan", "01 Feb", "02 Feb"} <= set(labels)
+    assert axes.xaxis.get_major_formatter().get_offset() == "2015"
+
+
 def test_training_curves_mark_the_epoch_kept():
     losses, stages = [3.0, 1.0, 2.0], ["test"] * 3 + ["final"]
     lines = [

@@ -93,7 +93,11 @@ def dated(axes: Axes) -> None:
     """Dates along the bottom, few and short."""
     locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    # Days with their month: the one place below the axis names the last month, also where there are two.
+    formatter.formats[2] = formatter.zero_formats[2] = "%d %b"
+    formatter.offset_formats[2] = "%Y"
+    axes.xaxis.set_major_formatter(formatter)
     clean(axes)
 
 

@@ -68,6 +68,25 @@ def test_half_lives_fall_and_are_coloured_by_what_is_followed(gates):
     assert "6 hours" in [label.get_text() for label in axes.get_yticklabels()]
 
 
+def test_lives_that_are_about_as_long_have_a_scale_too(gates):
+    gates.trace.f[:] = torch.tensor([0.70, 0.71, 0.72])  # half-lives of 12 to 13 days
+    axes = pictures.half_lives_figure(gates, [None] * 6, Frequency.parse("D")).axes[0]
+    low, high = axes.get_ylim()
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert [low < tick < high for tick in axes.get_yticks()] == [True] * 3
+    assert [label.split()[1] for label in labels] == ["days"] * 3
+
+
+def test_many_covariates_stand_upright_beside_the_shares(panel):
+    context, ahead = torch.arange(HORIZON * 24.0).reshape(HORIZON, 24), torch.ones(3)
+    covariates = {name: torch.tensor([1.0, 1, 2]) for name in ("week", "month", "year", "promotion")}
+    for count, turned in ((2, 0), (4, 90)):
+        some = dict([*covariates.items()][:count])
+        found = Attribution(context, some, ahead, 0 * ahead, 1, 6, 0, 1)
+        small = pictures.attribution_figure(panel, 0, STEPS, found).axes[-1]
+        assert [label.get_rotation() for label in small.get_xticklabels()] == [turned] * count
+
+
 def test_what_never_forgets_is_drawn_at_ten_contexts(gates):
     gates.trace.f[0] = 1.0
     axes = pictures.half_lives_figure(gates, [None] * 6, Frequency.parse("h")).axes[0]

@@ -85,6 +85,8 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
     clean(axes)
     low, high = axes.get_ylim()
     ticks = [size / frequency.seconds for size in NICE if low <= size / frequency.seconds <= high]
+    if len(ticks) < 2:  # all lives are about as long
+        ticks = np.geomspace(low, high, 5)[1:-1].tolist()
     axes.set_yticks(ticks, [frequency.spell(size) for size in ticks])
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_title("Time after which half of a unit's memory is gone", loc="left", color=INK)
@@ -130,8 +132,9 @@ def attribution_figure(panel: Panel, index: int, steps: Steps, found: Attributio
     if others:
         small = figure.add_subplot(grid[1, 1], sharey=share)
         small.bar([*others], [100 * part for part in others.values()], color=OTHER, width=0.6)
-        small.set_title("calendar", loc="left", fontsize=10, color=INK)
+        small.set_title("covariates", loc="left", fontsize=10, color=INK)
         clean(small)
+        small.tick_params(axis="x", rotation=90 * (len(others) > 2))
     return figure
 
 
