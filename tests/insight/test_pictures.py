@@ -124,7 +124,7 @@ def test_attribution_stands_under_series_and_forecast(panel, covariates):
         (5, 24, True, "with 24 (1 day) it does as well"),
         (5, 24, False, "with 24 (1 day) it is not measurably worse"),
         (20, 0, False, "none helps measurably"),
-        (5, 48, True, "all are needed"),
+        (5, 48, True, "all are used"),
     ],
 )
 def test_the_curve_of_memory(count, enough, alike, told):

@@ -146,7 +146,7 @@ def memory_figure(memory: Memory, frequency: Frequency) -> Figure:
         axes.plot(memory.kept, memory.accuracy[name], color=color, ls=style, lw=1.6, marker="o", ms=4, label=label)
     how = "does as well" if memory.alike else "is not measurably worse"
     some = f"with {memory.enough:,} ({frequency.spell(memory.enough)}) it {how}"
-    told = {0: "none helps measurably", int(memory.kept[-1]): "all are needed"}.get(memory.enough, some)
+    told = {0: "none helps measurably", int(memory.kept[-1]): "all are used"}.get(memory.enough, some)
     axes.axvline(memory.enough, color=OTHER, lw=1.2, ls=":", label=told)
     axes.set_title("Accuracy = 1 − WAPE on the test windows, in %", loc="left", color=INK)
     ticks = memory.kept[:: -(-len(memory.kept) // 9)].tolist()
