@@ -16,7 +16,7 @@ from gatecast.errors import SHOWN, DataError, GatecastError, RunError, StoreErro
 FIT = ["fit", "shop.duckdb", "--time", "day", "--target", "y", "--run", "new"]
 TABLES = {
     "good": "SELECT DATE '2024-01-01' + i::INTEGER AS day, (i % 7 + i / 100)::DOUBLE AS y FROM range(60) r(i)",
-    "words": "SELECT day, 'much' AS y FROM good",
+    "words": "SELECT day, CASE WHEN y > 3 THEN 'much' ELSE '1' END AS y FROM good",
     "unreadable": "SELECT 'day ' || day AS day, y FROM good",
     "partly": "SELECT CASE WHEN y < 1 THEN 'n/a' ELSE day::VARCHAR END AS day, y FROM good",
     "empty": "SELECT * FROM good WHERE false",
@@ -82,13 +82,14 @@ def good(*options, table="good"):
 
 H = ("--horizon", "3")
 NEW = (*H, "--run", "new")
+TRY = ("as \"SELECT * REPLACE (TRY_CAST(y AS DOUBLE) AS y) FROM ...\"; it holds 'much'",)
 CASES = {
     "missing column": (["fit", "good.csv", "--time", "day", "--target", "z", *NEW], 1, ["no column 'z'", "day, y"]),
     "missing series": (good("--series", "shop", *H), 1, ["no column 'shop'; there are day, y"]),
     "no time": (["fit", "good.csv", "--target", "y", *NEW], 2, ["--time COLUMN", "day, y"]),
     "no target": (["fit", "good.csv", "--time", "day", "--aggregate", "sum", *NEW], 2, ["by sum: --target COLUMN"]),
     "no calendar": (good(*H, "--freq", "C"), 2, ["C needs a calendar of holidays: --holidays DE"]),
-    "text target": (good(*H, table="words"), 1, ["column 'y' holds no numbers (text)", "cast it"]),
+    "text target": (good(*H, table="words"), 1, ["column 'y' holds no numbers (text): cast it", *TRY]),
     "time is a number": (good(*H, table="numbered"), 1, ["timestamps (numbers up to 20240101)", "--time-unit"]),
     "no time readable": (good(*H, table="unreadable"), 1, ["text that is no timestamp, as 'day 2024-0"]),
     "no time readable, freq given": (good(*H, "--freq", "D", table="unreadable"), 1, ["no timestamp, as 'day 2024-0"]),

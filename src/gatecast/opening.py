@@ -24,12 +24,14 @@ from gatecast.store.query import (
     UNITS,
     any_query,
     days_query,
+    number_sql,
     series_query,
     size_query,
     types_query,
     unreadable_query,
     value_query,
     without_older,
+    worst_query,
     years_query,
 )
 from gatecast.store.spacing_query import groups_query, spacing_query
@@ -184,7 +186,7 @@ def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kin
         raise UsageError(f"name the column to bring together by {aggregate}: --target COLUMN")
     if source.target and aggregate != "count" and columns[source.target] not in ("number", "boolean"):
         _refuse_empty(source, store, source.target)
-        raise DataError(f"column {source.target!r} holds no numbers ({columns[source.target]}): cast it in --sql")
+        raise _no_numbers(source, store, columns[source.target])
     odd = [f"{name!r} ({columns[name]})" for name in beside if columns[name] not in ("number", "boolean", "text")]
     if odd:
         raise DataError(f"a covariate is a number, a truth value or a text, not {some(odd)}: cast it in --sql")
@@ -197,6 +199,15 @@ def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kin
     if source.time_unit and kind != "number":
         raise UsageError(f"--time-unit is for whole numbers; column {source.time!r} holds {kind}")
     return kind
+
+
+def _no_numbers(source: SourceSettings, store: Store, kind: Kind) -> DataError:
+    """That the target holds no numbers; of texts one that is none, and how they are cast."""
+    told = f"column {source.target!r} holds no numbers ({kind}): cast it in --sql"
+    if kind != "text":
+        return DataError(told)
+    text = store.read(source, worst_query(source.target)).read_all().column("found")[0].as_py()
+    return DataError(f'{told}, as "{number_sql(source.target, store.dialect)}"; it holds {text!r}')
 
 
 def _refuse_empty(source: SourceSettings, store: Store, name: str) -> None:

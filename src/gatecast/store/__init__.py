@@ -15,6 +15,9 @@ from gatecast.errors import UsageError
 Kind = Literal["instant", "local", "date", "number", "boolean", "text", "other"]
 """What a column holds: a moment in UTC, a wall-clock time, a day, ..."""
 
+Dialect = Literal["duckdb", "bigquery"]
+"""Of SQL."""
+
 
 class Observer(Protocol):
     """Hears what reading costs and how far it has come."""
@@ -61,6 +64,7 @@ class Store(Protocol):
     """A place with tables. Every method raises StoreError with the store's own reason."""
 
     url: str
+    dialect: Dialect
     snapshot: datetime | None
     """The moment the rows are read at, in stores that keep their past."""
 

@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from gatecast.config import SourceSettings
 from gatecast.errors import DataError, StoreError, UsageError, some
-from gatecast.store import Errand, Kind
+from gatecast.store import Dialect, Errand, Kind
 from gatecast.store.query import SOURCE, column, no_select, relation, render, user_sql
 
 BATCH_ROWS = 500_000
@@ -56,7 +56,7 @@ class DuckDBStore:
         StoreError: there is nothing to read, or it cannot be opened.
     """
 
-    dialect = "duckdb"
+    dialect: Dialect = "duckdb"
     snapshot: datetime | None = None
     bytes_billed: int | None = None
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 import sqlglot
@@ -18,10 +17,9 @@ from gatecast.config import Aggregate, SourceSettings
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
 from gatecast.errors import UsageError
-from gatecast.store import Kind
+from gatecast.store import Dialect, Kind
 from gatecast.store.step_sql import Years, step_of, wall
 
-Dialect = Literal["duckdb", "bigquery"]
 SOURCE = "gatecast_source"
 """The name under which queries here see the user's table or query."""
 
@@ -156,6 +154,19 @@ def any_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.S
 def value_query(name: str) -> exp.Select:
     """One row, if there is one with a value in a column."""
     return exp.select("1").from_(SOURCE).where(sql("c IS NOT NULL", c=column(name))).limit(1)
+
+
+def worst_query(name: str) -> exp.Select:
+    """The first text of a column in the alphabet, of those that are no numbers if some are not (column `found`)."""
+    odd, text = sql("IF(SAFE_CAST(c AS FLOAT64) IS NULL, 0, 1)", c=column(name)), column(name)
+    found = exp.select(exp.alias_(text, "found")).from_(SOURCE).where(sql("c IS NOT NULL", c=text))
+    return found.order_by(odd, text.copy()).limit(1)
+
+
+def number_sql(name: str, dialect: Dialect) -> str:
+    """How a query says that a column of texts is one of numbers."""
+    number = sql("SAFE_CAST(c AS FLOAT64)", c=exp.column(name))
+    return f"SELECT * REPLACE ({exp.alias_(number, name).sql(dialect)}) FROM ..."
 
 
 def size_query(source: SourceSettings) -> exp.Select:

@@ -15,7 +15,7 @@ from sqlglot.errors import SqlglotError
 
 from gatecast.config import SourceSettings
 from gatecast.errors import StoreError, UsageError, some
-from gatecast.store import Errand, Kind
+from gatecast.store import Dialect, Errand, Kind
 from gatecast.store.bigquery import merge
 from gatecast.store.bigquery.columns import by_way_of_integers, kinds
 from gatecast.store.bigquery.connect import connect
@@ -38,7 +38,7 @@ class BigQueryStore:
         StoreError: there are no credentials.
     """
 
-    dialect = "bigquery"
+    dialect: Dialect = "bigquery"
 
     def __init__(self, path: str, *, write: bool = False, errand: Errand | None = None) -> None:
         project, _, dataset = path.removeprefix("//").rstrip("/").partition("/")
