@@ -306,3 +306,9 @@ def test_what_is_filled_does_not_hang_on_rows_after_the_cutoff(fill):
 def test_one_date_and_one_series_need_no_list(model):
     for day in ("1970-01-11 05:00", datetime(1970, 1, 10, 3)):
         assert model.forecast(at=day, series="s1").rows.equals(model.forecast(at=[day], series=["s1"]).rows)
+
+
+def test_a_date_that_nobody_can_mean_is_refused(model):
+    told = r"^2170-01-01 00:00 lies 1,752,\d+ steps after the last row of s0; no more than 1,000 times the 6 trained"
+    with pytest.raises(UsageError, match=told):
+        model.forecast(at=["1970-01-11 05:00", "2170-01-01"])

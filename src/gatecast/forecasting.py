@@ -26,6 +26,8 @@ from gatecast.fitted import Fitted, find
 from gatecast.points import at, bounds, points
 
 BATCH = 256
+FARTHEST = 1_000
+"""Horizons ahead beyond which a date is taken to be a mistake: each is read off the one before."""
 KINDS = ("extrapolated", "future", "test", "in_sample")
 """What a forecast may be, see `ForecastTable`."""
 
@@ -132,6 +134,7 @@ def forecast(
     known = find(panel.keys, keys, len(panel))
     both = [fitted.known(known) for fitted in (tested, final)]
     observed = np.maximum(observed, both[1].seen)
+    _refuse_far(panel, asked, final.network.shape.horizon)
     _refuse_gaps(panel, final.encoder, observed, asked.dates.max(1))
     shape = final.network.shape
     reach = max(int((asked.dates.max(1) - panel.lasts).max()), 0) + shape.horizon
@@ -153,6 +156,17 @@ def forecast(
     kind = _kinds(asked.dates.ravel(), ahead, observed[asking], seen[inverse], shape.horizon)
     columns = _columns(values, final, settings) | {"kind": kind}
     return _table(panel, asked, asking, columns, settings.level, run_id)
+
+
+def _refuse_far(panel: Panel, asked: Asked, horizon: int) -> None:
+    """Refuse dates that nobody can mean."""
+    if asked.ahead.max() > FARTHEST * horizon:
+        series, at = np.unravel_index(asked.ahead.argmax(), asked.ahead.shape)
+        date, ahead = panel.grid.label(int(asked.dates[series, at])), int(asked.ahead[series, at])
+        raise UsageError(
+            f"{date} lies {ahead:,} steps after the last row of {panel.names[series]}; "
+            f"no more than {FARTHEST:,} times the {horizon:,} trained are forecast: is the date right?"
+        )
 
 
 def _refuse_gaps(panel: Panel, encoder: Encoder, observed: Steps, until: Steps) -> None:
