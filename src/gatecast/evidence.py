@@ -92,7 +92,7 @@ def calibration_figure(tests: pa.Table, levels: Sequence[float]) -> Figure:
     right.set_ylim(top=101)
     for axes in (left, right):
         clean(axes)
-    right.legend(frameon=False, labelcolor=INK)
+    _legend(right, drop=0.24)
     return figure
 
 
