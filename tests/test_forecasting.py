@@ -312,3 +312,12 @@ def test_a_date_that_nobody_can_mean_is_refused(model):
     told = r"^2170-01-01 00:00 lies 1,752,\d+ steps after the last row of s0; no more than 1,000 times the 6 trained"
     with pytest.raises(UsageError, match=told):
         model.forecast(at=["1970-01-11 05:00", "2170-01-01"])
+
+
+def test_a_name_of_several_series_is_refused(model):
+    keys = pa.table({"name": ["a/b", "a", "c"], "part": ["c", "b/c", "d"]})
+    panel = replace(waves((240, 240, 240), (0, 0, 0)), keys=keys)
+    both = replace(model, keys=keys.slice(0, 2))
+    assert both.forecast(panel, series="c/d").rows["part"].unique().to_pylist() == ["d"]
+    with pytest.raises(UsageError, match=r"^several series are called 'a/b/c': parts of their keys hold slashes"):
+        both.forecast(panel, series=["c/d", "a/b/c"])

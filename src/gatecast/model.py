@@ -264,4 +264,6 @@ def _chosen(panel: Panel, names: tuple[str, ...]) -> Panel:
     unknown = [name for name in names if name not in panel.places]
     if unknown:
         raise UsageError(f"no series {some(map(repr, unknown))}; there are {some(panel.names)}")
+    if len(panel.places) < len(panel) and (twice := [name for name in names if panel.names.count(name) > 1]):
+        raise UsageError(f"several series are called {some(map(repr, twice))}: parts of their keys hold slashes")
     return panel.take(np.array([panel.places[name] for name in names]))
