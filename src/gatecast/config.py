@@ -98,6 +98,12 @@ class SourceSettings(Settings):
     max_bytes: Bytes = Field(10_000_000_000, ge=1, description="most bytes a BigQuery query may read, as 500MB or 1TB")
     label: Names = Field((), description="label of BigQuery jobs, as team:sales; repeat for several")
 
+    @property
+    def beside(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The columns beside the target, those with a value for each step and those with one for each series."""
+        places = (self.holidays_column,) if self.holidays_column else ()
+        return (*self.past, *self.future), tuple(dict.fromkeys((*self.static, *places)))
+
     @model_validator(mode="after")
     def _one_relation(self) -> Self:
         if self.table is not None and self.sql is not None:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -157,9 +156,7 @@ def _bounds(shop: Workshop) -> tuple[float, float]:
     if shop.config.forecast.bounds is not None:
         low, high = shop.config.forecast.bounds.split(":")
         return float(low or -math.inf), float(high or math.inf)
-    panel, until = shop.panel, shop.split.validation
-    lowest = (np.nanmin(panel.known(i, until[i])) for i in np.flatnonzero(until >= panel.starts).tolist())
-    return (0.0 if min(lowest, default=-1) >= 0 else -math.inf), math.inf
+    return (0.0 if min(shop.panel.least(shop.split.validation), default=-1) >= 0 else -math.inf), math.inf
 
 
 def _judged(shop: Workshop, fitted: Fitted, spans: Sequence[Span]) -> Fitted:

@@ -149,8 +149,8 @@ def _oddity(column: Any) -> str:
 
 def _named(source: SourceSettings) -> list[str]:
     """The columns that the settings name."""
-    beside = (*source.static, *source.past, *source.future, source.holidays_column)
-    return [source.time, *source.series, *filter(None, [source.target, *beside])]
+    varying, fixed = source.beside
+    return [source.time, *source.series, *filter(None, [source.target]), *fixed, *varying]
 
 
 def _with_zone(config: Config, rows: pa.Table) -> Config:
@@ -177,7 +177,7 @@ def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kin
     source = config.source
     if not source.time:
         raise UsageError(f"name the timestamp column: --time COLUMN; there are {some(columns)}")
-    beside = [*source.static, *source.past, *source.future, *filter(None, [source.holidays_column])]
+    varying, fixed = source.beside
     absent = [name for name in _named(source) if name not in columns]
     if absent:
         raise DataError(f"no column {some(map(repr, absent))}; there are {some(columns)}")
@@ -187,7 +187,11 @@ def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kin
     if source.target and aggregate != "count" and columns[source.target] not in ("number", "boolean"):
         _refuse_empty(source, store, source.target)
         raise _no_numbers(source, store, columns[source.target])
-    odd = [f"{name!r} ({columns[name]})" for name in beside if columns[name] not in ("number", "boolean", "text")]
+    odd = [
+        f"{name!r} ({columns[name]})"
+        for name in (*fixed, *varying)
+        if columns[name] not in ("number", "boolean", "text")
+    ]
     if odd:
         raise DataError(f"a covariate is a number, a truth value or a text, not {some(odd)}: cast it in --sql")
     if source.holidays_column and columns[source.holidays_column] != "text":

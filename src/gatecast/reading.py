@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gatecast.config import Config, SourceSettings
+from gatecast.config import Config
 from gatecast.data.audit import Audit, audit_panel
 from gatecast.data.covariates import refuse_without
 from gatecast.data.panel import Beside, Panel
@@ -72,7 +72,7 @@ def read_rows(
         grid = source.grid
         config = config.having("grid", freq=str(grid.frequency), timezone=grid.timezone)
         config = config.having("source", series=tuple(source.keys.column_names))
-        refuse_without(source.covariates, *_columns_beside(config.source))
+        refuse_without(source.covariates, *config.source.beside)
         return Rows(source, config, audit_panel(source, config.grid, config.forecast.horizon) if audited else None)
     whole = config.source
     if needed:
@@ -114,7 +114,7 @@ def _beside(opened: Opened, since: str | None, errand: Errand | None) -> Beside 
         since: the date from which on rows may tell what is static, however few are read.
     """
     store, source = opened.store, opened.config.source
-    varying, fixed = _columns_beside(source)
+    varying, fixed = source.beside
     if not (varying or fixed):
         return None
     if source.future and not source.future_table and opened.aggregate == "count":
@@ -130,11 +130,6 @@ def _beside(opened: Opened, since: str | None, errand: Errand | None) -> Beside 
             raise DataError(f"column {name!r} has more than one value{where}: it is --past or --future, not static")
     more = _to_come(opened, errand) if source.future_table else ()
     return Beside(varying, source.future, more, fixed, statics.to_batches())
-
-
-def _columns_beside(source: SourceSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The columns with a value for each step, and those with one for each series."""
-    return (*source.past, *source.future), tuple(dict.fromkeys(filter(None, [*source.static, source.holidays_column])))
 
 
 def _to_come(opened: Opened, errand: Errand | None) -> Iterable[pa.RecordBatch]:

@@ -273,8 +273,7 @@ def repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int
 
 def _positive(panel: Panel, split: Split) -> bool:
     """Whether all values of the training rows lie above zero."""
-    until = split.train
-    return all(np.nanmin(panel.known(i, until[i])) > 0 for i in np.flatnonzero(until >= panel.starts).tolist())
+    return all(least > 0 for least in panel.least(split.train))
 
 
 def _segment(seasons: tuple[int, ...]) -> int:

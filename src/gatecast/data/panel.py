@@ -1,6 +1,6 @@
 """Many series of unequal length in flat arrays: four bytes an observation."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
@@ -94,6 +94,10 @@ class Panel:
             return values
         known = np.arange(len(values)) + self.waiting[self.offsets[index] :][: len(values)] < len(values)
         return np.where(known, values, np.float32(np.nan))
+
+    def least(self, until: Steps) -> Iterator[float]:
+        """The least value of each series that had begun by a step of its own."""
+        return (float(np.nanmin(self.known(i, int(until[i])))) for i in np.flatnonzero(until >= self.starts).tolist())
 
     def take(self, indices: Indices) -> Self:
         """Some of the series, in the order given."""

@@ -69,8 +69,9 @@ class Arriving:
         steps = steps[used]
         with np.errstate(over="ignore"):
             narrow = _kept(value[used], np.float32)
-        if not (np.abs(narrow) <= LARGEST).all():
-            self._refuse(narrow, value[used], codes[used])
+        fits = np.abs(narrow) <= LARGEST
+        if not fits.all():
+            self._refuse(value[used][~fits], codes[used][~fits])
         if self.base is None and steps.size:
             self.base = int(steps[0])
         base = self.base or 0
@@ -107,12 +108,11 @@ class Arriving:
         numbered: npt.NDArray[np.int32] = np.array(found, np.int32)[inverse]
         return numbered
 
-    def _refuse(self, narrow: Values, value: npt.NDArray[np.float64], codes: npt.NDArray[np.int32]) -> None:
-        bad = ~(np.abs(narrow) <= LARGEST)
+    def _refuse(self, values: npt.NDArray[np.float64], codes: npt.NDArray[np.int32]) -> None:
         keys = list(self.codes)
-        where = some(sorted({name_of(keys[code]) for code in codes[bad].tolist()}))
+        where = some(sorted({name_of(keys[code]) for code in codes.tolist()}))
         raise DataError(
-            f"target values are infinite or beyond 1e33, as {value[bad][0]} (in {where}): "
+            f"target values are infinite or beyond 1e33, as {values[0]} (in {where}): "
             "filter or repair them in the query"
         )
 

@@ -11,9 +11,7 @@ from torch import Tensor
 
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
-from gatecast.data.rows import Indices
-
-Flags = npt.NDArray[np.bool_]
+from gatecast.data.rows import Flags, Indices
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ class Windows:
             static=static,
             context=context,
             horizon=horizon,
-            waiting=panel.waiting if panel.waiting is None else _tensor(panel.waiting.astype(np.float32), device),
+            waiting=None if panel.waiting is None else _tensor(panel.waiting.astype(np.float32), device),
         )
 
     @property
@@ -142,7 +142,8 @@ class Windows:
             cutoffs: step of the last observation each may use.
         """
         static = self.static and (self.static[0][series], self.static[1][series])
-        return Inputs(*self.past(series, cutoffs), self.calendar(series, cutoffs), series, static)
+        context, observed = self.past(series, cutoffs)
+        return Inputs(context, observed, self.calendar(series, cutoffs, observed=observed), series, static)
 
     def past(
         self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]
@@ -156,7 +157,11 @@ class Windows:
         return values * known, observed & known
 
     def calendar(
-        self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"], read: Int[Tensor, "B"] | None = None
+        self,
+        series: Int[Tensor, "B"],
+        cutoffs: Int[Tensor, "B"],
+        read: Int[Tensor, "B"] | None = None,
+        observed: Bool[Tensor, "B C"] | None = None,
     ) -> Float[Tensor, "B T F"]:
         """What is known of the C steps up to each cutoff and the H after it: dates, holidays, covariates.
 
@@ -166,6 +171,7 @@ class Windows:
 
         Args:
             read: the last step whose past covariates may be read, where that is not the cutoff.
+            observed: which steps of the context were, where that is known already.
         """
         first, count = cutoffs + 1 - self.context, self.context + self.horizon
         dates = _runs(self.dates, first + self.rows[series], count)
@@ -173,7 +179,8 @@ class Windows:
             return dates
         steps = first[:, None] + torch.arange(count, device=self.device)
         position = steps + (self.bounds[:-1] - self.starts)[series][:, None]
-        begins = position[:, 0] + self.past(series, cutoffs)[1].int().argmax(1)  # of no target at all the first step
+        observed = self.past(series, cutoffs)[1] if observed is None else observed
+        begins = position[:, 0] + observed.int().argmax(1)  # of no target at all the first step
         begins = torch.maximum(begins, self.bounds[series])
         inside = (position >= begins[:, None]) & (position < self.bounds[series + 1][:, None])
         values = self.covariates[position.clamp(0, len(self.covariates) - 1)]

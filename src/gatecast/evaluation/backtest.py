@@ -12,8 +12,7 @@ import torch
 from gatecast.config import ForecastSettings
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
-from gatecast.data.rows import Indices, Values
-from gatecast.data.split import Flags
+from gatecast.data.rows import Flags, Indices, Values
 from gatecast.data.table import DRIFT, SEASONAL, TIMESTAMP, VALUE, timestamps
 from gatecast.data.windows import Windows
 from gatecast.errors import UsageError, some
