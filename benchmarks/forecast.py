@@ -1,7 +1,7 @@
-"""Forecasting in process: one series, horizon 48, warm, of ten years and among many too; and 100,000 series × 24 steps against the bare network.
+"""Forecasting in process: one series, horizon 48, warm, of ten years and among many too; and 100,000 series × 24 steps.
 
-Hourly series; weights of a few training steps, which take as long to read as good ones. The bare network
-gets ready tensors, in batches as large as ours.
+Hourly series; weights of a few training steps, which take as long to read as good ones. Beside it the bare network
+on ready tensors, in batches as large as ours.
 
 Run: python benchmarks/forecast.py [--series 100000] [--rounds 5]
 """

@@ -62,6 +62,15 @@ def test_where_both_forecast_the_same_the_networks_are_believed():
     assert fitted_of().weighed(same).share == 1
 
 
+def test_zeros_that_follow_zeros_do_not_decide_on_the_share():
+    """The naive forecast foretells them exactly; errors of the networks beside it, however small, counted whole."""
+    raw = torch.tensor([-1.0, -0.5, 1e-3, 2.0, 4.0]).expand(100, HORIZON, -1)
+    naive, truth = torch.zeros(100, HORIZON), torch.zeros(100, HORIZON)
+    naive[:30] = 3.0  # the last value of demand that comes now and then
+    few = replace(held(fitted_of(), *windows_of(100)), raw=raw, naive=naive, truth=truth)
+    assert fitted_of().weighed(few).share == 1
+
+
 def test_intervals_are_calibrated_around_what_is_said():
     inputs, truth = windows_of(400)
     fitted = calibrated(replace(fitted_of(), share=0.25), inputs, truth)

@@ -153,6 +153,15 @@ def test_classic_is_the_same_code_with_other_settings():
     assert set(one.state_dict()) <= set(other.state_dict())
 
 
+@pytest.mark.parametrize(("every", "intermittent"), [(5, True), (9, True), (11, False), (500, False)])
+def test_where_zeros_are_many_the_median_is_a_simple_forecast(every, intermittent):
+    panel = panel_of("h", 1_000, 900)
+    panel.values[::every] = 0
+    panel.values[800:1_000] = panel.values[1_700:] = 0  # held back, and not to be known
+    assert resolved(panel, 12)[0].intermittent is intermittent
+    assert resolved(panel, 12, recipe="classic")[0].intermittent is False
+
+
 def test_members_differ_in_reach_in_what_they_learn_and_in_reading_logarithms():
     panel = panel_of("h", *[1_000] * 50, season=24)
     above = replace(panel, values=panel.values - panel.values.min() + 1)

@@ -186,6 +186,9 @@ class ModelSettings(Settings):
     scaling: Scaling | None = Field(None, description="what values are scaled by before the network reads them")
     logs: bool | None = Field(None, description="true: half of the networks read logarithms")
     gated: bool | None = Field(None, description="true: the simple forecasts are mixed for each window anew")
+    intermittent: bool | None = Field(
+        None, description="true: zeros are many; the median of the context is one of the simple forecasts"
+    )
     skip: bool | None = Field(None, description="true: a linear path from what the LSTM reads to the horizon beside it")
     plain: bool | None = Field(None, description="true: half of the networks learn the mixture and nothing else")
     members: int | None = Field(

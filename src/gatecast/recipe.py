@@ -1,27 +1,18 @@
 """Settings that were left open, chosen from the data's own facts. The rules are explained in docs/recipe.md."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
 
-import numpy as np
-import torch
-
 from gatecast import points
-from gatecast.config import Config, ModelSettings, Scaling, TrainingSettings
+from gatecast.config import Config, ModelSettings, TrainingSettings
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
-from gatecast.data.scaling import deviation
 from gatecast.data.split import Split
-from gatecast.data.windows import Windows
-from gatecast.errors import DataError, some
+from gatecast.facts import BATCH, LEAST_STEPS, MANY_VALUES, Facts, facts_of
 from gatecast.nn.network import Shape
-from gatecast.nn.starting import seasonal_repeat
 
-LONGEST_SEASON, LONGEST_WEEK, WORTH = 400, 2_016, 0.98
-"""Seasons of more steps (a year of days is within) need a long context. One, as a week of five minutes, is worth it
-where its repetition has such a share of the error of any other on the training rows."""
 LONGEST_SEGMENT = 48
 TREND, LONGEST_CONTEXT = 128, 512
 """Steps that simple forecasts are estimated from at least, if there are as many; and at most."""
@@ -33,13 +24,8 @@ READABLE = 16
 """Recurrent steps that a season may take to be read whole."""
 RECURRENT = 64
 """Most recurrent steps of a reach beyond the needed."""
-MANY = 30_000
-"""Training values from which on 128 units beat 64, and of many series nothing need be dropped."""
-SOME = 10
-"""Series from which on logarithms are read, factors being what series of different level share, and
-mixtures depend on the window."""
-LONG = 96
-"""Steps from which on a horizon is long."""
+ZEROS = 0.1
+"""Share of training values from which on zeros are many."""
 
 
 class Manner(NamedTuple):
@@ -50,20 +36,17 @@ class Manner(NamedTuple):
     dropout: float
 
 
-MUCH, LITTLE, FAR_AHEAD = Manner(128, 75, 0.0), Manner(64, 100, 0.2), Manner(64, 50, 0.5)
+MUCH, LITTLE, FAR_AHEAD = Manner(128, 75, 0.0), Manner(BATCH, 100, 0.2), Manner(64, 50, 0.5)
 """Where there is much to learn from, many series; where there is little; and a long horizon from few series, of
 which less can be learned before noise is."""
 VERY_MANY, LONGER = 10_000, 200
 """Series of which more can be learned than of others, and batches of an epoch then, if that costs no network."""
-LEAST_STEPS = 40
-"""Batches of an epoch at least: synthetic windows fill them where the table has too few of its own."""
 AGAIN = 8
 """Times that an epoch may pass over the windows of a small table."""
 MEMBERS = 4
 """Most networks that are trained where nobody says how many."""
 OVERHEAD, SPEED = 8e-3, 4.5e10
 """Seconds a batch beside the arithmetic, operations a second: of a slow processor."""
-SAMPLED = 1_024
 
 
 def bounds(config: Config) -> tuple[float, ...]:
@@ -76,61 +59,26 @@ def probabilities(config: Config) -> tuple[float, ...]:
     return () if config.model.recipe == "classic" else tuple(sorted({*bounds(config), 0.25, 0.75}))
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the rules go by."""
-
-    classic: bool
-    scaling: Scaling
-    horizon: int
-    series: int
-    longest: int  # steps of the longest series
-    values: int  # to train on, of all series together
-    room: int  # steps before a horizon, of the median series
-    windows: int  # to train on
-    bare: bool  # nothing is known beside the target
-    seasons: tuple[int, ...]  # that the history allows
-
-    @property
-    def many(self) -> bool:
-        """Whether there are enough series to learn what they share."""
-        return self.series >= SOME
-
-    @property
-    def much(self) -> bool:
-        """Whether there is much to learn from."""
-        return self.many and self.values > MANY and not self.classic
-
-    @property
-    def small(self) -> bool:
-        """Whether the table does not fill the least of batches, and synthetic series do."""
-        return self.windows < LEAST_STEPS * LITTLE.batch and self.bare and self.scaling == "window" and not self.classic
-
-    @property
-    def far(self) -> bool:
-        """Whether few series are forecast far ahead."""
-        return not self.many and self.horizon >= LONG and not self.classic
-
-
 def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     """The settings with nothing left open, and the season of the naive forecast to compare with.
 
     Raises:
         DataError: no series is long enough to train, validate and test on.
     """
-    facts = _facts(config, panel, split)
+    facts = facts_of(config, panel, split)
     manner = FAR_AHEAD if facts.far else MUCH if facts.much else LITTLE
     rules = {
         "scaling": facts.scaling,
-        "logs": facts.scaling == "window" and (facts.many or facts.small) and _positive(panel, split),
-        "hidden": 128 if facts.classic or facts.values > MANY else 64,
-        "gated": facts.many or facts.small,
+        "logs": facts.scaling == "window" and facts.varied and facts.positive,
+        "hidden": 128 if facts.classic or facts.values > MANY_VALUES else 64,
+        "gated": facts.varied,
+        "intermittent": not facts.classic and facts.zeros >= ZEROS,
         "skip": not (facts.many or facts.classic),
-        "plain": (facts.many or facts.small) and not facts.much and not facts.classic,
+        "plain": facts.varied and not facts.much and not facts.classic,
         "dropout": manner.dropout,
         "calendar": not facts.far,
     }
-    steps = min(manner.steps, max(-(-facts.windows // LITTLE.batch), LEAST_STEPS if facts.small else 1))
+    steps = min(manner.steps, max(-(-facts.windows // BATCH), LEAST_STEPS if facts.small else 1))
     synthetic = _synthetic(facts, manner.batch, steps)
     trained = {"batch": manner.batch, "steps": steps, "synthetic": synthetic, "by_series": facts.far}
     resolved = config.having("model", **_open(config.model, rules), **_read(config.model, facts))
@@ -139,54 +87,12 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     longer = resolved.having("training", steps=LONGER)
     if config.training.steps is None and facts.much and facts.series >= VERY_MANY and _members(longer) >= members:
         resolved = longer
-    errors = repeated_errors(panel, split, [1, *facts.seasons], facts.horizon)
-    season = min(errors, key=errors.__getitem__)
-    return resolved.having("model", members=members), season
+    return resolved.having("model", members=members), facts.season
 
 
 def _open(settings: ModelSettings | TrainingSettings, rules: Mapping[str, Any]) -> dict[str, Any]:
     """What the rules say of the settings that nobody gave."""
     return {name: value for name, value in rules.items() if getattr(settings, name) is None}
-
-
-def _facts(config: Config, panel: Panel, split: Split) -> Facts:
-    horizon = config.forecast.horizon
-    usable, longest = split.usable(horizon), int(panel.lengths.max())
-    if not usable.any():
-        most = (longest - 1) // 3
-        raise DataError(
-            f"too little history: training, validating and testing {horizon} steps ahead "
-            f"needs {3 * horizon + 1:,} steps, and the longest series has {longest:,} (of {some(panel.names)}); "
-            + (f"ask for a horizon of {most:,} or less, or " if most else "")
-            + "bring more rows"
-        )
-    trained = (split.train - split.firsts + 1)[usable]
-    room = max(1, int(np.median(panel.lengths)) - horizon)
-    seasons = _seasons(panel, split, horizon, room // 2)
-    classic = config.model.recipe == "classic"
-    return Facts(
-        classic=classic,
-        scaling=config.model.scaling or ("minmax" if classic else "window"),
-        horizon=horizon,
-        series=len(panel),
-        longest=longest,
-        values=int(trained.sum()),
-        room=room,
-        windows=len(split.training(horizon)),
-        bare=not (config.source.static or config.source.past or config.source.future),
-        seasons=seasons,
-    )
-
-
-def _seasons(panel: Panel, split: Split, horizon: int, most: int) -> tuple[int, ...]:
-    """Those of the frequency that a history of twice `most` steps shows, and that are worth the context they need."""
-    shown = [season for season in panel.grid.frequency.seasons if season <= min(most, LONGEST_WEEK)]
-    seasons = tuple(season for season in shown if season <= LONGEST_SEASON)
-    if len(shown) > len(seasons):
-        errors = repeated_errors(panel, split, [1, *shown], horizon)
-        best, second = sorted(errors, key=errors.__getitem__)[:2]
-        seasons += (best,) if best > LONGEST_SEASON and errors[best] < WORTH * errors[second] else ()
-    return seasons
 
 
 def _read(given: ModelSettings, facts: Facts) -> dict[str, Any]:
@@ -237,6 +143,7 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         dropout=model.dropout or 0.0,
         skip=bool(model.skip),
         gated=bool(model.gated),
+        intermittent=bool(model.intermittent and model.seasons),
         embeddings=encoder.embeddings,
         embedded=model.segment > 1 or encoder.embeddings > 0,  # of one value the LSTM's own weights are a layer
         known=encoder.known,
@@ -251,29 +158,6 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         )
         for number in range(model.members)
     ]
-
-
-def repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int) -> dict[int, float]:
-    """The absolute error over scale, summed over training windows that have all seasons, of each repeated."""
-    reach = max(seasons)
-    whole = split.training(horizon, reach)
-    span = whole if len(whole) else split.training(horizon)
-    windows = Windows.of(panel, Encoder(), reach, horizon, torch.device("cpu"))
-    series, cutoffs = span.at(span.spread(SAMPLED))
-    inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
-    _, scale = deviation(inputs.context, inputs.observed)
-
-    def error(season: int) -> float:
-        repeated = seasonal_repeat(inputs.context, inputs.observed, season, horizon)
-        wrong = ((repeated - truth.values).abs() / scale).masked_fill(~truth.observed, 0)
-        return float(wrong.sum())
-
-    return {season: error(season) for season in seasons}
-
-
-def _positive(panel: Panel, split: Split) -> bool:
-    """Whether all values of the training rows lie above zero."""
-    return all(least > 0 for least in panel.least(split.train))
 
 
 def _segment(seasons: tuple[int, ...]) -> int:

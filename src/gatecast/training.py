@@ -156,7 +156,8 @@ def run_epoch(
             series, cutoffs = (part.to(windows.device) for part in span.at(numbers))
             inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
             if course is not None and course.synthetic:
-                inputs, truth = with_synthetic(inputs, truth, course.synthetic, shape.seasons, course.chance)
+                kind = (shape.seasons, shape.intermittent)
+                inputs, truth = with_synthetic(inputs, truth, course.synthetic, *kind, course.chance)
             do = partial(judged, inputs, truth, metric, units, course is not None)
             losses, said = zip(*network.each(inputs, scaler, do, at_once=at_once), strict=True)
             loss = torch.stack(losses).mean()

@@ -34,38 +34,47 @@ def batch():
 
 @pytest.mark.parametrize("season", [4, 12])
 def test_seasons_come_again(season):
-    found = synthetic(2_000, CONTEXT, HORIZON, (season,), chance())
+    found = synthetic(2_000, CONTEXT, HORIZON, (season,), False, chance())
     assert likeness(found, season) > 0.3 > 0.1 > likeness(found, season // 2)
 
 
 def test_without_a_season_nothing_comes_again():
-    found = synthetic(2_000, CONTEXT, HORIZON, (1,), chance())
+    found = synthetic(2_000, CONTEXT, HORIZON, (1,), False, chance())
     assert abs(likeness(found, 12) - likeness(found, 6)) < 0.05
 
 
 def test_series_differ_in_how_much_they_move_and_most_are_positive():
-    found = synthetic(2_000, CONTEXT, HORIZON, (12,), chance())
+    found = synthetic(2_000, CONTEXT, HORIZON, (12,), False, chance())
     assert found.isfinite().all()
     assert (found > 0).all(1).float().mean() > 0.7
     least, most = (found.std(1) / found.mean(1).abs()).quantile(torch.tensor([0.1, 0.9]))
     assert most / least > 5
 
 
+def test_half_of_a_table_with_many_zeros_is_demand_that_comes_now_and_then():
+    found = synthetic(2_000, CONTEXT, HORIZON, (12,), True, chance())
+    whole = found[(found == found.round()).all(1)]
+    assert len(whole) / len(found) == pytest.approx(0.5, abs=0.03)
+    assert whole.min() == 0
+    few, most = (whole == 0).float().mean(1).quantile(torch.tensor([0.2, 0.8]))
+    assert few < 0.3 < 0.8 < most
+
+
 def test_what_comes_after_the_cutoff_goes_on_from_before_it():
-    found = synthetic(2_000, CONTEXT, HORIZON, (1,), chance())
+    found = synthetic(2_000, CONTEXT, HORIZON, (1,), False, chance())
     jumps = (found.diff(dim=1).abs() / found.std(1, keepdim=True)).nanmean(0)
     assert float(jumps[CONTEXT - 1]) == pytest.approx(float(jumps[CONTEXT - 2]), rel=0.1)
 
 
 def test_the_same_chance_draws_the_same_series():
-    first, again, other = (synthetic(5, CONTEXT, HORIZON, (12,), chance(seed)) for seed in (1, 1, 2))
+    first, again, other = (synthetic(5, CONTEXT, HORIZON, (12,), False, chance(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 def test_only_the_first_windows_of_a_batch_are_replaced(batch):
-    inputs, truth = with_synthetic(*batch, 6, (12,), chance())
-    values = synthetic(6, CONTEXT, HORIZON, (12,), chance())
+    inputs, truth = with_synthetic(*batch, 6, (12,), False, chance())
+    values = synthetic(6, CONTEXT, HORIZON, (12,), False, chance())
     assert torch.equal(inputs.context[:6], values[:, :CONTEXT] * inputs.observed[:6])
     assert torch.equal(truth.values[:6], values[:, CONTEXT:])
     assert truth.observed.sum(1).tolist() == [HORIZON] * 6 + [0] * 4
@@ -79,7 +88,7 @@ def test_only_the_first_windows_of_a_batch_are_replaced(batch):
 def test_histories_are_of_any_length_from_a_season_on(batch, seasons, least):
     lengths = set()
     for seed in range(100):
-        observed = with_synthetic(*batch, 10, seasons, chance(seed))[0].observed
+        observed = with_synthetic(*batch, 10, seasons, False, chance(seed))[0].observed
         lengths |= set(observed.sum(1).tolist())
         assert not (~observed[:, 1:] & observed[:, :-1]).any()  # the newest steps are those observed
     assert lengths == set(range(least, CONTEXT + 1))

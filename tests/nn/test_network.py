@@ -66,6 +66,16 @@ def test_training_starts_at_the_mean_of_the_simple_forecasts(segment):
     assert_close(out - out[..., 2:3], gap * torch.tensor([-2.0, -1.0, 0.0, 1.0]).expand_as(out))
 
 
+def test_the_median_of_the_context_may_be_one_of_the_simple_forecasts():
+    network = Network(replace(SHAPE, skip=False, intermittent=True)).eval()
+    x, observed, calendar = read(SHAPE)
+    assert network.mix.out_features == Network(SHAPE).mix.out_features + 1
+    with torch.no_grad():
+        network.mix.bias[-2] = 99  # it alone; after it comes the drift
+    middle = x.masked_fill(~observed, torch.nan).nanmedian(1).values
+    assert_close(network(x, observed, calendar)[..., 2], middle[:, None].expand(-1, SHAPE.horizon))
+
+
 def test_the_mixture_and_the_drift_are_learned():
     network = Network(replace(SHAPE, skip=False)).eval()
     x, observed, calendar = read(SHAPE)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from gatecast.nn.starting import RATES, _each, _matrix, _times, line, seasonal_repeat, starting_points
+from gatecast.nn.starting import RATES, _each, _matrix, _times, line, median, seasonal_repeat, starting_points
 
 
 def read(batch=5, context=12, seed=0):
@@ -47,6 +47,13 @@ def test_seasonal_repeat_keeps_windows_apart():
     x, observed = read()
     alone = [seasonal_repeat(x[b : b + 1], observed[b : b + 1], 4, 9) for b in range(5)]
     assert torch.equal(seasonal_repeat(x, observed, 4, 9), torch.cat(alone))
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.0, 2.0, 5.0]), st.booleans()), min_size=1, max_size=9))
+def test_the_median_is_a_value_that_came(rows):
+    x, observed = (torch.tensor([part]) for part in zip(*rows, strict=True))
+    came = sorted(value for value, there in rows if there) or [0.0]
+    assert median(x, observed, 4)[0, :, 0].tolist() == [came[(len(came) - 1) // 2]] * 4
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -95,9 +95,13 @@ class Panel:
         known = np.arange(len(values)) + self.waiting[self.offsets[index] :][: len(values)] < len(values)
         return np.where(known, values, np.float32(np.nan))
 
+    def begun(self, until: Steps) -> Iterator[Values]:
+        """The values of each series that had begun by a step of its own, as they were known then."""
+        return (self.known(i, int(until[i])) for i in np.flatnonzero(until >= self.starts).tolist())
+
     def least(self, until: Steps) -> Iterator[float]:
-        """The least value of each series that had begun by a step of its own."""
-        return (float(np.nanmin(self.known(i, int(until[i])))) for i in np.flatnonzero(until >= self.starts).tolist())
+        """The least of them."""
+        return (float(np.nanmin(values)) for values in self.begun(until))
 
     def take(self, indices: Indices) -> Self:
         """Some of the series, in the order given."""

@@ -49,12 +49,13 @@ class Lot:
 
 
 def synthetic(
-    size: int, context: int, horizon: int, seasons: Sequence[int], chance: torch.Generator
+    size: int, context: int, horizon: int, seasons: Sequence[int], intermittent: bool, chance: torch.Generator
 ) -> Float[Tensor, "B T"]:
     """Series of C + H steps, most of them positive.
 
     Args:
         seasons: lengths in steps; 1 for none.
+        intermittent: whether half of them are demand that comes now and then.
     """
     lot, steps = Lot(size, chance), context + horizon
     time = torch.arange(steps) - float(context)
@@ -69,7 +70,15 @@ def synthetic(
             total += lot.often(0.7) * lot.between(0.2, 5) * _season(lot, season, steps)
     total = (total - total.mean(1, keepdim=True)) / total.std(1, keepdim=True).clamp(min=1e-6)
     moves = lot.between(0.02, 0.6) * total
-    return LEVEL * torch.where(lot.often(0.5) > 0, moves.exp(), 1 + moves)
+    found = LEVEL * torch.where(lot.often(0.5) > 0, moves.exp(), 1 + moves)
+    return torch.where(lot.often(0.5) > 0, _demand(lot, found), found) if intermittent else found
+
+
+def _demand(lot: Lot, expected: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+    """Whole numbers, many of them zero: orders come at random, the more the more is expected, each of a unit or more."""
+    rate = lot.between(0.05, 5) * expected.relu() / LEVEL * (lot.often(0.5) * lot.normal(expected.shape[1])).exp()
+    orders = torch.poisson(rate, lot.chance)
+    return orders * (1 + lot.often(0.5) * torch.poisson(lot.between(0.5, 10).expand_as(rate), lot.chance))
 
 
 def _season(lot: Lot, length: int, steps: int) -> Float[Tensor, "B T"]:
@@ -89,11 +98,11 @@ def _cycle(lot: Lot, steps: int) -> Float[Tensor, "B T"]:
 
 
 def with_synthetic(
-    inputs: Inputs, truth: Truth, size: int, seasons: Sequence[int], chance: torch.Generator
+    inputs: Inputs, truth: Truth, size: int, seasons: Sequence[int], intermittent: bool, chance: torch.Generator
 ) -> tuple[Inputs, Truth]:
     """A batch with the values of its first windows replaced by synthetic ones, of histories of any length."""
     context, horizon = inputs.context.shape[1], truth.values.shape[1]
-    values = synthetic(size, context, horizon, seasons, chance)
+    values = synthetic(size, context, horizon, seasons, intermittent, chance)
     least = min(max((LEAST, *seasons)), context)
     history = least + (torch.rand(size, 1, generator=chance) * (context - least + 1)).long()
     seen = torch.arange(context) >= context - history

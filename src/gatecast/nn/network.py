@@ -28,7 +28,7 @@ from torch.nn import functional
 from gatecast.nn.covariates import Effect, means, now_and_then
 from gatecast.nn.lstm import LSTM
 from gatecast.nn.masks import only
-from gatecast.nn.starting import RATES, Simple, starting_points
+from gatecast.nn.starting import RATES, Simple, median, starting_points
 
 LENT = 0.1
 """Share of their gradient by which the other quantiles move what they and the median are read off."""
@@ -52,6 +52,7 @@ class Shape:
     plain: bool = False  # whether it says a mixture of the simple forecasts and nothing else
     logs: bool = False  # whether it reads, and says, logarithms
     gated: bool = True  # whether the mixture of the simple forecasts depends on the window
+    intermittent: bool = False  # whether the target is often zero: the median of the context is one of them
     known: int = 0  # features known of the horizon: holidays and covariates
     past: int = 0  # features known up to the cutoff
     embeddings: int = 0  # rows of the table of what is static
@@ -100,8 +101,8 @@ class Network(nn.Module):
         self.write = None if shape.plain else nn.Linear(width, self.block)
         self.widen = nn.Linear(width, self.block * (self.outputs - 1)) if self.outputs > 1 else None
         self.skip = nn.Linear(shape.reach, shape.horizon) if shape.skip else None
-        points = len({1, *shape.seasons}) + len(RATES) * len(shape.seasons) if shape.seasons else 0
-        self.mix = nn.Linear(width, points + 1) if points else None  # their logits, and the share of the drift
+        points = len({1, *shape.seasons}) + len(RATES) * len(shape.seasons) + shape.intermittent
+        self.mix = nn.Linear(width, points + 1) if shape.seasons else None  # their logits, and the share of the drift
         self.dropout = nn.Dropout(shape.dropout)
         if self.static is not None:
             nn.init.zeros_(self.static.weight)  # what is not known is as the average
@@ -158,7 +159,9 @@ class Network(nn.Module):
 
     def simple(self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"]) -> Simple:
         """The simple forecasts, which take nothing that is learned; members that read the same values share them."""
-        return starting_points(only(x, observed), observed, self.shape.seasons, self.shape.horizon)
+        horizon = self.shape.horizon
+        points, drift = starting_points(only(x, observed), observed, self.shape.seasons, horizon)
+        return torch.cat([points, median(x, observed, horizon)], -1) if self.shape.intermittent else points, drift
 
     def start(self, simple: Simple, mix: Float[Tensor, "B K+1"]) -> Float[Tensor, "B H"]:
         """The simple forecasts, mixed, and the drift."""

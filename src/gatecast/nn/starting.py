@@ -4,6 +4,7 @@ For each season: its last values repeated (the seasonal naive forecast), and the
 smoothed level of the seasonally adjusted values with the season put back, at several rates
 (Holt-Winters without its trend). The slope of the line through the window comes beside them: half
 of it is the drift of the Theta method (Assimakopoulos & Nikolopoulos, IJF 16(4), 2000).
+Of a target that is often zero the median of all values is one more: demand that comes now and then.
 """
 
 from functools import cache
@@ -43,6 +44,12 @@ def starting_points(
         return _each(x, observed, seasons, horizon)
     found = x @ _matrix(context, seasons, horizon, x.dtype)
     return found[:, :-horizon].view(len(x), horizon, methods), found[:, -horizon:]
+
+
+def median(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], horizon: int) -> Float[Tensor, "B H 1"]:
+    """The median of the observed values (of two the lower, which is a value that came), 0 of none."""
+    middle = x.masked_fill(~observed, torch.nan).nanmedian(1).values.nan_to_num()
+    return middle[:, None, None].expand(-1, horizon, 1)
 
 
 @cache
