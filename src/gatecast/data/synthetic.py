@@ -75,7 +75,7 @@ def synthetic(
 
 
 def _demand(lot: Lot, expected: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
-    """Whole numbers, many of them zero: orders come at random, the more the more is expected, each of a unit or more."""
+    """Whole numbers, many of them zero: orders come at random, the more the more is expected, of a unit or several."""
     rate = lot.between(0.05, 5) * expected.relu() / LEVEL * (lot.often(0.5) * lot.normal(expected.shape[1])).exp()
     orders = torch.poisson(rate, lot.chance)
     return orders * (1 + lot.often(0.5) * torch.poisson(lot.between(0.5, 10).expand_as(rate), lot.chance))
