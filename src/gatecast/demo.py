@@ -59,7 +59,8 @@ def run(folder: Path, overwrite: bool = False) -> None:
         table.write(str(database), "forecasts")
 
     figures.save(figures.forecast_figure(model.panel, 0, coming), folder / "forecast.png")
-    figures.save(figures.history_figure(model.evidence["history"]), folder / "training.png")
+    history, kept = model.evidence["history"], model.evidence["manifest"]["training"]["best"]
+    figures.save(figures.history_figure(history, kept), folder / "training.png")
     console.say("\n" + pipeline.inspect(trained).sentences[0])
     page = report.write(trained)
     made = (f"{trained.name}/", "forecast.png", "training.png", str(page.relative_to(folder)))

@@ -51,17 +51,16 @@ def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
     return figure
 
 
-def history_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Loss and accuracy by epoch, for training and validation on one scale; the kept epoch is marked."""
+def history_figure(history: Sequence[Mapping[str, Any]], kept: int) -> Figure:
+    """Loss and accuracy by epoch, for training and validation on one scale; the epoch whose weights were kept is marked."""
     lines = [line for line in history if line["stage"] == "test"]
     epochs = [line["epoch"] for line in lines]
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     panels: list[Axes] = list(figure.subplots(1, 2))
-    best = min(lines, key=lambda line: line["validation_loss"])["epoch"]
     for axes, name, title in zip(panels, ("loss", "accuracy"), ("Loss", "Accuracy = 1 − WAPE, in %"), strict=True):
         axes.plot(epochs, [line[f"train_{name}"] for line in lines], color=QUIET, lw=1.5, label="train")
         axes.plot(epochs, [line[f"validation_{name}"] for line in lines], color=MODEL, lw=1.8, label="validation")
-        axes.axvline(best, color=OTHER, lw=1, ls=":", label=f"epoch {best} kept")
+        axes.axvline(kept, color=OTHER, lw=1, ls=":", label=f"epoch {kept} kept")
         axes.set_title(title, loc="left", color=INK)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

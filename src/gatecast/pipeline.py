@@ -164,7 +164,7 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     series, cutoffs = spread(parts.testing(shop.horizon))
     backtest = evaluate(tested, shop.panel, series, cutoffs, tested.seen, season, shop.config.forecast)
     backtest = backtest.beside_statistical(config.training.baselines)
-    verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs])
+    verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs], trained.best)
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
     left_out = backtest.left_out(config.training.baselines)
     listener.step(10, "Test", " ".join(filter(None, [tested_told(metrics, verdict), left_out])))
@@ -197,7 +197,8 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
     found = evaluate(fitted, panel, series, cutoffs, fitted.seen, model.season, model.config.forecast)
     backtest = found.beside_statistical(model.config.training.baselines)
-    return backtest, judge(backtest, model.evidence.get("history", ()))
+    history, training = model.evidence.get("history", ()), model.evidence.get("manifest", {}).get("training", {})
+    return backtest, judge(backtest, history, training.get("best", 0))
 
 
 def inspect(

@@ -69,7 +69,7 @@ def write(run: str | Path) -> Path:
         ranked=ranked[:MOST_SERIES],
         left_out=max(0, len(ranked) - MOST_SERIES),
         examples=_examples(tests, examples, config),
-        curves=_svg(figures.history_figure(history)),
+        curves=_svg(figures.history_figure(history, manifest["training"]["best"])),
         steps=_svg(evidence.steps_figure(tests)),
         calibration=_svg(evidence.calibration_figure(tests, config.forecast.level)),
         dates=_svg(evidence.dates_figure(tests)),

@@ -130,11 +130,12 @@ def lines(train, validation):
 
 def test_training_that_was_not_done_or_overdone_is_named():
     down = np.linspace(5, 1, 20)
-    assert list(training(lines(down, down))) == ["not_converged"]
+    assert list(training(lines(down, down), 20)) == ["not_converged"]
     flat = np.concatenate([np.linspace(5, 1, 10), np.ones(10)])
-    assert training(lines(flat, flat)) == {}
+    assert training(lines(flat, flat), 10) == {}
     up = np.concatenate([np.linspace(5, 1, 10), np.linspace(1.1, 2, 10)])
-    told = training(lines(down, up))
+    told = training(lines(down, up), 20)
     assert list(told) == ["overfitted"]
     assert "after epoch 10 of 20 the validation loss rose by 100%" in told["overfitted"]
-    assert training([]) == training(lines([1, 2], [2, 1])) == {}
+    assert told["overfitted"].endswith("the weights of epoch 20 were kept.")  # validation was too short to choose by
+    assert training([], 0) == training(lines([1, 2], [2, 1]), 2) == {}

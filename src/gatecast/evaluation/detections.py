@@ -34,10 +34,10 @@ LATE, LOST, SPENT = 0.01, 0.05, 0.9
 """Loss still gained over the last epochs, loss lost again after the best one, and how late that may come."""
 
 
-def detect(backtest: Backtest, history: Sequence[Mapping[str, Any]] = ()) -> dict[str, str]:
-    """Everything noticed: a name → a sentence."""
+def detect(backtest: Backtest, history: Sequence[Mapping[str, Any]] = (), kept: int = 0) -> dict[str, str]:
+    """Everything noticed: a name → a sentence. Arguments as for `verdict.judge`."""
     found = {name: told for name, look in DETECTIONS.items() if (told := look(backtest))}
-    return found | training(history)
+    return found | training(history, kept)
 
 
 def lag_copy(backtest: Backtest) -> str | None:
@@ -140,7 +140,7 @@ def _change(errors: Array) -> tuple[int, float]:
     return best
 
 
-def training(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def training(history: Sequence[Mapping[str, Any]], kept: int) -> dict[str, str]:
     """Training that ended before it was done, or went on after it was."""
     losses = [line["validation_loss"] for line in history if line["stage"] == "test"]
     if len(losses) < 5 or any(loss is None for loss in losses):
@@ -157,7 +157,7 @@ def training(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         told = (
             f"after epoch {best} of {len(losses)} the validation loss rose by {losses[-1] / losses[best - 1] - 1:.0%}"
         )
-        return {"overfitted": f"Training overfitted: {told}; the weights of epoch {best} were kept."}
+        return {"overfitted": f"Training overfitted: {told}; the weights of epoch {kept} were kept."}
     return {}
 
 

@@ -40,11 +40,12 @@ class Verdict:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-def judge(backtest: Backtest, history: Sequence[Mapping[str, Any]] = ()) -> Verdict:
+def judge(backtest: Backtest, history: Sequence[Mapping[str, Any]] = (), kept: int = 0) -> Verdict:
     """Compare the model's absolute errors with those of each baseline, and say what else was noticed.
 
     Args:
         history: the epochs of training, as in `history.jsonl`.
+        kept: the one of them whose weights are tested.
     """
     count = _apart(backtest, np.asarray(backtest.compared(SEASONAL).any(1)))
     skill = backtest.skill(SEASONAL) if count >= LEAST else None
@@ -52,7 +53,7 @@ def judge(backtest: Backtest, history: Sequence[Mapping[str, Any]] = ()) -> Verd
         few = f"windows without overlap: {count}, at least {LEAST} are needed"
         reason = few if count < LEAST else "the seasonal naive makes no error"
         return Verdict(False, f"Not enough evidence: {reason}.")
-    reasons = _rivals(backtest) | detect(backtest, history)
+    reasons = _rivals(backtest) | detect(backtest, history, kept)
     steps, name = _steps(backtest, skill), _named(backtest)
     if steps == backtest.horizon:
         sentence = f"Use it: {_told(skill, name)}."
