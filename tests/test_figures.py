@@ -1,5 +1,7 @@
 """Figures show the numbers they were given."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -67,6 +69,16 @@ def test_a_single_series_needs_no_name():
     figure = figures.forecast_figure(alone, 0, ForecastTable(rows, ()))
     assert figure.axes[0].get_title(loc="left") == "History and forecast"
     assert figure.axes[0].lines[1].get_ydata().tolist() == [1, 2, 3]
+
+
+def test_dollars_in_a_name_are_no_formula(tmp_path):
+    panel, name = panel_of(), "US$ $_{"
+    keys = pa.table({"shop": [name, *panel.keys["shop"].to_pylist()[1:]]})
+    table = forecasts(panel).rows
+    shops = pa.array([name if shop == "a" else shop for shop in table["shop"].to_pylist()])
+    renamed = ForecastTable(table.set_column(0, "shop", shops), ("shop",))
+    figures.save(figures.forecast_figure(replace(panel, keys=keys), 0, renamed), tmp_path / "figure.svg")
+    assert f">{name}</text>" in (tmp_path / "figure.svg").read_text()
 
 
 def test_days_of_two_months_say_which():

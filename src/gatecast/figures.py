@@ -45,14 +45,14 @@ def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
         axes.fill_between(wall(part[TIMESTAMP]), low, high, color=MODEL, alpha=shade, lw=0, label=label)
     part = rows.filter(pc.equal(rows[CONFIDENCE], levels[0]))
     axes.plot(wall(part[TIMESTAMP]), part[VALUE].to_numpy(), color=MODEL, lw=1.6, label="forecast")
-    axes.set_title(panel.names[index] if table.series else "History and forecast", loc="left", color=INK)
+    named(axes, panel.names[index] if table.series else "History and forecast")
     dated(axes)
     axes.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.1))
     return figure
 
 
 def history_figure(history: Sequence[Mapping[str, Any]], kept: int) -> Figure:
-    """Loss and accuracy by epoch, for training and validation on one scale; the epoch whose weights were kept is marked."""
+    """Loss and accuracy by epoch, for training and validation on one scale; the epoch of the weights kept is marked."""
     lines = [line for line in history if line["stage"] == "test"]
     epochs = [line["epoch"] for line in lines]
     figure = Figure(figsize=(9, 3.4), layout="constrained")
@@ -86,6 +86,11 @@ def wall(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
     if pa.types.is_timestamp(column.type) and column.type.tz:
         column = pc.local_timestamp(column)
     return np.asarray(column.to_numpy())
+
+
+def named(axes: Axes, title: str) -> None:
+    """A title with a name in it, whose dollars are dollars and not the bounds of a formula."""
+    axes.set_title(title, loc="left", color=INK, parse_math=False)
 
 
 def dated(axes: Axes) -> None:

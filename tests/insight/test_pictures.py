@@ -1,8 +1,10 @@
 """The four figures show the numbers they were given, under one another in time."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from matplotlib.dates import date2num
@@ -85,6 +87,24 @@ def test_many_covariates_stand_upright_beside_the_shares(panel):
         found = Attribution(context, some, ahead, 0 * ahead, 1, 6, 0, 1)
         small = pictures.attribution_figure(panel, 0, STEPS, found).axes[-1]
         assert [label.get_rotation() for label in small.get_xticklabels()] == [turned] * count
+
+
+@pytest.mark.parametrize(("others", "title"), [(("day", "week"), "calendar"), (("day", "price"), "other inputs")])
+def test_what_is_beside_the_context_is_called_what_it_is(panel, others, title):
+    ahead = torch.ones(3)
+    found = Attribution(torch.ones(HORIZON, 24), dict.fromkeys(others, ahead), ahead, 0 * ahead, 1, 6, 0, 1)
+    small = pictures.attribution_figure(panel, 0, STEPS, found).axes[-1]
+    assert small.get_title(loc="left") == title
+    assert [label.get_text() for label in small.get_xticklabels()] == [*others]
+
+
+def test_dollars_in_names_are_no_formulas(make_panel, gates):
+    panel, ahead = make_panel(np.arange(40.0), starts=[100]), torch.ones(3)
+    panel = replace(panel, keys=pa.table({"name": ["US$ $_{"]}))
+    found = Attribution(torch.ones(HORIZON, 24), {"$_{ $": ahead}, ahead, 0 * ahead, 1, 6, 0, 1)
+    for figure in (pictures.gates_figure(panel, 0, gates), pictures.attribution_figure(panel, 0, STEPS, found)):
+        figure.draw_without_rendering()  # which reads formulas
+        assert figure.axes[0].get_title(loc="left").startswith("US$ $_{: ")
 
 
 def test_what_never_forgets_is_drawn_at_ten_contexts(gates):

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from gatecast.data.dates import Steps
+from gatecast.data.features import CYCLES
 from gatecast.data.frequency import DAY, HOUR, Frequency
 from gatecast.data.panel import Panel
-from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, dated, new
+from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, dated, named, new
 from gatecast.insight.attribution import Attribution
 from gatecast.insight.gates import Gates
 from gatecast.insight.memory import Memory
@@ -42,7 +43,7 @@ def gates_figure(panel: Panel, index: int, gates: Gates) -> Figure:
     edges = _edges(panel, gates.steps, gates.segment)
     count, read = len(edges) - 1, "" if gates.segment == 1 else f", {gates.segment} steps in each"
     _observed(axes[0], panel, index, gates.steps)
-    axes[0].set_title(f"{panel.names[index]}: read in {count} recurrent steps{read}", loc="left", color=INK)
+    named(axes[0], f"{panel.names[index]}: read in {count} recurrent steps{read}")
     order = gates.half_lives[-1].argsort(descending=True)
     for part, (name, (title, colors)) in zip(axes[1:], ROWS.items(), strict=True):
         shown = getattr(gates.trace, name)[-1, 0][:, order].numpy().T
@@ -111,7 +112,7 @@ def attribution_figure(panel: Panel, index: int, steps: Steps, found: Attributio
     ):
         marker = "o" if horizon == 1 else None
         whole.plot(times, values.numpy(), color=color, ls=style, lw=1.6, label=label, marker=marker)
-    whole.set_title(f"{panel.names[index]}: what was read, and the forecast", loc="left", color=INK)
+    named(whole, f"{panel.names[index]}: what was read, and the forecast")
     whole.margins(y=0.2)
     whole.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left", ncols=2)
     shares, others = found.shares
@@ -131,8 +132,11 @@ def attribution_figure(panel: Panel, index: int, steps: Steps, found: Attributio
     each.grid(visible=False)
     if others:
         small = figure.add_subplot(grid[1, 1], sharey=share)
-        small.bar([*others], [100 * part for part in others.values()], color=OTHER, width=0.6)
-        small.set_title("covariates", loc="left", fontsize=10, color=INK)
+        places = range(len(others))
+        small.bar(places, [100 * part for part in others.values()], color=OTHER, width=0.6)
+        small.set_xticks(places, [*others], parse_math=False)
+        what = "calendar" if set(others) <= {*CYCLES, "holidays"} else "other inputs"
+        small.set_title(what, loc="left", fontsize=10, color=INK)
         clean(small)
         small.tick_params(axis="x", rotation=90 * (len(others) > 2))
     return figure
