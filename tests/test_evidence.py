@@ -22,7 +22,10 @@ def test_errors_by_step():
     rows = held_back()
     missing = rows.set_column(4, "actual", pa.array([None, *rows["actual"].to_pylist()[1:]]))
     for table in (rows, missing):
-        model, naive = evidence.steps_figure(table).axes[0].lines
+        axes = evidence.steps_figure(table).axes[0]
+        model, naive = axes.lines
+        assert set(axes.get_xticks()) >= {1, 2}
+        assert all(tick == round(tick) for tick in axes.get_xticks())
         assert model.get_xdata().tolist() == [1, 2]
         assert model.get_ydata().tolist() == [1, 2]
         assert naive.get_ydata().tolist() == [3, 6]
@@ -50,6 +53,7 @@ def test_calibration_counts_what_lay_below_each_quantile():
     low = pa.array([-1.0, 20, -1, -1, 30, 30, 30, 30])  # the truth is at or below five of eight
     left, right = evidence.calibration_figure(rows.set_column(7, "quantile_0.25", low), (50.0,)).axes
     assert left.lines[1].get_xdata().tolist() == [25, 75]
+    assert all(tick == round(tick) for tick in right.get_xticks())
     assert left.lines[1].get_ydata().tolist() == [100 * 5 / 8, 100]
     assert right.lines[0].get_ydata().tolist() == [50, 25]  # of four windows each, where the low bound is not above
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gatecast.data.table import BASELINES, SEASONAL, TIMESTAMP, VALUE
-from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, column, dated, equals, new, wall
+from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, column, counted, dated, equals, new, wall
 from gatecast.points import bounds
 
 Array = npt.NDArray[np.float64]
@@ -61,6 +61,7 @@ def steps_figure(tests: pa.Table) -> Figure:
         )
     axes.set_ylim(bottom=0)
     axes.set_xlabel("step ahead")
+    counted(axes.xaxis)
     clean(axes)
     _legend(axes, drop=0.24)
     return figure
@@ -89,6 +90,7 @@ def calibration_figure(tests: pa.Table, levels: Sequence[float]) -> Figure:
         right.axhline(level, color=color, lw=1, ls="--")
     right.set_title("Coverage by step, %", loc="left", color=INK, fontsize=10)
     right.set_xlabel("step ahead")
+    counted(right.xaxis)
     right.set_ylim(top=101)
     for axes in (left, right):
         clean(axes)

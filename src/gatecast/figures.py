@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
@@ -63,7 +64,7 @@ def history_figure(history: Sequence[Mapping[str, Any]], kept: int) -> Figure:
         axes.axvline(kept, color=OTHER, lw=1, ls=":", label=f"epoch {kept} kept")
         axes.set_title(title, loc="left", color=INK)
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        counted(axes.xaxis)
         clean(axes)
     panels[0].legend(frameon=False)
     return figure
@@ -103,6 +104,11 @@ def dated(axes: Axes) -> None:
     formatter.offset_formats[2] = "%Y"
     axes.xaxis.set_major_formatter(formatter)
     clean(axes)
+
+
+def counted(axis: Axis) -> None:
+    """Whole numbers along an axis: there is no step one and a half."""
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def clean(axes: Axes) -> None:

@@ -131,6 +131,7 @@ def test_attribution_stands_under_series_and_forecast(panel, covariates):
     (image,) = each.images
     assert np.asarray(image.get_array()) == pytest.approx(found.segments.numpy())
     assert image.get_extent() == pytest.approx([times[0], times[24], 3.5, 0.5])
+    assert all(step == round(step) for step in each.get_yticks())
     assert len({part.get_xlim() for part in (whole, share, each)}) == 1
     assert [bar.get_height() for part in others for bar in part.patches] == pytest.approx(
         [100 * share for share in found.shares[1].values()]

@@ -13,7 +13,7 @@ from gatecast.data.dates import Steps
 from gatecast.data.features import CYCLES
 from gatecast.data.frequency import DAY, HOUR, Frequency
 from gatecast.data.panel import Panel
-from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, dated, named, new
+from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, counted, dated, named, new
 from gatecast.insight.attribution import Attribution
 from gatecast.insight.gates import Gates
 from gatecast.insight.memory import Memory
@@ -92,6 +92,7 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_title("Time after which half of a unit's memory is gone", loc="left", color=INK)
     axes.set_xlabel("units, the longest memory first", color=INK)
+    counted(axes.xaxis)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left")
     if lives.max() > BEYOND * span:
         axes.annotate(" this long, or longer", (1, BEYOND * span), va="bottom", fontsize=9, color=INK)
@@ -124,6 +125,7 @@ def attribution_figure(panel: Panel, index: int, steps: Steps, found: Attributio
     title = "What each part added to (red) or took from (blue) each step ahead"
     each.set_title(title, loc="left", fontsize=10, color=INK)
     each.set_ylabel("step ahead", fontsize=9, color=INK)
+    counted(each.yaxis)
     bar = figure.colorbar(image, cax=figure.add_subplot(grid[2, 1]), format=StrMethodFormatter("{x:+,.10g}"))
     bar.ax.set(box_aspect=8, anchor="W")
     for part in axes:
