@@ -89,6 +89,19 @@ def test_series_are_ranked_worst_first(run, page):
     assert [text for text in Page(page).texts if text in (HOSTILE, "plain")] == worst_first
 
 
+def test_series_without_a_mase_come_last(run, tmp_path):
+    for path in run.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["series"][1] |= {"mase": None, "mae": 1e6}
+    metrics["series"][0]["mase"] = 0.0
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    seal(tmp_path)
+    ranked = [row["series"] for row in metrics["series"]]
+    texts = Page(report.write(tmp_path).read_text(encoding="utf-8")).texts
+    assert [text for text in texts if text in (HOSTILE, "plain")] == ranked
+
+
 def test_the_page_stands_alone_and_runs_nothing(page):
     found = Page(page)
     assert not {"script", "link", "iframe", "img", "object"} & set(found.tags)

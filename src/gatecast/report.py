@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def write(run: str | Path) -> Path:
         config = Config.from_toml(folder / CONFIG)
     except (OSError, ValueError, GatecastError) as error:
         raise RunError(f"no report can be made of {folder}: {error}") from None
-    ranked = sorted(metrics["series"], key=lambda row: -(row["mase"] or row["mae"] or 0))
+    ranked = sorted(metrics["series"], key=_worst_first)
+    by = "MASE" if any(row["mase"] is not None for row in ranked) else "mean absolute error"
     calendar = evidence.calendar_figure(tests)
     page = Environment(loader=PackageLoader("gatecast"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     text = page.get_template("report.html").render(
@@ -68,7 +70,7 @@ def write(run: str | Path) -> Path:
         names=BASELINES,
         ranked=ranked[:MOST_SERIES],
         left_out=max(0, len(ranked) - MOST_SERIES),
-        examples=_examples(tests, examples, config),
+        examples=_examples(tests, examples, config, by),
         curves=_svg(figures.history_figure(history, manifest["training"]["best"])),
         steps=_svg(evidence.steps_figure(tests)),
         calibration=_svg(evidence.calibration_figure(tests, config.forecast.level)),
@@ -96,7 +98,12 @@ def _insight(folder: Path) -> dict[str, Any] | None:
     return found | {"drawn": drawn}
 
 
-def _examples(tests: pa.Table, rows: pa.Table, config: Config) -> list[tuple[str, Markup]]:
+def _worst_first(row: Mapping[str, Any]) -> tuple[bool, float]:
+    """Series by MASE; below them those without one, as what was constant in training, by mean absolute error."""
+    return row["mase"] is None, -((row["mae"] or 0) if row["mase"] is None else row["mase"])
+
+
+def _examples(tests: pa.Table, rows: pa.Table, config: Config, by: str) -> list[tuple[str, Markup]]:
     """What each example is, and its figure."""
     columns = list(config.source.series)
     keys = rows.select(columns).to_pylist()
@@ -106,7 +113,7 @@ def _examples(tests: pa.Table, rows: pa.Table, config: Config) -> list[tuple[str
     for title, start, end in zip(which, starts, [*starts[1:], rows.num_rows], strict=True):
         part = rows.slice(start, end - start)
         name = "/".join(str(part[column][0]) for column in columns)
-        shown = f"{name}, {title} of the series by MASE" if len(starts) > 2 else ", ".join(filter(None, [name, title]))
+        shown = f"{name}, {title} of the series by {by}" if len(starts) > 2 else ", ".join(filter(None, [name, title]))
         found.append((shown, _svg(evidence.example_figure(tests, part, columns, config.forecast.level))))
     return found
 

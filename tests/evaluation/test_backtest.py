@@ -1,5 +1,6 @@
 """Forecasts beside the truth, and their metrics, against loops."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -106,6 +107,13 @@ def test_rows_hold_everything_beside_each_other(found):
     assert rows["forecast_value"].to_pylist() == [10, 20, 11, 19, 5, 6, 12, 30]
     assert rows["quantile_0.9"].to_pylist() == [13, 23, 14, 22, 8, 9, 15, 33]
     assert rows["seasonal_naive"].to_pylist() == [8, 8, 10, 10, 4, 4, None, 9]
+
+
+def test_series_without_a_mase_are_not_ranked_among_those_with_one(found, make_panel):
+    assert set(found.examples()["name"].to_pylist()) == {"s0"}  # s1 was constant in training
+    unscaled = replace(found, scale=np.zeros(4))
+    assert list(dict.fromkeys(unscaled.examples()["name"].to_pylist())) == ["s1", "s0"]  # errors of 3 and 6.5
+    assert set(found.examples("s1")["name"].to_pylist()) == {"s1"}
 
 
 def test_nothing_observed_has_no_metrics(make_panel):

@@ -195,18 +195,18 @@ class Backtest:
         Columns: the series columns, `forecast_timestamp`, `actual`.
 
         Args:
-            series: the name of one; by default the best, the median and the worst by MASE (or mean absolute error).
+            series: the name of one; by default the best, the median and the worst of those with a MASE, or, if none
+                has one, by mean absolute error.
 
         Raises:
             UsageError: it was not tested.
         """
-        rows = {row["series"]: row["mase"] or row["mae"] for row in self.of_series}
-        if series is not None and series not in rows:
-            raise UsageError(f"no series {series!r} was tested; there are {some(rows)}")
-        tested = np.unique(self.series).tolist()
-        ranked = sorted((rows[name] or 0, i) for i in tested if series in (None, name := self.panel.names[i]))
+        tested = {row["series"]: index for index, row in zip(np.unique(self.series), self.of_series, strict=True)}
+        if series is not None and series not in tested:
+            raise UsageError(f"no series {series!r} was tested; there are {some(tested)}")
+        ranked = self._ranked() if series is None else [int(tested[series])]
         tables = []
-        for index in dict.fromkeys(ranked[at][1] for at in (0, len(ranked) // 2, len(ranked) - 1)):
+        for index in dict.fromkeys(ranked[at] for at in (0, len(ranked) // 2, -1)):
             end = int(self.cutoffs[self.series == index].max()) + self.horizon
             start = max(int(self.panel.starts[index]), end - (SHOWN_HORIZONS + 1) * self.horizon + 1)
             steps = np.arange(start, min(end, int(self.panel.lasts[index])) + 1)
@@ -216,6 +216,15 @@ class Backtest:
             columns[TIMESTAMP] = timestamps(self.panel.grid, self.panel.kind, steps)
             tables.append(pa.table(columns | {"actual": pa.array(values, from_pandas=True)}))
         return pa.concat_tables(tables)
+
+    def _ranked(self) -> list[int]:
+        """The tested series that can be ranked, the best first: errors in different units cannot be, side by side."""
+        tested: list[int] = np.unique(self.series).tolist()
+        for name in ("mase", "mae"):
+            rated = [(row[name], index) for index, row in zip(tested, self.of_series, strict=True)]
+            if found := sorted(pair for pair in rated if pair[0] is not None):
+                return [index for _, index in found]
+        return tested
 
     def plot(self, series: str | None = None) -> "Figure":
         """A matplotlib figure of the newest forecast of one series beside the truth; by default the median one.
