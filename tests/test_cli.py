@@ -280,7 +280,7 @@ def test_audit_prints_facts_and_findings(call):
     text = call(*arguments)[0].decode()
     assert "480 rows, 2 series, 2024-01-01 00:00 to 2024-01-10 23:00" in text
     assert "frequency h (inferred: fits 100.0% of the gaps), zone none" in text
-    assert "series too short to test" in call(*arguments, "--horizon", 80)[0].decode()
+    assert "series too short to learn from" in call(*arguments, "--horizon", 80)[0].decode()
 
 
 def test_a_strict_audit_fails_where_something_needs_a_decision(place, monkeypatch, capsys):

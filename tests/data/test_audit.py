@@ -79,7 +79,7 @@ def test_the_faults_of_a_panel():
         "missing steps": (3, ("gaps from 2024-01-02", "gaps from 2024-01-05")),
         "negative values": (2, ("negative at 2024-01-03", "negative at 2024-01-04")),
         "constant series": (1, ("constant",)),
-        "series too short to test": (1, ("short",)),
+        "series too short to learn from": (1, ("short",)),
         "series that end before the others": (1, ("stopped ends 2024-01-07",)),
     }
 
@@ -87,15 +87,15 @@ def test_the_faults_of_a_panel():
 @pytest.mark.parametrize(("length", "short"), [(6, True), (7, False)])
 def test_a_test_takes_three_horizons_and_a_step(length, short):
     panel = panel_of({"a": counting(length)})
-    assert ("series too short to test" in found(panel, horizon=2)) is short
-    assert "series too short to test" not in found(panel)
+    assert ("series too short to learn from" in found(panel, horizon=2)) is short
+    assert "series too short to learn from" not in found(panel)
 
 
 @pytest.mark.parametrize(
     ("lengths", "told"),
     [
-        ((6, 5), "fit stops, as all of them are: 7 steps are needed for a test"),
-        ((6, 7), "forecast, but not tested: 7 steps are needed for a test"),
+        ((6, 5), "fit stops, as all of them are: 7 steps are needed"),
+        ((6, 7), "forecast, with nothing learned from them before the test: 7 steps are needed"),
     ],
 )
 def test_where_all_series_are_too_short_fit_stops(lengths, told):

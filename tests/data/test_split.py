@@ -155,3 +155,10 @@ def test_windows_are_drawn_by_the_root_of_what_a_series_has():
     assert (cutoffs[series == 2].min(), cutoffs[series == 2].max()) == (7, 106)
     tenths = np.bincount(cutoffs[series == 0] // 90)
     assert tenths == pytest.approx(np.full(10, tenths.mean()), rel=0.05)
+
+
+def test_a_series_too_short_to_learn_from_is_tested_all_the_same():
+    parts = split(of_lengths(7, 6, 2), horizon=2, share=0.15)
+    assert parts.usable(2).tolist() == [True, False, False]
+    assert parts.training(2).counts.tolist() == [1, 0, 0]
+    assert parts.testing(2).counts.tolist() == [1, 1, 0]

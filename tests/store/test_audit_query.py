@@ -64,7 +64,7 @@ def planted():
         "constant series": (1, ("constant",)),
         "series that end flat": (1, (f"flat from {at(450)}",)),
         "series that are mostly zero": (1, ("zeros",)),
-        "series too short to test": (1, ("short",)),
+        "series too short to learn from": (1, ("short",)),
         "series that end before the others": (1, (f"stale ends {at(HOURS - 101)}",)),
     }
     return [(name, *row) for name, rows in series.items() for row in rows], found

@@ -77,7 +77,7 @@ def audit(
         steps: `store.audit_query.row_steps`.
         settings: as they were given; what they leave open may need a decision.
         agreement: what `spacing.infer` said of the frequency.
-        horizon: if known, series too short to be tested at it are found too.
+        horizon: if known, series too short to be trained, validated and tested at it are found too.
 
     Raises:
         DataError: there is no row with a time and a value.
@@ -153,7 +153,7 @@ _FINDINGS: Mapping[str, tuple[str, str, str | None]] = {
     "constant": ("constant series", "kept", None),
     "flat": ("series that end flat", "kept", None),
     "zeros": ("series that are mostly zero", "kept", None),
-    "short": ("series too short to test", "{untested}: {needed:,} steps are needed for a test", None),
+    "short": ("series too short to learn from", "{then}: {needed:,} steps are needed", None),
     "stale": ("series that end before the others", "{ends}", "align"),
 }
 _WHERE = {"gap": "from", "ahead": "from", "flat": "from", "stale": "ends"}
@@ -181,7 +181,9 @@ def _findings(
             filled=_FILLED[resolved.fill or "missing"],
             gaps=f"{places:,} gap{'s' if places > 1 else ''}",
             longest=f"{largest['size']:,}: {place(largest)}",
-            untested="fit stops, as all of them are" if none else "forecast, but not tested",
+            then="fit stops, as all of them are"
+            if none
+            else "forecast, with nothing learned from them before the test",
             needed=3 * horizon + 1,
             ends=_ENDS[resolved.align or "last"],
         )

@@ -151,7 +151,7 @@ def audit_query(
         steps: what `row_steps` gives.
         keys: how many series columns there are.
         block: steps of a season, between whose means level shifts are looked for.
-        horizon: if known, series too short to be tested at it are found too.
+        horizon: if known, series too short to be trained, validated and tested at it are found too.
         zero: steps without rows are taken as 0.
         planned: values of the horizon have to be known beforehand.
     """
