@@ -192,7 +192,7 @@ def _skill(found: dict[str, Any]) -> str:
     """The skill against a baseline, and its interval."""
     if found["skill"] is None:
         return "undefined"
-    return f"{found['skill']:.1f} ({found['skill_low']:.1f} to {found['skill_high']:.1f})"
+    return f"{found['skill']:z.1f} ({found['skill_low']:z.1f} to {found['skill_high']:z.1f})"
 
 
 def _percent(share: float | None) -> str:

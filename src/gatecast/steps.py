@@ -106,8 +106,9 @@ def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
 def tested_told(metrics: dict[str, Any], verdict: Verdict) -> str:
     """What the tenth step found."""
     ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
-    covered = ", ".join(f"{level} % intervals cover {share or 0:.1f} %" for level, share in ours["coverage"].items())
-    accuracy, mae = ([_told(part, form) for part in (ours, naive)] for form in ("accuracy", "mae"))
+    covered = ", ".join(f"{level} % intervals cover {_percent(share)}" for level, share in ours["coverage"].items())
+    accuracy = [_percent(part["accuracy"]) for part in (ours, naive)]
+    mae = ["undefined" if part["mae"] is None else f"{part['mae']:,.4g}" for part in (ours, naive)]
     windows = f"{metrics['windows']:,} window{'s' if metrics['windows'] > 1 else ''}"
     return (
         f"{windows}: accuracy {accuracy[0]} (seasonal naive {accuracy[1]}), "
@@ -115,11 +116,8 @@ def tested_told(metrics: dict[str, Any], verdict: Verdict) -> str:
     )
 
 
-def _told(metrics: dict[str, float | None], name: str) -> str:
-    value = metrics[name]
-    if value is None:  # nothing was observed, or all of it is zero
-        return "undefined"
-    return f"{value:.1f} %" if name == "accuracy" else f"{value:,.4g}"
+def _percent(share: float | None) -> str:
+    return "undefined" if share is None else f"{share:z.1f} %"  # nothing was observed, or all of it is zero
 
 
 def _known(encoder: Encoder) -> str:

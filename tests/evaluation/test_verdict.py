@@ -82,6 +82,7 @@ def test_the_same_forecast_is_no_better(make_backtest):
     same = errors(40, 1, 1)
     verdict = judge(make_backtest(same, same))
     assert (verdict.use, verdict.skill, verdict.low, verdict.high) == (False, 0.0, 0.0, 0.0)
+    assert "its error is 0.0 % (95 % interval 0.0 to 0.0) above that" in verdict.sentence  # no minus before a zero
 
 
 @pytest.mark.parametrize("size", [1, LEAST - 1])

@@ -100,7 +100,7 @@ def _range(skill: Estimate) -> str:
     """'22.1 % below', and the interval."""
     side = "below" if skill.value > 0 else "above"
     low, high = (skill.low, skill.high) if skill.value > 0 else (-skill.high, -skill.low)
-    return f"{abs(skill.value):.1f} % ({CONFIDENCE} % interval {low:.1f} to {high:.1f}) {side}"
+    return f"{abs(skill.value):.1f} % ({CONFIDENCE} % interval {low:z.1f} to {high:z.1f}) {side}"
 
 
 def _named(backtest: Backtest) -> str:
