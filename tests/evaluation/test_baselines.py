@@ -20,7 +20,7 @@ def panel(make_panel):
 
 
 def naive_by_loop(values, season, horizon):
-    """Of values up to the cutoff: back a season at a time until one is there, up to `SEASONS`."""
+    """Of values up to the cutoff: back a season at a time until one is there, up to `SEASONS`; else the last one."""
     values = list(values)
     near = values[-SEASONS * season :]
     seen = [value for value in near if not np.isnan(value)]
@@ -28,7 +28,8 @@ def naive_by_loop(values, season, horizon):
     for step in range(horizon):
         places = [len(values) - season * back + step % season for back in range(1, SEASONS + 1)]
         found = [values[place] for place in places if place >= 0 and not np.isnan(values[place])]
-        result.append(found[0] if found else np.mean(seen) if seen else NAN)
+        last = [value for value in values if not np.isnan(value)][-1]
+        result.append(found[0] if found else np.mean(seen) if seen else last)
     return result
 
 
@@ -65,9 +66,16 @@ def test_missing_values_come_from_the_season_before(make_panel):
 
 
 def test_nothing_seen_is_not_a_number(make_panel):
-    panel = make_panel([1.0, 2.0, 3.0], [4.0, *[NAN] * 8, 5.0], starts=[10, 0])
-    found = seasonal_naive(panel, np.array([0, 1, 0]), np.array([9, 7, 10]), 1, 2)  # looks 4 values back
-    np.testing.assert_equal(found, np.array([[NAN, NAN], [NAN, NAN], [1, 1]], np.float32))
+    panel = make_panel([1.0, 2.0, 3.0], starts=[10])
+    found = seasonal_naive(panel, np.array([0, 0]), np.array([9, 10]), 1, 2)
+    np.testing.assert_equal(found, np.array([[NAN, NAN], [1, 1]], np.float32))
+
+
+@pytest.mark.parametrize("season", [1, 2])
+def test_after_a_long_gap_the_last_value_is_repeated(make_panel, season):
+    panel = make_panel([1.0, 2.0, 3.0], [7.0, 4.0, *[NAN] * 9, 5.0], starts=[10, 0])
+    found = seasonal_naive(panel, np.array([1, 1]), np.array([10, 2]), season, 2)  # seasons are looked back 4 times
+    assert found.tolist() == [[4, 4], [[4, 4], [4, 7]][season - 1]]
 
 
 def test_naive_error_is_the_loop(panel):

@@ -18,13 +18,16 @@ SEASONS = 4
 def seasonal_naive(panel: Panel, series: Indices, cutoffs: Steps, season: int, horizon: int) -> Values:
     """The last season before each cutoff, repeated; a missing value is taken from the season before.
 
+    Where nothing was observed for `SEASONS` seasons, the last value is repeated, however old.
+
     Returns:
         (W, H), NaN where nothing had been observed.
     """
     windows = Windows.of(panel, Encoder(), SEASONS * season, horizon, torch.device("cpu"), ahead=0)
     context, observed = windows.past(torch.from_numpy(series), torch.from_numpy(cutoffs))
     repeated = seasonal_repeat(context, observed, season, horizon).numpy()
-    repeated[~observed.any(1).numpy()] = np.nan
+    nothing = ~observed.any(1).numpy()
+    repeated[nothing] = _last(panel, series[nothing], cutoffs[nothing])[1][:, None]
     return repeated
 
 
@@ -34,17 +37,20 @@ def naive_drift(panel: Panel, series: Indices, cutoffs: Steps, horizon: int) -> 
     Returns:
         (W, H), NaN where nothing had been observed.
     """
-    unknown = np.isnan(panel.values) | (0 if panel.waiting is None else panel.waiting > 0)
-    positions = np.where(unknown, -1, np.arange(len(panel.values)))
-    newest = np.maximum.accumulate(positions)  # position of the last value observed by each position
-    begun = cutoffs >= panel.starts[series]
-    first = panel.offsets[series]
-    at = np.clip(first + cutoffs - panel.starts[series], first, panel.offsets[series + 1] - 1)
-    last = newest[at]
-    slope = (panel.values[last] - panel.values[first]) / np.maximum(last - first, 1)
+    first, (last, newest) = panel.offsets[series], _last(panel, series, cutoffs)
+    slope = (newest - panel.values[first]) / np.maximum(last - first, 1)
     ahead = (cutoffs - panel.starts[series] + first - last)[:, None] + np.arange(1, horizon + 1)
-    line = panel.values[last][:, None] + slope[:, None] * ahead
-    return np.where(begun[:, None], line, np.nan).astype(np.float32)
+    line: Values = (newest[:, None] + slope[:, None] * ahead).astype(np.float32)
+    return line
+
+
+def _last(panel: Panel, series: Indices, cutoffs: Steps) -> tuple[Indices, Values]:
+    """Position and value of the last one observed by each cutoff, NaN before the series began."""
+    unknown = np.isnan(panel.values) | (0 if panel.waiting is None else panel.waiting > 0)
+    newest = np.maximum.accumulate(np.where(unknown, -1, np.arange(len(panel.values))))
+    first = panel.offsets[series]
+    last = newest[np.clip(first + cutoffs - panel.starts[series], first, panel.offsets[series + 1] - 1)]
+    return last, np.where(cutoffs >= panel.starts[series], panel.values[last], np.float32(np.nan))
 
 
 def naive_error(panel: Panel, until: Steps, season: int, power: int = 1) -> Array:
