@@ -149,3 +149,13 @@ def test_shuffling_and_hiding_leave_the_newest_alone(kept, seed):
     assert torch.equal(shuffled.context != 0, shuffled.observed)  # a value keeps its mark
     assert not hidden.observed[:, : 12 - kept].any()
     assert not hidden.context[:, : 12 - kept].any()
+
+
+@pytest.mark.parametrize(("series", "windows", "few"), [(1, 1, True), (1, 32, True), (1, 33, False), (5, 1, False)])
+def test_what_lies_in_few_stretches_of_time_is_few(series, windows, few):
+    """Ten dates a stretch: 32 windows of ten steps reach the first of a fifth, whose truth is not there."""
+    index, cutoffs = np.repeat(np.arange(series), windows), np.tile(np.arange(windows), series)
+    truth, where = np.zeros((len(index), 10)), places(index, cutoffs, 10)
+    truth[-1, -1] = np.nan
+    errors = np.ones((2, len(index), 10))
+    assert Memory(np.array([0, 4]), truth, where, errors, errors).few is few

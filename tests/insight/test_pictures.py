@@ -151,7 +151,7 @@ def test_attribution_stands_under_series_and_forecast(panel, covariates):
 def test_the_curve_of_memory(count, enough, alike, told):
     kept = np.arange(count) * 12
     curves = {"shuffled": np.linspace(50, 90, count).tolist(), "hidden": [float("nan"), *[80] * (count - 1)]}
-    memory = SimpleNamespace(kept=kept, accuracy=curves, enough=enough, alike=alike)
+    memory = SimpleNamespace(kept=kept, accuracy=curves, enough=enough, alike=alike, few=False)
     axes = pictures.memory_figure(memory, Frequency.parse("h")).axes[0]
     shuffled, hidden, mark = axes.lines
     assert shuffled.get_xdata().tolist() == kept.tolist()
@@ -163,3 +163,5 @@ def test_the_curve_of_memory(count, enough, alike, told):
     assert labels[0] == "none"
     assert "24\n1 day" in labels or "36\n1.5 days" in labels
     assert len(labels) <= 10
+    memory.few = True
+    assert len(pictures.memory_figure(memory, Frequency.parse("h")).axes[0].lines) == 2

@@ -26,7 +26,7 @@ def memory_of(enough, stretches=(), ratio=(2.5, 2.0, 3.0), rise=(1.0, 0.98, 1.02
     none, rise = Estimate(*ratio), Estimate(*rise)
     alike = rise.high <= 1.05
     told = {"enough": enough, "shorter": shorter or enough, "stretches": stretches, "rise": rise, "alike": alike}
-    return SimpleNamespace(kept=np.array([0, 24, 48]), ratios=[none], **told)
+    return SimpleNamespace(kept=np.array([0, 24, 48]), ratios=[none], few=False, **told)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,15 @@ def test_what_was_not_measured_is_not_said_to_be_the_same():
         "Whether it uses more than the newest 24 steps (1 day) of 48 cannot be told from these windows: with the older "
         "ones shuffled the error is 1.30 times that with all as it was, 99 % interval 0.95 to 1.56. "
         "With everything shuffled the error is 2.50 times that with all as it was, 99 % interval 2.00 to 3.00."
+    )
+
+
+def test_few_windows_tell_nothing():
+    memory = memory_of(48)
+    memory.few = True
+    assert words.uses(memory, HOURLY.frequency) == (
+        "There are too few test windows to tell what of the context is of use; "
+        "with all 48 steps shuffled the error is 2.50 times that with all as it was."
     )
 
 

@@ -113,8 +113,8 @@ class Insight:
             "completeness_error": self.attribution.error,
             "rank_agreement": _known(self.attribution.agreement),
             "memory": _records({"kept": memory.kept.tolist(), **curve}),
-            "enough": memory.enough,
-            "shorter": memory.shorter,
+            "enough": None if memory.few else memory.enough,
+            "shorter": None if memory.few else memory.shorter,
             "figures": CAPTIONS,
         }
 

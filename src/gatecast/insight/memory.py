@@ -15,6 +15,7 @@ from gatecast.data.rows import Indices
 from gatecast.data.windows import Inputs, Windows
 from gatecast.evaluation.bootstrap import Estimate, places, ratio
 from gatecast.evaluation.metrics import accuracy
+from gatecast.evaluation.verdict import LEAST
 from gatecast.fitted import Fitted
 
 Array = npt.NDArray[np.floating]
@@ -54,6 +55,12 @@ class Memory:
         both = {"shuffled": self.shuffled, "hidden": self.hidden}
         found = {name: [accuracy(self.truth, part) for part in forecasts] for name, forecasts in both.items()}
         return found | {"hidden": [float("nan"), *found["hidden"][1:]]}
+
+    @property
+    def few(self) -> bool:
+        """Whether the errors are of too few stretches of time, of all series together, for anything to be believed."""
+        seen = ~np.isnan(self.truth)
+        return len(set(zip(*(part[seen].tolist() for part in self.places), strict=True))) < LEAST
 
     @cached_property
     def ratios(self) -> list[Estimate]:

@@ -153,7 +153,8 @@ def memory_figure(memory: Memory, frequency: Frequency) -> Figure:
     how = "does as well" if memory.alike else "is not measurably worse"
     some = f"with {memory.enough:,} ({frequency.spell(memory.enough)}) it {how}"
     told = {0: "none helps measurably", int(memory.kept[-1]): "all are used"}.get(memory.enough, some)
-    axes.axvline(memory.enough, color=OTHER, lw=1.2, ls=":", label=told)
+    if not memory.few:
+        axes.axvline(memory.enough, color=OTHER, lw=1.2, ls=":", label=told)
     axes.set_title("Accuracy = 1 − WAPE on the test windows, in %", loc="left", color=INK)
     ticks = memory.kept[:: -(-len(memory.kept) // 9)].tolist()
     axes.set_xticks(ticks, [f"{tick:,.0f}\n{frequency.spell(tick)}" if tick else "none" for tick in ticks])

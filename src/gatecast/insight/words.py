@@ -18,6 +18,9 @@ from gatecast.insight.memory import SURE, Memory
 def uses(memory: Memory, frequency: Frequency) -> str:
     """Does it use its memory, and how much of it is enough."""
     context, spread = int(memory.kept[-1]), _times(memory.ratios[0])
+    if memory.few:
+        alone = f"with all {_steps(context)} shuffled the error is {memory.ratios[0].value:.2f} times that with all"
+        return f"There are too few test windows to tell what of the context is of use; {alone} as it was."
     if not memory.enough:
         return f"Nothing in the context helps measurably: with all {_steps(context)} shuffled the error is {spread}."
     told = _told(memory.enough, frequency)
@@ -90,7 +93,8 @@ def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
     sure = f"completeness error {found.error:.2%}{agree}"
     if found.moved < HARDLY:
         return f"The context hardly moved this forecast ({found.moved:.0%} of the spread; {sure})."
-    helps = "" if memory.enough else " Since nothing in the context helps measurably, take that for noise."
+    noise = not (memory.enough or memory.few)
+    helps = " Since nothing in the context helps measurably, take that for noise." if noise else ""
     return f"Of what sets this forecast apart from that of a flat context, {told} ({sure}).{helps}"
 
 
