@@ -140,7 +140,8 @@ def test_every_setting_has_an_option_and_help():
             if name != "url":
                 assert parameters[name].opts == ["--" + name.replace("_", "-")]
                 assert parameters[name].help.startswith(field.description)
-    assert parameters["refit"].secondary_opts == ["--no-refit"]
+    off = {name: part.secondary_opts for name, part in parameters.items() if part.secondary_opts}
+    assert off == {"refit": ["--no-refit"], "series_embedding": ["--no-series-embedding"]}
     for command in typer.main.get_command(cli.app).commands.values():
         assert command.help
         assert all(getattr(part, "help", None) for part in command.params), command.name

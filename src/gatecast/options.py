@@ -36,7 +36,7 @@ def _option(table: str, name: str, field: Any) -> inspect.Parameter:
     kind = next((part for part in get_args(field.annotation) if part is not type(None)), field.annotation)
     flag, shown = "--" + name.replace("_", "-"), _shown(field.default)
     if field.annotation is bool:
-        kind, flag = bool, f"{flag}/--no-{name}"
+        kind, flag = bool, f"{flag}/--no-{flag[2:]}"
     elif isinstance(field.default, tuple) or "tuple" in str(field.annotation):
         kind = list[str]
     elif "Literal" in str(field.annotation):
