@@ -147,6 +147,14 @@ def test_every_setting_has_an_option_and_help():
         assert all(getattr(part, "help", None) for part in command.params), command.name
 
 
+def test_defaults_with_a_unit_are_told_with_it():
+    parameters = {part.name: part for part in typer.main.get_command(cli.app).commands["fit"].params}
+    told = {name: part.help.rsplit("default: ", 1)[1] for name, part in parameters.items() if "default" in part.help}
+    units = {name: told[name] for name in ("time_limit", "baselines", "checkpoint_every", "max_bytes")}
+    assert units == {"time_limit": "10m", "baselines": "30s", "checkpoint_every": "30s", "max_bytes": "10GB"}
+    assert Config.from_options("t.csv", units) == Config.from_options("t.csv", {})
+
+
 GIVEN = {
     "table": "t", "time": "at", "target": "y", "since": "2024-01-02", "until": "2024-02-01", "freq": "h",
     "snapshot": "2024-03-01", "location": "EU", "max_bytes": 5_000_000, "time_unit": "ms",

@@ -95,7 +95,9 @@ class SourceSettings(Settings):
     until: str | None = Field(None, description="read rows before this date")
     snapshot: str | None = Field(None, description="read a BigQuery table as it was at this time")
     location: str | None = Field(None, description="location of BigQuery jobs, as EU; default: found by BigQuery")
-    max_bytes: Bytes = Field(10_000_000_000, ge=1, description="most bytes a BigQuery query may read, as 500MB or 1TB")
+    max_bytes: Bytes = Field(
+        10_000_000_000, ge=1, description="most bytes a BigQuery query may read, as 500MB or 1TB; default: 10GB"
+    )
     label: Names = Field((), description="label of BigQuery jobs, as team:sales; repeat for several")
 
     @property
@@ -206,9 +208,9 @@ class TrainingSettings(Settings):
 
     seed: int = Field(1, ge=0, description="seed of every random number")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
-    time_limit: Seconds = Field(600.0, gt=0, description="longest training, as 90s, 10m or 1h")
+    time_limit: Seconds = Field(600.0, gt=0, description="longest training, as 90s, 10m or 1h; default: 10m")
     epochs: int = Field(20, ge=1, description="most passes of training")
-    steps: int | None = Field(None, ge=1, description="batches a pass; default: 50 to 100, fewer on little data")
+    steps: int | None = Field(None, ge=1, description="batches a pass; default: 50 to 200, fewer on little data")
     batch: int | None = Field(
         None, ge=1, description="windows a batch; default: 64, or 128 where there is much to learn from"
     )
@@ -224,9 +226,11 @@ class TrainingSettings(Settings):
     rate: float = Field(2e-3, gt=0, description="highest learning rate of the one-cycle schedule")
     patience: int = Field(12, ge=1, description="passes without a better validation loss before training stops")
     test: float = Field(0.15, gt=0, lt=0.5, description="share of each series held back for the test")
-    baselines: Seconds = Field(30.0, ge=0, description="longest time for AutoTheta, AutoETS, AutoARIMA in a test")
+    baselines: Seconds = Field(
+        30.0, ge=0, description="longest time for AutoTheta, AutoETS, AutoARIMA in a test; default: 30s"
+    )
     checkpoint_every: Seconds = Field(
-        30.0, ge=0, description="time between checkpoints, from which gatecast fit --resume goes on"
+        30.0, ge=0, description="time between checkpoints, from which gatecast fit --resume goes on; default: 30s"
     )
     refit: bool = Field(True, description="train the final weights on all rows after the test")
 
