@@ -39,6 +39,7 @@ def test_it_looks_at_the_last_row_or_at_a_date(model):
     past = model.inspect(series="s1", at="1970-01-05 03:00")
     assert past.gates.steps.tolist() == list(range(100 - reach, 100))
     assert past.panel.names[past.series] == "s1"
+    assert repr(past) == "<Insight: the forecast of s1 from 1970-01-05 03:00>"
     assert model.inspect(at="2000-01-01").gates.steps[-1] == 239
     assert past.gates.trace.f.shape == (model.config.model.layers, 1, reach // model.config.model.segment, 8)
     assert ((traces(past)[:3] > 0) & (traces(past)[:3] < 1)).all()

@@ -77,6 +77,9 @@ def full(*_, **__):
 def test_it_is_told_in_a_line(made):
     model = made[1]
     assert repr(model) == str(model) == f"<Model {model.run_id}: 3 series, h, horizon 6, recipe segment>"
+    told = repr(model.forecast())
+    assert told.startswith("<ForecastTable: 36 rows of shop, item, forecast_timestamp, ")
+    assert told.endswith(", run_id>")
 
 
 @pytest.fixture

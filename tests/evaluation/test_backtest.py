@@ -85,6 +85,11 @@ def test_quantile_loss_is_the_loop(found):
     assert found.metrics()["overall"]["quantile_loss"] == pytest.approx(total / 5 / size)
 
 
+def test_a_backtest_is_told_in_a_line(found):
+    panel = "<Panel: 2 series on h, 70 steps, 1970-01-05 04:00 to 1970-01-06 19:00>"
+    assert repr(found) == f"<Backtest: 4 windows of 2 steps of {panel}>"
+
+
 def test_points_and_bounds(found):
     assert found.points.tolist() == [[10, 20], [11, 19], [5, 6], [12, 30]]
     low, high = found.bounds(50)

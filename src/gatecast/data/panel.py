@@ -61,6 +61,10 @@ class Panel:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def __repr__(self) -> str:
+        first, last = (self.grid.label(int(step)) for step in (self.starts.min(), self.lasts.max()))
+        return f"<Panel: {len(self):,} series on {self.grid}, {len(self.values):,} steps, {first} to {last}>"
+
     @property
     def lengths(self) -> Indices:
         """Steps of each series from its first to its last value."""

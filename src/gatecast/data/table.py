@@ -46,6 +46,9 @@ class ForecastTable:
     def __len__(self) -> int:
         return int(self.rows.num_rows)
 
+    def __repr__(self) -> str:
+        return f"<ForecastTable: {len(self):,} rows of {', '.join(self.rows.column_names)}>"
+
     def to_arrow(self) -> pa.Table:
         """The rows as an Arrow table."""
         return self.rows

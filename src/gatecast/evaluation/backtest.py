@@ -55,6 +55,9 @@ class Backtest:
     settings: ForecastSettings
     season: int
 
+    def __repr__(self) -> str:
+        return f"<Backtest: {len(self.series):,} windows of {self.horizon} steps of {self.panel!r}>"
+
     @cached_property
     def points(self) -> Array:
         """The point forecasts, (W, H)."""

@@ -59,6 +59,10 @@ class Insight:
     attribution: Attribution
     memory: Memory
 
+    def __repr__(self) -> str:
+        cutoff = self.panel.grid.label(int(self.gates.steps[-1]))
+        return f"<Insight: the forecast of {self.panel.names[self.series]} from {cutoff}>"
+
     @cached_property
     def sentences(self) -> tuple[str, ...]:
         """What was found, in words; that nothing was found, too."""
