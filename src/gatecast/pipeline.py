@@ -85,7 +85,7 @@ def fit(
     listener: Listener = SILENT,
     **options: object,
 ) -> Model:
-    """Train, test, and train again on all rows.
+    """Train, test, and train again on all rows; one at a time in a process, or the seed does not decide the weights.
 
     Args:
         source: a URL or path, a frame, a `Panel`, or a `Config` that names its source.
