@@ -108,7 +108,7 @@ def dated(axes: Axes) -> None:
 
 def counted(axis: Axis) -> None:
     """Whole numbers along an axis: there is no step one and a half."""
-    axis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def clean(axes: Axes) -> None:
