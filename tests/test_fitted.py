@@ -52,6 +52,20 @@ def test_no_quantile_lies_beyond_the_bounds():
     assert torch.equal(bound, free.clamp(0, 99))
 
 
+def test_a_bound_that_nobody_gave_gives_way_where_the_context_lies_below_it():
+    """Temperatures of a summer have no value below zero; their winter has."""
+    inputs, _ = windows_of(2)
+    context = torch.stack([inputs.context[0].abs() + 1, -inputs.context[0].abs() - 1])
+    inputs = replace(inputs, context=context)
+    wide = replace(fitted_of(), stretch=torch.full((HORIZON, len(LEVELS)), 90.0))
+    with torch.inference_mode():
+        free = wide.quantiles(inputs)
+        given, found = (replace(wide, bounds=(0.0, 99.0), given=part).quantiles(inputs) for part in (True, False))
+    assert (free[:, :, 0] < 0).all()
+    assert torch.equal(given, free.clamp(0, 99))
+    assert torch.equal(found, torch.stack([free[0].clamp(0, 99), free[1].clamp(max=99)]))
+
+
 def test_find_looks_keys_up_by_value():
     among = pa.table({"shop": ["a", "a", None], "item": [1, 2, 1]})
     keys = pa.table({"shop": [None, "b", "a", "a"], "item": [1, 1, 1, 2]})

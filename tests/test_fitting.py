@@ -177,7 +177,8 @@ def test_the_time_limit_is_shared_by_both_trainings(panel, monkeypatch):
 def test_nothing_below_zero_is_forecast_where_nothing_was(panel):
     below = replace(panel, values=np.where(np.arange(440) == 5, -1, panel.values).astype(np.float32))
     free, bound = (-math.inf, math.inf), (0, math.inf)
-    assert [learn(shop, build(shop))[0].bounds for shop, _ in map(workshop, (panel, below))] == [bound, free]
+    found = [learn(shop, build(shop))[0] for shop, _ in map(workshop, (panel, below))]
+    assert [(fitted.bounds, fitted.given) for fitted in found] == [(bound, False), (free, False)]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,8 @@ def test_nothing_below_zero_is_forecast_where_nothing_was(panel):
 )
 def test_bounds_that_are_given_hold(panel, given, bounds):
     shop, _ = workshop(panel, bounds=given)
-    assert learn(shop, build(shop))[0].bounds == bounds
+    fitted = learn(shop, build(shop))[0]
+    assert (fitted.bounds, fitted.given) == (bounds, True)
 
 
 def test_the_first_weights_come_from_the_seed_alone(panel):

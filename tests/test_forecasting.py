@@ -277,6 +277,20 @@ def test_bounds_of_levels_that_were_not_trained_keep_within_those_of_all_forecas
     assert (low.min(), high.max()) == (0, 14)
 
 
+def test_a_winter_is_forecast_below_the_zero_that_no_summer_reached():
+    """All values that training and validation saw lie above zero; those of the held-back end do not."""
+    level = np.where(np.arange(300) < 270, 20.0, -20.0) + np.random.default_rng(0).normal(0, 1, 300)
+    rows = pa.table({"at": np.datetime64("2024-01-01", "us") + np.arange(300) * np.timedelta64(1, "D"), "y": level})
+    options = {"horizon": 6, "epochs": 2, "steps": 4, "hidden": 4, "members": 1, "time": "at", "target": "y"}
+    model = fit(rows, **options)
+    assert model.final.bounds[0] == 0
+    found = model.forecast(horizon=12, level=(80, 99)).to_arrow()
+    for name in ("forecast_value", "prediction_interval_lower_bound"):
+        assert pc.max(found[name]).as_py() < 0
+    bounded = fit(rows, **options, bounds="0:").forecast(horizon=12, level=(80, 99)).to_arrow()
+    assert pc.min(bounded["prediction_interval_lower_bound"]).as_py() == 0
+
+
 def test_as_of_a_day_no_weights_that_saw_later_rows_of_any_series_are_used():
     model = fit(waves((240, 120)), **TINY)
     spoilt = replace(model, final=replace(model.final, share=0.0))

@@ -35,6 +35,8 @@ class Fitted:
         stretch: what calibration multiplies each quantile's distance from the median by.
         still: the same where the context never moved.
         bounds: no forecast lies below the one or above the other.
+        given: whether somebody said so; bounds that were read off the training rows give way where a context has
+            been beyond them.
         seen: the last step of each series that training, or the choice of its length, looked at.
         season: of the naive forecast.
         share: what the networks' word counts beside the naive forecast, 0 to 1.
@@ -50,6 +52,7 @@ class Fitted:
     bounds: tuple[float, float] = (-math.inf, math.inf)
     season: int = 1
     share: float = 1.0
+    given: bool = True
 
     @property
     def device(self) -> torch.device:
@@ -67,7 +70,16 @@ class Fitted:
         median = raw[..., self.middle : self.middle + 1]
         still = flat(inputs.context, inputs.observed)[:, None, None]
         stretch = torch.where(still, self.still, self.stretch)
-        return (median + stretch * (raw - median)).sort(-1).values.clamp(*self.bounds)
+        return self.bounded((median + stretch * (raw - median)).sort(-1).values, inputs.context)
+
+    def bounded(self, quantiles: Float[Tensor, "B H P"], context: Float[Tensor, "B C"]) -> Float[Tensor, "B H P"]:
+        """Within the bounds, if they hold."""
+        low, high = self.bounds
+        bounded = quantiles.clamp(low, high)
+        if self.given or math.isinf(low):
+            return bounded
+        below = (context < low).any(1)[:, None, None]
+        return torch.where(below, quantiles.clamp(max=high), bounded)
 
     def raw(self, inputs: Inputs) -> Float[Tensor, "B H P"]:
         """Quantiles before calibration."""

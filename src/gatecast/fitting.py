@@ -82,7 +82,8 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
     levels = recipe.probabilities(shop.config) or recipe.bounds(shop.config)
     stretch = torch.ones(shop.horizon, len(levels), device=shop.windows.device)
     seen, bounds = shop.split.validation, _bounds(shop)
-    fitted = Fitted(network, scaler, shop.encoder, levels, stretch, stretch[0], seen, bounds, shop.season)
+    given = shop.config.forecast.bounds is not None
+    fitted = Fitted(network, scaler, shop.encoder, levels, stretch, stretch[0], seen, bounds, shop.season, given=given)
     return _judged(shop, fitted, [validating]), trained
 
 

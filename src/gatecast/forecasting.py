@@ -98,7 +98,7 @@ def predict(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, s
                 known = windows.calendar(index, cutoff, begun)
                 inputs = replace(inputs, context=context, observed=observed, calendar=known)
                 widened = _widened(fitted.quantiles(inputs), blocks[-1], fitted.middle)
-                blocks.append(widened.clamp(*fitted.bounds))
+                blocks.append(fitted.bounded(widened, inputs.context))
             out.append(torch.cat(blocks, 1)[:, :steps].cpu())
     return torch.cat(out)
 
@@ -198,7 +198,8 @@ def _kinds(dates: Steps, ahead: Indices, lasts: Steps, seen: Steps, horizon: int
 def _columns(values: Values, fitted: Fitted, settings: ForecastSettings) -> dict[str, Any]:
     """Point and bounds; a bound has a column for each level."""
     sides = at(values, fitted.probabilities, [side for level in settings.level for side in bounds(level)])
-    sides = np.clip(sides, *fitted.bounds)  # those of levels that were not trained may lie beyond
+    low, high = fitted.bounds  # beyond which those of levels that were not trained may lie
+    sides = np.clip(sides, np.where(values[:, :1] < low, -np.inf, low), high)  # see `Fitted.bounded`
     return {VALUE: points(values, fitted.probabilities, settings.metric), LOWER: sides[:, ::2], UPPER: sides[:, 1::2]}
 
 

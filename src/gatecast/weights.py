@@ -41,6 +41,7 @@ def facts(stages: Mapping[str, Fitted]) -> dict[str, Any]:
         "scaling": fitted.scaler.name,
         "shares": {stage: fitted.share for stage, fitted in stages.items()},
         "bounds": [bound if math.isfinite(bound) else None for bound in fitted.bounds],
+        "given": fitted.given,
         "stages": list(stages),
         "shapes": [member.shape.to_dict() for member in fitted.network.networks],
     }
@@ -79,6 +80,7 @@ def unpacked(stage: str, told: Mapping[str, Any], tensors: Mapping[str, Tensor],
         bounds=(-math.inf if low is None else low, math.inf if high is None else high),
         season=told["season"],
         share=share,
+        given=bool(told.get("given", True)),  # older runs do not say
     )
 
 
