@@ -22,9 +22,9 @@ def panel_of(grid=BERLIN, kind="instant"):
     return Panel(grid, pa.table({"shop": ["a", "b"]}), values, np.array([0, 40, 80]), np.array([100, 100]), kind)
 
 
-def forecasts(panel, zone="Europe/Berlin"):
+def forecasts(panel, zone="Europe/Berlin", levels=(0.5, 0.9)):
     """Three steps of both series at two levels; values tell them apart."""
-    shop, step, level = (part.ravel() for part in np.meshgrid([0, 1], [1, 2, 3], [0.5, 0.9], indexing="ij"))
+    shop, step, level = (part.ravel() for part in np.meshgrid([0, 1], [1, 2, 3], levels, indexing="ij"))
     times = panel.grid.instants(139 + step).astype("datetime64[us]")
     times = pa.array(times).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us", zone)) if zone else pa.array(times)
     point = 100.0 * shop + step
@@ -55,7 +55,7 @@ def test_history_and_forecast_of_one_series():
     assert heights(narrow) >= {100.5, 101.5, 102.5, 103.5}
     assert wide.get_alpha() < narrow.get_alpha()
     assert axes.get_title(loc="left") == "b"
-    assert texts(figure) == ["observed", "90% interval", "50% interval", "forecast"]
+    assert texts(figure) == ["observed", "90 % interval", "50 % interval", "forecast"]
     # The wall clock of the zone: the first forecast is an hour after the last value.
     times = [date2num(line.get_xdata()) for line in (observed, forecast)]
     assert (times[1][0] - times[0][-1]) * 24 == pytest.approx(1)
@@ -69,6 +69,12 @@ def test_a_single_series_needs_no_name():
     figure = figures.forecast_figure(alone, 0, ForecastTable(rows, ()))
     assert figure.axes[0].get_title(loc="left") == "History and forecast"
     assert figure.axes[0].lines[1].get_ydata().tolist() == [1, 2, 3]
+
+
+def test_a_level_is_not_rounded():
+    panel = panel_of()
+    told = texts(figures.forecast_figure(panel, 0, forecasts(panel, levels=(0.975, 0.999))))
+    assert told[1:3] == ["99.9 % interval", "97.5 % interval"]
 
 
 def test_dollars_in_a_name_are_no_formula(tmp_path):

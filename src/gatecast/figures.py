@@ -42,7 +42,7 @@ def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
     for shade, level in zip(np.linspace(0.15, 0.35, len(levels)), levels, strict=True):
         part = rows.filter(pc.equal(rows[CONFIDENCE], level))
         low, high = (part[name].to_numpy() for name in (LOWER, UPPER))
-        label = f"{level:.0%} interval"
+        label = f"{100 * level:g} % interval"
         axes.fill_between(wall(part[TIMESTAMP]), low, high, color=MODEL, alpha=shade, lw=0, label=label)
     part = rows.filter(pc.equal(rows[CONFIDENCE], levels[0]))
     axes.plot(wall(part[TIMESTAMP]), part[VALUE].to_numpy(), color=MODEL, lw=1.6, label="forecast")
