@@ -158,6 +158,17 @@ def test_no_forecast_reads_a_past_covariate_after_its_cutoff(model):
     assert prove(again, leaky, np.arange(3), np.full(3, panel.lasts[0] - 20)).moved.keys() >= {"forecasts"}
 
 
+def test_what_a_past_column_tells_in_texts_is_changed_to_other_texts_by_the_proof(database):
+    sql = "SELECT * REPLACE (CASE WHEN heat > 20 THEN 'warm' WHEN heat > 15 THEN 'mild' END AS heat) FROM past"
+    model = fit(database, sql=sql, past="heat", **TINY)
+    panel = pipeline.newest(model)
+    assert pipeline.prove(model).moved == {}
+    # The same proof sees one that is read ahead.
+    columns = [replace(column, role="future") for column in model.tested.encoder.columns]
+    leaky = replace(model, tested=replace(model.tested, encoder=replace(model.tested.encoder, columns=tuple(columns))))
+    assert pipeline.prove(leaky, panel).moved.keys() >= {"forecasts"}
+
+
 def test_beyond_the_horizon_past_covariates_stay_unread(model):
     panel = pipeline.newest(model)
     asked = {"as_of": "2024-09-01", "horizon": 20}

@@ -76,25 +76,29 @@ def _passes(series: Indices, cutoffs: Steps) -> list[Indices]:
 def _altered(panel: Panel, series: Indices, cutoffs: Steps) -> Panel:
     """The panel with all that is known only after some series' cutoffs changed: targets and past covariates."""
     values, beside = panel.values.copy(), panel.covariates
-    columns = [(values, panel.offsets)]
+    columns = [(values, panel.offsets, 0)]
     waiting = np.zeros(len(values), np.int64) if panel.waiting is None else panel.waiting
     if beside is not None:
         beside = replace(beside, values=beside.values.copy())
-        columns += [(beside.values[:, beside.varying.index(name)], beside.offsets) for name in beside.past]
+        columns += [
+            (beside.values[:, beside.varying.index(name)], beside.offsets, len(beside.categories.get(name, ())))
+            for name in beside.past
+        ]
     rng = np.random.default_rng(1)
     for index, cutoff in zip(series.tolist(), cutoffs.tolist(), strict=True):
         count, begin = cutoff - int(panel.starts[index]) + 1, panel.offsets[index]
-        for column, offsets in columns:
-            _change(column[offsets[index] + count : offsets[index + 1]], rng)
+        for column, offsets, categories in columns:
+            _change(column[offsets[index] + count : offsets[index + 1]], categories, rng)
         late = np.flatnonzero(np.arange(count) + waiting[begin : begin + count] >= count)
         values[begin + late] = 2 * values[begin + late] + 1
     return replace(panel, values=values, covariates=beside)
 
 
-def _change(rest: Values, rng: np.random.Generator) -> None:
-    """Make every value another one, and every third one missing, in place."""
+def _change(rest: Values, categories: int, rng: np.random.Generator) -> None:
+    """Make every value another one (of a category the next), and every third one missing, in place."""
+    known = np.nan_to_num(rest)
     noise = rng.normal(size=len(rest)).astype(np.float32)
-    rest[:] = -3 * np.nan_to_num(rest) + (1 + np.abs(np.nan_to_num(rest))) * (10 + noise)
+    rest[:] = (known + 1) % categories if categories else -3 * known + (1 + np.abs(known)) * (10 + noise)
     rest[::3] = np.nan
 
 
