@@ -300,6 +300,20 @@ def test_as_of_a_day_no_weights_that_saw_later_rows_of_any_series_are_used():
         assert not np.array_equal(numbers(model.forecast(**ask)), numbers(spoilt.forecast(**ask)))
 
 
+def test_series_that_end_together_do_so_as_of_a_day_whichever_are_asked_for():
+    rows = waves()
+    at = np.datetime64("1970-01-01", "us") + np.tile(np.arange(240), 2) * np.timedelta64(1, "h")
+    table = pa.table({"at": at, "name": np.repeat(["a", "b"], 240), "y": rows.values.astype(float)})
+    gone = (np.arange(240) > 150) & (np.arange(240) < 160)  # of a only
+    table = table.filter(pa.array(~np.concatenate([gone, np.zeros(240, bool)])))
+    model = fit(table, time="at", target="y", series="name", freq="h", align="common", fill="zero", **TINY)
+    for ask in ({"as_of": labels(155)[0]}, {"as_of": labels(155)[0], "at": labels(158)}):
+        every = model.forecast(**ask).rows
+        assert set(every["cutoff"].to_pylist()) == {datetime(1970, 1, 7, 11)}
+        for name in ("a", "b"):
+            assert model.forecast(series=name, **ask).rows.equals(every.filter(pc.field("name") == name))
+
+
 @pytest.mark.parametrize("fill", ["interpolate", "zero", "forward"])
 def test_what_is_filled_does_not_hang_on_rows_after_the_cutoff(fill):
     rows = pa.table({"at": np.datetime64("2024-01-01", "us") + np.arange(240) * np.timedelta64(1, "h")})

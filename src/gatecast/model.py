@@ -117,12 +117,15 @@ class Model:
             raise UsageError(f"ask for a horizon of 1 or more, not {horizon}")
         if point and point not in POINTS:
             raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
-        panel = _chosen(panel, (series,) if isinstance(series, str) else tuple(series))
-        cut = None if as_of is None else self.grid.floor(str(as_of))
-        if cut is not None and (panel.starts > cut).any():
-            late = np.flatnonzero(panel.starts > cut).tolist()
-            raise UsageError(f"no history by {self.grid.label(cut)} in {some(panel.names[i] for i in late)}")
-        panel, observed = panel if cut is None else panel.until(cut), panel.lasts
+        names = (series,) if isinstance(series, str) else tuple(series)
+        whole, panel = panel, _chosen(panel, names)
+        observed, cut = panel.lasts, None if as_of is None else self.grid.floor(str(as_of))
+        if cut is not None:
+            if (panel.starts > cut).any():
+                late = np.flatnonzero(panel.starts > cut).tolist()
+                raise UsageError(f"no history by {self.grid.label(cut)} in {some(panel.names[i] for i in late)}")
+            # Of all series: where some end together, the others have a say.
+            panel = _chosen(whole.take(np.flatnonzero(whole.starts <= cut)).until(cut), names)
         trained = self.config.forecast.horizon
         if at is None:
             asked = next_steps(panel, horizon or trained)
