@@ -18,10 +18,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatecast.data.windows import Inputs
+from gatecast.errors import DataError
 from gatecast.fitted import Fitted
 
-POINTS = (16, 64, 256)
-"""Points of the integral (Gauss-Legendre); more are taken until it is complete."""
+POINTS = (16, 64, 256, 1024)
+"""Points of the integral (Gauss-Legendre); more are taken until it is complete. A few hundred are too few where
+logarithms of values of both signs are read: they turn sharply at zero."""
 COMPLETE = 0.01
 """Largest share of the difference between the forecasts that may be left unexplained."""
 ROUNDING = 1e-5
@@ -134,6 +136,9 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
 
     Args:
         inputs: of one window.
+
+    Raises:
+        DataError: it is not, with the most points.
     """
     path, segment = _Path(fitted, inputs), fitted.network.shape.segment
     names = fitted.encoder.names
@@ -149,7 +154,11 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
             error = float(missed.abs().sum() / moved)
             if error < COMPLETE:
                 break
-        assert error < COMPLETE, f"the attribution leaves {error:.1%} of the forecast unexplained"
+        if error >= COMPLETE:
+            raise DataError(
+                f"what this forecast leaned on cannot be told: {error:.1%} of it would be left unexplained; "
+                "look at another one, by --at or --series"
+            )
         effects = path.without(segment, groups)
     loc, scale = path.loc.cpu()[0], path.scale.cpu()[0]  # from here on in the target's unit
     calendar = given["calendar"].sum(1).cpu() * scale
