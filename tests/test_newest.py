@@ -53,6 +53,18 @@ def test_a_gap_before_a_date_longer_than_the_context_makes_it_read_on(tmp_path):
     assert model.forecast(few, **asked).rows.equals(model.forecast(newest(model), **asked).rows)
 
 
+@pytest.mark.parametrize("gap", [5, 300], ids=["shorter than the context", "longer"])
+def test_a_gap_of_one_series_before_a_date_makes_it_read_on(gap, tmp_path):
+    """Its context begins earlier than that of the others, or it has no row where theirs are."""
+    rows = waves(800, series=2).to_pandas()
+    rows.loc[(rows.index < 800) & (rows.index > 450 - gap) & (rows.index <= 450), "y"] = None
+    rows = pa.Table.from_pandas(rows, preserve_index=False)
+    fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", context=168, **TINY)
+    model, asked = load(tmp_path / "run"), {"as_of": "2024-01-19 18:00"}  # hour 450
+    few, all_ = newest(model, context=True, **asked), newest(model)
+    assert model.forecast(few, **asked).rows.equals(model.forecast(all_, **asked).rows)
+
+
 def test_what_is_static_may_stand_in_rows_that_a_forecast_does_not_need(tmp_path):
     rows = waves(400, series=2).to_pandas()
     rows["kind"] = rows.name.where(rows.groupby("name").cumcount() == 0)

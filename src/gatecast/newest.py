@@ -1,6 +1,6 @@
 """The rows that a run's source holds now: all, or only those that a forecast reads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -9,6 +9,7 @@ import pyarrow as pa
 from gatecast.data.covariates import unknown
 from gatecast.data.panel import Panel
 from gatecast.errors import NoRowsError, UsageError, some
+from gatecast.fitted import NEVER, find
 from gatecast.forecasting import read_dates
 from gatecast.listener import SILENT, Listener
 from gatecast.model import Model
@@ -50,8 +51,7 @@ def newest(
         ends += [] if as_of is None else [grid.floor(str(as_of))]
         with suppress(NoRowsError):
             rows = read_rows(config, config.source.url, errand, _needed(model, min(ends)))
-    # The last row before an end may lie further back.
-    if rows is None or any((rows.panel.starts > end).any() for end in ends[1:]):
+    if rows is None or (ends[1:] and _cut_short(rows.panel, model, ends)):
         rows = read_rows(config, config.source.url, errand)
     if rows.stale and verb == "forecast":
         listener.note(f"{len(rows.stale):,} series end before the others: {some(rows.stale)}")
@@ -59,6 +59,14 @@ def newest(
         for told in unknown(model.final.encoder.columns, rows.panel.covariates):
             listener.note(f"{told}: forecast as the average of all")
     return rows.panel
+
+
+def _cut_short(panel: Panel, model: Model, ends: Sequence[int]) -> bool:
+    """Whether the last row of a series before an end lies further back than was read, or part of its context may."""
+    known = find(model.keys, panel.keys, len(model.final.seen))
+    lasts = np.where(known >= 0, panel.lasts[known], NEVER)
+    short = (lasts < np.minimum(model.final.seen, min(ends))).any()
+    return bool(short or any((panel.starts > end).any() for end in ends[1:]))
 
 
 def _needed(model: Model, end: int) -> Needed:
