@@ -28,6 +28,8 @@ from gatecast.points import at, bounds, points
 BATCH = 256
 FARTHEST = 1_000
 """Horizons ahead beyond which a date is taken to be a mistake: each is read off the one before."""
+NO_DATE = np.datetime64("10000-01-01", "s")
+"""What neither a date of Python's nor one of BigQuery's can be."""
 KINDS = ("extrapolated", "future", "test", "in_sample")
 """What a forecast may be, see `ForecastTable`."""
 
@@ -160,6 +162,10 @@ def forecast(
 
 def _refuse_far(panel: Panel, asked: Asked, horizon: int) -> None:
     """Refuse dates that nobody can mean."""
+    if (panel.grid.wall(asked.dates.max(1)) >= NO_DATE).any():
+        raise UsageError(
+            f"{int(asked.ahead.max()):,} steps ahead lie beyond the year 9999: is the date or horizon right?"
+        )
     if asked.ahead.max() > FARTHEST * horizon:
         series, at = np.unravel_index(asked.ahead.argmax(), asked.ahead.shape)
         date, ahead = panel.grid.label(int(asked.dates[series, at])), int(asked.ahead[series, at])
