@@ -229,7 +229,7 @@ def test_series_are_what_pandas_gives(put, request, kind, timezone, freqs, rest)
     store, source = put(rows, series=("shop", "item"))
     assert store.columns(source)["at"] == kind
     for freq, aggregate in [*((freq, "sum") for freq in freqs), *(("D", aggregate) for aggregate in aggregates)]:
-        if (kind, aggregate) != ("date", "last"):  # of several rows of one day none is the last
+        if (kind, aggregate) != ("date", "last"):  # see below
             grid = Grid(Frequency.parse(freq), timezone, "US")
             wanted = by_pandas(rows, grid_dates(rows, kind, freq, grid), aggregate)
             assert_same(by_query(store, source, kind, grid, aggregate), wanted)
@@ -284,6 +284,14 @@ def test_the_last_of_texts_is_the_latest_not_the_greatest_text(put):
     rows = pa.table({"at": ["2024-01-01T08:00", "2024-01-01 20:00", "-"], "y": [1.0, 2.0, 3.0]})
     store, source = put(rows)
     assert by_query_of_one(store, source, "text", "last")[19_723] == (2.0, 2)
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_of_several_last_rows_the_greatest_counts_in_whatever_order_they_come(put, step):
+    days = [dt.date(2024, 1, 1)] * 4 + [dt.date(2024, 1, 2)] * 3
+    rows = pa.table({"at": days, "y": [2.0, 7.0, 5.0, None, None, -1.0, float("nan")]})
+    store, source = put(rows.take(pa.array(range(7)[::step])))
+    assert by_query_of_one(store, source, "date", "last") == {19_723: (7.0, 4), 19_724: (-1.0, 3)}
 
 
 def test_unreadable_times_are_shown(put):

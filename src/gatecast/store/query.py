@@ -29,7 +29,7 @@ UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 AGGREGATES: dict[Aggregate, str] = {
     "sum": "SUM(y)",
     "mean": "AVG(y)",
-    "last": "MAX_BY(y, t)",
+    "last": "MAX_BY(y, STRUCT(t AS newest, y AS greatest))",  # of several at one time the order of rows has no say
     "count": "COUNT(*)",
     "min": "MIN(y)",
     "max": "MAX(y)",
@@ -247,10 +247,23 @@ def no_select(statements: int, text: str) -> UsageError:
 
 def render(query: exp.Select, rows: str, dialect: Dialect) -> str:
     """The query as SQL, with the user's rows in the place of `SOURCE`."""
-    text = query.sql(dialect, pretty=True)
+    text = translated(query, dialect, pretty=True)
     own = text.removeprefix("WITH ")
     # On lines of their own, so that a closing comment in them ends before our parenthesis.
     return f"WITH {SOURCE} AS (\n{rows}\n){'' if own == text else ','}\n{own}"
+
+
+def translated(query: exp.Select, dialect: Dialect, *, pretty: bool = False) -> str:
+    """A query in a dialect."""
+    return (query.transform(_unstructured) if dialect == "bigquery" else query).sql(dialect, pretty=pretty)
+
+
+def _unstructured(node: exp.Expression) -> exp.Expression:
+    """The value at the greatest structure, where none are compared: the first of all in their order."""
+    if not (isinstance(node, exp.ArgMax) and isinstance(node.expression, exp.Struct)):
+        return node
+    time, value = (part.expression for part in node.expression.expressions)
+    return sql("ARRAY_AGG(y ORDER BY y IS NULL, t DESC, y DESC)[SAFE_OFFSET(0)]", t=time, y=value)
 
 
 def _unended(sql: str, dialect: Dialect) -> str:
