@@ -1,9 +1,11 @@
 """Only the rows that a forecast needs are read, and it is the forecast from all rows."""
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from gatecast import fit, load
+from gatecast.listener import Silent
 from gatecast.newest import newest
 from test_pipeline import TINY, database, waves
 
@@ -98,3 +100,24 @@ def test_a_gap_where_the_context_begins_hides_what_is_beside_it(tmp_path):
     assert (few.reading.rows, len(few.covariates.values)) == (168, 168 - 61)
     for asked in ({}, {"horizon": 150}, {"horizon": 300}):
         assert model.forecast(few, **asked).rows.equals(model.forecast(newest(model), **asked).rows)
+
+
+def test_series_without_rows_are_told(tmp_path):
+    """They had not begun by the date, or are gone from the source."""
+    rows = waves(800, series=3).to_pandas()
+    rows = rows[(rows.name != "s1") | (rows.groupby("name").cumcount() >= 400)]  # from hour 400
+    url = database(tmp_path / "x.duckdb", pa.Table.from_pandas(rows, preserve_index=False))
+    fit(url, run=tmp_path / "run", table="t", context=168, **TINY)
+    model, notes = load(tmp_path / "run"), []
+    listener = Silent()
+    listener.note = notes.append
+    panel = newest(model, "forecast", listener, context=True, as_of="2024-01-15 00:00")
+    assert panel.names == ["s0", "s2"]
+    with duckdb.connect(str(tmp_path / "x.duckdb")) as connection:
+        connection.execute("DELETE FROM t WHERE name <> 's1'")
+    newest(model, "forecast", listener, context=True)
+    told = [note for note in notes if "trained on" in note]
+    assert told == [
+        "1 series that were trained on have no rows by 2024-01-15 00:00: s1",
+        "2 series that were trained on have no rows: s0, s2",
+    ]

@@ -7,7 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from gatecast.data.covariates import unknown
+from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
+from gatecast.data.rows import name_of
 from gatecast.errors import NoRowsError, UsageError, some
 from gatecast.fitted import NEVER, find
 from gatecast.forecasting import read_dates
@@ -53,6 +55,12 @@ def newest(
             rows = read_rows(config, config.source.url, errand, _needed(model, min(ends)))
     if rows is None or (ends[1:] and _cut_short(rows.panel, model, ends)):
         rows = read_rows(config, config.source.url, errand)
+    absent = np.flatnonzero(_lasts(rows.panel, model) == NEVER).tolist()
+    if absent and verb == "forecast":
+        keys = model.keys.take(pa.array(absent)).to_pylist()
+        there = f" by {grid.label(grid.floor(str(as_of)))}" if as_of is not None else ""
+        names = some(name_of(list(key.values())) for key in keys)
+        listener.note(f"{len(absent):,} series that were trained on have no rows{there}: {names}")
     if rows.stale and verb == "forecast":
         listener.note(f"{len(rows.stale):,} series end before the others: {some(rows.stale)}")
     if rows.panel.covariates is not None:
@@ -61,11 +69,15 @@ def newest(
     return rows.panel
 
 
+def _lasts(panel: Panel, model: Model) -> Steps:
+    """The last step in a panel of each series that was trained on, `NEVER` where it has none."""
+    known = find(model.keys, panel.keys, len(model.final.seen))
+    return np.where(known >= 0, panel.lasts[known], NEVER)
+
+
 def _cut_short(panel: Panel, model: Model, ends: Sequence[int]) -> bool:
     """Whether the last row of a series before an end lies further back than was read, or part of its context may."""
-    known = find(model.keys, panel.keys, len(model.final.seen))
-    lasts = np.where(known >= 0, panel.lasts[known], NEVER)
-    short = (lasts < np.minimum(model.final.seen, min(ends))).any()
+    short = (_lasts(panel, model) < np.minimum(model.final.seen, min(ends))).any()
     return bool(short or any((panel.starts > end).any() for end in ends[1:]))
 
 
