@@ -336,6 +336,15 @@ def test_one_date_and_one_series_need_no_list(model):
         assert model.forecast(at=day, series="s1").rows.equals(model.forecast(at=[day], series=["s1"]).rows)
 
 
+def test_a_series_named_twice_is_forecast_once_and_its_name_need_be_no_text(model):
+    panel = replace(model.panel, keys=pa.table({"name": [7, 12]}))
+    own = replace(model, keys=panel.keys).forecast
+    assert column(own(panel), "name") == [7] * 2 * HORIZON + [12] * 2 * HORIZON
+    for series in (12, [12], ["12", 12]):
+        assert column(own(panel, series=series), "name") == [12] * 2 * HORIZON
+        assert numbers(own(panel, series=series)) == pytest.approx(numbers(own(panel))[:, 2 * HORIZON :], rel=1e-5)
+
+
 def test_a_date_that_nobody_can_mean_is_refused(model):
     told = r"^2170-01-01 00:00 lies 1,752,\d+ steps after the last row of s0; no more than 1,000 times the 6 trained"
     with pytest.raises(UsageError, match=told):

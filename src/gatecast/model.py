@@ -91,7 +91,7 @@ class Model:
         horizon: int | None = None,
         at: object | Iterable[object] | None = None,
         as_of: object | None = None,
-        series: str | Iterable[str] = (),
+        series: object | Iterable[object] = (),
         point: str | None = None,
         level: float | Iterable[float] = (),
     ) -> ForecastTable:
@@ -102,7 +102,7 @@ class Model:
             horizon: steps after the last row of each series; by default the trained horizon.
             at: dates to forecast instead, or one, in any order, past ones too (see `forecasting.at_dates`).
             as_of: last date that may be used.
-            series: names of series (parts joined by a slash); by default all.
+            series: names of series (parts joined by a slash), or one, each once; by default all.
             point: the mean, the median, or the best point for a metric; by default for the metric trained for.
             level: of the intervals in percent; by default those trained for. Bounds of other levels are read
                 off between the trained ones.
@@ -117,7 +117,8 @@ class Model:
             raise UsageError(f"ask for a horizon of 1 or more, not {horizon}")
         if point and point not in POINTS:
             raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
-        names = (series,) if isinstance(series, str) else tuple(series)
+        several = series if isinstance(series, Iterable) and not isinstance(series, str) else [series]
+        names = tuple(dict.fromkeys(map(str, several)))  # one named twice would be written twice
         whole, panel = panel, _chosen(panel, names)
         observed, cut = panel.lasts, None if as_of is None else self.grid.floor(str(as_of))
         if cut is not None:
