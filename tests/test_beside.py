@@ -158,6 +158,16 @@ def test_no_forecast_reads_a_past_covariate_after_its_cutoff(model):
     assert prove(again, leaky, np.arange(3), np.full(3, panel.lasts[0] - 20)).moved.keys() >= {"forecasts"}
 
 
+def test_rows_after_until_are_not_counted_where_their_future_columns_are_read(database):
+    names = {"time": "day", "series": "shop", "freq": "D", "aggregate": "count", "table": "past"}
+    plan = {"future": "promo", "future_table": "plan"}
+    alone, beside = (read(database, **names, until="2024-09-01", **more) for more in ({}, plan))
+    assert beside.values.tolist() == alone.values.tolist() == [1.0] * 3 * 244
+    assert beside.lasts.tolist() == alone.lasts.tolist()
+    promo = read(database, **names, **plan).covariates.column("promo")
+    assert beside.covariates.column("promo").tolist() == promo.tolist()  # those after it are read
+
+
 def test_what_a_past_column_tells_in_texts_is_changed_to_other_texts_by_the_proof(database):
     sql = "SELECT * REPLACE (CASE WHEN heat > 20 THEN 'warm' WHEN heat > 15 THEN 'mild' END AS heat) FROM past"
     model = fit(database, sql=sql, past="heat", **TINY)

@@ -62,6 +62,8 @@ def series_query(
         return steps_query(source, kind, grid, years, columns)
     *_, before = bounds(source, kind, grid)
     hidden = {source.target, *source.past}
+    if aggregate == "count":  # which names no column to hide
+        columns["value"] = exp.cast(sql("NULLIF(COUNTIF(before), 0)", before=before), "DOUBLE")
     query = steps_query(source.model_copy(update={"until": None}), kind, grid, years, columns)
     for node in [node for node in query.find_all(exp.Column) if node.name in hidden]:
         node.replace(exp.If(this=before.copy(), true=node.copy(), false=exp.null()))
