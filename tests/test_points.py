@@ -5,7 +5,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from gatecast.points import at, bounds, points
+from gatecast.points import LEAST, at, bounds, points
 
 PROBABILITIES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 FINE = np.linspace(0, 1, 4_001)[1::2]
@@ -23,7 +23,7 @@ LOSSES = {
     "wape": lambda truth, point: np.abs(truth - point),
     "mae": lambda truth, point: np.abs(truth - point),
     "rmse": lambda truth, point: (truth - point) ** 2,
-    "mape": lambda truth, point: np.abs(truth - point) / np.maximum(np.abs(truth), 1e-9),
+    "mape": lambda truth, point: np.abs(truth - point) / np.maximum(np.abs(truth), LEAST * abs(np.median(truth))),
     "smape": lambda truth, point: np.abs(truth - point) / np.maximum(np.abs(truth) + np.abs(point), 1e-9),
     "quantile": lambda truth, point: np.abs(truth - point),
 }
@@ -59,6 +59,15 @@ def test_points_by_hand():
         2 * np.exp(0.145), abs=0.05
     )
     assert points(np.full((2, 3), 7.0), (0.1, 0.5, 0.9), "smape").tolist() == [7, 7]
+
+
+@pytest.mark.parametrize("mean", [2, 4, 8])
+def test_percentages_of_counts_are_not_decided_by_how_near_zero_the_lowest_come(mean):
+    """They were forecast as 0, of which each percentage is 100: a count of zero itself is not judged."""
+    counts = np.random.default_rng(0).poisson(mean, 10_000)
+    quantiles, judged = np.quantile(counts, PROBABILITIES), counts[counts > 0]
+    ours, median = (np.mean(np.abs(judged - at) / judged) for at in (points(quantiles, PROBABILITIES, "mape"), mean))
+    assert ours < 1.05 * median
 
 
 def test_every_place_of_an_array_is_its_own():

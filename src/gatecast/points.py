@@ -13,6 +13,9 @@ GRID = 99
 """Quantiles that stand for a distribution, evenly spaced."""
 TINY = 1e-9
 """Share of its largest value below which a distribution counts as zero."""
+LEAST = 0.3
+"""Share of the median that a truth is divided by at least. Percentages of zeros are not counted when judged, and how
+close to zero the lowest quantiles come, which would decide alone, is what is known worst."""
 _NORMAL = NormalDist()
 
 
@@ -49,9 +52,15 @@ def points(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> 
 
 
 _BY_SIZE: Mapping[Metric, Callable[[Array, Array], Array]] = {
-    "mape": lambda point, truth: np.abs(point - truth) / _above_zero(np.abs(truth)),
+    "mape": lambda point, truth: np.abs(point - truth) / _above_zero(_at_least(np.abs(truth))),
     "smape": lambda point, truth: np.abs(point - truth) / _above_zero(np.abs(point) + np.abs(truth)),
 }
+
+
+def _at_least(sizes: Array) -> Array:
+    """Sizes, those of the lowest quantiles raised to a share of the middle one."""
+    found: Array = np.maximum(sizes, LEAST * sizes[..., GRID // 2, None])
+    return found
 
 
 def _above_zero(sizes: Array) -> Array:
