@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow as pa
@@ -256,6 +256,25 @@ def test_writing_that_fails_leaves_everything_as_it_was(bigquery, there, failure
     if there:
         assert content(bigquery) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1")]
     assert tables(bigquery) == ["out"] * there
+
+
+@pytest.mark.parametrize("after", ["gatecast_staging", "out"])
+@pytest.mark.parametrize("fails", [False, True], ids=["both are written", "the first fails"])
+def test_a_table_that_two_jobs_find_missing_keeps_the_rows_of_both(bigquery, after, fails):
+    others = [forecasts([2.0], "south")]
+
+    def meanwhile(method, url, body, _answer):
+        """Another job writes once the first has made its staging table, or the table itself."""
+        made = body.get("tableReference", {}).get("tableId", "") if method == "POST" and "/tables" in url else ""
+        if others and made.startswith(after):
+            write(bigquery, others.pop())
+
+    store, wire = on_wire(bigquery, meanwhile)
+    wire.fails = ("MERGE",) if fails else wire.fails
+    with store, pytest.raises(StoreError, match="Syntax error") if fails else nullcontext():
+        store.write("out", forecasts([1.0]), KEY)
+    assert content(bigquery) == [("north", 1, 1.0, "r1")] * (not fails) + [("south", 1, 2.0, "r1")]
+    assert tables(bigquery) == ["out"]
 
 
 @pytest.mark.parametrize(

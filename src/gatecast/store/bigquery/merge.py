@@ -8,7 +8,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import Conflict, NotFound
 from google.cloud import bigquery
 from sqlglot import exp
 
@@ -37,15 +37,16 @@ def write(jobs: Jobs, table: exp.Table, rows: pa.Table, key: Sequence[str]) -> N
     if absent:
         raise DataError(f"no column {some(map(repr, absent))} in the rows to write")
     target = _reference(table)
-    made = _refuse_drift(jobs.client, target, schema)
+    missing, made = _refuse_drift(jobs.client, target, schema), False
     staging = _dataset(target).table(f"gatecast_staging_{uuid4().hex}")
     try:
         _load(jobs, staging, rows, schema)
-        if made:
-            jobs.client.create_table(_described(target, schema, key), retry=RETRY)
+        if missing:
+            made = _make(jobs.client, _described(target, schema, key))
         jobs.run(merge_sql(table, _relation(staging), rows, key), jobs.errand.source)
     except BaseException:
-        if made:
+        # Another job may have found the table that was made here, and written into it.
+        if made and not jobs.client.get_table(target, retry=RETRY).num_rows:
             jobs.client.delete_table(target, not_found_ok=True, retry=RETRY)
         raise
     finally:
@@ -110,6 +111,15 @@ def _refuse_drift(client: bigquery.Client, target: bigquery.TableReference, sche
             "write into another table"
         )
     return False
+
+
+def _make(client: bigquery.Client, table: bigquery.Table) -> bool:
+    """Whether the table was made here; one that another job has made since must have the same columns."""
+    try:
+        client.create_table(table, retry=RETRY)
+    except Conflict:
+        return _refuse_drift(client, table.reference, table.schema)
+    return True
 
 
 def _load(jobs: Jobs, staging: bigquery.TableReference, rows: pa.Table, schema: list[bigquery.SchemaField]) -> None:
