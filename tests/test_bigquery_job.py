@@ -111,6 +111,17 @@ def test_forecasts_written_twice_and_the_very_same_rows_again(job, gatecast):
     assert model.forecast(few).rows.column("cutoff")[0].as_py() == dt.datetime(2015, 2, 1)
 
 
+def test_a_query_with_a_time_travel_of_its_own_is_asked_whether_its_rows_are_the_same(job, gatecast):
+    ask(job.url, "CREATE TABLE {0}.short AS SELECT timestamp, value FROM {0}.taxi WHERE timestamp < '2014-09-01'")
+    query = "SELECT * FROM short FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP()"
+    names = ["--time", "timestamp", "--target", "value", "--freq", "30min"]
+    gatecast("fit", job.url, "--sql", query, *names, *QUICK, "--run", "travelled")
+    ask(job.url, "UPDATE {}.short SET value = value + 1 WHERE TRUE")
+    said = gatecast("fit", "--from", "travelled", "--run", "others", code=1)
+    assert "the rows that travelled has read are not there as they were" in said
+    assert not (job.folder / "others").exists()
+
+
 def test_a_newer_cutoff_takes_the_place_of_an_older_one_in_the_view(job, gatecast):
     for as_of in ("2015-01-30", "2015-01-30 12:00"):
         gatecast("forecast", "run", "--as-of", as_of, "--to", job.url, "--into", "past")

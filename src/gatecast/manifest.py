@@ -86,7 +86,9 @@ def again(run: str | Path, options: Mapping[str, Any]) -> Again:
     told, source = model.evidence.get("manifest", {}), model.config.source
     if not source.url or "rows_sha256" not in told:
         raise UsageError(f"{run} does not say which rows it has read: it was not made by fit from a path or URL")
-    pinned = source.url.startswith("bigquery:") and "FOR SYSTEM_TIME AS OF" in told["query"]
+    # A query's own time travel pins nothing, nor is all pinned that is read from a second table.
+    alone = source.sql is None and source.future_table is None
+    pinned = alone and source.url.startswith("bigquery:") and "FOR SYSTEM_TIME AS OF" in told["query"]
     snapshot = {"snapshot": told["snapshot_time"]} if pinned else {}
     config = Config.of(merged(model.config.model_dump(exclude_none=True), snapshot | dict(options)))
     return Again(Path(run), config, told["audit"], None if pinned else told["rows_sha256"])
