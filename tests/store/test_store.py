@@ -403,7 +403,9 @@ def test_only_one_select_is_taken_from_the_user(put, sql):
         store.columns(source.model_copy(update={"table": None, "sql": sql}))
 
 
-@pytest.mark.parametrize("sql", ["SELECT * FROM rows) SELECT (1", "SELECT FROM", "SELECT no_such FROM nowhere"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT * FROM rows) SELECT (1", "SELECT FROM", "SELECT no_such FROM nowhere", "SELECT 'a FROM rows"]
+)
 def test_a_wrong_query_is_the_stores_own_error(put, sql):
     store, source = put(sample("local", "2024-03-01"))
     with pytest.raises(StoreError):

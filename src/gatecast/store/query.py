@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import sqlglot
 from sqlglot import TokenType, exp
+from sqlglot.errors import TokenError
 
 from gatecast.config import Aggregate, SourceSettings
 from gatecast.data.dates import Grid
@@ -269,8 +270,11 @@ def _unstructured(node: exp.Expression) -> exp.Expression:
 
 
 def _unended(sql: str, dialect: Dialect) -> str:
-    """A statement without the semicolon that ends it."""
-    tokens = sqlglot.tokenize(sql, read=dialect)
+    """A statement without the semicolon that ends it; what cannot be taken apart is the store's to refuse."""
+    try:
+        tokens = sqlglot.tokenize(sql, read=dialect)
+    except TokenError:
+        return sql
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         sql = sql[: tokens.pop().start]
     return sql
