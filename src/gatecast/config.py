@@ -93,7 +93,9 @@ class SourceSettings(Settings):
     holidays_column: str | None = Field(None, description="column with the place of each series, as DE, US-NY or XNYS")
     since: str | None = Field(None, description="read rows from this date on")
     until: str | None = Field(None, description="read rows before this date")
-    snapshot: str | None = Field(None, description="read a BigQuery table as it was at this time")
+    snapshot: str | None = Field(
+        None, description="read a BigQuery table as it was at this time, in UTC if no other zone is named"
+    )
     location: str | None = Field(None, description="location of BigQuery jobs, as EU; default: found by BigQuery")
     max_bytes: Bytes = Field(
         10_000_000_000, ge=1, description="most bytes a BigQuery query may read, as 500MB or 1TB; default: 10GB"

@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pyarrow as pa
 import pytest
 import requests
-from sqlglot import parse_one
+from sqlglot import exp, parse_one
 
 from gatecast import read as read_panel
 from gatecast.config import Config, SourceSettings
@@ -92,6 +92,15 @@ def test_a_new_table_is_partitioned_by_day_and_clustered_by_series(bigquery):
         table = store.client.get_table(f"{store.dataset}.out")
     assert (table.time_partitioning.type_, table.time_partitioning.field) == ("DAY", "at")
     assert table.clustering_fields == ["shop"]
+
+
+def test_a_new_table_is_partitioned_by_the_day_of_its_forecasts_though_series_are_named_by_days(bigquery):
+    rows = forecasts([1.0]).append_column("began", pa.array([dt.date(2020, 1, 1)]))
+    rows = rows.rename_columns(["shop", "forecast_timestamp", "value", "run", "began"])
+    write(bigquery, rows, key=("began", "shop", "forecast_timestamp"))
+    with open_store(bigquery) as store:
+        table = store.client.get_table(f"{store.dataset}.out")
+    assert (table.time_partitioning.field, table.clustering_fields) == ("forecast_timestamp", ["began", "shop"])
 
 
 class Wire(requests.Session):
@@ -392,10 +401,17 @@ def test_without_the_libraries_the_command_that_installs_them_is_named(missing):
     assert ended.stdout.strip() == "BigQuery needs libraries that are not here: pip install 'gatecast[bigquery]'"
 
 
-def test_without_credentials_the_command_that_gets_them_is_named(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("content", "told"), [(None, "was not found"), ('{"type": "x"}', "a valid type")])
+def test_without_credentials_the_command_that_gets_them_is_named(monkeypatch, tmp_path, content, told):
+    key = tmp_path / "key.json"
+    if content:
+        key.write_text(content)
     monkeypatch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
-    with pytest.raises(StoreError, match="gcloud auth application-default login"):
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    named = (
+        rf"found at {re.escape(str(key))}, which GOOGLE_APPLICATION_CREDENTIALS names \(.*{told}.*\): run `gcloud auth"
+    )
+    with pytest.raises(StoreError, match=named):
         open_store("bigquery://proj/shop")
 
 
@@ -555,6 +571,19 @@ def test_truth_values_become_numbers_by_way_of_integers(bigquery):
         assert "AVG(CAST(`wet` AS FLOAT64)) AS covariate_1" in read.sql
         assert read.panel.values.tolist() == pytest.approx([1, 0, math.nan, 1], nan_ok=True)
         assert read.panel.covariates.column("promo").tolist() == [0, 1, 1, 0]
+
+
+def test_a_snapshot_without_a_zone_is_in_utc_wherever_the_machine_is(bigquery, monkeypatch):
+    write(bigquery, forecasts([1.0]))
+    source = SourceSettings(table="out", time="at", target="value", snapshot="2024-05-01 12:00")
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        with open_store(bigquery) as store:
+            assert "CAST('2024-05-01 12:00:00+00:00' AS TIMESTAMP)" in store.text(source, exp.select("*").from_("rows"))
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
 
 
 def test_a_snapshot_that_is_no_time_is_refused(bigquery):

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.errors import UsageError
-from gatecast.store import Errand, open_store
+from gatecast.store import FORECAST_TIME, Errand, open_store
 from gatecast.store.query import latest_query
 
 VALUE, CONFIDENCE = "forecast_value", "confidence_level"
-TIMESTAMP, LOWER, UPPER = "forecast_timestamp", "prediction_interval_lower_bound", "prediction_interval_upper_bound"
+TIMESTAMP, LOWER, UPPER = FORECAST_TIME, "prediction_interval_lower_bound", "prediction_interval_upper_bound"
 AI_FORECAST = (TIMESTAMP, VALUE, CONFIDENCE, LOWER, UPPER, "ai_forecast_status")
 """What AI.FORECAST gives after the series columns."""
 

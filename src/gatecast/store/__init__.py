@@ -19,6 +19,10 @@ Dialect = Literal["duckdb", "bigquery"]
 """Of SQL."""
 
 
+FORECAST_TIME = "forecast_timestamp"
+"""The dates in a table of forecasts; its partitions, where it has some, are their days."""
+
+
 class Observer(Protocol):
     """Hears what reading costs and how far it has come."""
 

@@ -37,8 +37,10 @@ def connect(project: str | None) -> tuple[bigquery.Client, BigQueryReadClient | 
         return bigquery.Client(project=known, credentials=anyone, client_options=endpoint), _local()
     try:
         credentials, default = google.auth.default(scopes=[SCOPE])
-    except DefaultCredentialsError:
-        raise StoreError(f"no Google credentials were found: {LOGIN}") from None
+    except DefaultCredentialsError as error:
+        file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+        where = f" at {file}, which GOOGLE_APPLICATION_CREDENTIALS names ({error.args[0]})" if file else ""
+        raise StoreError(f"no Google credentials were found{where}: {LOGIN}") from None
     client = bigquery.Client(project=_project(project or default), credentials=credentials)
     return client, BigQueryReadClient(credentials=credentials)  # type: ignore[no-untyped-call]
 

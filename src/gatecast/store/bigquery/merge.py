@@ -13,6 +13,7 @@ from google.cloud import bigquery
 from sqlglot import exp
 
 from gatecast.errors import DataError, some
+from gatecast.store import FORECAST_TIME
 from gatecast.store.bigquery.columns import storable, type_of
 from gatecast.store.bigquery.jobs import RETRY, Jobs
 from gatecast.store.query import column
@@ -134,11 +135,15 @@ def _load(jobs: Jobs, staging: bigquery.TableReference, rows: pa.Table, schema: 
 def _described(
     target: bigquery.TableReference, schema: list[bigquery.SchemaField], key: Sequence[str]
 ) -> bigquery.Table:
-    """A new table: partitioned by the day of the first time in the key, clustered by what stands before it."""
+    """A new table: partitioned by the day forecast (else by the first time in the key), clustered by what is before it.
+
+    Series may be named by days too, as that on which a contract began.
+    """
     types = {field.name: type_of(field) for field in schema}
     table = bigquery.Table(target, schema=schema)
-    time = next((name for name in key if types[name] in DAYS), None)
-    if time is not None:
+    times = [name for name in key if types[name] in DAYS]
+    if times:
+        time = FORECAST_TIME if FORECAST_TIME in times else times[0]
         table.time_partitioning = bigquery.TimePartitioning(field=time)
         before = [name for name in key[: key.index(time)] if types[name] in CLUSTERABLE]
         table.clustering_fields = before[:CLUSTERS] or None

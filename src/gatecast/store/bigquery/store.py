@@ -147,7 +147,8 @@ class BigQueryStore:
         """The snapshot asked for, or now by the server's clock."""
         if source.snapshot:
             try:
-                return datetime.fromisoformat(source.snapshot).astimezone(UTC)
+                asked = datetime.fromisoformat(source.snapshot)
+                return (asked if asked.tzinfo else asked.replace(tzinfo=UTC)).astimezone(UTC)
             except (ValueError, OverflowError):
                 raise UsageError(f"a snapshot is a date and time, not {source.snapshot!r}") from None
         return self._check("SELECT 1", source).created or datetime.now(UTC)
