@@ -2,7 +2,8 @@
 
 import io
 import json
-from datetime import date, datetime
+from datetime import date, datetime, time
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -16,9 +17,9 @@ from gatecast.training import Epoch
 @pytest.fixture
 def terminal(monkeypatch):
     """A terminal to look at, with somebody at the keys who says what is put into `answers`."""
-    shown = Console(file=io.StringIO(), force_terminal=True, highlight=False, width=120)
-    shown.answers, shown.asked = [], []
-    monkeypatch.setattr(shown, "input", lambda question: shown.asked.append(question) or shown.answers.pop(0))
+    shown = Console(file=io.StringIO(), force_terminal=True, highlight=False, width=120, **console.AS_IS)
+    shown.answers = []
+    monkeypatch.setattr("builtins.input", lambda: shown.answers.pop(0))
     monkeypatch.setattr(console, "err", shown)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     return shown
@@ -33,15 +34,14 @@ def test_a_person_is_asked_until_they_agree(terminal):
     teller = console.Teller()
     terminal.answers[:] = ["n", " Yes "]
     assert [teller.agree(f"spend {sum_}?") for sum_ in (1, 2, 3)] == [False, True, True]
-    assert terminal.asked == ["spend 1? [y/N] ", "spend 2? [y/N] "]
     assert console.Teller(yes=True).agree("spend?")
-    assert len(terminal.asked) == 2
+    assert terminal.file.getvalue() == "spend 1? [y/N] spend 2? [y/N] "
 
 
 def test_nobody_is_asked_where_nobody_is(terminal, monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     assert console.Teller().agree("spend?")
-    assert terminal.asked == []
+    assert terminal.file.getvalue() == ""
 
 
 def test_many_rows_have_a_bar_until_they_are_there(terminal):
@@ -103,7 +103,30 @@ def test_a_terminal_shows_whole_dates_under_short_names(monkeypatch, at):
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_only_dates_become_text_in_json(capsys):
+NAMES = ["[/x] [red]y", "team:rocket:prod", "[bold]"]
+
+
+def test_names_are_shown_as_they_are(capsys):
+    console.show_rows(pa.table({"[/b] :x: shop": NAMES}), "table")
+    teller = console.Teller()
+    teller.step(1, "Read", NAMES[0])
+    teller.note(NAMES[1])
+    shown = capsys.readouterr()
+    assert [line.strip() for line in shown.out.splitlines()] == ["[/b] :x: shop", *NAMES]
+    assert shown.err == f" 1/11 Read: {NAMES[0]}\n{NAMES[1]}\n"
+
+
+def test_what_names_a_series_is_printed_in_every_form(capsysbinary):
+    rows = pa.table({"id": [Decimal("1.50")], "at": [time(7, 30)], "hash": [b"\xff\x01"]})
+    console.show_rows(rows, "json")
+    assert json.loads(capsysbinary.readouterr().out) == [{"id": "1.50", "at": "07:30:00", "hash": "/wE="}]
+    console.show_rows(rows, "csv")
+    assert capsysbinary.readouterr().out == b'"id","at","hash"\n1.50,07:30:00.000000,"/wE="\n'
+    console.show_rows(rows, "table")
+    assert capsysbinary.readouterr().out.split()[3:5] == [b"1.50", b"07:30:00"]
+
+
+def test_what_is_not_json_is_an_error(capsys):
     with pytest.raises(TypeError, match="set is not JSON"):
         console.show_json({"rows": {1}})
     console.show_json({"accuracy": None})

@@ -2,7 +2,9 @@
 
 import json
 import sys
-from datetime import date
+from base64 import b64encode
+from datetime import date, time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -32,8 +34,11 @@ PIPED = 240
 SHORT = {TIMESTAMP: "date", VALUE: "forecast", CONFIDENCE: "level", LOWER: "low", UPPER: "high"}
 """What columns are called on a terminal, which has no room for their names."""
 
-out = Console(width=None if sys.stdout.isatty() else PIPED)
-err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED)
+AS_IS: dict[str, Any] = {"markup": False, "emoji": False}
+"""Names of series hold what they like, brackets and colons too."""
+
+out = Console(width=None if sys.stdout.isatty() else PIPED, **AS_IS)
+err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED, **AS_IS)
 
 
 class Teller:
@@ -53,7 +58,7 @@ class Teller:
         """See `store.Observer`. Only a person at a terminal is asked, and only once."""
         self.stop()
         if not self.yes and sys.stdin.isatty() and err.is_terminal:
-            self.yes = err.input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+            self.yes = err.input(f"{question} [y/N] ", **AS_IS).strip().lower() in ("y", "yes")
             return self.yes
         return True
 
@@ -71,8 +76,8 @@ class Teller:
     def step(self, number: int, title: str, found: str) -> None:
         """See `listener.Listener`."""
         self.stop()
-        err.print(f"[bold cyan]{number:>2}[/]/11 [bold]{title}[/]: ", end="")
-        err.print(found, markup=False, soft_wrap=True)
+        err.print(f"[bold cyan]{number:>2}[/]/11 [bold]{title}[/]: ", end="", markup=True)
+        err.print(found, soft_wrap=True)
 
     def epoch(self, epoch: "Epoch") -> None:
         """See `listener.Listener`."""
@@ -111,14 +116,14 @@ def _bar(told: TextColumn, *, transient: bool) -> Progress:
 def say(text: str) -> None:
     """A line to people, if there is something to say."""
     if text:
-        err.print(text, markup=False, soft_wrap=True)
+        err.print(text, soft_wrap=True)
 
 
 def show_rows(rows: pa.Table, form: Format) -> None:
     """A table of data in the form asked for."""
     if form == "csv":
         # Arrow's writer quotes and escapes; stdout's text layer would change its line ends.
-        pyarrow.csv.write_csv(rows, _bytes_out())
+        pyarrow.csv.write_csv(_without_bytes(rows), _bytes_out())
     elif form == "parquet":
         pyarrow.parquet.write_table(rows, _bytes_out())
     elif form == "json":
@@ -127,6 +132,15 @@ def show_rows(rows: pa.Table, form: Format) -> None:
         out.print(_table(rows.slice(0, SHOWN_ROWS)))
         if rows.num_rows > SHOWN_ROWS:
             say(f"the first {SHOWN_ROWS} of {rows.num_rows:,} rows; --format csv gives all")
+
+
+def _without_bytes(rows: pa.Table) -> pa.Table:
+    """Rows with bytes as in JSON: not all of them are text."""
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_binary(field.type):
+            texts = [value and _written(value) for value in rows.column(i).to_pylist()]
+            rows = rows.set_column(i, field.name, pa.array(texts, pa.string()))
+    return rows
 
 
 def _table(rows: pa.Table) -> Table:
@@ -144,8 +158,8 @@ def _table(rows: pa.Table) -> Table:
 
 
 def show_json(content: Any) -> None:
-    """Any content as JSON, dates in ISO 8601."""
-    sys.stdout.write(json.dumps(content, indent=2, default=_iso) + "\n")
+    """Any content as JSON: dates in ISO 8601, decimals as texts, bytes in base 64."""
+    sys.stdout.write(json.dumps(content, indent=2, default=_written) + "\n")
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
@@ -165,14 +179,14 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     if "verdict" in metrics:
         out.print(metrics["verdict"]["sentence"], style="bold", soft_wrap=True)
         for reason in metrics["verdict"]["reasons"].values():
-            out.print(f"- {reason}", markup=False, soft_wrap=True)
+            out.print(f"- {reason}", soft_wrap=True)
 
 
 def show_audit(audit: Audit) -> None:
     """One screen of facts and findings."""
     fits = "" if audit.agreement is None else f" (inferred: fits {audit.agreement:.1%} of the gaps)"
-    out.print(f"{audit.rows:,} rows, {audit.series:,} series, {audit.first} to {audit.last}", markup=False)
-    out.print(f"frequency {audit.frequency}{fits}, zone {audit.timezone or 'none'}", markup=False)
+    out.print(f"{audit.rows:,} rows, {audit.series:,} series, {audit.first} to {audit.last}")
+    out.print(f"frequency {audit.frequency}{fits}, zone {audit.timezone or 'none'}")
     out.print(f"{audit.steps:,} steps; the shortest series has {audit.shortest:,}, the longest {audit.longest:,}")
     if not audit.findings:
         out.print("no faults found")
@@ -204,10 +218,15 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    return value.isoformat(" ") if hasattr(value, "hour") else str(value)  # type: ignore[attr-defined]
+    return str(value)
 
 
-def _iso(value: object) -> str:
-    if isinstance(value, date):
+def _written(value: object) -> str:
+    """What JSON has no like of, as BigQuery's own JSON has it."""
+    if isinstance(value, date | time):
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} is not JSON")
