@@ -283,6 +283,18 @@ def test_a_run_whose_replacement_was_killed_between_two_renames_comes_back(run, 
     assert load(run).run_id == load(GOLDEN).run_id
 
 
+def test_a_link_to_a_run_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "disk" / "run")
+    for text in ("1", "2"):
+        with new_folder(tmp_path / "run", overwrite=True) as folder:
+            (folder / "model.json").write_text(text)
+    assert (tmp_path / "run").is_symlink()
+    assert (tmp_path / "disk" / "run" / "model.json").read_text() == "2"
+    assert sorted(os.listdir(tmp_path)) == ["disk", "run"]
+    assert os.listdir(tmp_path / "disk") == ["run"]
+
+
 def test_a_run_that_cannot_be_replaced_stays(run, tmp_path, monkeypatch):
     rename = os.replace
 

@@ -37,6 +37,7 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume
         RunError: there is something at the path already, another process is writing it, there is
             nothing to resume, or the file system refuses.
     """
+    path = _itself(path)
     try:
         _refuse_taken(path, overwrite or resume, mark)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,6 +48,11 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume
     except OSError as error:
         left = f"gatecast fit --resume {path} goes on from there" if unfinished(path) else "nothing was left behind"
         raise RunError(f"{path} could not be written, {left}: {error}") from None
+
+
+def _itself(path: Path) -> Path:
+    """What a link leads to: it is replaced, and the link stays."""
+    return path.resolve() if os.path.islink(path) else path
 
 
 def _refuse_taken(path: Path, overwrite: bool, mark: str) -> None:
@@ -86,7 +92,7 @@ def _beside(path: Path, ending: str = "") -> list[Path]:
 
 def unfinished(path: Path) -> list[Path]:
     """Those of trainings that can be resumed, the newest last."""
-    return sorted(filter(_resumable, _beside(path)), key=lambda folder: (folder / CHECKPOINT).stat().st_mtime)
+    return sorted(filter(_resumable, _beside(_itself(path))), key=lambda folder: (folder / CHECKPOINT).stat().st_mtime)
 
 
 def _resumable(folder: Path) -> bool:
