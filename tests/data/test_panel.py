@@ -1,4 +1,5 @@
 import tracemalloc
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -109,6 +110,15 @@ def test_a_series_column_may_have_any_name(column):
 def test_a_series_column_that_is_all_null():
     rows = pa.record_batch({"key_0": pa.nulls(2), "step": [1, 2], "value": [1.0, 2.0], "row_count": [1, 1]})
     assert lists(Panel.from_batches([rows], DAYS, ["shop"])) == [((None,), 1, [1.0, 2.0])]
+
+
+def test_decimals_that_name_series_have_the_digits_of_their_column_whatever_their_values():
+    type_ = pa.decimal128(10, 2)
+    for values in ([Decimal("1.50"), None], [Decimal("1234567.25"), Decimal("7.00")]):
+        columns = {"key_0": pa.array(values, type_), "step": [1, 2], "value": [1.0, 2.0], "row_count": [1, 1]}
+        panel = Panel.from_batches([pa.record_batch(columns)], DAYS, ["shop"])
+        assert panel.keys.schema.field("shop").type == type_
+        assert set(panel.keys.column("shop").to_pylist()) == set(values)
 
 
 def test_series_encoded_with_nulls_and_another_dictionary_in_every_batch():

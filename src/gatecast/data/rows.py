@@ -48,6 +48,9 @@ class Arriving:
     def __init__(self, parts: int) -> None:
         self.parts = parts
         self.codes: dict[tuple[object, ...], int] = {}
+        self.decimals: dict[
+            int, pa.DataType
+        ] = {}  # of the parts that are: their digits are the column's, not a value's
         self.chunks: list[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer], Values]] = []
         self.base: int | None = None
         self.count = 0
@@ -92,6 +95,7 @@ class Arriving:
             self.codes.setdefault((), 0)
             return np.zeros(batch.num_rows, np.int32)
         plain = [key.dictionary_decode() if pa.types.is_dictionary(key.type) else key for key in keys]
+        self.decimals |= {part: key.type for part, key in enumerate(plain) if pa.types.is_decimal(key.type)}
         encoded = [pc.dictionary_encode(key, null_encoding="encode") for key in plain]
         if len(keys) == 1:
             inverse, parts = encoded[0].indices.to_numpy(), [encoded[0].dictionary.to_pylist()]
@@ -149,7 +153,8 @@ class Arriving:
             begun = (number[codes] >= 0) & (steps - (self.base or 0) >= first[codes])
             hollow.append(np.stack([number[codes], steps])[:, begun])
         used = [key for key, is_used in zip(keys, has.tolist(), strict=True) if is_used]
-        table = pa.table({name: [key[part] for key in used] for part, name in enumerate(series)})
+        columns = [pa.array([key[part] for key in used], self.decimals.get(part)) for part in range(len(series))]
+        table = pa.table(columns, list(series))
         starts = low[has].astype(np.int64) + (self.base or 0)
         reading = Reading(self.count, np.concatenate(hollow, 1))
         return table, values, np.append(offsets[:-1][has], offsets[-1]), starts, reading
