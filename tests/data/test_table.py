@@ -11,6 +11,7 @@ from sqlglot import exp
 from gatecast.config import SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.table import AI_FORECAST, ForecastTable, timestamps
+from gatecast.errors import StoreError
 from gatecast.store import open_store
 from gatecast.store.query import SOURCE
 
@@ -57,6 +58,17 @@ def test_an_hour_that_clocks_show_twice_has_both_its_forecasts_in_table_and_view
         for table in ("out", "out_latest"):
             found = store.read(SourceSettings(table=table), exp.select("forecast_value").from_(SOURCE)).read_all()
             assert sorted(found.column("forecast_value").to_pylist()) == [20, 21]
+
+
+def test_a_view_that_cannot_be_made_is_told_with_the_rows_that_are_there(tmp_path):
+    path = tmp_path / "shop.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE out_latest AS SELECT 1 AS mine")
+    with pytest.raises(StoreError, match=r"the rows are in out, but its view out_latest is not made: .*of type Table"):
+        forecasts(1, 10.0).write(str(path), "out")
+    with duckdb.connect(str(path)) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM out").fetchall() == [(2,)]
+        assert connection.execute("FROM out_latest").fetchall() == [(1,)]
 
 
 def test_a_file_has_no_view(tmp_path):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gatecast.data.dates import Grid, Steps, TimeKind
-from gatecast.errors import UsageError
+from gatecast.errors import StoreError, UsageError
 from gatecast.store import FORECAST_TIME, Errand, open_store
 from gatecast.store.query import latest_query
 
@@ -68,14 +68,19 @@ class ForecastTable:
         timestamp, in exactly the columns of AI.FORECAST.
 
         Raises:
-            StoreError: it cannot be written; then nothing was.
+            StoreError: it cannot be written, and nothing was; or the view cannot, which is said.
             DataError: the table has other columns.
         """
         with open_store(url, write=True, errand=errand) as store:
             store.write(into, self.rows, (*self.series, TIMESTAMP, CONFIDENCE, "cutoff", "step", "run_id"))
             if into is not None:
                 instants = store.url.startswith("bigquery:")
-                store.view(f"{into}_latest", latest_query(into, self.series, AI_FORECAST, instants=instants))
+                try:
+                    store.view(f"{into}_latest", latest_query(into, self.series, AI_FORECAST, instants=instants))
+                except StoreError as error:
+                    raise StoreError(
+                        f"the rows are in {into}, but its view {into}_latest is not made: {error}"
+                    ) from None
 
 
 def refuse_own(series: Sequence[str]) -> None:
