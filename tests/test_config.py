@@ -50,6 +50,11 @@ def test_toml_gives_the_settings_back(tables):
     assert Config.of(tomllib.loads(config.to_toml())) == config
 
 
+def test_a_file_may_begin_with_the_mark_that_windows_puts_before_texts(tmp_path):
+    (tmp_path / "settings.toml").write_text("[forecast]\nhorizon = 3\n", encoding="utf-8-sig")
+    assert Config.from_toml(tmp_path / "settings.toml").forecast.horizon == 3
+
+
 def test_a_file_gives_the_settings_back(tmp_path):
     config = Config.of(
         {

@@ -311,7 +311,7 @@ def read_toml(path: str | Path) -> dict[str, dict[str, Any]]:
         UsageError: the file is missing, not TOML, or has a setting outside the tables.
     """
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # as Windows writes it, too
     except FileNotFoundError:
         raise UsageError(f"no settings file at {path}") from None
     except (OSError, ValueError, RecursionError) as error:

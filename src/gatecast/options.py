@@ -91,7 +91,8 @@ def _dates(text: str, file: str = "") -> list[str]:
     """The lines that are not empty, each of them a date."""
     from gatecast.data.dates import parse_date  # noqa: PLC0415 - needs numpy, which help does not
 
-    found = {number: line.strip() for number, line in enumerate(text.splitlines(), 1) if line.strip()}
+    lines = enumerate(text.removeprefix("\ufeff").splitlines(), 1)  # without the mark that Windows puts before texts
+    found = {number: line.strip() for number, line in lines if line.strip()}
     for number, line in found.items():
         try:
             parse_date(line)
