@@ -238,9 +238,12 @@ def test_dates_from_the_command_line_from_stdin_and_from_a_file(call, expected, 
     for arguments, stdin in (
         ([part for date in DATES for part in ("--at", date)], ""),
         (["--at", "-"], "\n".join(DATES)),
-        (["--at", DATES[0], "--at", tmp_path / "dates"], ""),
     ):
         out, _ = call("forecast", "run", *arguments, "--format", "csv", stdin=stdin)
+        pd.testing.assert_frame_equal(frame(out), rows)
+    for text in (tmp_path / "dates").read_text(), "\ufeff" + "\n".join(DATES[1:]):  # as Windows writes it, too
+        (tmp_path / "dates").write_text(text, encoding="utf-8")
+        out, _ = call("forecast", "run", "--at", DATES[0], "--at", tmp_path / "dates", "--format", "csv")
         pd.testing.assert_frame_equal(frame(out), rows)
     out, _ = call("forecast", "run", "--as-of", "2024-01-05 00:00", "--series", "s1", "--format", "csv")
     pd.testing.assert_frame_equal(frame(out), expected(as_of="2024-01-05 00:00", series=["s1"]))
@@ -395,6 +398,16 @@ def test_nobody_reading_on_is_no_error_message(place):
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+def test_streams_that_are_closed_are_as_if_nobody_read_or_wrote(place):
+    """As under some schedulers; a database that is opened next would take the place of stderr."""
+    shell = ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "gatecast", "forecast", "run"]
+    assert subprocess.run([*shell, "--to", "closed.duckdb", "--into", "out"], cwd=place, check=False).returncode == 0
+    with duckdb.connect(str(place / "closed.duckdb"), read_only=True) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM out").fetchall() == [(24,)]
+    assert subprocess.run([*shell, "--format", "csv"], cwd=place, check=False).returncode == 0
+    assert subprocess.run([*shell, "--at", "-"], cwd=place, check=False).returncode == 2
 
 
 def test_version_and_debug(place):

@@ -263,6 +263,7 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
+    _open_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be stopped is to be interrupted: clean up
     try:
         code = app(standalone_mode=False) or 0
@@ -274,6 +275,13 @@ def main() -> NoReturn:
             raise
         code = _explain(error)
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Put nothing in the place of streams that whoever called us has closed: else the next file opened takes it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we run
 
 
 def _explain(error: BaseException) -> int:
