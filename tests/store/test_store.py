@@ -2,6 +2,7 @@
 
 import datetime as dt
 import io
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -468,6 +469,35 @@ def test_a_file_is_a_table_called_like_it_and_data(name, tmp_path):
     with open_store(str(tmp_path / f"{name}.parquet")) as store:
         for table in (None, "data", name.partition(".")[0] or None):
             assert store.columns(SourceSettings(table=table)) == {"y": "number"}
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [("year=2024/month=1/0.parquet", "**/*.parquet"), ("0.parquet", "**/*.parquet"), ("s[1].parquet", "s[1].parquet")],
+)
+def test_files_are_found_in_folders_of_folders_and_under_names_with_brackets(name, url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"y": [1.0]}), name)
+    with open_store(url) as store:
+        for table in {None, "data", "s[1]" if url == "s[1].parquet" else None}:
+            assert store.columns(SourceSettings(table=table))["y"] == "number"
+
+
+def test_a_database_without_tables_says_so(tmp_path):
+    duckdb.connect(str(tmp_path / "new.duckdb")).close()
+    with (
+        open_store(str(tmp_path / "new.duckdb")) as store,
+        pytest.raises(UsageError, match=r"new.duckdb has no tables$"),
+    ):
+        store.columns(SourceSettings())
+
+
+def test_what_an_enum_of_duckdb_holds_is_text(tmp_path):
+    with duckdb.connect(str(tmp_path / "new.duckdb")) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 'a'::ENUM ('a', 'b') AS kind")
+    with open_store(str(tmp_path / "new.duckdb")) as store:
+        assert store.columns(SourceSettings()) == {"kind": "text"}
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,22 @@ def test_a_file_is_written_and_replaced_whole(name, tmp_path):
     assert os.listdir(tmp_path) == [name]
 
 
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "out.tsv").symlink_to(tmp_path / "far" / "out")
+    for value in (1.0, 2.0):
+        write(tmp_path / "out.tsv", forecasts([value]), into=None)
+    assert (tmp_path / "out.tsv").is_symlink()
+    assert (tmp_path / "far" / "out").read_text().splitlines()[1].split("\t")[2] == "2.0"
+    assert os.listdir(tmp_path / "far") == ["out"]
+
+
+def test_a_file_with_brackets_in_its_name_is_replaced(tmp_path):
+    for value in (1.0, 2.0):
+        write(tmp_path / "out[1].parquet", forecasts([value]), into=None)
+    assert read_back(tmp_path / "out[1].parquet") == [("north", 1, 2.0, "r1")]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_with_other_columns_is_not_replaced(name, tmp_path):
     write(tmp_path / name, forecasts([1.0, 2.0]), into=None)

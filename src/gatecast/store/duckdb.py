@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
@@ -69,13 +69,16 @@ class DuckDBStore:
             raise UsageError(
                 f"cannot tell what {path!r} holds: its name must end in {', '.join([*DATABASES, *READERS])}"
             )
-        if not write and not glob(path):
+        found = glob(path, recursive=True)
+        if not write and not found and os.path.exists(path):  # a name with brackets, which is no pattern
+            path, found = escape(path), [escape(path)]
+        if not write and not found:
             raise StoreError(f"nothing to read at {path!r}: no such file")
         with _translated(path):
             self.connection = duckdb.connect(":memory:" if self.reader else path, read_only=not (write or self.reader))
             self.connection.execute("SET TimeZone = 'UTC'")
             if self.reader and not write:
-                name = Path(path).name.partition(".")[0] if glob(path) == [path] else ""
+                name = Path(self.path).name.partition(".")[0] if found == [path] else ""
                 rows: duckdb.DuckDBPyRelation = getattr(self.connection, self.reader)(path)
                 for view in {name or DATA, DATA}:
                     rows.create_view(view)
@@ -131,7 +134,10 @@ class DuckDBStore:
             if len(statements) != 1 or statements[0].type.name != "SELECT":
                 raise no_select(len(statements), source.sql)
         elif source.table is None and self.default is None:
-            raise UsageError(f"say which table of {self.path} with --table: {some(map(_plain, self._tables()))}")
+            there = some(map(_plain, self._tables()))
+            raise UsageError(
+                f"say which table of {self.path} with --table: {there}" if there else f"{self.path} has no tables"
+            )
         rows = user_sql(source, self.default, "duckdb")
         # Times to the nanosecond, as pandas writes them, are a type that few functions take.
         fine = [column(name).sql("duckdb") for name, type_ in self._types(rows).items() if type_ in FINE]
@@ -200,9 +206,9 @@ class DuckDBStore:
 
         Only what holds the same columns is replaced, as no table is: it may be the source.
         """
-        final = Path(self.path)
+        final = Path(self.path).resolve()  # what a link leads to is replaced, not the link
         if self.reader and final.exists():
-            have = getattr(self.connection, self.reader)(self.path).columns
+            have = getattr(self.connection, self.reader)(escape(self.path)).columns
             if have != rows.column_names:
                 odd = sorted({*have} ^ {*rows.column_names}) or have
                 raise DataError(
@@ -215,7 +221,7 @@ class DuckDBStore:
             if self.reader == "read_parquet":
                 relation_.write_parquet(str(beside))
             elif self.reader == "read_csv":
-                relation_.write_csv(str(beside), sep="\t" if final.suffix == ".tsv" else ",")
+                relation_.write_csv(str(beside), sep="\t" if self.path.lower().endswith(".tsv") else ",")
             else:
                 self.connection.execute(
                     f"COPY (SELECT * FROM relation_) TO {exp.Literal.string(str(beside))} (FORMAT json)"
@@ -251,7 +257,7 @@ def _kind(type_: str) -> Kind:
     name = type_.partition("(")[0]
     if name.startswith("TIMESTAMP"):
         return "instant" if "TZ" in name or "WITH TIME ZONE" in name else "local"
-    return _KINDS.get(name, "other")
+    return "text" if name == "ENUM" else _KINDS.get(name, "other")
 
 
 @contextmanager
