@@ -295,6 +295,18 @@ def test_a_link_to_a_run_stays_and_what_it_leads_to_is_replaced(tmp_path):
     assert os.listdir(tmp_path / "disk") == ["run"]
 
 
+@pytest.mark.parametrize("name", [".", "..", "../run"])
+def test_the_folder_one_is_in_is_replaced(tmp_path, monkeypatch, name):
+    for text in ("1", "2"):
+        (tmp_path / "run" / "inspect").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / "model.json").write_text("0")
+        monkeypatch.chdir(tmp_path / "run" / ("inspect" if name == ".." else ""))
+        with new_folder(Path(name), overwrite=True) as folder:
+            (folder / "model.json").write_text(text)
+        assert (tmp_path / "run" / "model.json").read_text() == text
+    assert os.listdir(tmp_path) == ["run"]
+
+
 def test_a_run_that_cannot_be_replaced_stays(run, tmp_path, monkeypatch):
     rename = os.replace
 

@@ -51,8 +51,8 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume
 
 
 def _itself(path: Path) -> Path:
-    """What a link leads to: it is replaced, and the link stays."""
-    return path.resolve() if os.path.islink(path) else path
+    """What a link leads to, which is replaced, while the link stays; and the name of a folder called `.` or `..`."""
+    return path.resolve() if os.path.islink(path) or path.name in ("", "..") else path
 
 
 def _refuse_taken(path: Path, overwrite: bool, mark: str) -> None:
