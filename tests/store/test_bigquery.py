@@ -267,6 +267,25 @@ def test_writing_that_fails_leaves_everything_as_it_was(bigquery, there, failure
     assert tables(bigquery) == ["out"] * there
 
 
+def test_answers_that_are_lost_after_the_work_was_done_cost_nothing(bigquery):
+    lost = set()
+
+    def lose(method, url, body, answer):
+        """The first answer to each kind of request; an upload's is left, which the local server cannot give again."""
+        kind = method, url.partition("?")[0].split("/")[-1][:8], bool(body.get("configuration", {}).get("dryRun"))
+        if kind in lost or not answer.ok or "upload" in url:
+            return None
+        lost.add(kind)
+        return refused(503, "backendError", "try again")
+
+    store, _ = on_wire(bigquery, lose)
+    with store:
+        store.write("out", forecasts([1.0]), KEY)
+    assert {("POST", "tables", False), ("POST", "jobs", True), ("POST", "jobs", False)} <= lost
+    assert content(bigquery) == [("north", 1, 1.0, "r1")]
+    assert tables(bigquery) == ["out"]
+
+
 @pytest.mark.parametrize("after", ["gatecast_staging", "out"])
 @pytest.mark.parametrize("fails", [False, True], ids=["both are written", "the first fails"])
 def test_a_table_that_two_jobs_find_missing_keeps_the_rows_of_both(bigquery, after, fails):

@@ -126,7 +126,7 @@ def _make(client: bigquery.Client, table: bigquery.Table) -> bool:
 def _load(jobs: Jobs, staging: bigquery.TableReference, rows: pa.Table, schema: list[bigquery.SchemaField]) -> None:
     table = bigquery.Table(staging, schema=schema)
     table.expires = datetime.now(UTC) + STAGED
-    jobs.client.create_table(table, retry=RETRY)
+    jobs.client.create_table(table, exists_ok=True, retry=RETRY)  # nobody else knows its name: an answer was lost
     file = io.BytesIO()
     pq.write_table(rows, file)
     jobs.load(file, staging, bigquery.LoadJobConfig(source_format="PARQUET", schema=schema))
