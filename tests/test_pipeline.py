@@ -14,7 +14,7 @@ import torch
 
 from gatecast import Config, audit, backtest, fit, load, pipeline, read
 from gatecast.errors import DataError, UsageError
-from gatecast.listener import Silent
+from gatecast.listener import SILENT, Silent
 from gatecast.training import Trained
 
 NAMES = {"time": "at", "target": "y", "series": "name"}
@@ -200,6 +200,17 @@ class Stopping(Silent):
     def epoch(self, epoch):
         if epoch.epoch == 2:
             raise KeyboardInterrupt
+
+
+def test_later_runs_have_greater_names(monkeypatch, make_frame):
+    config = Config.from_options(None, {"time": "at", "target": "y", "series": "name", "horizon": 6})
+    began = pipeline.time.time_ns()
+    names = []
+    for seconds in (0, 1, 86_400, 50 * 366 * 86_400):
+        monkeypatch.setattr(pipeline.time, "time_ns", lambda seconds=seconds: began + seconds * 10**9)
+        names.append(pipeline._read(config, make_frame(), SILENT, None).run_id)
+    assert names == sorted(set(names))
+    assert {len(name) for name in names} == {12}
 
 
 def test_ctrl_c_leaves_no_folder(tmp_path):

@@ -46,6 +46,17 @@ def test_the_view_shows_the_newest_cutoff_of_each_series_and_timestamp(tmp_path)
     assert found == [("north", 2, 10.0), ("north", 3, 20.0), ("north", 4, 20.0), (None, 2, 7.0), (None, 3, 7.0)]
 
 
+@pytest.mark.parametrize("ids", [("r1", "r2"), ("r2", "r1")])
+def test_the_view_shows_the_run_trained_last_of_those_with_one_cutoff(tmp_path, ids):
+    path = tmp_path / "shop.duckdb"
+    for run in ids:
+        rows = forecasts(1, float(run[1])).rows
+        rows = rows.set_column(rows.column_names.index("run_id"), "run_id", pa.array([run] * 2))
+        ForecastTable(rows, ("shop",)).write(str(path), "out")
+    with duckdb.connect(str(path)) as connection:
+        assert connection.execute("SELECT DISTINCT forecast_value FROM out_latest").fetchall() == [(2.0,)]
+
+
 @pytest.mark.parametrize("kind", ["duckdb", "bigquery"])
 def test_an_hour_that_clocks_show_twice_has_both_its_forecasts_in_table_and_view(kind, tmp_path, request):
     url = request.getfixturevalue(kind) if kind == "bigquery" else str(tmp_path / "shop.duckdb")

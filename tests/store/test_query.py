@@ -200,7 +200,7 @@ def test_golden_of_whole_numbers_and_of_rows_further_back():
 LATEST = """
     SELECT `shop`, `forecast_timestamp`, `forecast_value`, `confidence_level`, `prediction_interval_lower_bound`,
     `prediction_interval_upper_bound`, '' AS ai_forecast_status FROM (SELECT *, RANK() OVER (PARTITION BY `shop`,
-    `forecast_timestamp`, `confidence_level` ORDER BY cutoff DESC, run_id) AS gatecast_rank
+    `forecast_timestamp`, `confidence_level` ORDER BY cutoff DESC, run_id DESC) AS gatecast_rank
     FROM `sales`.`forecasts`) AS ranked WHERE gatecast_rank = 1"""
 
 

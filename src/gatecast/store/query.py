@@ -197,6 +197,8 @@ def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
 def latest_query(table: str, series: Sequence[str], columns: Sequence[str], *, instants: bool = False) -> exp.Select:
     """Of a table of forecasts the newest of each series, timestamp and level, as AI.FORECAST would give it.
 
+    Newest is the latest cutoff, and of runs that forecast from the same cutoff the latest run.
+
     Args:
         table: where the forecasts are.
         series: its series columns.
@@ -206,7 +208,7 @@ def latest_query(table: str, series: Sequence[str], columns: Sequence[str], *, i
     time, _, level, *_, status = columns
     one = {f"part_{i}": column(name) for i, name in enumerate((*series, time, level))}
     # Of one cutoff are the two hours of a clock that shows them twice.
-    rank = sql(f"RANK() OVER (PARTITION BY {', '.join(one)} ORDER BY cutoff DESC, run_id)", **one)
+    rank = sql(f"RANK() OVER (PARTITION BY {', '.join(one)} ORDER BY cutoff DESC, run_id DESC)", **one)
     ranked = exp.select("*", exp.alias_(rank, "gatecast_rank")).from_(relation(table)).subquery("ranked")
     keys, others = ([column(name) for name in part] for part in (series, columns[1:-1]))
     when = exp.alias_(exp.cast(column(time), "TIMESTAMPTZ"), time, quoted=True) if instants else column(time)
