@@ -112,6 +112,16 @@ def test_other_columns_are_refused_before_anything_is_written(place, change, tol
     assert content(place) == [("north", 1, 1.0, "r1"), ("north", 2, 2.0, "r1")]
 
 
+def test_columns_are_told_by_where_they_are(place):
+    write(place, forecasts([1.0]))
+    rows = forecasts([2.0])
+    rows = rows.rename_columns(["shop", "at", "amount", "run"]).set_column(1, "at", rows.column("at").cast(pa.date32()))
+    there = r"only the table has at (TIMESTAMP|DATETIME), value (DOUBLE|FLOAT)"
+    told = rf"write \({there}; only the rows have amount (DOUBLE|FLOAT), at DATE\): write into another table"
+    with pytest.raises(DataError, match=told):
+        write(place, rows)
+
+
 def test_a_failure_midway_leaves_the_table_as_it_was(database):
     with duckdb.connect(str(database)) as connection:
         connection.execute(

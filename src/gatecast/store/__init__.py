@@ -1,6 +1,6 @@
 """Where rows come from and forecasts go: one protocol, one module for each kind of warehouse."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
@@ -10,7 +10,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from gatecast.config import SourceSettings
-from gatecast.errors import UsageError
+from gatecast.errors import DataError, UsageError, some
 
 Kind = Literal["instant", "local", "date", "number", "boolean", "text", "other"]
 """What a column holds: a moment in UTC, a wall-clock time, a day, ..."""
@@ -112,6 +112,13 @@ STORES: Mapping[str, tuple[str, str]] = {
     "duckdb": ("gatecast.store.duckdb", "DuckDBStore"),
     "bigquery": ("gatecast.store.bigquery.store", "BigQueryStore"),
 }
+
+
+def other_columns(table: str, have: Set[tuple[str, str]], want: Set[tuple[str, str]]) -> DataError:
+    """That the columns of a table, names and types, are not those of the rows to write: which only one of them has."""
+    both = {"only the table has": have - want, "only the rows have": want - have}
+    told = "; ".join(f"{who} {some(' '.join(one) for one in sorted(odd))}" for who, odd in both.items() if odd)
+    return DataError(f"table {table} has other columns than the rows to write ({told}): write into another table")
 
 
 def open_store(url: str, *, write: bool = False, errand: Errand | None = None) -> Store:

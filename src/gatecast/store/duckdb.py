@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from gatecast.config import SourceSettings
 from gatecast.errors import DataError, StoreError, UsageError, some
-from gatecast.store import Dialect, Errand, Kind
+from gatecast.store import Dialect, Errand, Kind, other_columns
 from gatecast.store.query import SOURCE, column, no_select, relation, render, user_sql
 
 BATCH_ROWS = 500_000
@@ -177,11 +177,7 @@ class DuckDBStore:
                 str(name): str(type_) for name, type_, *_ in connection.execute("DESCRIBE gatecast_rows").fetchall()
             }
             if have != want:
-                odd = sorted(set(have.items()) ^ set(want.items()))
-                raise DataError(
-                    f"table {table} has other columns than the rows to write: {some(f'{n} {t}' for n, t in odd)}; "
-                    "write into another table"
-                )
+                raise other_columns(table, have.items(), want.items())
             names = [column(name).sql("duckdb") for name in key]
             same = " AND ".join(f"old.{name} IS NOT DISTINCT FROM new.{name}" for name in names)
             connection.execute(f"DELETE FROM {table} AS old USING gatecast_rows AS new WHERE {same}")

@@ -13,7 +13,7 @@ from google.cloud import bigquery
 from sqlglot import exp
 
 from gatecast.errors import DataError, some
-from gatecast.store import FORECAST_TIME
+from gatecast.store import FORECAST_TIME, other_columns
 from gatecast.store.bigquery.columns import storable, type_of
 from gatecast.store.bigquery.jobs import RETRY, Jobs
 from gatecast.store.query import column
@@ -104,13 +104,9 @@ def _refuse_drift(client: bigquery.Client, target: bigquery.TableReference, sche
     except NotFound:
         client.get_dataset(_dataset(target), retry=RETRY)  # says so if it is the data set that is missing
         return True
-    have = {(field.name, type_of(field)) for field in there.schema}
-    odd = sorted(have ^ {(field.name, type_of(field)) for field in schema})
-    if odd:
-        raise DataError(
-            f"table {target.table_id} has other columns than the rows to write: {some(f'{n} {t}' for n, t in odd)}; "
-            "write into another table"
-        )
+    have, want = ({(field.name, type_of(field)) for field in fields} for fields in (there.schema, schema))
+    if have != want:
+        raise other_columns(target.table_id, have, want)
     return False
 
 
