@@ -20,20 +20,18 @@ from gatecast.data.rows import name_of
 from gatecast.errors import DataError, NoRowsError, UsageError, some
 from gatecast.store import Errand, Kind, Store, open_store
 from gatecast.store.audit_query import row_steps
-from gatecast.store.query import (
-    UNITS,
+from gatecast.store.opening_query import (
     any_query,
     days_query,
     number_sql,
-    series_query,
     size_query,
     types_query,
     unreadable_query,
     value_query,
-    without_older,
     worst_query,
     years_query,
 )
+from gatecast.store.query import UNITS, series_query, without_older
 from gatecast.store.spacing_query import groups_query, spacing_query
 from gatecast.store.step_sql import Years, needs_years
 

@@ -12,22 +12,18 @@ from gatecast.data.dates import Frequency, Grid
 from gatecast.data.table import AI_FORECAST
 from gatecast.errors import UsageError
 from gatecast.store.audit_query import audit_query, row_steps
+from gatecast.store.opening_query import days_query, types_query, unreadable_query, years_query
 from gatecast.store.query import (
     AGGREGATES,
     SOURCE,
     column,
-    days_query,
     latest_query,
-    number_sql,
     relation,
     render,
     series_query,
     translated,
-    types_query,
-    unreadable_query,
     user_sql,
     without_older,
-    years_query,
 )
 from gatecast.store.spacing_query import groups_query, spacing_query
 from gatecast.store.step_sql import needs_years
@@ -314,15 +310,3 @@ def test_only_local_times_of_a_zone_and_calendars_need_the_years_of_the_rows():
     assert {kind for kind in KINDS if needs_years(kind, grid("h", NEW_YORK))} == {"local", "text"}
     assert not any(needs_years(kind, grid("h")) for kind in KINDS)
     assert all(needs_years(kind, grid("C", None, "DE")) for kind in KINDS)
-
-
-@pytest.mark.parametrize(
-    ("dialect", "name", "told"),
-    [
-        ("duckdb", "y", "SELECT * REPLACE (TRY_CAST(y AS DOUBLE) AS y) FROM ..."),
-        ("duckdb", "my y", 'SELECT * REPLACE (TRY_CAST("my y" AS DOUBLE) AS "my y") FROM ...'),
-        ("bigquery", "y", "SELECT * REPLACE (SAFE_CAST(y AS FLOAT64) AS y) FROM ..."),
-    ],
-)
-def test_how_texts_are_cast_is_told_in_the_words_of_the_store(dialect, name, told):
-    assert number_sql(name, dialect) == told
