@@ -188,7 +188,9 @@ def test_nothing_to_use(rows, message):
 def test_a_grid_far_too_fine_for_the_rows_is_refused():
     limit = 1_000_000 + 2 * 50
     assert len(panel_of((("a",), 0, 1.0, 1), (("a",), limit - 1, 2.0, 1)).values) == limit
-    with pytest.raises(DataError, match="the frequency is too fine"):
+    with pytest.raises(
+        DataError, match="the frequency is too fine for these rows, or a date among them is wrong, as 9999-12-31"
+    ):
         panel_of((("a",), 0, 1.0, 1), (("a",), limit, 2.0, 1))
     with pytest.raises(DataError, match="is the frequency right"):
         panel_of((("a",), -(2**40), 1.0, 1), (("b",), 2**40, 2.0, 1))

@@ -136,7 +136,8 @@ class Arriving:
         if lengths.sum() > SPARSE * taken + 1_000_000:
             raise DataError(
                 f"{taken:,} values would lie on a grid of {lengths.sum():,} steps: "
-                "the frequency is too fine for these rows"
+                "the frequency is too fine for these rows, or a date among them is wrong, as 9999-12-31 for none; "
+                "gatecast audit shows the first and the last"
             )
         offsets = offsets_of(lengths)
         place = np.empty(count, np.int64)
