@@ -477,6 +477,20 @@ def test_files_are_found_in_folders_of_folders_and_under_names_with_brackets(nam
             assert store.columns(SourceSettings(table=table))["y"] == "number"
 
 
+def test_a_file_that_is_there_is_read_though_its_name_is_a_pattern_of_another(tmp_path):
+    for name in ("s[1].parquet", "s1.parquet"):
+        pq.write_table(pa.table({name: [1.0]}), tmp_path / name)
+        with open_store(str(tmp_path / "s[1].parquet")) as store:
+            assert store.columns(SourceSettings()) == {"s[1].parquet": "number"}
+
+
+def test_a_database_with_brackets_in_its_name_is_read(tmp_path):
+    with duckdb.connect(str(tmp_path / "s[1].duckdb")) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1.5 AS y")
+    with open_store(str(tmp_path / "s[1].duckdb")) as store:
+        assert store.columns(SourceSettings()) == {"y": "number"}
+
+
 def test_a_database_without_tables_says_so(tmp_path):
     duckdb.connect(str(tmp_path / "new.duckdb")).close()
     with (

@@ -69,17 +69,15 @@ class DuckDBStore:
             raise UsageError(
                 f"cannot tell what {path!r} holds: its name must end in {', '.join([*DATABASES, *READERS])}"
             )
-        found = glob(path, recursive=True)
-        if not write and not found and os.path.exists(path):  # a name with brackets, which is no pattern
-            path, found = escape(path), [escape(path)]
-        if not write and not found:
+        there = os.path.exists(path)  # then it is no pattern, though its name may have brackets
+        if not (write or there or (self.reader and glob(path, recursive=True))):
             raise StoreError(f"nothing to read at {path!r}: no such file")
         with _translated(path):
             self.connection = duckdb.connect(":memory:" if self.reader else path, read_only=not (write or self.reader))
             self.connection.execute("SET TimeZone = 'UTC'")
             if self.reader and not write:
-                name = Path(self.path).name.partition(".")[0] if found == [path] else ""
-                rows: duckdb.DuckDBPyRelation = getattr(self.connection, self.reader)(path)
+                name = Path(path).name.partition(".")[0] if there else ""
+                rows: duckdb.DuckDBPyRelation = getattr(self.connection, self.reader)(escape(path) if there else path)
                 for view in {name or DATA, DATA}:
                     rows.create_view(view)
                 self.default = _table(DATA)
