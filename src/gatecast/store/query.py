@@ -206,7 +206,8 @@ def _unstructured(node: exp.Expression) -> exp.Expression:
     if not (isinstance(node, exp.ArgMax) and isinstance(node.expression, exp.Struct)):
         return node
     time, value = (part.expression for part in node.expression.expressions)
-    return sql("ARRAY_AGG(y ORDER BY y IS NULL, t DESC, y DESC)[SAFE_OFFSET(0)]", t=time, y=value)
+    # Without the limit a group is an array of all its rows, which BigQuery refuses from a hundred megabytes on.
+    return sql("ARRAY_AGG(y ORDER BY y IS NULL, t DESC, y DESC LIMIT 1)[SAFE_OFFSET(0)]", t=time, y=value)
 
 
 def _unended(sql: str, dialect: Dialect) -> str:
