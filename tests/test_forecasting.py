@@ -291,6 +291,18 @@ def test_a_winter_is_forecast_below_the_zero_that_no_summer_reached():
     assert pc.min(bounded["prediction_interval_lower_bound"]).as_py() == 0
 
 
+def test_a_floor_that_gives_way_does_so_for_levels_that_were_not_trained_at_every_step():
+    """Where the trained quantiles of a step lay above zero, the outer ones ended at zero."""
+    level = np.where(np.arange(300) < 270, 20.0, 1.5) + np.random.default_rng(0).normal(0, 1, 300)
+    rows = pa.table({"at": np.datetime64("2024-01-01", "us") + np.arange(300) * np.timedelta64(1, "D"), "y": level})
+    model = fit(rows, horizon=6, epochs=2, steps=4, hidden=4, members=1, time="at", target="y", level=50)
+    assert (model.final.bounds[0], level.min() < 0) == (0, True)
+    found = model.forecast(horizon=12, level=(50, 99)).to_arrow()
+    inner, outer = (found.filter(pc.field("confidence_level") == level) for level in (0.5, 0.99))
+    assert pc.min(inner["prediction_interval_lower_bound"]).as_py() > 0
+    assert pc.max(outer["prediction_interval_lower_bound"]).as_py() < 0
+
+
 def test_as_of_a_day_no_weights_that_saw_later_rows_of_any_series_are_used():
     model = fit(waves((240, 120)), **TINY)
     spoilt = replace(model, final=replace(model.final, share=0.0))

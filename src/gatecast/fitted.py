@@ -70,16 +70,17 @@ class Fitted:
         median = raw[..., self.middle : self.middle + 1]
         still = flat(inputs.context, inputs.observed)[:, None, None]
         stretch = torch.where(still, self.still, self.stretch)
-        return self.bounded((median + stretch * (raw - median)).sort(-1).values, inputs.context)
+        return self.bounded((median + stretch * (raw - median)).sort(-1).values, self.floors(inputs.context))
 
-    def bounded(self, quantiles: Float[Tensor, "B H P"], context: Float[Tensor, "B C"]) -> Float[Tensor, "B H P"]:
-        """Within the bounds, if they hold."""
-        low, high = self.bounds
-        bounded = quantiles.clamp(low, high)
-        if self.given or math.isinf(low):
-            return bounded
-        below = (context < low).any(1)[:, None, None]
-        return torch.where(below, quantiles.clamp(max=high), bounded)
+    def floors(self, context: Float[Tensor, "B C"]) -> Float[Tensor, "B"]:
+        """The lower bound of each window: one that nobody gave gives way where the context has been below it."""
+        low = self.bounds[0]
+        floors = context.new_full((len(context),), low)
+        return floors if self.given else floors.masked_fill((context < low).any(1), -math.inf)
+
+    def bounded(self, quantiles: Float[Tensor, "B H P"], floors: Float[Tensor, "B"]) -> Float[Tensor, "B H P"]:
+        """Within the bounds."""
+        return torch.maximum(quantiles, floors[:, None, None]).clamp(max=self.bounds[1])
 
     def raw(self, inputs: Inputs) -> Float[Tensor, "B H P"]:
         """Quantiles before calibration."""

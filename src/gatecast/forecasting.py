@@ -77,20 +77,23 @@ def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None
     return Asked(cutoffs, dates - cutoffs)
 
 
-def predict(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, steps: int) -> Float[Tensor, "W K P"]:
-    """Quantiles of the `steps` steps after each cutoff.
+def predict(
+    fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, steps: int
+) -> tuple[Float[Tensor, "W K P"], Float[Tensor, "W"]]:
+    """Quantiles of the `steps` steps after each cutoff, and the lower bound of each window.
 
     Beyond the trained horizon the median is read as if it had been observed, and the next
     horizon is forecast from there; its intervals are widened by the uncertainty of that.
     """
     if fitted.network.training:  # walking through all parts takes as long as some of them
         fitted.network.eval()
-    out = []
+    out, floors = [], []
     with torch.inference_mode():
         for at in range(0, len(series), BATCH):
             index, cutoff = (torch.from_numpy(part[at : at + BATCH]).to(windows.device) for part in (series, cutoffs))
             inputs, begun = windows.inputs(index, cutoff), cutoff
             blocks = [fitted.quantiles(inputs)]
+            floors.append(fitted.floors(inputs.context))
             while len(blocks) * windows.horizon < steps:
                 median, cutoff = blocks[-1][..., fitted.middle], cutoff + windows.horizon
                 context = torch.cat([inputs.context, median], 1)[:, -windows.context :]
@@ -100,9 +103,9 @@ def predict(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, s
                 known = windows.calendar(index, cutoff, begun)
                 inputs = replace(inputs, context=context, observed=observed, calendar=known)
                 widened = _widened(fitted.quantiles(inputs), blocks[-1], fitted.middle)
-                blocks.append(fitted.bounded(widened, inputs.context))
+                blocks.append(fitted.bounded(widened, floors[-1]))
             out.append(torch.cat(blocks, 1)[:, :steps].cpu())
-    return torch.cat(out)
+    return torch.cat(out), torch.cat(floors).cpu()
 
 
 def _widened(block: Tensor, before: Tensor, middle: int) -> Tensor:
@@ -148,15 +151,15 @@ def forecast(
     newest = (cutoffs >= both[1].seen[series]) & (as_of is None or as_of >= final.seen.max())
     ahead = asked.ahead.ravel()
     quantiles = np.empty((len(series), int(ahead.max()), len(final.probabilities)), np.float32)
-    seen = np.empty(len(series), np.int64)
+    seen, floors = np.empty(len(series), np.int64), np.empty(len(series), np.float32)
     for fitted, part in zip(both, (~newest, newest), strict=True):
         if part.any():
-            quantiles[part] = predict(fitted, windows, series[part], cutoffs[part], quantiles.shape[1]).numpy()
+            quantiles[part], floors[part] = predict(fitted, windows, series[part], cutoffs[part], quantiles.shape[1])
             seen[part] = fitted.seen[series[part]]
     values = quantiles.reshape(-1, quantiles.shape[2]).take(inverse * quantiles.shape[1] + ahead - 1, 0)
     # What training saw was observed, even where it was not read again.
     kind = _kinds(asked.dates.ravel(), ahead, observed[asking], seen[inverse], shape.horizon)
-    columns = _columns(values, final, settings) | {"kind": kind}
+    columns = _columns(values, floors[inverse], final, settings) | {"kind": kind}
     return _table(panel, asked, asking, columns, settings.level, run_id)
 
 
@@ -201,11 +204,11 @@ def _kinds(dates: Steps, ahead: Indices, lasts: Steps, seen: Steps, horizon: int
     return np.where(ahead > horizon, 0, np.where(dates > lasts, 1, np.where(dates > seen, 2, 3)))
 
 
-def _columns(values: Values, fitted: Fitted, settings: ForecastSettings) -> dict[str, Any]:
+def _columns(values: Values, floors: Values, fitted: Fitted, settings: ForecastSettings) -> dict[str, Any]:
     """Point and bounds; a bound has a column for each level."""
     sides = at(values, fitted.probabilities, [side for level in settings.level for side in bounds(level)])
-    low, high = fitted.bounds  # beyond which those of levels that were not trained may lie
-    sides = np.clip(sides, np.where(values[:, :1] < low, -np.inf, low), high)  # see `Fitted.bounded`
+    # Those of levels that were not trained may lie beyond the bounds.
+    sides = np.clip(sides, floors[:, None], fitted.bounds[1])
     return {VALUE: points(values, fitted.probabilities, settings.metric), LOWER: sides[:, ::2], UPPER: sides[:, 1::2]}
 
 

@@ -46,7 +46,8 @@ def test_a_scale_of_all_rows_is_caught(model, monkeypatch):
     predict = module.predict
 
     def leaking(fitted, windows, series, cutoffs, steps):
-        return predict(fitted, windows, series, cutoffs, steps) * windows.values.nan_to_num().std()
+        quantiles, floors = predict(fitted, windows, series, cutoffs, steps)
+        return quantiles * windows.values.nan_to_num().std(), floors
 
     monkeypatch.setattr(module, "predict", leaking)
     proof = pipeline.prove(model, model.panel)
@@ -58,11 +59,11 @@ def test_one_bit_is_enough(model, monkeypatch):
     predict, calls = module.predict, []
 
     def flipping(*given):
-        found = predict(*given)
+        found, floors = predict(*given)
         calls.append(1)
         if len(calls) == 2:  # the second forecast of the first pass
             found[0, 0, 0] = torch.nextafter(found[0, 0, 0], torch.tensor(np.inf))
-        return found
+        return found, floors
 
     monkeypatch.setattr(module, "predict", flipping)
     assert pipeline.prove(model, model.panel).moved["forecasts"] == 1
