@@ -326,6 +326,18 @@ def test_series_that_end_together_do_so_as_of_a_day_whichever_are_asked_for():
             assert model.forecast(series=name, **ask).rows.equals(every.filter(pc.field("name") == name))
 
 
+@pytest.mark.parametrize(("align", "cut"), [("last", [1]), ("common", [2])])
+def test_only_series_that_end_with_others_are_cut_with_them(align, cut, monkeypatch):
+    """Of a hundred thousand series one is cut as of a date in no time."""
+    at = np.datetime64("2024-01-01", "us") + np.tile(np.arange(90), 2) * np.timedelta64(1, "h")
+    rows = pa.table({"at": at, "name": np.repeat(["a", "b"], 90), "y": waves((90, 90), (0, 0)).values.astype(float)})
+    model = fit(rows, time="at", target="y", series="name", freq="h", align=align, **TINY)
+    until, found = Panel.until, []
+    monkeypatch.setattr(Panel, "until", lambda panel, step: found.append(len(panel)) or until(panel, step))
+    model.forecast(series="a", as_of="2024-01-03")
+    assert found == cut
+
+
 @pytest.mark.parametrize("fill", ["interpolate", "zero", "forward"])
 def test_what_is_filled_does_not_hang_on_rows_after_the_cutoff(fill):
     rows = pa.table({"at": np.datetime64("2024-01-01", "us") + np.arange(240) * np.timedelta64(1, "h")})

@@ -210,7 +210,10 @@ def test_later_runs_have_greater_names(monkeypatch, make_frame):
         monkeypatch.setattr(pipeline.time, "time_ns", lambda seconds=seconds: began + seconds * 10**9)
         names.append(pipeline._read(config, make_frame(), SILENT, None).run_id)
     assert names == sorted(set(names))
-    assert {len(name) for name in names} == {12}
+    assert min(names) > "f" * 12  # names were drawn, twelve digits each
+    assert {len(name) for name in names} == {16}
+    at_once = {pipeline._read(config, make_frame(), SILENT, None).run_id for _ in range(3)}
+    assert len(at_once) == 3
 
 
 def test_ctrl_c_leaves_no_folder(tmp_path):

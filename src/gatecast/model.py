@@ -125,8 +125,9 @@ class Model:
             if (panel.starts > cut).any():
                 late = np.flatnonzero(panel.starts > cut).tolist()
                 raise UsageError(f"no history by {self.grid.label(cut)} in {some(panel.names[i] for i in late)}")
-            # Of all series: where some end together, the others have a say.
-            panel = _chosen(whole.take(np.flatnonzero(whole.starts <= cut)).until(cut), names)
+            # Where series end together, those that are not asked for have a say.
+            together = whole.take(np.flatnonzero(whole.starts <= cut)) if whole.rule[0] else panel
+            panel = _chosen(together.until(cut), names)
         trained = self.config.forecast.horizon
         if at is None:
             asked = next_steps(panel, horizon or trained)

@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -121,8 +122,9 @@ def fit(
 
 
 def _read(config: Config, source: object, listener: Listener, same: Again | None) -> Rows:
-    # Twelve digits, greater for later runs: of two that forecast from one cutoff the later one's forecasts hold.
-    began, run_id = time.monotonic(), f"{time.time_ns() >> 14:012x}"
+    # Greater for later runs: of two that forecast from one cutoff the later one's forecasts hold. The letter is after
+    # all digits that names began with when they were drawn; of those that begin at once four digits are.
+    began, run_id = time.monotonic(), f"r{time.time_ns() >> 18:011x}{uuid4().hex[:4]}"
     rows = read_rows(config, source, Errand("fit", run_id, listener), audited=True)
     if same:
         same.refuse_others(rows)
