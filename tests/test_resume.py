@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import golden
-from gatecast import Config, checkpoint, fit, kept_rows, load, training
+from gatecast import Config, checkpoint, fit, kept_rows, load, recipe, training
 from gatecast.checkpoint import Checkpoints
 from gatecast.errors import DataError, RunError, TrainingError, UsageError
 from gatecast.listener import SILENT, Silent
@@ -302,6 +302,15 @@ def test_another_version_is_told(stop, monkeypatch):
     monkeypatch.setattr(kept_rows, "version", lambda _: "9.9")
     with pytest.raises(RunError, match=r"was begun by Gatecast \d\S+, this is 9.9: finish it with that one"):
         fit(resume=run)
+
+
+def test_a_training_begun_by_rules_that_chose_other_networks_is_refused(stop, monkeypatch):
+    run = stop(12)
+    monkeypatch.setattr(recipe, "ZEROS", 0.0)  # whatever the rows: one more simple forecast
+    with pytest.raises(RunError, match="begun by rules that choose other networks from these rows: finish it with"):
+        fit(resume=run)
+    monkeypatch.undo()
+    assert fit(resume=run).run_id
 
 
 @pytest.mark.parametrize("beside", [True, False])

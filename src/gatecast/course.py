@@ -17,7 +17,7 @@ from gatecast.checkpoint import Content
 from gatecast.config import TrainingSettings
 from gatecast.data.split import Span
 from gatecast.ensemble import Ensemble
-from gatecast.errors import TrainingError
+from gatecast.errors import RunError, TrainingError
 from gatecast.schedule import Schedule
 
 SETTLED = 20
@@ -176,10 +176,20 @@ class Course:
         return tensors, facts
 
     def resume(self, content: Content | None) -> None:
-        """Take up what a checkpoint holds; the time it took counts."""
+        """Take up what a checkpoint holds; the time it took counts.
+
+        Raises:
+            RunError: it is of other networks: the rules that choose them have changed since.
+        """
         if content is None:
             return
         tensors, facts = content
+        there, here = _under("network.", tensors), self.network.state_dict()
+        if {name: part.shape for name, part in there.items()} != {name: part.shape for name, part in here.items()}:
+            raise RunError(
+                "its training was begun by rules that choose other networks from these rows: finish it with the "
+                "Gatecast that began it, or start it again without --resume"
+            )
         self._load(tensors)
         self.best_weights = {name: part.to(self.device) for name, part in _under("best.", tensors).items()}
         self.chance.set_state(tensors["random.windows"])
