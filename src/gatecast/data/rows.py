@@ -48,9 +48,7 @@ class Arriving:
     def __init__(self, parts: int) -> None:
         self.parts = parts
         self.codes: dict[tuple[object, ...], int] = {}
-        self.decimals: dict[
-            int, pa.DataType
-        ] = {}  # of the parts that are: their digits are the column's, not a value's
+        self.decimals: dict[int, pa.DataType] = {}  # of parts whose digits are the column's, not a value's
         self.chunks: list[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer], Values]] = []
         self.base: int | None = None
         self.count = 0

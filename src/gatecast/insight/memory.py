@@ -56,7 +56,7 @@ class Memory:
         found = {name: [accuracy(self.truth, part) for part in forecasts] for name, forecasts in both.items()}
         return found | {"hidden": [float("nan"), *found["hidden"][1:]]}
 
-    @property
+    @cached_property
     def few(self) -> bool:
         """Whether the errors are of too few stretches of time, of all series together, for anything to be believed."""
         seen = ~np.isnan(self.truth)
