@@ -295,6 +295,13 @@ def test_a_link_to_a_run_stays_and_what_it_leads_to_is_replaced(tmp_path):
     assert os.listdir(tmp_path / "disk") == ["run"]
 
 
+def test_a_link_that_leads_to_itself_is_no_place_for_a_run(tmp_path):
+    (tmp_path / "run").symlink_to("run")
+    with pytest.raises(RunError, match="could not be written, nothing was left"), new_folder(tmp_path / "run"):
+        pass
+    assert os.listdir(tmp_path) == ["run"]
+
+
 @pytest.mark.parametrize("name", [".", "..", "../run"])
 def test_the_folder_one_is_in_is_replaced(tmp_path, monkeypatch, name):
     for text in ("1", "2"):

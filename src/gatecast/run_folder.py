@@ -52,7 +52,7 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume
 
 def _itself(path: Path) -> Path:
     """What a link leads to, which is replaced, while the link stays; and the name of a folder called `.` or `..`."""
-    return path.resolve() if os.path.islink(path) or path.name in ("", "..") else path
+    return Path(os.path.realpath(path)) if os.path.islink(path) or path.name in ("", "..") else path
 
 
 def _refuse_taken(path: Path, overwrite: bool, mark: str) -> None:

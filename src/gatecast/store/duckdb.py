@@ -200,7 +200,7 @@ class DuckDBStore:
 
         Only what holds the same columns is replaced, as no table is: it may be the source.
         """
-        final = Path(self.path).resolve()  # what a link leads to is replaced, not the link
+        final = Path(os.path.realpath(self.path))  # what a link leads to is replaced, not the link
         if self.reader and final.exists():
             have = getattr(self.connection, self.reader)(escape(self.path)).columns
             if have != rows.column_names:
