@@ -298,6 +298,11 @@ def test_a_date_off_the_grid_is_answered_with_its_neighbours(alias, text, before
         grid_of(alias, "America/New_York").step(text)
 
 
+def test_a_date_before_a_year_that_no_date_can_have_is_off_the_grid_as_others_are():
+    with pytest.raises(UsageError, match="not on the grid .* are '9999-01-01' and '10000-01-01T00:00:00'$"):
+        Grid(Frequency.parse("YS")).step("9999-12-31")
+
+
 @pytest.mark.parametrize("local", ["UTC", "Asia/Tokyo"])
 def test_the_zone_of_the_machine_plays_no_part(local, monkeypatch):
     monkeypatch.setenv("TZ", local)

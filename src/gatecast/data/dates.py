@@ -176,7 +176,9 @@ class Grid:
         """A step as text; `step` reads it back. The offset is written where the clock shows the time twice."""
         steps = np.array([step], np.int64)
         wall = self.wall(steps)
-        moment: datetime = wall[0].item()
+        moment = wall[0].item()
+        if not isinstance(moment, datetime):  # a year that Python's dates do not have
+            return str(wall[0])
         if not self.frequency.timed:
             return moment.date().isoformat()
         text = moment.isoformat(" ", "minutes" if moment.second == 0 else "seconds")
