@@ -299,7 +299,7 @@ def test_a_date_off_the_grid_is_answered_with_its_neighbours(alias, text, before
 
 
 def test_a_date_before_a_year_that_no_date_can_have_is_off_the_grid_as_others_are():
-    with pytest.raises(UsageError, match="not on the grid .* are '9999-01-01' and '10000-01-01T00:00:00'$"):
+    with pytest.raises(UsageError, match=r"not on the grid .* are '9999-01-01' and '10000-01-01T00:00:00'$"):
         Grid(Frequency.parse("YS")).step("9999-12-31")
 
 
