@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from gatecast import fitting, recipe
+from gatecast import fitting, recipe, training
 from gatecast.config import Config
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.encoding import Encoder
@@ -179,6 +179,23 @@ def test_nothing_below_zero_is_forecast_where_nothing_was(panel):
     free, bound = (-math.inf, math.inf), (0, math.inf)
     found = [learn(shop, build(shop))[0] for shop, _ in map(workshop, (panel, below))]
     assert [(fitted.bounds, fitted.given) for fitted in found] == [(bound, False), (free, False)]
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_synthetic_windows_are_of_demand_that_comes_now_and_then_where_the_rows_are(panel, zeros, monkeypatch):
+    whole, found = training.with_synthetic, []
+
+    def spied(*given):
+        inputs, truth = whole(*given)
+        made = inputs.context[: given[2]]
+        found.append(float((made == made.round()).all(1).float().mean()))
+        return inputs, truth
+
+    monkeypatch.setattr(training, "with_synthetic", spied)
+    rows = replace(panel, values=np.where(np.arange(440) % 3, 0, 5).astype(np.float32)) if zeros else panel
+    shop, _ = workshop(rows, synthetic=32)
+    learn(shop, build(shop))
+    assert bool(np.mean(found) > 0.3) is zeros
 
 
 @pytest.mark.parametrize(

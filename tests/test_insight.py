@@ -124,6 +124,13 @@ def test_all_of_it_is_written(model, tmp_path):
     assert told["segments"][-1]["from"] == insight.panel.grid.label(240 - insight.gates.segment)
 
 
+def test_what_few_windows_cannot_tell_is_null(model):
+    insight = model.inspect()
+    assert None not in (insight.to_dict()["enough"], insight.to_dict()["shorter"])
+    vars(insight.memory)["few"] = True
+    assert insight.to_dict()["enough"] is insight.to_dict()["shorter"] is None
+
+
 def planted(strength):
     """Quarter-hours of which each is the value thirty steps back, as far as the strength goes, and noise."""
     values = np.random.default_rng(0).normal(size=3000)

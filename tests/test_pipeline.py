@@ -124,6 +124,14 @@ def test_a_test_of_unchanged_rows_is_the_test_of_the_run(tmp_path):
     assert verdict.sentence == told["verdict"]["sentence"]
 
 
+def test_the_verdict_is_told_the_epoch_that_was_kept(tmp_path, monkeypatch):
+    judge, told = pipeline.judge, []
+    monkeypatch.setattr(pipeline, "judge", lambda *given: told.append(given[2]) or judge(*given))
+    made = fit(database(tmp_path / "x.duckdb", waves()), run=tmp_path / "run", table="t", **TINY)
+    pipeline.test(load(tmp_path / "run"))
+    assert told == [made.evidence["manifest"]["training"]["best"]] * 2
+
+
 def test_newest_rows_are_forecast_from_and_tested_on_without_training(tmp_path, monkeypatch):
     source = database(tmp_path / "x.duckdb", waves())
     fit(source, run=tmp_path / "run", table="t", **TINY)
