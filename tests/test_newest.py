@@ -30,7 +30,7 @@ def run(tmp_path_factory):
     [
         ({}, 960 - 168),
         ({"at": ["2024-02-10"]}, 960 - 168),
-        ({"as_of": "2024-02-04 06:00"}, 34 * 24 + 6 - 167),
+        ({"as_of": "2024-02-04 06:00"}, 34 * 24 + 6 - 167 - 6),  # as a series may have no value for a horizon
         ({"at": ["2024-01-11 00:00", "2024-02-04"]}, 240 - 168),
     ],
     ids=["next", "later", "as of", "at"],
@@ -55,8 +55,10 @@ def test_a_gap_before_a_date_longer_than_the_context_makes_it_read_on(tmp_path):
     assert model.forecast(few, **asked).rows.equals(model.forecast(newest(model), **asked).rows)
 
 
-@pytest.mark.parametrize("gap", [5, 300], ids=["shorter than the context", "longer"])
-def test_a_gap_of_one_series_before_a_date_makes_it_read_on(gap, tmp_path):
+@pytest.mark.parametrize(
+    ("gap", "everything"), [(6, False), (7, True), (300, True)], ids=["of a horizon", "longer", "than the context, too"]
+)
+def test_a_gap_of_one_series_before_a_date_makes_it_read_on(gap, everything, tmp_path):
     """Its context begins earlier than that of the others, or it has no row where theirs are."""
     rows = waves(800, series=2).to_pandas()
     rows.loc[(rows.index < 800) & (rows.index > 450 - gap) & (rows.index <= 450), "y"] = None
@@ -64,6 +66,7 @@ def test_a_gap_of_one_series_before_a_date_makes_it_read_on(gap, tmp_path):
     fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", context=168, **TINY)
     model, asked = load(tmp_path / "run"), {"as_of": "2024-01-19 18:00"}  # hour 450
     few, all_ = newest(model, context=True, **asked), newest(model)
+    assert (few.reading.rows == 2 * 451) is everything
     assert model.forecast(few, **asked).rows.equals(model.forecast(all_, **asked).rows)
 
 

@@ -51,9 +51,13 @@ def newest(
     if context and (settings.fill, settings.align) == ("missing", "last"):
         ends += [] if at is None else [step - 1 for step in read_dates(grid, at)]
         ends += [] if as_of is None else [grid.floor(str(as_of))]
+        # By a date some series have had no value for some steps: their contexts begin earlier.
+        least = min(ends) - (0 if as_of is None else config.forecast.horizon)
         with suppress(NoRowsError):
-            rows = read_rows(config, config.source.url, errand, _needed(model, min(ends)))
-    if rows is None or (ends[1:] and _cut_short(rows.panel, model, ends)):
+            rows = read_rows(config, config.source.url, errand, _needed(model, least))
+        if rows is not None and ends[1:] and _cut_short(rows.panel, model, least, ends[1:]):
+            rows = None
+    if rows is None:
         rows = read_rows(config, config.source.url, errand)
     absent = np.flatnonzero(_lasts(rows.panel, model) == NEVER).tolist()
     if absent and verb == "forecast":
@@ -75,10 +79,10 @@ def _lasts(panel: Panel, model: Model) -> Steps:
     return np.where(known >= 0, panel.lasts[known], NEVER)
 
 
-def _cut_short(panel: Panel, model: Model, ends: Sequence[int]) -> bool:
+def _cut_short(panel: Panel, model: Model, least: int, ends: Sequence[int]) -> bool:
     """Whether the last row of a series before an end lies further back than was read, or part of its context may."""
-    short = (_lasts(panel, model) < np.minimum(model.final.seen, min(ends))).any()
-    return bool(short or any((panel.starts > end).any() for end in ends[1:]))
+    short = (_lasts(panel, model) < np.minimum(model.final.seen, least)).any()
+    return bool(short or any((panel.starts > end).any() for end in ends))
 
 
 def _needed(model: Model, end: int) -> Needed:
