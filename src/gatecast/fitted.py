@@ -20,6 +20,7 @@ from gatecast.data.rows import Indices
 from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble
+from gatecast.nn.devices import vector
 from gatecast.nn.starting import seasonal_repeat
 
 NEVER = np.iinfo(np.int64).min
@@ -102,7 +103,7 @@ class Fitted:
         if self.network.shape.probabilities:
             return out
         scale = self.scaler(inputs.context, inputs.observed, inputs.series).scale[..., None]
-        return out + scale * torch.sign(out.new_tensor(self.probabilities) - 0.5)
+        return out + scale * torch.sign(vector(self.probabilities, out.device) - 0.5)
 
     def weighed(self, held: HeldBack) -> Self:
         """With the share of the networks that held-back windows ask for, see `calibration.share_of`."""

@@ -20,6 +20,7 @@ from gatecast.data.split import Span, Split
 from gatecast.data.windows import Windows
 from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
+from gatecast.nn.devices import moved
 from gatecast.nn.network import Network
 from gatecast.training import VALIDATION, OnEpoch, Trained, Units, train
 
@@ -174,7 +175,7 @@ def _held_back(shop: Workshop, fitted: Fitted, spans: Sequence[Span]) -> HeldBac
     with torch.inference_mode():
         for span in spans:
             for numbers in torch.split(span.spread(VALIDATION), 256):
-                series, cutoffs = (part.to(shop.windows.device) for part in span.at(numbers))
+                series, cutoffs = (moved(part, shop.windows.device) for part in span.at(numbers))
                 inputs, truth = shop.windows.inputs(series, cutoffs), shop.windows.truth(series, cutoffs)
                 still = flat(inputs.context, inputs.observed)
                 parts.append([fitted.alone(inputs), fitted.naive(inputs), truth.values, truth.observed, still])

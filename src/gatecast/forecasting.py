@@ -23,6 +23,7 @@ from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, Fore
 from gatecast.data.windows import Windows
 from gatecast.errors import DataError, UsageError, some
 from gatecast.fitted import Fitted, find
+from gatecast.nn.devices import moved
 from gatecast.points import at, bounds, points
 
 BATCH = 256
@@ -90,7 +91,8 @@ def predict(
     out, floors = [], []
     with torch.inference_mode():
         for at in range(0, len(series), BATCH):
-            index, cutoff = (torch.from_numpy(part[at : at + BATCH]).to(windows.device) for part in (series, cutoffs))
+            parts = (torch.from_numpy(part[at : at + BATCH]) for part in (series, cutoffs))
+            index, cutoff = (moved(part, windows.device) for part in parts)
             inputs, begun = windows.inputs(index, cutoff), cutoff
             blocks = [fitted.quantiles(inputs)]
             floors.append(fitted.floors(inputs.context))

@@ -18,7 +18,7 @@ from gatecast.data.split import Span
 from gatecast.data.synthetic import with_synthetic
 from gatecast.data.windows import Inputs, Truth, Windows
 from gatecast.ensemble import Ensemble, together
-from gatecast.nn.devices import answers_at_once
+from gatecast.nn.devices import answers_at_once, moved, vector
 from gatecast.nn.losses import pinball, squared
 from gatecast.nn.network import Network, Shape
 
@@ -153,7 +153,7 @@ def run_epoch(
     parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|, error; left on the device until the end
     with torch.set_grad_enabled(course is not None):
         for numbers in batches:
-            series, cutoffs = (part.to(windows.device) for part in span.at(numbers))
+            series, cutoffs = (moved(part, windows.device) for part in span.at(numbers))
             inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
             if course is not None and course.synthetic:
                 kind = (shape.seasons, shape.intermittent)
@@ -224,7 +224,7 @@ def loss_of(
     if not shape.probabilities:
         return squared(out[..., 0], target, truth.observed)
     weights = importance(unit, inputs, metric, units)
-    return pinball(out, target, truth.observed, out.new_tensor(shape.probabilities), weights)
+    return pinball(out, target, truth.observed, vector(shape.probabilities, out.device), weights)
 
 
 def importance(unit: Unit, inputs: Inputs, metric: Metric, units: Units = None) -> Float[Tensor, "B 1"] | None:

@@ -177,7 +177,7 @@ class Scaler:
             return Unit(*SCALINGS[self.name](context, observed))
         loc, scale = (part[series] for part in self.fixed)
         new = loc.isnan()
-        if not new.any():
+        if answers_at_once(new.device) and not new.any():
             return Unit(loc, scale)
         own_loc, own_scale = SCALINGS[self.name](context, observed)
         return Unit(torch.where(new, own_loc, loc), torch.where(new, own_scale, scale))

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatecast.data.windows import Inputs, Truth
+from gatecast.nn.devices import moved
 
 LEAST = 4
 """Steps that are observed of each context at least."""
@@ -109,7 +110,7 @@ def with_synthetic(
     device = inputs.context.device
 
     def put(those: Tensor, new: Tensor) -> Tensor:
-        return torch.cat([new.to(device), those[size:]])
+        return torch.cat([moved(new, device), those[size:]])
 
     return (
         replace(inputs, context=put(inputs.context, values[:, :context] * seen), observed=put(inputs.observed, seen)),

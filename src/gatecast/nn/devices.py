@@ -1,14 +1,30 @@
-"""What devices can do: which may be asked in passing what a tensor holds, which multiply in half as many bits."""
+"""What devices can do: which may be asked in passing what a tensor holds, how to get there, which halve their bits."""
 
 from functools import cache
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 
 def answers_at_once(device: torch.device) -> bool:
     """Whether a look at a tensor there costs nothing; others would be waited for, until all they have to do is done."""
     return device.type == "cpu"
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the processor's on a device, which is not waited for until all it has to do is done.
+
+    Apple's is: there a tensor that is let go before it was read would be read all the same (pytorch#189690).
+    """
+    return tensor.to(device, non_blocking=device.type != "mps")
+
+
+@cache
+def vector(values: tuple[float, ...], device: torch.device) -> Float[Tensor, "N"]:
+    """Numbers that are needed again and again, brought to a device once."""
+    with torch.inference_mode(False):  # kept for training, too
+        return torch.tensor(values, device=device)
 
 
 @cache
