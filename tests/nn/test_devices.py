@@ -53,8 +53,12 @@ def said(table):
     return table.to_pandas().filter(regex="value|bound").to_numpy()
 
 
+REFUSED = torch.Tensor.new_tensor, torch.Tensor.take
+"""The first brings numbers to a device while it is waited for, the second is not there on Apple's."""
+
+
 class Watch(TorchFunctionMode):
-    """Notes what a graphics card would be waited for, though nothing is looked at."""
+    """Notes what a graphics card would be waited for, though nothing is looked at, and what Apple's does not know."""
 
     def __init__(self):
         super().__init__()
@@ -64,7 +68,7 @@ class Watch(TorchFunctionMode):
         given = given or {}
         found = function(*args, **given)
         moves = function is torch.Tensor.to and found.is_meta and not args[0].is_meta
-        if function is torch.Tensor.new_tensor or (moves and not given.get("non_blocking")):
+        if function in REFUSED or (moves and not given.get("non_blocking")):
             self.seen.append(function.__name__)
         return found
 

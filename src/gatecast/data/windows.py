@@ -212,7 +212,7 @@ class Windows:
                 return values, EVERY.expand(values.shape)
         else:
             steps = place[:, None] + torch.arange(count, device=self.device)
-            values = rows.take(steps.clamp(0, len(rows) - 1))
+            values = rows.index_select(0, steps.clamp(0, len(rows) - 1).flatten()).view_as(steps)  # as every device can
         at = torch.arange(count, device=self.device)
         observed = (at >= before[:, None]) & (at < until[:, None]) & ~values.isnan()
         return values.masked_fill(~observed, 0), observed
