@@ -107,6 +107,21 @@ def test_the_naive_forecasts_share_is_kept(made, tmp_path):
     assert np.abs(said - naive).max() > 0.01
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_no_damage(made, device):
+    with pytest.raises(UsageError, match=f"there is no device '{device}' here; there are .*cpu"):
+        load(made[0], device=device)
+
+
+def test_a_device_without_room_is_no_damage(made, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("gatecast.fitted.Fitted.on", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        load(made[0])
+
+
 def test_a_panel_of_other_series_columns_is_refused(made, database):
     _, model = made
     for series, told in (([], "none"), (["shop"], "shop"), (["item", "shop"], "item, shop")):

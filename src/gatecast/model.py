@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
@@ -22,6 +22,7 @@ from gatecast.data.table import ForecastTable
 from gatecast.errors import GatecastError, RunError, UsageError, some
 from gatecast.fitted import Fitted
 from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
+from gatecast.nn.devices import names
 from gatecast.run_folder import (
     CONFIG,
     HISTORY,
@@ -222,12 +223,20 @@ class Model:
         """The model of a run folder.
 
         Raises:
+            UsageError: there is no such device.
             RunError: there is no run, it is damaged, or a newer version wrote it.
         """
-        return steadily(Path(path), lambda folder: cls._read(folder, device))
+        if str(device) not in (there := names()):
+            raise UsageError(f"there is no device '{device}' here; there are {some(there)}")
+        return steadily(Path(path), cls._read).on(torch.device(device))
+
+    def on(self, device: torch.device) -> Self:
+        """The same on a device."""
+        tested = self.tested.on(device)
+        return replace(self, tested=tested, final=tested if self.final is self.tested else self.final.on(device))
 
     @classmethod
-    def _read(cls, folder: Path, device: str) -> Self:
+    def _read(cls, folder: Path) -> Self:
         refuse_absent(folder)
         try:
             about = read_json(folder / MODEL)
@@ -239,9 +248,7 @@ class Model:
             files = sealed(folder, MODEL, WEIGHTS, SERIES, CONFIG)
             weights, table = load_file(folder / WEIGHTS), read_table(folder / SERIES)
             seen = {stage: table.column(_SEEN.format(stage)).to_numpy() for stage in about["stages"]}
-            stages = {
-                stage: unpacked(stage, about, weights, steps).on(torch.device(device)) for stage, steps in seen.items()
-            }
+            stages = {stage: unpacked(stage, about, weights, steps) for stage, steps in seen.items()}
             grid = Grid(Frequency.parse(about["frequency"]), about["timezone"], about.get("holidays"))
             keys = table.select(about["series_columns"])
             config = Config.from_toml(folder / CONFIG)

@@ -32,7 +32,7 @@ from gatecast.listener import SILENT, Listener
 from gatecast.manifest import Again, again, manifest
 from gatecast.model import Model
 from gatecast.newest import newest
-from gatecast.nn.devices import multiplies_halved
+from gatecast.nn.devices import multiplies_halved, names
 from gatecast.reading import Rows, audit_rows, read_rows
 from gatecast.run_folder import (
     CHECKPOINT,
@@ -69,7 +69,11 @@ def audit(source: object, *, listener: Listener = SILENT, **options: object) -> 
 def load(run: str | Path, *, device: str = "cpu") -> Model:
     """The model of a run folder; `newest` reads the rows to forecast from.
 
+    Args:
+        device: where to forecast, as cpu, cuda, cuda:1 or mps.
+
     Raises:
+        UsageError: there is no such device.
         RunError: there is none, or it is damaged.
     """
     return Model.load(run, device)
@@ -305,11 +309,9 @@ def _device(config: Config) -> torch.device:
     """The device of the settings; `auto` is the fastest there is."""
     if not config.forecast.horizon:
         raise UsageError("say how many steps to forecast: --horizon H")
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    wanted: str = config.training.device
-    if wanted == "auto":
-        wanted = next(name for name, is_there in there.items() if is_there)
-    if not there[wanted]:
+    there: list[str] = names()
+    wanted: str = there[0] if config.training.device == "auto" else config.training.device
+    if wanted not in there:
         raise UsageError(f"there is no {wanted} device here: use --device auto")
     device = torch.device(wanted)
     if config.training.precision == "bf16" and not multiplies_halved(device):

@@ -13,7 +13,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from gatecast import fit, forecasting, pipeline, training
-from gatecast.nn.devices import answers_at_once, moved, multiplies_halved, vector
+from gatecast.nn.devices import answers_at_once, moved, multiplies_halved, names, vector
 
 META = torch.device("meta")
 TABLE = {"time": "day", "target": "sold", "series": ["shop"], "horizon": 3}
@@ -89,6 +89,17 @@ def test_the_processor():
     cpu = torch.device("cpu")
     assert answers_at_once(cpu)
     assert multiplies_halved(cpu) == torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+@pytest.mark.parametrize(
+    ("cards", "apples", "expected"),
+    [(0, False, ["cpu"]), (2, False, ["cuda", "cuda:0", "cuda:1", "cpu"]), (0, True, ["mps", "cpu"])],
+)
+def test_the_devices_there_are(monkeypatch, cards, apples, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cards > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: apples)
+    assert names() == expected
 
 
 def test_what_cannot_be_done_is_told(monkeypatch):
