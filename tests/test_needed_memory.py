@@ -154,7 +154,12 @@ def fit_short_of_memory(make_frame, monkeypatch):
 TORCHS = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")
 
 
-@pytest.mark.parametrize("error", [MemoryError(), TORCHS, torch.OutOfMemoryError()], ids=["Python", "torch", "GPU"])
+APPLES = RuntimeError("MPS backend out of memory (MPS allocated: 8 GB). Tried to allocate 256 bytes on shared pool.")
+CUBLAS = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+ERRORS = {"Python": MemoryError(), "torch": TORCHS, "GPU": torch.OutOfMemoryError(), "MPS": APPLES, "cuBLAS": CUBLAS}
+
+
+@pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
 def test_memory_that_runs_out_ends_a_stage_with_the_best_weights_so_far(fit_short_of_memory, error):
     model = fit_short_of_memory(2 * STEPS + 2, error, refit=False)
     assert model.evidence["manifest"]["training"]["ended"] == "memory ran out"

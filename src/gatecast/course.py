@@ -26,6 +26,8 @@ FAR_OFF = 10.0
 """Training has run away if the error is as many units, and as many times what it was at first."""
 SETBACKS = 3
 """Times that training goes back before it gives up."""
+FULL = "allocate memory", "out of memory", "ALLOC_FAILED"
+"""What the processor, MPS, and CUDA's libraries say in an error of no kind of its own when there is no memory."""
 SLOWER = 0.25
 """Learning rate after going back, as a share of the one before."""
 
@@ -130,7 +132,7 @@ class Course:
         Raises:
             TrainingError: there are none.
         """
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(sign in str(error) for sign in FULL):
             raise error
         if not self.told:
             raise TrainingError(
