@@ -20,7 +20,7 @@ from gatecast.data.split import Span, Split
 from gatecast.data.windows import Windows
 from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
-from gatecast.nn.devices import moved
+from gatecast.nn.devices import moved, own_chance
 from gatecast.nn.network import Network
 from gatecast.training import VALIDATION, OnEpoch, Trained, Units, train
 
@@ -64,8 +64,7 @@ class Workshop:
 
 def build(shop: Workshop) -> Ensemble:
     """The networks of the settings, their weights drawn by the seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(shop.config.training.seed)
+    with own_chance(shop.config.training.seed, shop.windows.device):
         network = Ensemble(map(Network, recipe.shapes(shop.config, shop.encoder)))
     for member in network.networks:
         member.lstm.halved = shop.config.training.precision == "bf16"
@@ -113,8 +112,7 @@ def _train(
     epochs: int,
     seconds: float,
 ) -> Trained:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(shop.config.training.seed)
+    with own_chance(shop.config.training.seed, shop.windows.device):
         return train(
             network,
             scaler,

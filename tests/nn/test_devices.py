@@ -13,7 +13,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from gatecast import fit, forecasting, pipeline, training
-from gatecast.nn.devices import answers_at_once, moved, multiplies_halved, names, vector
+from gatecast.nn.devices import answers_at_once, moved, multiplies_halved, names, own_chance, vector
 
 META = torch.device("meta")
 TABLE = {"time": "day", "target": "sold", "series": ["shop"], "horizon": 3}
@@ -129,6 +129,34 @@ def test_apples_device_is_waited_for(device, waits):
     assert halt.given == {"non_blocking": not waits}
 
 
+@pytest.fixture
+def card(monkeypatch):
+    """A device's own random numbers, which `torch.manual_seed` seeds as those of all."""
+
+    class Card:
+        state = 7
+
+        def get_rng_state(self):
+            return self.state
+
+        def set_rng_state(self, state):
+            self.state = state
+
+    card, seed = Card(), torch.manual_seed
+    monkeypatch.setattr(torch, "get_device_module", lambda _: card)
+    monkeypatch.setattr(torch, "manual_seed", lambda number: card.set_rng_state(number) or seed(number))
+    return card
+
+
+def test_random_numbers_of_a_device_are_left_as_they_were(card):
+    with own_chance(1, META):
+        assert card.state == 1
+    assert card.state == 7
+    with pytest.raises(KeyboardInterrupt), own_chance(1, META):
+        raise KeyboardInterrupt
+    assert card.state == 7
+
+
 def test_numbers_of_a_device_can_be_trained_with():
     with torch.inference_mode():
         found = vector((0.25, 0.5), torch.device("cpu"))
@@ -138,6 +166,7 @@ def test_numbers_of_a_device_can_be_trained_with():
 
 
 @pytest.mark.parametrize("what", KINDS.values(), ids=KINDS)
+@pytest.mark.usefixtures("card")
 def test_a_device_is_asked_for_nothing_before_an_epoch_ends(monkeypatch, what):
     steps, step = [], training.move
     monkeypatch.setattr(pipeline, "_device", lambda _: META)

@@ -1,5 +1,7 @@
 """Devices: which there are, which may be asked in passing, how to get there, which multiply in half as many bits."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -32,6 +34,20 @@ def vector(values: tuple[float, ...], device: torch.device) -> Float[Tensor, "N"
     """Numbers that are needed again and again, brought to a device once."""
     with torch.inference_mode(False):  # kept for training, too
         return torch.tensor(values, device=device)
+
+
+@contextmanager
+def own_chance(seed: int, device: torch.device) -> Iterator[None]:
+    """Random numbers by a seed; afterwards those of others go on as if there had been none, on the device too."""
+    chance = None if device.type == "cpu" else torch.get_device_module(device)
+    before = chance.get_rng_state() if chance else None
+    with torch.random.fork_rng(devices=[]):  # of the devices it knows CUDA alone
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            if chance:
+                chance.set_rng_state(before)
 
 
 @cache
