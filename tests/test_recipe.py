@@ -14,7 +14,7 @@ from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.split import split
 from gatecast.ensemble import Ensemble
-from gatecast.errors import DataError
+from gatecast.errors import DataError, UsageError
 from gatecast.nn.network import Network
 
 
@@ -281,6 +281,19 @@ def test_synthetic_windows_fill_what_a_small_table_does_not(series, length, step
     found = trained(panel_of("MS", *[length] * series))
     assert (found.batch, found.steps, found.synthetic) == (64, steps, synthetic)
     assert trained(panel_of("MS", *[length] * series), synthetic=5).synthetic == 5
+
+
+@pytest.mark.parametrize(("batch", "synthetic"), [(16, 11), (4, 2), (1, 0)])
+def test_synthetic_windows_are_of_the_batch_that_is_given(batch, synthetic):
+    assert trained(panel_of("MS", 61), batch=batch).synthetic == synthetic
+
+
+def test_more_synthetic_windows_than_a_batch_has_are_refused():
+    panel = panel_of("MS", 61)
+    assert trained(panel, synthetic=64).synthetic == 64
+    with pytest.raises(UsageError, match="--synthetic 65 is more than the 64 windows of a batch"):
+        trained(panel, synthetic=65)
+    assert trained(panel, synthetic=65, batch=65).synthetic == 65
 
 
 @pytest.mark.parametrize("given", [{"recipe": "classic"}, {"scaling": "standard"}, {"future": "promo"}])

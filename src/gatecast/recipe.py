@@ -10,6 +10,7 @@ from gatecast.config import Config, ModelSettings, TrainingSettings
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.split import Split
+from gatecast.errors import UsageError
 from gatecast.facts import BATCH, LEAST_STEPS, MANY_VALUES, Facts, facts_of
 from gatecast.nn.network import Shape
 
@@ -64,6 +65,7 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
 
     Raises:
         DataError: no series is long enough to train, validate and test on.
+        UsageError: a batch is to hold more synthetic windows than windows.
     """
     facts = facts_of(config, panel, split)
     manner = FAR_AHEAD if facts.far else MUCH if facts.much else LITTLE
@@ -79,8 +81,11 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
         "calendar": not facts.far,
     }
     steps = min(manner.steps, max(-(-facts.windows // BATCH), LEAST_STEPS if facts.small else 1))
-    synthetic = _synthetic(facts, manner.batch, steps)
-    trained = {"batch": manner.batch, "steps": steps, "synthetic": synthetic, "by_series": facts.far}
+    batch = config.training.batch or manner.batch
+    synthetic = _synthetic(facts, batch, steps)
+    if (given := config.training.synthetic or 0) > batch:
+        raise UsageError(f"--synthetic {given} is more than the {batch} windows of a batch: give fewer, or --batch")
+    trained = {"batch": batch, "steps": steps, "synthetic": synthetic, "by_series": facts.far}
     resolved = config.having("model", **_open(config.model, rules), **_read(config.model, facts))
     resolved = resolved.having("training", **_open(config.training, trained))
     members = config.model.members or (1 if facts.classic else _members(resolved))
