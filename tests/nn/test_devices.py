@@ -53,8 +53,8 @@ def said(table):
     return table.to_pandas().filter(regex="value|bound").to_numpy()
 
 
-REFUSED = torch.Tensor.new_tensor, torch.Tensor.take
-"""The first brings numbers to a device while it is waited for, the second is not there on Apple's."""
+REFUSED = torch.Tensor.new_tensor, torch.Tensor.take, torch.Tensor.as_strided
+"""The first waits for a device; the second Apple's has not, and of the third it copies what lies one over another."""
 
 
 class Watch(TorchFunctionMode):

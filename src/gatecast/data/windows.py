@@ -212,17 +212,24 @@ class Windows:
                 return values, EVERY.expand(values.shape)
         else:
             steps = place[:, None] + torch.arange(count, device=self.device)
-            values = rows.index_select(0, steps.clamp(0, len(rows) - 1).flatten()).view_as(steps)  # as every device can
+            values = _rows(rows, steps.clamp(0, len(rows) - 1))
         at = torch.arange(count, device=self.device)
         observed = (at >= before[:, None]) & (at < until[:, None]) & ~values.isnan()
         return values.masked_fill(~observed, 0), observed
 
 
 def _runs(rows: Float[Tensor, "N *d"], firsts: Int[Tensor, "B"], count: int) -> Float[Tensor, "B K *d"]:
-    """Rows that follow one another, taken whole; row by row it takes up to a hundred times as long."""
+    """Rows that follow one another, taken whole; row by row it takes the processor up to a hundred times as long."""
+    if not answers_at_once(rows.device):  # MPS would copy out all runs there are, a panel many times over
+        return _rows(rows, firsts[:, None] + torch.arange(count, device=rows.device))
     starts = max(len(rows) - count + 1, 0)
     runs = rows.as_strided((starts, count, *rows.shape[1:]), (rows.stride(0), *rows.stride()))
     return runs.index_select(0, firsts)
+
+
+def _rows(rows: Float[Tensor, "N *d"], numbers: Int[Tensor, "B K"]) -> Float[Tensor, "B K *d"]:
+    """Rows by their numbers, in a way that every device has."""
+    return rows.index_select(0, numbers.flatten()).view(*numbers.shape, *rows.shape[1:])
 
 
 def _features(column: Column, values: Float[Tensor, "B T"]) -> Float[Tensor, "B T W"]:
