@@ -113,6 +113,11 @@ def test_a_device_that_is_not_there_is_no_damage(made, device):
         load(made[0], device=device)
 
 
+def test_the_processor_is_loaded_to_without_asking_for_cards(made, monkeypatch):
+    monkeypatch.setattr("gatecast.model.names", lambda: pytest.fail("asked"))
+    assert load(made[0]).final.device == torch.device("cpu")
+
+
 def test_a_device_without_room_is_no_damage(made, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError
