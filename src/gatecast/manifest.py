@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 
 from gatecast.config import Config, merged
-from gatecast.data.audit import Audit
 from gatecast.data.covariates import Covariates
 from gatecast.data.panel import Panel
 from gatecast.errors import DataError, UsageError
@@ -25,10 +24,9 @@ from gatecast.training import Trained
 PACKAGES = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
 
 
-def manifest(
-    rows: Rows, found: Audit, device: torch.device, durations: Mapping[str, float], trained: Trained
-) -> dict[str, Any]:
+def manifest(rows: Rows, device: torch.device, durations: Mapping[str, float], trained: Trained) -> dict[str, Any]:
     """All that is needed to say where a run came from, and to make it again."""
+    assert rows.audit
     return {
         "run_id": rows.run_id,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -37,7 +35,7 @@ def manifest(
         "snapshot_time": rows.read_at,
         "rows_sha256": digest(rows.panel),
         "bytes_billed": rows.bytes_billed,
-        "audit": found.to_dict(),
+        "audit": rows.audit.to_dict(),
         "training": {"best": trained.best, "ended": trained.ended, "hurried": trained.hurried},
         "seed": rows.config.training.seed,
         "device": str(device),

@@ -164,11 +164,11 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     """The eleven steps but the last; forecasting is the model's."""
     config, times = rows.config, [time.monotonic()]
     device, parts = _device(config), split(rows.panel, config.forecast.horizon, config.training.test)
-    found, shop, season = prepare(rows, parts, device, listener, checkpoints)
+    shop = prepare(rows, parts, device, listener, checkpoints)
     tested, trained = learn_told(shop, listener)
     times.append(time.monotonic())
     series, cutoffs = spread(parts.testing(shop.horizon))
-    backtest = evaluate(tested, shop.panel, series, cutoffs, tested.seen, season, shop.config.forecast)
+    backtest = evaluate(tested, shop.panel, series, cutoffs, tested.seen, shop.season, shop.config.forecast)
     backtest = backtest.beside_statistical(config.training.baselines)
     verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs], trained.best)
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
@@ -182,12 +182,12 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     times.append(time.monotonic())
     seconds = [round(rows.seconds, 3), *np.diff(times).round(3).tolist()]
     durations = dict(zip(("read", "train", "test", "refit"), seconds, strict=True))
-    panel = rows.panel
     evidence = {
-        "manifest": manifest(rows, found, device, durations, trained),
+        "manifest": manifest(rows, device, durations, trained),
         "metrics": metrics,
         "history": [asdict(epoch) for epoch in history],
     }
+    panel, season = rows.panel, shop.season
     model = Model(rows.run_id, shop.config, panel.grid, panel.kind, panel.keys, season, tested, final, evidence, panel)
     return model, backtest
 
@@ -289,8 +289,8 @@ def backtest(
         end, count = group[0], len(group)
         validation = np.maximum(horizon, ((end - panel.starts) * 0.15).astype(int))
         parts = Split(panel.starts, end - validation, end, panel.lasts)
-        _, shop, best = prepare(rows, parts, device, listener)
-        season = season or best
+        shop = prepare(rows, parts, device, listener)
+        season = season or shop.season
         tested, _ = learn_told(shop, listener)
         series, cutoffs = np.repeat(np.arange(len(panel)), count), np.stack(group, 1).ravel()
         begun = cutoffs >= panel.starts[series]

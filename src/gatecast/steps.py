@@ -6,7 +6,6 @@ import torch
 
 from gatecast import recipe
 from gatecast.checkpoint import NOWHERE, Checkpoints
-from gatecast.data.audit import Audit
 from gatecast.data.encoding import Encoder
 from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
@@ -26,14 +25,9 @@ WORTH_TELLING = 0.985
 
 def prepare(
     rows: Rows, parts: Split, device: torch.device, listener: Listener, checkpoints: Checkpoints = NOWHERE
-) -> tuple[Audit, Workshop, int]:
-    """Steps 1 to 6 of the eleven; the split comes before the scaling.
-
-    Returns:
-        what is wrong with the rows, what training needs, and the season of the naive forecast to compare with.
-    """
-    panel, horizon = rows.panel, rows.config.forecast.horizon
-    found = rows.audit
+) -> Workshop:
+    """Steps 1 to 6 of the eleven: what training needs; the split comes before the scaling."""
+    panel, horizon, found = rows.panel, rows.config.forecast.horizon, rows.audit
     assert found
     size = in_gigabytes(needed(found, rows.config))
     told = f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}; about {size} of memory"
@@ -64,7 +58,7 @@ def prepare(
     listener.step(
         6, "Data to the device", f"{device}, once: {windows.nbytes / 1e6:.1f} MB, windows are gathered there by index"
     )
-    return found, shop, season
+    return shop
 
 
 def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
