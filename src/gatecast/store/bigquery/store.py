@@ -1,8 +1,8 @@
 """A BigQuery project, or one data set of it, as a store."""
 
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Self
 
@@ -104,7 +104,7 @@ class BigQueryStore:
         """See `Store.write`."""
         if table is None:
             raise UsageError(f"say which table of {self.url} to write: --into NAME")
-        with _Named(self, writing=True):
+        with self._translated(writing=True):
             merge.write(self.jobs, self._full(table), rows, key)
         if self.jobs.billed:
             self.errand.observer.note(f"writing was billed {size(self.jobs.billed)}")
@@ -112,7 +112,7 @@ class BigQueryStore:
     def view(self, name: str, query: exp.Select) -> None:
         """See `Store.view`."""
         statement = exp.Create(this=self._full(name), kind="VIEW", replace=True, expression=query)
-        with _Named(self, writing=True):
+        with self._translated(writing=True):
             for table in statement.expression.find_all(exp.Table):
                 table.replace(self._full(_plain(table)))
             self.jobs.run(statement.sql("bigquery"), self.errand.source)
@@ -180,31 +180,21 @@ class BigQueryStore:
                 return [f"{found.dataset_id}.*" for found in self.client.list_datasets(retry=RETRY)]
             return [f"{dataset}.{table.table_id}" for table in self.client.list_tables(dataset, retry=RETRY)]
 
-    def _translated(self) -> "_Named":
-        return _Named(self)
-
-
-class _Named:
-    """Google's errors as StoreError; where a table or data set is missing, those that are there are listed."""
-
-    def __init__(self, store: BigQueryStore, *, writing: bool = False) -> None:
-        self.store = store
-        self.inner = translated(store.url, writing=writing)
-
-    def __enter__(self) -> None:
-        self.inner.__enter__()
-
-    def __exit__(self, *exception: object) -> bool | None:
-        error = exception[1]
-        if isinstance(error, NotFound) and reason(error) == "notFound":
-            said = sentence(error)
-            table = re.search(r"Table ([\w-]+)[:.](\w+)\.", said)
-            known = ""
-            for dataset in (None, f"{table[1]}.{table[2]}" if table else None):
-                with suppress(StoreError):  # that would only say again what is missing
-                    known = f"; there are: {some(self.store._names(dataset))}"
-            raise StoreError(f"{self.store.url}: {said}{known}") from None
-        return self.inner.__exit__(*exception)  # type: ignore[arg-type]
+    @contextmanager
+    def _translated(self, *, writing: bool = False) -> Iterator[None]:
+        """Google's errors as StoreError; where a table or data set is missing, those that are there are listed."""
+        with translated(self.url, writing=writing):
+            try:
+                yield
+            except NotFound as error:
+                if reason(error) != "notFound":
+                    raise
+                said, known = sentence(error), ""
+                table = re.search(r"Table ([\w-]+)[:.](\w+)\.", said)
+                for dataset in (None, f"{table[1]}.{table[2]}" if table else None):
+                    with suppress(StoreError):  # that would only say again what is missing
+                        known = f"; there are: {some(self._names(dataset))}"
+                raise StoreError(f"{self.url}: {said}{known}") from None
 
 
 def _refuse_statements(sql: str) -> None:
