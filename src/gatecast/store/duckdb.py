@@ -170,10 +170,7 @@ class DuckDBStore:
         connection.execute("BEGIN")
         try:
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM gatecast_rows LIMIT 0")
-            have = {str(name): str(type_) for name, type_, *_ in connection.execute(f"DESCRIBE {table}").fetchall()}
-            want = {
-                str(name): str(type_) for name, type_, *_ in connection.execute("DESCRIBE gatecast_rows").fetchall()
-            }
+            have, want = (self._types(f"FROM {name}") for name in (table, "gatecast_rows"))
             if have != want:
                 raise other_columns(table, have.items(), want.items())
             names = [column(name).sql("duckdb") for name in key]
