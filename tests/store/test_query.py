@@ -111,8 +111,7 @@ OTHERS = {
         2419200 AND ABS(gap - ROUND(gap / 2629746.0) * 2629746.0) <= 259200 THEN CAST(ROUND(gap / 2629746.0) *
         2629746.0 AS BIGINT) ELSE gap END AS alike, COUNT(*) AS gaps, MIN(DATE_DIFF('MICROSECOND',
         CAST('1970-01-01' AS TIMESTAMP), t) // 1000000) - gap AS earliest, MAX(DATE_DIFF('MICROSECOND',
-        CAST('1970-01-01' AS TIMESTAMP), t) // 1000000) AS latest, BOOL_AND(CAST((DATE_DIFF('MICROSECOND',
-        CAST('1970-01-01' AS TIMESTAMP), t) // 1000000) % 86400 = 0 AS BOOLEAN)) AS midnight,
+        CAST('1970-01-01' AS TIMESTAMP), t) // 1000000) AS latest,
         BOOL_AND(CAST(EXTRACT(DAY FROM t) = 1 AS BOOLEAN)) AS first_day, BOOL_AND(CAST(EXTRACT(DAY FROM CAST(t
         AS DATE) + INTERVAL '1' DAY) = 1 AS BOOLEAN)) AS last_day, BOOL_AND(CAST((DATE_DIFF('DAY',
         CAST('1970-01-01' AS DATE), CAST(t AS DATE)) + 7000003) % 7 < 5 AS BOOLEAN)) AS weekday FROM marked
@@ -120,7 +119,7 @@ OTHERS = {
         alike) AS these, SUM(gaps) OVER (PARTITION BY key_0) AS whole FROM counted), own AS (SELECT *, MAX(CASE
         WHEN these >= 0.9 * whole AND whole >= 5 THEN alike ELSE NULL END) OVER (PARTITION BY key_0) AS usual
         FROM shares) SELECT usual, gap, CAST(SUM(gaps) AS BIGINT) AS gaps, MIN(earliest) AS earliest,
-        MAX(latest) AS latest, BOOL_AND(CAST(midnight AS BOOLEAN)) AS midnight, BOOL_AND(CAST(first_day AS
+        MAX(latest) AS latest, BOOL_AND(CAST(first_day AS
         BOOLEAN)) AS first_day, BOOL_AND(CAST(last_day AS BOOLEAN)) AS last_day, BOOL_AND(CAST(weekday AS
         BOOLEAN)) AS weekday FROM own GROUP BY usual, gap""",
     ("spacing", "bigquery"): """
@@ -133,15 +132,14 @@ OTHERS = {
         gap >= 2419200 AND ABS(gap - ROUND(gap / 2629746.0) * 2629746.0) <= 259200 THEN CAST(ROUND(gap /
         2629746.0) * 2629746.0 AS INT64) ELSE gap END AS alike, COUNT(*) AS gaps, MIN(DIV(DATETIME_DIFF(t,
         CAST('1970-01-01' AS DATETIME), MICROSECOND), 1000000)) - gap AS earliest, MAX(DIV(DATETIME_DIFF(t,
-        CAST('1970-01-01' AS DATETIME), MICROSECOND), 1000000)) AS latest, LOGICAL_AND(MOD(DIV(DATETIME_DIFF(t,
-        CAST('1970-01-01' AS DATETIME), MICROSECOND), 1000000), 86400) = 0) AS midnight, LOGICAL_AND(EXTRACT(DAY
+        CAST('1970-01-01' AS DATETIME), MICROSECOND), 1000000)) AS latest, LOGICAL_AND(EXTRACT(DAY
         FROM t) = 1) AS first_day, LOGICAL_AND(EXTRACT(DAY FROM DATE_ADD(DATE(t), INTERVAL '1' DAY)) = 1) AS
         last_day, LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7) < 5) AS weekday FROM marked WHERE gap > 0
         GROUP BY key_0, gap, alike), shares AS (SELECT *, SUM(gaps) OVER (PARTITION BY key_0, alike) AS these,
         SUM(gaps) OVER (PARTITION BY key_0) AS whole FROM counted), own AS (SELECT *, MAX(IF(these >= 0.9 *
         whole AND whole >= 5, alike, NULL)) OVER (PARTITION BY key_0) AS usual FROM shares) SELECT usual, gap,
         CAST(SUM(gaps) AS INT64) AS gaps, MIN(earliest) AS earliest, MAX(latest) AS latest,
-        LOGICAL_AND(midnight) AS midnight, LOGICAL_AND(first_day) AS first_day, LOGICAL_AND(last_day) AS
+        LOGICAL_AND(first_day) AS first_day, LOGICAL_AND(last_day) AS
         last_day, LOGICAL_AND(weekday) AS weekday FROM own GROUP BY usual, gap""",
     ("local hours through a clock change", "duckdb"): """
         SELECT CAST(FLOOR((DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), CAST("at" AS TIMESTAMP)) -

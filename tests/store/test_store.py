@@ -373,7 +373,7 @@ def test_any_column_names(put, request, time, target, series):
         assert values["a", 2] == (second, 2)
         assert {key: rows for key, (_, rows) in values.items()} == {("a", 1): 1, ("a", 2): 2, ("b", 4): 1}
     (gap,) = store.read(source, spacing_query(source, "local", None)).read_all().to_pylist()
-    assert (gap["gap"], gap["gaps"], gap["midnight"]) == (3600, 1, False)
+    assert (gap["gap"], gap["gaps"], gap["first_day"]) == (3600, 1, True)
 
 
 @pytest.mark.parametrize("ending", ["", ";", " ;; ", "\n-- a comment", "; -- after the end", " /* ; */"])

@@ -26,7 +26,6 @@ SELECT {{keys}}gap, CASE
     THEN CAST(ROUND(gap / {MONTH}) * {MONTH} AS INT64)
     ELSE gap END AS alike,
   COUNT(*) AS gaps, MIN({_SECONDS}) - gap AS earliest, MAX({_SECONDS}) AS latest,
-  LOGICAL_AND(MOD({_SECONDS}, {DAY}) = 0) AS midnight,
   LOGICAL_AND(EXTRACT(DAY FROM t) = 1) AS first_day,
   LOGICAL_AND(EXTRACT(DAY FROM DATE_ADD(DATE(t), INTERVAL 1 DAY)) = 1) AS last_day,
   LOGICAL_AND({_WEEKDAY} < 5) AS weekday
@@ -45,10 +44,10 @@ def spacing_query(source: SourceSettings, kind: Kind, timezone: str | None) -> e
 
     Columns: `usual` (seconds between almost all timestamps of a series; NULL where there is no such
     gap), `gap` (seconds on the wall clock), `gaps` (how many), `earliest` and `latest` (the ends of
-    their times in seconds since 1970), and over the rows that end such a gap: `midnight`,
-    `first_day`, `last_day`, `weekday` (each true if it holds for all of them).
+    their times in seconds since 1970), and whether all rows that end such a gap are on a `first_day`
+    or `last_day` (of a month) or a `weekday`.
     """
-    flags = (f"LOGICAL_AND({name}) AS {name}" for name in ("midnight", "first_day", "last_day", "weekday"))
+    flags = (f"LOGICAL_AND({name}) AS {name}" for name in ("first_day", "last_day", "weekday"))
     ends = ("MIN(earliest) AS earliest", "MAX(latest) AS latest")
     columns = map(sql, ("usual", "gap", "CAST(SUM(gaps) AS INT64) AS gaps", *ends, *flags))
     return _own(source, kind, timezone, exp.select(*columns).from_("own").group_by("usual", "gap"))
