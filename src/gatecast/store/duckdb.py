@@ -16,7 +16,7 @@ from sqlglot import exp
 from gatecast.config import SourceSettings
 from gatecast.errors import DataError, StoreError, UsageError, some
 from gatecast.store import Dialect, Errand, Kind, other_columns
-from gatecast.store.query import SOURCE, column, no_select, relation, render, user_sql
+from gatecast.store.query import SOURCE, column, dotted, no_select, relation, render, user_sql
 
 BATCH_ROWS = 500_000
 READERS = {
@@ -112,7 +112,7 @@ class DuckDBStore:
             or "." in self.default.name
         ):
             return source
-        return source.model_copy(update={"table": _plain(self.default)})
+        return source.model_copy(update={"table": dotted(self.default)})
 
     def read(self, source: SourceSettings, query: exp.Select) -> pa.RecordBatchReader:
         """See `Store.read`."""
@@ -132,7 +132,7 @@ class DuckDBStore:
             if len(statements) != 1 or statements[0].type.name != "SELECT":
                 raise no_select(len(statements), source.sql)
         elif source.table is None and self.default is None:
-            there = some(map(_plain, self._tables()))
+            there = some(map(dotted, self._tables()))
             raise UsageError(
                 f"say which table of {self.path} with --table: {there}" if there else f"{self.path} has no tables"
             )
@@ -240,10 +240,6 @@ def _table(name: str, schema: str = "main") -> exp.Table:
     return exp.table_(name, db=None if schema == "main" else schema, quoted=True)
 
 
-def _plain(table: exp.Table) -> str:
-    return ".".join(filter(None, [table.db, table.name]))
-
-
 def _kind(type_: str) -> Kind:
     name = type_.partition("(")[0]
     if name.startswith("TIMESTAMP"):
@@ -257,7 +253,7 @@ def _translated(path: str, tables: Any = None) -> Iterator[None]:
     try:
         yield
     except duckdb.CatalogException as error:
-        known = f"; there are: {some(map(_plain, tables()))}" if tables else ""
+        known = f"; there are: {some(map(dotted, tables()))}" if tables else ""
         raise StoreError(f"{path}: {_reason(error)}{known}") from None
     except RuntimeError as error:
         if str(error) != "Query interrupted":

@@ -129,7 +129,7 @@ def terms(source: SourceSettings, kind: Kind, grid: Grid) -> dict[str, exp.Expre
     """What `t`, `y` and `zone` stand for in templates: the time, the target as a number or NULL, the zone."""
     target = exp.cast(column(source.target), "DOUBLE") if source.target else exp.null()
     found = sql("IF(IS_NAN(y), NULL, y)", y=target) if source.target else target
-    return {"t": _time(source, kind), "y": found, "zone": _zone(grid.timezone)}
+    return {"t": _time(source, kind), "y": found, "zone": exp.Literal.string(grid.timezone or "UTC")}
 
 
 def latest_query(table: str, series: Sequence[str], columns: Sequence[str], *, instants: bool = False) -> exp.Select:
@@ -165,6 +165,11 @@ def relation(name: str) -> exp.Table:
     *path, table = (exp.to_identifier(part, quoted=True) for part in name.split("."))
     schema, catalog = ([None, None, *path])[:-3:-1]
     return exp.Table(this=table, db=schema, catalog=catalog)
+
+
+def dotted(table: exp.Table) -> str:
+    """The name that `relation` makes a table of."""
+    return ".".join(part.name for part in table.parts)
 
 
 def user_sql(source: SourceSettings, default: exp.Table | None, dialect: Dialect) -> str:
@@ -246,10 +251,6 @@ def _time(source: SourceSettings, kind: Kind) -> exp.Expression:
 def _raw_time(source: SourceSettings, kind: Kind) -> exp.Expression:
     """The time column as dates of the user are compared with it: whole numbers as they are."""
     return column(source.time) if source.time_unit else _time(source, kind)
-
-
-def _zone(timezone: str | None) -> exp.Expression:
-    return exp.Literal.string(timezone or "UTC")
 
 
 def bounds(source: SourceSettings, kind: Kind, grid: Grid) -> list[exp.Expression]:

@@ -37,7 +37,7 @@ def write(jobs: Jobs, table: exp.Table, rows: pa.Table, key: Sequence[str]) -> N
     absent = [name for name in key if name not in rows.column_names]
     if absent:
         raise DataError(f"no column {some(map(repr, absent))} in the rows to write")
-    target = _reference(table)
+    target = bigquery.DatasetReference(table.catalog, table.db).table(table.name)
     missing, made = _refuse_drift(jobs.client, target, schema), False
     staging = _dataset(target).table(f"gatecast_staging_{uuid4().hex}")
     try:
@@ -144,10 +144,6 @@ def _described(
         before = [name for name in key[: key.index(time)] if types[name] in CLUSTERABLE]
         table.clustering_fields = before[:CLUSTERS] or None
     return table
-
-
-def _reference(table: exp.Table) -> bigquery.TableReference:
-    return bigquery.DatasetReference(table.catalog, table.db).table(table.name)
 
 
 def _dataset(table: bigquery.TableReference) -> bigquery.DatasetReference:

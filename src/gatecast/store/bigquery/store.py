@@ -22,7 +22,7 @@ from gatecast.store.bigquery.connect import connect
 from gatecast.store.bigquery.errors import reason, sentence, translated
 from gatecast.store.bigquery.jobs import RETRY, Jobs, size
 from gatecast.store.bigquery.streams import NoStreams, by_pages, by_streams
-from gatecast.store.query import no_select, pinned, relation, render, user_sql
+from gatecast.store.query import dotted, no_select, pinned, relation, render, user_sql
 
 
 class BigQueryStore:
@@ -114,7 +114,7 @@ class BigQueryStore:
         statement = exp.Create(this=self._full(name), kind="VIEW", replace=True, expression=query)
         with self._translated(writing=True):
             for table in statement.expression.find_all(exp.Table):
-                table.replace(self._full(_plain(table)))
+                table.replace(self._full(dotted(table)))
             self.jobs.run(statement.sql("bigquery"), self.errand.source)
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class BigQueryStore:
         """What BigQuery knows of a table; asked once."""
         if name not in self._tables:
             with self._translated():
-                self._tables[name] = self.client.get_table(_plain(self._full(name)), retry=RETRY)
+                self._tables[name] = self.client.get_table(dotted(self._full(name)), retry=RETRY)
         return self._tables[name]
 
     def _full(self, name: str) -> exp.Table:
@@ -214,7 +214,3 @@ def _as_path(node: exp.Expression, columns: set[str]) -> exp.Expression:
         first, *rest = (exp.to_identifier(part, quoted=True) for part in node.name.split("."))
         return exp.Dot.build([exp.Column(this=first), *rest])
     return node
-
-
-def _plain(table: exp.Table) -> str:
-    return ".".join(filter(None, [table.catalog, table.db, table.name]))
