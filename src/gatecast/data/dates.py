@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gatecast.data.frequency import HOUR, OPEN, OPENS, Frequency
-from gatecast.data.holidays import holidays_of
+from gatecast.data.holidays import Days, holidays_of
 from gatecast.data.zones import Seconds, standard_offset, to_utc, to_wall, zone_of
 from gatecast.errors import UsageError
 
 Steps = npt.NDArray[np.int64]
-Days = npt.NDArray[np.datetime64]  # datetime64[D]
 TimeKind = Literal["instant", "local", "date"]
 """How a time column says when: a moment in UTC, a wall-clock time, or a day."""
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from gatecast.errors import UsageError, some
 
-Days = npt.NDArray[np.datetime64]
+Days = npt.NDArray[np.datetime64]  # datetime64[D]
 
 
 @lru_cache(maxsize=256)

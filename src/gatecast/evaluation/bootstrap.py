@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from gatecast.data.dates import Steps
 from gatecast.data.rows import Indices
+from gatecast.evaluation.metrics import Array
 
-Array = npt.NDArray[np.floating]
 DRAWS = 1_000
 CONFIDENCE = 95
 """Percent of the resampled ratios that lie within the interval."""

@@ -14,11 +14,10 @@ from gatecast.data.dates import Steps
 from gatecast.data.rows import Indices
 from gatecast.data.windows import Inputs, Windows
 from gatecast.evaluation.bootstrap import Estimate, places, ratio
-from gatecast.evaluation.metrics import accuracy
+from gatecast.evaluation.metrics import Array, accuracy
 from gatecast.evaluation.verdict import LEAST
 from gatecast.fitted import Fitted
 
-Array = npt.NDArray[np.floating]
 SAME = 0.01
 """Share by which the error may rise for it to count as the same."""
 ALIKE = 0.05
