@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -156,7 +157,8 @@ def _bounds(shop: Workshop) -> tuple[float, float]:
     if shop.config.forecast.bounds is not None:
         low, high = shop.config.forecast.bounds.split(":")
         return float(low or -math.inf), float(high or math.inf)
-    return (0.0 if min(shop.panel.least(shop.split.validation), default=-1) >= 0 else -math.inf), math.inf
+    least = min(map(np.nanmin, shop.panel.begun(shop.split.validation)), default=-1)
+    return (0.0 if least >= 0 else -math.inf), math.inf
 
 
 def _judged(shop: Workshop, fitted: Fitted, spans: Sequence[Span]) -> Fitted:

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,9 +16,7 @@ import torch
 from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import Config, merged
 from gatecast.data.audit import Audit
-from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
-from gatecast.data.rows import Indices
 from gatecast.data.split import Split, split
 from gatecast.errors import DataError, UsageError
 from gatecast.evaluation.backtest import Backtest, evaluate
@@ -243,10 +242,8 @@ def prove(model: Model, panel: Panel | None = None) -> Proof:
     fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
     assert (cutoffs >= fitted.seen[series]).all()
 
-    def forecast_again(rows: Panel, series: Indices, cutoffs: Steps) -> Backtest:
-        return evaluate(fitted, rows, series, cutoffs, fitted.seen, model.season, model.config.forecast)
-
-    return leaks(forecast_again, panel, series, cutoffs)
+    forecast = partial(evaluate, fitted, until=fitted.seen, season=model.season, settings=model.config.forecast)
+    return leaks(forecast, panel, series, cutoffs)
 
 
 def backtest(

@@ -103,10 +103,6 @@ class Panel:
         """The values of each series that had begun by a step of its own, as they were known then."""
         return (self.known(i, int(until[i])) for i in np.flatnonzero(until >= self.starts).tolist())
 
-    def least(self, until: Steps) -> Iterator[float]:
-        """The least of them."""
-        return (float(np.nanmin(values)) for values in self.begun(until))
-
     def take(self, indices: Indices) -> Self:
         """Some of the series, in the order given."""
         positions, offsets = rows_of(self.offsets, indices)

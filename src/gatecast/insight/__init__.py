@@ -1,6 +1,5 @@
 """What the LSTM keeps and forgets, what a forecast leaned on, and whether the memory is used."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from gatecast.insight.attribution import Attribution, attribute
 from gatecast.insight.gates import Gates, follows, read_gates, strongest
 from gatecast.insight.memory import Memory, remember
 from gatecast.run_folder import INSPECTION
+from gatecast.seal import write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -141,7 +141,7 @@ class Insight:
         for name, figure in self.figures().items():
             for ending in ("png", "svg"):
                 figures.save(figure, folder / f"{name}.{ending}")
-        (folder / INSPECTION).write_text(json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(folder / INSPECTION, self.to_dict())
 
 
 def inspect(

@@ -60,11 +60,10 @@ class Gates:
         at = int(self.apart.argmax())
         return at if self.apart[at] > EVENT * self.apart.median() else None
 
-    def means(self, layer: int = -1) -> dict[str, Float[Tensor, "L"]]:
-        """How open the gates of a layer were at each segment, on average over its units."""
-        return {
-            f"{name}_gate": getattr(self.trace, name[0])[layer, 0].mean(1) for name in ("forget", "input", "output")
-        }
+    def means(self) -> dict[str, Float[Tensor, "L"]]:
+        """How open the gates of the last layer were at each segment, on average over its units."""
+        names = ("forget", "input", "output")
+        return {f"{name}_gate": getattr(self.trace, name[0])[-1, 0].mean(1) for name in names}
 
 
 def read_gates(fitted: Fitted, inputs: Inputs, steps: Steps) -> Gates:
