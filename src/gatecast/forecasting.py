@@ -99,9 +99,8 @@ def predict(
             while len(blocks) * windows.horizon < steps:
                 median, cutoff = blocks[-1][..., fitted.middle], cutoff + windows.horizon
                 context = torch.cat([inputs.context, median], 1)[:, -windows.context :]
-                observed = torch.cat([inputs.observed, torch.ones_like(median, dtype=torch.bool)], 1)[
-                    :, -windows.context :
-                ]
+                believed = torch.ones_like(median, dtype=torch.bool)
+                observed = torch.cat([inputs.observed, believed], 1)[:, -windows.context :]
                 known = windows.calendar(index, cutoff, begun)
                 inputs = replace(inputs, context=context, observed=observed, calendar=known)
                 widened = _widened(fitted.quantiles(inputs), blocks[-1], fitted.middle)

@@ -50,12 +50,9 @@ def sealed(folder: Path, *needed: str) -> set[str]:
     found, room = set(), available() or float("inf")
     for digest, name in _sums(folder):
         path = folder / name
-        if name == Path(name).name and is_plain(path):
-            room -= path.stat().st_size
-            whole = room >= 0 and not _endless(path) and _sha256(path) == digest
-        else:
-            whole = False
-        if not whole:
+        own = name == Path(name).name and is_plain(path)
+        room -= path.stat().st_size if own else 0
+        if not own or room < 0 or _endless(path) or _sha256(path) != digest:
             raise RunError(f"{folder} is damaged ({name!r} is not as it was written): put it back, or make it again")
         found.add(name)
     if missing := [name for name in needed if name not in found]:

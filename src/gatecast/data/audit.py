@@ -175,15 +175,14 @@ def _findings(
         if not found:
             continue
         largest, places = next(row for row in found if row["size_rank"] == 1), found[0]["places"]
-        none = resolved.align == "last" and rows[0]["longest"] <= 3 * horizon
+        stops = resolved.align == "last" and rows[0]["longest"] <= 3 * horizon
+        learns = "forecast, with nothing learned from them before the test"
         text = done.format(
             aggregate=resolved.aggregate,
             filled=_FILLED[resolved.fill or "missing"],
             gaps=f"{places:,} gap{'s' if places > 1 else ''}",
             longest=f"{largest['size']:,}: {place(largest)}",
-            then="fit stops, as all of them are"
-            if none
-            else "forecast, with nothing learned from them before the test",
+            then="fit stops, as all of them are" if stops else learns,
             needed=3 * horizon + 1,
             ends=_ENDS[resolved.align or "last"],
         )
