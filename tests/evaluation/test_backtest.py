@@ -118,7 +118,6 @@ def test_series_without_a_mase_are_not_ranked_among_those_with_one(found, make_p
     assert set(found.examples()["name"].to_pylist()) == {"s0"}  # s1 was constant in training
     unscaled = replace(found, scale=np.zeros(4))
     assert list(dict.fromkeys(unscaled.examples()["name"].to_pylist())) == ["s1", "s0"]  # errors of 3 and 6.5
-    assert set(found.examples("s1")["name"].to_pylist()) == {"s1"}
 
 
 def test_nothing_observed_has_no_metrics(make_panel):

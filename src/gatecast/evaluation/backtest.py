@@ -192,36 +192,25 @@ class Backtest:
             columns[name] = pa.array(np.repeat(scale, horizon), from_pandas=True)
         return pa.table(columns)
 
-    def examples(self, series: str | None = None) -> pa.Table:
-        """The rows before and under the newest test window of some series.
+    def examples(self) -> pa.Table:
+        """The rows before and in the newest test window of the best, the median and the worst series.
 
         Columns: the series columns, `forecast_timestamp`, `actual`.
-
-        Args:
-            series: the name of one; by default the best, the median and the worst of those with a MASE, or, if none
-                has one, by mean absolute error.
-
-        Raises:
-            UsageError: it was not tested.
         """
-        tested = {row["series"]: index for index, row in zip(np.unique(self.series), self.of_series, strict=True)}
-        if series is not None and series not in tested:
-            raise UsageError(f"no series {series!r} was tested; there are {some(tested)}")
-        ranked = self._ranked() if series is None else [int(tested[series])]
-        tables = []
-        for index in dict.fromkeys(ranked[at] for at in (0, len(ranked) // 2, -1)):
-            end = int(self.cutoffs[self.series == index].max()) + self.horizon
-            start = max(int(self.panel.starts[index]), end - (SHOWN_HORIZONS + 1) * self.horizon + 1)
-            steps = np.arange(start, min(end, int(self.panel.lasts[index])) + 1)
-            values = self.panel.series(index)[steps - self.panel.starts[index]]
-            key = self.panel.keys.take(pa.array([index] * len(steps))) if self.panel.keys.num_columns else None
-            columns = {name: key[name] for name in key.column_names} if key else {}
-            columns[TIMESTAMP] = timestamps(self.panel.grid, self.panel.kind, steps)
-            tables.append(pa.table(columns | {"actual": pa.array(values, from_pandas=True)}))
-        return pa.concat_tables(tables)
+        ranked = self._ranked()
+        return pa.concat_tables(map(self._example, dict.fromkeys(ranked[at] for at in (0, len(ranked) // 2, -1))))
+
+    def _example(self, index: int) -> pa.Table:
+        end = int(self.cutoffs[self.series == index].max()) + self.horizon
+        start = max(int(self.panel.starts[index]), end - (SHOWN_HORIZONS + 1) * self.horizon + 1)
+        steps = np.arange(start, min(end, int(self.panel.lasts[index])) + 1)
+        values = self.panel.series(index)[steps - self.panel.starts[index]]
+        columns = {name: pa.repeat(self.panel.keys[name][index], len(steps)) for name in self.panel.keys.column_names}
+        columns[TIMESTAMP] = timestamps(self.panel.grid, self.panel.kind, steps)
+        return pa.table(columns | {"actual": pa.array(values, from_pandas=True)})
 
     def _ranked(self) -> list[int]:
-        """The tested series that can be ranked, the best first: errors in different units cannot be, side by side."""
+        """The tested series, the best first: those with a MASE; by mean absolute error only where none has one."""
         tested: list[int] = np.unique(self.series).tolist()
         for name in ("mase", "mae"):
             rated = [(row[name], index) for index, row in zip(tested, self.of_series, strict=True)]
@@ -237,11 +226,12 @@ class Backtest:
         """
         from gatecast.evidence import example_figure  # noqa: PLC0415 - only where a figure is wanted
 
-        rows, columns = self.examples(series), self.panel.keys.column_names
-        keys = rows.select(columns).to_pylist()
-        distinct = [key for at, key in enumerate(keys) if not at or key != keys[at - 1]]
-        chosen = [key == distinct[len(distinct) // 2] for key in keys]
-        return example_figure(self.to_arrow(), rows.filter(pa.array(chosen)), columns, self.settings.level)
+        tested = {self.panel.names[index]: index for index in np.unique(self.series).tolist()}
+        if series is not None and series not in tested:
+            raise UsageError(f"no series {series!r} was tested; there are {some(tested)}")
+        ranked = self._ranked()
+        index = ranked[len(ranked) // 2] if series is None else tested[series]
+        return example_figure(self.to_arrow(), self._example(index), self.panel.keys.column_names, self.settings.level)
 
     def beside_statistical(self, seconds: float) -> Self:
         """Compared with the statistical baselines as well, if they are installed and wanted."""
