@@ -108,7 +108,7 @@ CASES = {
     "zone, freq given": (good(*H, "--timezone", "Mars/Base", "--freq", "D"), 2, ["'Mars/Base' is not a time zone"]),
     "date of filter": (good(*H, "--until", "soon"), 2, ["'soon' is not a date"]),
     "level": (good(*H, "--level", "120"), 2, ["forecast.level", "from above 1 to 99.999"]),
-    "level as a share": (good(*H, "--level", "0.8"), 2, ["levels are percentages, as 80", "0.8"]),
+    "level as a share": (good(*H, "--level", "0.8"), 2, ["at least one level, in percent", "0.8"]),
     "not a number": (good("--horizon", "three"), 2, ["--horizon"]),
     "below zero": (good(*H, "--dropout", "-0.1"), 2, ["model.dropout", "got -0.1 instead"]),
     "duration": (good(*H, "--time-limit", "soon"), 2, ["training.time_limit", "90s, 10m or 1.5h"]),

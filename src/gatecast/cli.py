@@ -24,12 +24,12 @@ INTERRUPTED = 130
 Run = Annotated[Path, typer.Argument(help="run folder, as made by gatecast fit", show_default=False)]
 Source = Annotated[str, typer.Argument(help="database, file, glob or URL, or a .toml file of settings")]
 NewRun = Annotated[Path | None, typer.Option("--run", help="folder to write the run to", show_default=False)]
-Resume = Annotated[Path | None, typer.Option("--resume", help="go on with the training of this run, which was stopped")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace a run that is there")]
-Yes = Annotated[bool, typer.Option("--yes", help="do not ask before queries that cost money; --max-bytes holds")]
-From = Annotated[Path | None, typer.Option("--from", help="settings of this run, and its very rows")]
-Form = Annotated[Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="how data is printed")]
-ShortForm = Annotated[Literal["table", "json"], typer.Option("--format", help="how data is printed")]
+Resume = Annotated[Path | None, typer.Option("--resume", help="resume the training of this run, which was stopped")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run if there is one")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask before queries that cost money; --max-bytes still holds")]
+From = Annotated[Path | None, typer.Option("--from", help="repeat this run: its settings, on exactly its rows")]
+Form = Annotated[Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="output format")]
+ShortForm = Annotated[Literal["table", "json"], typer.Option("--format", help="output format")]
 
 
 @app.command()
@@ -41,7 +41,7 @@ def audit(
     yes: Yes = False,
     **options: Any,
 ) -> None:
-    """Say what is in the rows, what is wrong with them, and what fit would do about it."""
+    """Report what is in the rows, what is wrong with them, and what fit would do about it."""
     from gatecast import console, pipeline
 
     found = pipeline.audit(config_of(source, options), listener=console.Teller(yes))
@@ -65,13 +65,13 @@ def fit(
     yes: Yes = False,
     **options: Any,
 ) -> None:
-    """Train an LSTM on a table, test it, train it again on all rows, and keep it in a run folder."""
+    """Train an LSTM on a table, test it, train it again on all rows, and save it in a run folder."""
     from gatecast import console, pipeline
 
     teller = console.Teller(yes)
     if resume:
         if source or run or from_ or overwrite or given(options):
-            raise UsageError("--resume RUN goes on with the rows and the settings it began with: give nothing else")
+            raise UsageError("--resume RUN keeps the rows and settings of the stopped training: give nothing else")
         run, model = resume, pipeline.fit(resume=resume, listener=teller)
     else:
         if bool(source) == (from_ is not None):
@@ -93,11 +93,11 @@ def test(
     require_skill: Annotated[
         bool, typer.Option("--require-skill", help="exit with 1 unless the model beats the seasonal naive")
     ] = False,
-    prove: Annotated[bool, typer.Option("--prove", help="change all after each cutoff: no bit may move")] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="show that no forecast depends on later rows")] = False,
     form: ShortForm = "table",
     yes: Yes = False,
 ) -> None:
-    """Test a run on the rows its tested weights never saw, new ones included, beside what it has to beat."""
+    """Test a run against baselines, on the rows that its tested weights never saw, new rows included."""
     from dataclasses import asdict
 
     from gatecast import console, pipeline
@@ -124,20 +124,20 @@ def test(
 @app.command()
 def forecast(
     run: Run,
-    at: Annotated[list[str] | None, typer.Option(help="date to forecast; repeat it; - or a file: one a line")] = None,
-    horizon: Annotated[int | None, typer.Option(help="steps to forecast instead [default: as trained]")] = None,
-    as_of: Annotated[str | None, typer.Option(help="last date that may be used")] = None,
+    at: Annotated[list[str] | None, typer.Option(help="date or file of dates (- is stdin); repeat for several")] = None,
+    horizon: Annotated[int | None, typer.Option(help="steps to forecast instead (default: as trained)")] = None,
+    as_of: Annotated[str | None, typer.Option(help="use no row after this date")] = None,
     series: Annotated[
-        list[str] | None, typer.Option(help="only this series (key parts joined by /); repeat it")
+        list[str] | None, typer.Option(help="only this series (key parts joined by /); repeat for several")
     ] = None,
     point: Annotated[
-        str | None, typer.Option(help="mean, median or the best point for a metric [default: for the one trained for]")
+        str | None, typer.Option(help="mean, median, or the metric to give the best point for (default: as trained)")
     ] = None,
     level: Annotated[
-        list[float] | None, typer.Option(help="level of an interval in percent; repeat it [default: as trained]")
+        list[float] | None, typer.Option(help="interval level in percent; repeat for several (default: as trained)")
     ] = None,
     to: Annotated[str | None, typer.Option(help="write into this store or file instead of printing")] = None,
-    into: Annotated[str | None, typer.Option(help="the table to write to")] = None,
+    into: Annotated[str | None, typer.Option(help="table to write to")] = None,
     form: Form = "table",
     yes: Yes = False,
 ) -> None:
@@ -172,15 +172,15 @@ def forecast(
 def backtest(
     source: Source,
     windows: Annotated[int, typer.Option(help="past cutoffs to forecast from")] = 10,
-    stride: Annotated[int | None, typer.Option(help="steps between them [default: the horizon]")] = None,
-    retrain: Annotated[bool, typer.Option("--retrain", help="train anew before each cutoff")] = False,
+    stride: Annotated[int | None, typer.Option(help="steps between cutoffs (default: the horizon)")] = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="train again for each cutoff")] = False,
     form: Form = "table",
     yes: Yes = False,
     **options: Any,
 ) -> None:
-    """Train on what came before the earliest of some past cutoffs, and forecast from each of them.
+    """Forecast from past cutoffs, with a model trained on the rows before the earliest of them.
 
-    Prints the metrics, or with --format csv, json or parquet every forecast beside the truth.
+    Prints metrics, or with --format csv, json or parquet every forecast beside the truth.
     """
     from gatecast import console, pipeline
 
@@ -197,15 +197,15 @@ def backtest(
 @app.command("inspect")
 def inspect_(
     run: Run,
-    series: Annotated[str | None, typer.Option(help="which series [default: the first]")] = None,
-    at: Annotated[str | None, typer.Option(help="the cutoff to look at [default: the last row]")] = None,
-    to: Annotated[Path | None, typer.Option(help="folder for the figures [default: RUN/inspect]")] = None,
+    series: Annotated[str | None, typer.Option(help="series to look at (default: the first)")] = None,
+    at: Annotated[str | None, typer.Option(help="cutoff of the forecast to look at (default: the last row)")] = None,
+    to: Annotated[Path | None, typer.Option(help="folder for the figures (default: RUN/inspect)")] = None,
     form: Form = "table",
     yes: Yes = False,
 ) -> None:
-    """Show what the LSTM keeps and forgets, what a forecast leaned on, and whether the memory is used.
+    """Show what the LSTM keeps and forgets, what a forecast is based on, and whether the memory is used.
 
-    Prints a row for each unit, and with --format json everything that was found.
+    Prints a row for each unit, or with --format json everything that was found.
     """
     from gatecast import console, pipeline
 
@@ -221,7 +221,7 @@ def inspect_(
 
 @app.command()
 def report(run: Run, open_: Annotated[bool, typer.Option("--open", help="open it in the browser")] = False) -> None:
-    """Write report.html into a run folder: verdict, figures, audit and settings in one file."""
+    """Write report.html into a run folder: verdict, figures, audit and settings on one page."""
     from gatecast import console
     from gatecast.report import write
 
@@ -233,8 +233,8 @@ def report(run: Run, open_: Annotated[bool, typer.Option("--open", help="open it
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="folder to make")] = Path("gatecast-demo"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="make it again if it is there")] = False,
+    folder: Annotated[Path, typer.Option(help="folder to create")] = Path("gatecast-demo"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the folder of an earlier demo")] = False,
 ) -> None:
     """Run the eleven steps on bundled data: half-hourly taxi demand of New York."""
     from gatecast.demo import run
@@ -269,7 +269,7 @@ def main() -> NoReturn:
         code = app(standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer's answer to Ctrl-C
             raise KeyboardInterrupt
-        sys.stdout.flush()  # what cannot be written is told, too
+        sys.stdout.flush()  # a failure to write is an error too
     except BaseException as error:  # every way out is a message and a code
         if os.environ.get("GATECAST_DEBUG") and not isinstance(error, SystemExit):
             raise
@@ -278,14 +278,14 @@ def main() -> NoReturn:
 
 
 def _open_streams() -> None:
-    """Put nothing in the place of streams that whoever called us has closed: else the next file opened takes it."""
+    """Open the null device for streams that our caller has closed: else the next file opened takes their place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we run
 
 
 def _explain(error: BaseException) -> int:
-    """Print what went wrong; the exit code of it."""
+    """Print what went wrong, and return its exit code."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, GatecastError):
@@ -299,6 +299,6 @@ def _explain(error: BaseException) -> int:
         return 1
     else:
         text, code = f"{type(error).__name__}: {error} (run gatecast --debug ... to see where)", 1
-    if text:  # none where the help was all there was to say
+    if text:  # empty where the help was printed instead
         sys.stderr.write(f"gatecast: {text}\n")
     return code

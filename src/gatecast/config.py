@@ -34,7 +34,7 @@ _DURATIONS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 def _measured(value: object, units: Mapping[str, float], suffix: str, hint: str) -> object:
-    """A number with a unit as a plain one; what is no text is left as it is."""
+    """Text such as 1.5h as a number; anything but text is left as it is."""
     if not isinstance(value, str):
         return value
     match = re.fullmatch(rf"(\d+(?:\.\d+)?)\s*([{''.join(units)}]?){suffix}", value.strip())
@@ -78,33 +78,33 @@ class SourceSettings(Settings):
     url: str = Field(
         "", description="bigquery://PROJECT/DATASET, duckdb:PATH, or a path to .duckdb .parquet .csv .json"
     )
-    table: str | None = Field(None, description="table or view to read (schema.table too)")
+    table: str | None = Field(None, description="table or view to read; schema.table works too")
     sql: str | None = Field(None, description="query to read instead of a table")
     time: str = Field("", description="timestamp column")
     time_unit: Literal["s", "ms", "us", "ns"] | None = Field(
-        None, description="unit of a timestamp column of whole numbers since 1970; default: by their size"
+        None, description="unit of a timestamp column of integers since 1970; default: inferred from their size"
     )
-    target: str = Field("", description="column to forecast; left out: rows are counted")
-    series: Names = Field((), description="column that names a series; repeat for several")
-    static: Names = Field((), description="column with one value a series: a number or a category; repeat for several")
-    past: Names = Field((), description="column known up to the last row, as the weather; repeat for several")
-    future: Names = Field((), description="column known for the horizon, as a promotion; repeat for several")
-    future_table: str | None = Field(None, description="table or file with values of --future that are still to come")
-    holidays_column: str | None = Field(None, description="column with the place of each series, as DE, US-NY or XNYS")
+    target: str = Field("", description="column to forecast; without one, rows are counted")
+    series: Names = Field((), description="column that identifies a series; repeat for several")
+    static: Names = Field((), description="column with one number or category per series; repeat for several")
+    past: Names = Field((), description="column known up to the last row, such as the weather; repeat for several")
+    future: Names = Field((), description="column known for the horizon too, such as promotions; repeat for several")
+    future_table: str | None = Field(None, description="table or file with the coming values of the --future columns")
+    holidays_column: str | None = Field(
+        None, description="column with the holiday calendar of each series, such as DE, US-NY or XNYS"
+    )
     since: str | None = Field(None, description="read rows from this date on")
     until: str | None = Field(None, description="read rows before this date")
-    snapshot: str | None = Field(
-        None, description="read a BigQuery table as it was at this time, in UTC if no other zone is named"
-    )
-    location: str | None = Field(None, description="location of BigQuery jobs, as EU; default: found by BigQuery")
+    snapshot: str | None = Field(None, description="read a BigQuery table as it was at this time (UTC by default)")
+    location: str | None = Field(None, description="location of BigQuery jobs, such as EU; default: BigQuery's choice")
     max_bytes: Bytes = Field(
-        10_000_000_000, ge=1, description="most bytes a BigQuery query may read, as 500MB or 1TB; default: 10GB"
+        10_000_000_000, ge=1, description="most bytes a BigQuery query may read, such as 500MB or 1TB; default: 10GB"
     )
-    label: Names = Field((), description="label of BigQuery jobs, as team:sales; repeat for several")
+    label: Names = Field((), description="label of BigQuery jobs, such as team:sales; repeat for several")
 
     @property
     def beside(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The columns beside the target, those with a value for each step and those with one for each series."""
+        """The covariates: the columns with a value for each step, and those with one for each series."""
         places = (self.holidays_column,) if self.holidays_column else ()
         return (*self.past, *self.future), tuple(dict.fromkeys((*self.static, *places)))
 
@@ -124,21 +124,21 @@ class SourceSettings(Settings):
 
 
 class GridSettings(Settings):
-    """The regular timestamps every series is brought to."""
+    """The regular timestamps that every series is aligned to."""
 
     freq: str | None = Field(None, description="15min, h, D, B, C, W-MON, MS, QE, YS, HOURLY, ...; default: inferred")
-    timezone: str | None = Field(None, description="zone of the grid, as America/New_York; naive times are local to it")
+    timezone: str | None = Field(None, description="time zone of the grid and of naive times, such as Asia/Tokyo")
     aggregate: Aggregate | None = Field(
-        None, description="how rows of one series and step become one value; default: mean, or count without a target"
+        None, description="how rows of one series and step are combined; default: mean, or count without a target"
     )
-    fill: Fill | None = Field(None, description="a step without rows; default: zero for counts and sums, else missing")
+    fill: Fill | None = Field(None, description="fill for empty steps; default: zero for sum and count, else missing")
     align: Literal["last", "common"] | None = Field(
-        None, description="series end at their last row, or all at the newest; default: common for counts, else last"
+        None, description="series end at their own last row or all at the newest; default: common for count, else last"
     )
-    holidays: str | None = Field(None, description="country, part of one or exchange, as DE, US-NY or XNYS")
+    holidays: str | None = Field(None, description="holidays of a country, region or exchange, such as DE, US-NY, XNYS")
 
     def resolved(self, target: str) -> Self:
-        """With the rules where nothing was said."""
+        """A copy with the defaults for what was left open."""
         aggregate = self.aggregate or ("mean" if target else "count")
         fill = self.fill or ("zero" if aggregate in ("count", "sum") else "missing")
         align = self.align or ("common" if aggregate == "count" else "last")
@@ -150,18 +150,18 @@ class ForecastSettings(Settings):
 
     horizon: int = Field(0, ge=0, description="steps to forecast")
     level: Levels = Field((80.0, 95.0), description="level of an interval in percent; repeat for several")
-    metric: Metric = Field("mase", description="what the point forecast will be judged by")
+    metric: Metric = Field("mase", description="metric that the point forecast will be judged by")
     bounds: str | None = Field(
         None,
         pattern=r"^(-?\d+(\.\d+)?)?:(-?\d+(\.\d+)?)?$",
-        description="least and greatest value of a forecast, as 0:100, 0: or :; default: 0: unless values are negative",
+        description="range of forecasts, such as 0:100, 0: or : (any); default: 0: unless values are negative",
     )
 
     @field_validator("level")
     @classmethod
     def _inside(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
         if not levels or not all(1 < level <= 99.999 for level in levels):
-            raise ValueError("levels are percentages, as 80, from above 1 to 99.999, at least one")
+            raise ValueError("give at least one level, in percent, above 1 and up to 99.999, such as 80")
         return tuple(sorted(set(levels)))
 
     @field_validator("bounds")
@@ -169,32 +169,32 @@ class ForecastSettings(Settings):
     def _apart(cls, bounds: str | None) -> str | None:
         low, high = (bounds or ":").split(":")
         if low and high and float(low) >= float(high):
-            raise ValueError("the first bound is the lower one, as 0:100")
+            raise ValueError("the first bound must be the lower one, as in 0:100")
         return bounds
 
 
 LARGEST = 1e33
-"""Size of a value beyond which sums over a context would be infinite; what is larger mostly stands for missing."""
+"""Size of a value beyond which sums over a context would overflow; larger ones mostly stand for missing values."""
 LONGEST_CONTEXT = 100_000
-"""Steps. No weight hangs on the length of a context, so a damaged run could claim any."""
+"""Steps. No weight's shape depends on the length of the context, so a damaged run could claim any."""
 
 
 class ModelSettings(Settings):
     """The network."""
 
     recipe: Literal["segment", "classic"] = Field("segment", description="segment, or classic: the textbook pipeline")
-    context: int | None = Field(None, ge=1, le=LONGEST_CONTEXT, description="steps that a forecast is made from")
-    reach: int | None = Field(None, ge=1, description="newest steps of them that the LSTM reads")
+    context: int | None = Field(None, ge=1, le=LONGEST_CONTEXT, description="steps of history before a forecast")
+    reach: int | None = Field(None, ge=1, description="newest steps of the context that the LSTM reads")
     segment: int | None = Field(None, ge=1, description="steps the LSTM reads at once")
-    seasons: Seasons | None = Field(None, description="lengths in steps of the seasons repeated as a starting point")
-    scaling: Scaling | None = Field(None, description="what values are scaled by before the network reads them")
+    seasons: Seasons | None = Field(None, description="season lengths, in steps, of the simple forecasts to start from")
+    scaling: Scaling | None = Field(None, description="how values are scaled before the network reads them")
     logs: bool | None = Field(None, description="true: half of the networks read logarithms")
-    gated: bool | None = Field(None, description="true: the simple forecasts are mixed for each window anew")
+    gated: bool | None = Field(None, description="true: the mixture of simple forecasts depends on the window")
     intermittent: bool | None = Field(
-        None, description="true: zeros are many; the median of the context is one of the simple forecasts"
+        None, description="true: the target is often zero, and the median of the context is a simple forecast too"
     )
-    skip: bool | None = Field(None, description="true: a linear path from what the LSTM reads to the horizon beside it")
-    plain: bool | None = Field(None, description="true: half of the networks learn the mixture and nothing else")
+    skip: bool | None = Field(None, description="true: add a linear path from what the LSTM reads to the horizon")
+    plain: bool | None = Field(None, description="true: half of the networks learn nothing but the mixture")
     members: int | None = Field(
         None, ge=1, description="networks to train and average; default: 4, fewer if time is short"
     )
@@ -202,7 +202,7 @@ class ModelSettings(Settings):
     layers: int = Field(1, ge=1, description="layers of the LSTM")
     dropout: float | None = Field(None, ge=0, lt=1, description="share of features dropped while training")
     calendar: bool | None = Field(None, description="true: the networks read day, week, month and year")
-    series_embedding: bool = Field(False, description="learn each series by itself too; new ones are then the average")
+    series_embedding: bool = Field(False, description="learn an embedding of each series; a new one gets the average")
 
 
 class TrainingSettings(Settings):
@@ -210,29 +210,27 @@ class TrainingSettings(Settings):
 
     seed: int = Field(1, ge=0, description="seed of every random number")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
-    time_limit: Seconds = Field(600.0, gt=0, description="longest training, as 90s, 10m or 1h; default: 10m")
-    epochs: int = Field(20, ge=1, description="most passes of training")
-    steps: int | None = Field(None, ge=1, description="batches a pass; default: 50 to 200, fewer on little data")
-    batch: int | None = Field(
-        None, ge=1, description="windows a batch; default: 64, or 128 where there is much to learn from"
-    )
+    time_limit: Seconds = Field(600.0, gt=0, description="longest training, such as 90s, 10m or 1h; default: 10m")
+    epochs: int = Field(20, ge=1, description="most epochs of training")
+    steps: int | None = Field(None, ge=1, description="batches per epoch; default: 50 to 200, fewer on little data")
+    batch: int | None = Field(None, ge=1, description="windows per batch; default: 64, or 128 on much data")
     synthetic: int | None = Field(
-        None, ge=0, description="synthetic windows among those of a batch; default: what a small table does not fill"
+        None, ge=0, description="windows of a batch that are synthetic; default: what a small table leaves unfilled"
     )
     by_series: bool | None = Field(
-        None, description="true: an error counts in mean absolute deviations of its series; false: of its window"
+        None, description="true: errors are scaled by the mean absolute deviation of the series; false: of the window"
     )
     precision: Literal["float32", "bf16"] = Field(
         "float32", description="of the LSTM's products in training; bf16: faster where the processor or GPU has it"
     )
     rate: float = Field(2e-3, gt=0, description="highest learning rate of the one-cycle schedule")
-    patience: int = Field(12, ge=1, description="passes without a better validation loss before training stops")
+    patience: int = Field(12, ge=1, description="epochs without a better validation loss before training stops")
     test: float = Field(0.15, gt=0, lt=0.5, description="share of each series held back for the test")
     baselines: Seconds = Field(
-        30.0, ge=0, description="longest time for AutoTheta, AutoETS, AutoARIMA in a test; default: 30s"
+        30.0, ge=0, description="time limit for AutoTheta, AutoETS and AutoARIMA in a test; default: 30s"
     )
     checkpoint_every: Seconds = Field(
-        30.0, ge=0, description="time between checkpoints, from which gatecast fit --resume goes on; default: 30s"
+        30.0, ge=0, description="time between checkpoints, which gatecast fit --resume starts from; default: 30s"
     )
     refit: bool = Field(True, description="train the final weights on all rows after the test")
 
@@ -260,7 +258,7 @@ class Config(Settings):
 
     @classmethod
     def from_options(cls, source: object, options: Mapping[str, Any]) -> Self:
-        """Settings by their bare names, which are unique over all tables; `source` is kept if it is a URL."""
+        """Settings by their bare names, which are unique across tables; `source` counts if it is a URL or a path."""
         tables = merged({}, options)
         if isinstance(source, str | Path):
             tables.setdefault("source", {})["url"] = str(source)
@@ -272,7 +270,7 @@ class Config(Settings):
         return cls.of(read_toml(path))
 
     def to_toml(self) -> str:
-        """The settings as TOML; `from_toml` gives them back. What is None is left out."""
+        """The settings as TOML, without those that are None; `from_toml` reads them back."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
     def having(self, table: str, /, **settings: object) -> Self:
@@ -284,10 +282,10 @@ TABLES: dict[str, type[Settings]] = {name: field.annotation for name, field in C
 
 
 def merged(tables: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Tables of settings with some put in by their bare names; None means not given.
+    """Tables of settings, updated with options by their bare names; None means not given.
 
     Raises:
-        UsageError: a name belongs to no setting.
+        UsageError: there is no setting of that name.
     """
     result = {name: dict(table) for name, table in tables.items()}
     for name, value in options.items():

@@ -104,7 +104,7 @@ def fit(
     """
     if resume is not None:
         if any(part is not None for part in (source, run, from_)) or overwrite or options:
-            raise UsageError("resume goes on with the rows and the settings it began with: give nothing else")
+            raise UsageError("resume keeps the rows and settings of the stopped training: give nothing else")
         with new_folder(Path(resume), resume=True) as folder:
             return _train_into(folder, Path(resume), listener)
     same = None
