@@ -8,7 +8,7 @@ def told(accuracy, mae, covered):
     metrics = {"accuracy": accuracy, "mae": mae, "coverage": {"80": covered}}
     naive = {"accuracy": None, "mae": None}
     found = {"windows": 3, "overall": metrics, "baselines": {"seasonal_naive": naive}}
-    return steps.tested_told(found, Verdict(False, "Not enough evidence."))
+    return steps.test_summary(found, Verdict(False, "Not enough evidence."))
 
 
 def test_a_test_of_nothing_is_no_coverage_of_nothing():

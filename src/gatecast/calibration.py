@@ -56,7 +56,7 @@ def share_of(held: HeldBack, middle: int) -> float:
     Where there is nothing to learn, as in a random walk, what they believe to have learned does harm.
     Where they are clearly better than the naive forecast they are left alone: windows held back have
     less history before them than those to be forecast, and would have it believed too often. Errors of
-    a window are told as shares of both forecasts' errors and the width between the outermost quantiles:
+    a window are measured as shares of both forecasts' errors and the width between the outermost quantiles:
     in any unit few windows would decide, and of errors alone those where zeros follow zeros, which the
     naive forecast foretells exactly and the networks by a hair less.
 

@@ -1,7 +1,7 @@
 """Checkpoints: files of tensors and facts, each whole or not there, the newest two of a kind kept.
 
 A file is named by what it is of, its number and the digest of its content, so that one that is torn
-is told by its name. Tensors are safetensors, facts are the JSON in their header; nothing is a pickle.
+is recognised by its name. Tensors are safetensors, facts are the JSON in their header; nothing is a pickle.
 """
 
 import hashlib

@@ -95,7 +95,7 @@ class SourceSettings(Settings):
     )
     since: str | None = Field(None, description="read rows from this date on")
     until: str | None = Field(None, description="read rows before this date")
-    snapshot: str | None = Field(None, description="read a BigQuery table as it was at this time (UTC by default)")
+    snapshot: str | None = Field(None, description="read a BigQuery table as of this time; UTC if it names no offset")
     location: str | None = Field(None, description="location of BigQuery jobs, such as EU; default: BigQuery's choice")
     max_bytes: Bytes = Field(
         10_000_000_000, ge=1, description="most bytes a BigQuery query may read, such as 500MB or 1TB; default: 10GB"

@@ -105,10 +105,10 @@ class Teller:
             self.progress = None
 
 
-def _bar(told: TextColumn, *, transient: bool) -> Progress:
+def _bar(text: TextColumn, *, transient: bool) -> Progress:
     """A started progress bar with a text behind it."""
     columns = (TextColumn("      {task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
-    progress = Progress(*columns, told, console=err, transient=transient)
+    progress = Progress(*columns, text, console=err, transient=transient)
     progress.start()
     return progress
 

@@ -54,7 +54,7 @@ class DivergedError(Exception):
 
 
 class Course:
-    """Weights, the optimizer's moments, the schedule, random numbers, the best so far, and what was told.
+    """Weights, the optimizer's moments, the schedule, random numbers, the best so far, and the epochs so far.
 
     Attributes:
         choosing: whether the weights that validate best are kept, or else the last.
@@ -71,7 +71,7 @@ class Course:
         self.optimizer = AdamW(network.networks)
         self.chance = torch.Generator().manual_seed(settings.seed)
         self.schedule = Schedule(settings.rate, steps, seconds)
-        self.told: list[Epoch] = []
+        self.history: list[Epoch] = []
         self.best, self.best_loss, self.best_weights = 0, math.inf, dict[str, Tensor]()
         self.first, self.level = math.nan, math.nan
         self.setbacks, self.ended = 0, ""
@@ -117,7 +117,7 @@ class Course:
         """
         if self.setbacks == SETBACKS:
             raise TrainingError(
-                f"{why} in epoch {len(self.told) + 1}, also after going back {SETBACKS} times to lower rates, "
+                f"{why} in epoch {len(self.history) + 1}, also after going back {SETBACKS} times to lower rates, "
                 f"{self.schedule.rate:g} at last: lower the learning rate (it was {self.rate:g}) "
                 "or look for values of very different size with `gatecast audit`"
             )
@@ -134,7 +134,7 @@ class Course:
         """
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(sign in str(error) for sign in FULL):
             raise error
-        if not self.told:
+        if not self.history:
             raise TrainingError(
                 "memory ran out in the first epoch: a smaller --batch, --hidden, --context or --members takes less"
             ) from None
@@ -143,7 +143,7 @@ class Course:
 
     def end(self, line: Epoch, patience: int) -> None:
         """An epoch is over: keep the best weights, and see whether it was the last."""
-        self.told.append(line)
+        self.history.append(line)
         loss = line.validation_loss if self.choosing else None
         if loss is None or loss < self.best_loss:
             self.best, self.best_loss = line.epoch, math.inf if loss is None else loss
@@ -168,7 +168,7 @@ class Course:
             tensors["random.device"] = torch.get_device_module(self.device).get_rng_state()
         schedule = self.schedule
         facts = {
-            "told": [asdict(line) for line in self.told],
+            "history": [asdict(line) for line in self.history],
             "best": [self.best, self.best_loss if math.isfinite(self.best_loss) else None],
             "schedule": [schedule.taken, schedule.rate, schedule.hurried, schedule.elapsed],
             "level": [self.first, self.level],
@@ -198,7 +198,7 @@ class Course:
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type != "cpu" and "random.device" in tensors:
             torch.get_device_module(self.device).set_rng_state(tensors["random.device"])
-        self.told = [Epoch(**line) for line in facts["told"]]
+        self.history = [Epoch(**line) for line in facts["history"]]
         self.best, loss = facts["best"]
         self.best_loss = math.inf if loss is None else loss
         taken, rate, hurried, elapsed = facts["schedule"]

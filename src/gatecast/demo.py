@@ -31,7 +31,7 @@ NEXT = """Next, on your own table:
 
 
 def run(folder: Path, overwrite: bool = False) -> None:
-    """Make a folder with a database, a run, two figures and a page; everything is told as it happens.
+    """Make a folder with a database, a run, two figures and a page; each step is announced as it is taken.
 
     Raises:
         RunError: there is something at the folder that is not to be overwritten.
@@ -52,8 +52,8 @@ def run(folder: Path, overwrite: bool = False) -> None:
     assert model.panel is not None
     named, coming = model.forecast(at=[*SUPER_BOWL, PAST]), model.forecast()
     observed = model.panel.series(0)[model.grid.step(PAST) - model.panel.starts[0]]
-    told = f"{len(SUPER_BOWL)} half-hours of an evening to come, and one of the past as if it were to come"
-    teller.step(11, "Forecast the dates you name", f"{told} ({observed:,.0f} were observed)")
+    text = f"{len(SUPER_BOWL)} half-hours of an evening to come, and one of the past as if it were to come"
+    teller.step(11, "Forecast the dates you name", f"{text} ({observed:,.0f} were observed)")
     console.show_rows(named.to_arrow().drop_columns(["run_id"]), "table")
     for table in (coming, named):
         table.write(str(database), "forecasts")

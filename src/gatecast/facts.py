@@ -158,6 +158,6 @@ def repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int
 
 def _sizes(panel: Panel, split: Split) -> tuple[float, float]:
     """The least of the training values, and the share of them that is zero."""
-    told = [(np.nanmin(part), np.sum(part == 0), np.isfinite(part).sum()) for part in panel.begun(split.train)]
-    least, zeros, values = np.array(told, np.float64).T
+    found = [(np.nanmin(part), np.sum(part == 0), np.isfinite(part).sum()) for part in panel.begun(split.train)]
+    least, zeros, values = np.array(found, np.float64).T
     return float(least.min()), float(zeros.sum() / values.sum())

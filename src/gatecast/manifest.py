@@ -64,7 +64,7 @@ class Again:
             return
         assert rows.audit
         then, now = (
-            f"{told['rows']:,} from {told['first']} to {told['last']}" for told in (self.audit, vars(rows.audit))
+            f"{audit['rows']:,} from {audit['first']} to {audit['last']}" for audit in (self.audit, vars(rows.audit))
         )
         raise DataError(
             f"the rows that {self.run} has read are not there as they were: {then} then, "
@@ -81,15 +81,15 @@ def again(run: str | Path, options: Mapping[str, Any]) -> Again:
         UsageError: it was not read from a URL.
     """
     model = Model.load(run)
-    told, source = model.evidence.get("manifest", {}), model.config.source
-    if not source.url or "rows_sha256" not in told:
+    written, source = model.evidence.get("manifest", {}), model.config.source
+    if not source.url or "rows_sha256" not in written:
         raise UsageError(f"{run} does not say which rows it has read: it was not made by fit from a path or URL")
     # A query's own time travel pins nothing, nor is all pinned that is read from a second table.
     alone = source.sql is None and source.future_table is None
-    pinned = alone and source.url.startswith("bigquery:") and "FOR SYSTEM_TIME AS OF" in told["query"]
-    snapshot = {"snapshot": told["snapshot_time"]} if pinned else {}
+    pinned = alone and source.url.startswith("bigquery:") and "FOR SYSTEM_TIME AS OF" in written["query"]
+    snapshot = {"snapshot": written["snapshot_time"]} if pinned else {}
     config = Config.of(merged(model.config.model_dump(exclude_none=True), snapshot | dict(options)))
-    return Again(Path(run), config, told["audit"], None if pinned else told["rows_sha256"])
+    return Again(Path(run), config, written["audit"], None if pinned else written["rows_sha256"])
 
 
 def digest(panel: Panel) -> str:

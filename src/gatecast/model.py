@@ -82,8 +82,8 @@ class Model:
 
     def __repr__(self) -> str:
         series, horizon = len(self.final.seen), self.config.forecast.horizon
-        told = f"{series:,} series, {self.grid.frequency}, horizon {horizon}, recipe {self.config.model.recipe}"
-        return f"<Model {self.run_id}: {told}>"
+        about = f"{series:,} series, {self.grid.frequency}, horizon {horizon}, recipe {self.config.model.recipe}"
+        return f"<Model {self.run_id}: {about}>"
 
     def forecast(
         self,

@@ -68,8 +68,8 @@ def newest(
     if rows.stale and verb == "forecast":
         listener.note(f"{len(rows.stale):,} series end before the others: {some(rows.stale)}")
     if rows.panel.covariates is not None:
-        for told in unknown(model.final.encoder.columns, rows.panel.covariates):
-            listener.note(f"{told}: forecast as the average of all")
+        for line in unknown(model.final.encoder.columns, rows.panel.covariates):
+            listener.note(f"{line}: forecast as the average of all")
     return rows.panel
 
 

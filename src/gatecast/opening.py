@@ -205,11 +205,11 @@ def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kin
 
 def _no_numbers(source: SourceSettings, store: Store, kind: Kind) -> DataError:
     """That the target holds no numbers; of texts one that is none, and how they are cast."""
-    told = f"column {source.target!r} holds no numbers ({kind}): cast it in --sql"
+    wrong = f"column {source.target!r} holds no numbers ({kind}): cast it in --sql"
     if kind != "text":
-        return DataError(told)
+        return DataError(wrong)
     text = store.read(source, worst_query(source.target)).read_all().column("found")[0].as_py()
-    return DataError(f'{told}, as "{number_sql(source.target, store.dialect)}"; it holds {text!r}')
+    return DataError(f'{wrong}, as "{number_sql(source.target, store.dialect)}"; it holds {text!r}')
 
 
 def _refuse_empty(source: SourceSettings, store: Store, name: str) -> None:

@@ -46,7 +46,7 @@ from gatecast.run_folder import (
     unfinished,
 )
 from gatecast.seal import write_json
-from gatecast.steps import learn_told, prepare, tested_told
+from gatecast.steps import define_and_train, prepare, test_summary
 from gatecast.store import Errand
 
 
@@ -119,8 +119,8 @@ def fit(
         return _fit(_read(config, source, listener, same), listener)[0]
     with new_folder(Path(run), overwrite) as folder:
         if unfinished(Path(run)):
-            told = f"a training of {run} was stopped and goes when this one is whole"
-            listener.note(f"{told}: gatecast fit --resume {run} goes on with it instead")
+            stopped = f"a training of {run} was stopped and goes when this one is whole"
+            listener.note(f"{stopped}: gatecast fit --resume {run} goes on with it instead")
         return _train_into(folder, Path(run), listener, _read(config, source, listener, same))
 
 
@@ -164,7 +164,7 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     config, times = rows.config, [time.monotonic()]
     device, parts = _device(config), split(rows.panel, config.forecast.horizon, config.training.test)
     shop = prepare(rows, parts, device, listener, checkpoints)
-    tested, trained = learn_told(shop, listener)
+    tested, trained = define_and_train(shop, listener)
     times.append(time.monotonic())
     series, cutoffs = spread(parts.testing(shop.horizon))
     backtest = evaluate(tested, shop.panel, series, cutoffs, tested.seen, shop.season, shop.config.forecast)
@@ -172,7 +172,7 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs], trained.best)
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
     left_out = backtest.left_out(config.training.baselines)
-    listener.step(10, "Test", " ".join(filter(None, [tested_told(metrics, verdict), left_out])))
+    listener.step(10, "Test", " ".join(filter(None, [test_summary(metrics, verdict), left_out])))
     times.append(time.monotonic())
     final, history = tested, list(trained.epochs)
     if config.training.refit:
@@ -288,7 +288,7 @@ def backtest(
         parts = Split(panel.starts, end - validation, end, panel.lasts)
         shop = prepare(rows, parts, device, listener)
         season = season or shop.season
-        tested, _ = learn_told(shop, listener)
+        tested, _ = define_and_train(shop, listener)
         series, cutoffs = np.repeat(np.arange(len(panel)), count), np.stack(group, 1).ravel()
         begun = cutoffs >= panel.starts[series]
         found.append(evaluate(tested, panel, series[begun], cutoffs[begun], tested.seen, season, config.forecast))

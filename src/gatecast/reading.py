@@ -59,7 +59,7 @@ def read_rows(
         config: the settings.
         source: where the rows are, if not where the settings say.
         errand: what they are read for, and who hears of it.
-        needed: the rows that are enough; what not reading the rest saves is told.
+        needed: the rows that are enough; the bytes that this saves are reported.
         audited: look them over too.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The steps from rows to tested weights, told as they are taken: one to nine of the eleven."""
+"""The steps from rows to tested weights, announced as they are taken: one to nine of the eleven."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ from gatecast.nn.network import Network
 from gatecast.reading import Rows
 from gatecast.training import Trained
 
-WORTH_TELLING = 0.985
-"""Share of the networks above which that of the naive forecast, a percent or none, is not told."""
+NEARLY_ALL = 0.985
+"""Share of the networks above which that of the naive forecast, a percent or none, is not mentioned."""
 
 
 def prepare(
@@ -30,15 +30,15 @@ def prepare(
     panel, horizon, found = rows.panel, rows.config.forecast.horizon, rows.audit
     assert found
     size = in_gigabytes(needed(found, rows.config))
-    told = f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}; about {size} of memory"
-    listener.step(1, "Read", told)
+    text = f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}; about {size} of memory"
+    listener.step(1, "Read", text)
     config, season = recipe.resolve(rows.config, panel, parts)
     encoder = Encoder.fit(panel, config, parts.train)
     fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
     faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
     aggregate = rows.config.grid.resolved(rows.config.source.target).aggregate
-    told = f"grid {panel.grid}, {aggregate} of each step{fits}; {faults}; {_known(encoder)}"
-    listener.step(2, "Dates to numbers", told)
+    text = f"grid {panel.grid}, {aggregate} of each step{fits}; {faults}; {_known(encoder)}"
+    listener.step(2, "Dates to numbers", text)
     model = config.model
     assert model.context
     assert model.reach
@@ -52,16 +52,16 @@ def prepare(
     listener.step(4, "Scale", f"{model.scaling}, {where}")
     newest = "" if model.reach == model.context else f" the newest {model.reach:,}"
     text = f"{model.context:,} steps in, {horizon:,} out; the LSTM reads{newest or ' them'} {model.segment} at once: "
-    told = f"{text}{model.reach // model.segment} recurrent steps; batches of {config.training.batch}"
-    told += f", {config.training.synthetic} of them synthetic" if config.training.synthetic else ""
-    listener.step(5, "Windows", told)
+    text += f"{model.reach // model.segment} recurrent steps; batches of {config.training.batch}"
+    text += f", {config.training.synthetic} of them synthetic" if config.training.synthetic else ""
+    listener.step(5, "Windows", text)
     listener.step(
         6, "Data to the device", f"{device}, once: {windows.nbytes / 1e6:.1f} MB, windows are gathered there by index"
     )
     return shop
 
 
-def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
+def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     """Steps 7 to 9: network, device, training.
 
     Raises:
@@ -81,23 +81,22 @@ def learn_told(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
     if device.type == "cpu":
         refuse_too_wide(size, states, batch)
     starts = f", starting from simple forecasts of season {_and([*map(str, model.seasons)])}" if model.seasons else ""
-    told = f"{model.recipe}: {model.members} × {model.layers} layer of {model.hidden} units, {size:,} parameters"
+    text = f"{model.recipe}: {model.members} × {model.layers} layer of {model.hidden} units, {size:,} parameters"
     readers = "every other network" if model.members != 1 else "it"
-    told += starts + (f"; {readers} reads logarithms" if model.logs else "")
-    listener.step(7, "Define the LSTM", told)
+    text += starts + (f"; {readers} reads logarithms" if model.logs else "")
+    listener.step(7, "Define the LSTM", text)
     listener.step(8, "Model to the device", f"{device}, {torch.get_num_threads()} threads")
     tested, trained = learn(shop, build(shop))
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
-    told = f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept"
-    if tested.share < WORTH_TELLING:
-        told += (
-            f"; {1 - tested.share:.0%} of each forecast is the seasonal naive one's, which does better on validation"
-        )
-    listener.step(9, "Train", told)
+    text = f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept"
+    if tested.share < NEARLY_ALL:
+        naive = f"{1 - tested.share:.0%} of each forecast"
+        text += f"; {naive} is the seasonal naive one's, which does better on validation"
+    listener.step(9, "Train", text)
     return tested, trained
 
 
-def tested_told(metrics: dict[str, Any], verdict: Verdict) -> str:
+def test_summary(metrics: dict[str, Any], verdict: Verdict) -> str:
     """What the tenth step found."""
     ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
     covered = ", ".join(f"{level} % intervals cover {_percent(share)}" for level, share in ours["coverage"].items())
@@ -117,11 +116,11 @@ def _percent(share: float | None) -> str:
 def _known(encoder: Encoder) -> str:
     """What is known beside the target."""
     place = encoder.place or (encoder.places and f"each {encoder.places}")
-    told = [f"calendar of {_and(encoder.cycles) or 'nothing'}", place and f"holidays of {place}"]
+    parts = [f"calendar of {_and(encoder.cycles) or 'nothing'}", place and f"holidays of {place}"]
     for role in ("static", "past", "future"):
         names = [column.name for column in encoder.columns if column.role == role]
-        told.append(f"{role} {_and(names)}" if names else None)
-    return "; ".join(filter(None, told))
+        parts.append(f"{role} {_and(names)}" if names else None)
+    return "; ".join(filter(None, parts))
 
 
 def _and(names: list[str] | tuple[str, ...]) -> str:

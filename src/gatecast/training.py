@@ -101,7 +101,7 @@ def train(
     held_back = torch.split(mixed(validating.spread(VALIDATION)), 256) if validating is not None else ()
     while not course.over():
         course.begin()
-        epoch, began = len(course.told) + 1, time.monotonic()
+        epoch, began = len(course.history) + 1, time.monotonic()
         held: tuple[float | None, float | None] = (None, None)
         drawn = course.draw(training, settings.batch, settings.steps)
         try:
@@ -123,7 +123,7 @@ def train(
             checkpoints.write(stage, epoch, *course.content())
     if course.best_weights:
         network.load_state_dict(course.best_weights)
-    return Trained(course.best, course.ended, course.schedule.hurried, tuple(course.told))
+    return Trained(course.best, course.ended, course.schedule.hurried, tuple(course.history))
 
 
 def run_epoch(
@@ -166,14 +166,14 @@ def run_epoch(
                 error = move(course, error)
             with torch.no_grad():
                 points, own = together(said)[..., 0], truth.observed.clone()
-                own[: course.synthetic if course else 0] = False  # accuracy is told of the table's own windows
+                own[: course.synthetic if course else 0] = False  # accuracy counts only the table's own windows
                 wrong, size = (part.abs().masked_fill(~own, 0).sum() for part in (points - truth.values, truth.values))
                 count = truth.observed.sum()
                 parts.append(torch.stack([loss * count, count, wrong, size, error]))
-    told = torch.stack(parts).cpu().double()
+    totals = torch.stack(parts).cpu().double()
     if course is not None and not answers_at_once(windows.device):
-        course.watch(*told[:, -1].tolist())
-    loss_sum, count, wrong_sum, size_sum, _ = told.sum(0).tolist()
+        course.watch(*totals[:, -1].tolist())
+    loss_sum, count, wrong_sum, size_sum, _ = totals.sum(0).tolist()
     if not math.isfinite(loss_sum):
         raise DivergedError("the loss is no longer a number")
     return loss_sum / max(count, 1), 100 * (1 - wrong_sum / size_sum) if size_sum else None

@@ -47,47 +47,47 @@ def facts(stages: Mapping[str, Fitted]) -> dict[str, Any]:
     }
 
 
-def unpacked(stage: str, told: Mapping[str, Any], tensors: Mapping[str, Tensor], seen: Steps) -> Fitted:
+def unpacked(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor], seen: Steps) -> Fitted:
     """A stage again.
 
     Args:
-        told: what `facts` gave.
+        about: what `facts` gave.
         seen: the last step of each series that it has seen.
 
     Raises:
         ValueError, LookupError, TypeError, RuntimeError, AssertionError: facts and tensors do not fit together.
     """
-    network = _network(stage, told, tensors)
-    shape, quantiles, rows = network.shape, len(told["probabilities"]), len(seen)
+    network = _network(stage, about, tensors)
+    shape, quantiles, rows = network.shape, len(about["probabilities"]), len(seen)
     sizes = {"stretch": (shape.horizon, quantiles), "still": (quantiles,), "loc": (rows, 1), "scale": (rows, 1)}
     for name, part in tensors.items():
         wanted = sizes.get(name.removeprefix(f"{stage}."), part.shape)
         if part.shape != wanted or part.dtype != torch.float32 or not part.isfinite().all():
             raise ValueError(f"{name} has another shape, or holds what is no number")
-    share = float(told.get("shares", {}).get(stage, 1.0))
+    share = float(about.get("shares", {}).get(stage, 1.0))
     if not 0 <= share <= 1:
         raise ValueError(f"a share of {share}")
-    low, high = told["bounds"]
+    low, high = about["bounds"]
     fixed = (tensors[f"{stage}.loc"], tensors[f"{stage}.scale"]) if f"{stage}.loc" in tensors else None
     return Fitted(
         network=network.eval(),
-        scaler=Scaler(told["scaling"], fixed),
-        encoder=Encoder.of(told["encoder"]),
-        probabilities=tuple(told["probabilities"]),
+        scaler=Scaler(about["scaling"], fixed),
+        encoder=Encoder.of(about["encoder"]),
+        probabilities=tuple(about["probabilities"]),
         stretch=tensors[f"{stage}.stretch"],
         still=tensors[f"{stage}.still"],
         seen=seen,
         bounds=(-math.inf if low is None else low, math.inf if high is None else high),
-        season=told["season"],
+        season=about["season"],
         share=share,
-        given=bool(told.get("given", True)),  # older runs do not say
+        given=bool(about.get("given", True)),  # older runs do not say
     )
 
 
-def _network(stage: str, told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Ensemble:
+def _network(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Ensemble:
     shapes: list[dict[str, Any]] = [
         {name: tuple(part) if isinstance(part, list) else part for name, part in shape.items()}
-        for shape in told["shapes"]
+        for shape in about["shapes"]
     ]
     if any(shape["layers"] > len(tensors) for shape in shapes):
         raise ValueError("more layers than weights")

@@ -155,8 +155,8 @@ class Gathering:
         """
         ends = lasts.copy()
         for codes, steps, values in self.chunks:
-            told = (series[codes] >= 0) & ~np.isnan(values).all(1)
-            np.maximum.at(ends, series[codes[told]], steps[told])
+            used = (series[codes] >= 0) & ~np.isnan(values).all(1)
+            np.maximum.at(ends, series[codes[used]], steps[used])
         far = np.flatnonzero(ends - lasts > FARTHEST)
         if far.size:
             raise DataError(f"known-future values more than {FARTHEST:,} steps after the last target: check the dates")
@@ -234,14 +234,14 @@ class Column:
 
 def unknown(columns: Sequence[Column], covariates: Covariates) -> list[str]:
     """A line for each column with categories that training did not tell apart."""
-    told = []
+    lines = []
     for column in columns:
         if column.categories is None or column.role == "series":
             continue
         count = int((column.read(covariates) == 0).sum())
         if count:
             new = [text for text in covariates.categories[column.name] if text not in column.categories]
-            told.append(
+            lines.append(
                 f"column {column.name!r}: {count:,} values are of no category that training told apart ({some(new)})"
             )
-    return told
+    return lines

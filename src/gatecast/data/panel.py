@@ -44,7 +44,7 @@ class Panel:
 
     Attributes:
         filled: which values no row gave, where `continued` put some in.
-        rule: what it was told.
+        rule: what `continued` was asked for.
     """
 
     grid: Grid

@@ -49,7 +49,7 @@ def robust(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Sca
 
 
 def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
-    """Mean 0 and mean absolute deviation 1; what never moved is told in thousandths of its level."""
+    """Mean 0 and mean absolute deviation 1; what never moved is measured in thousandths of its level."""
     mean, apart, count = _centred(values, observed)
     loc, scale = _safe(mean, apart.abs().sum(-1, keepdim=True) / count)
     if answers_at_once(loc.device) and not (scale == loc.abs()).any():  # as that of a constant is

@@ -165,7 +165,7 @@ class Windows:
     ) -> Float[Tensor, "B T F"]:
         """What is known of the C steps up to each cutoff and the H after it: dates, holidays, covariates.
 
-        Covariates are told as differences from their mean over the context, as the target is scaled by
+        Covariates are given as differences from their mean over the context, as the target is scaled by
         its own: what is always so is in the target already. What is missing differs by nothing, and so
         does what lies before the first target of the context, which may not have been read.
 

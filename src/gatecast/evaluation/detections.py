@@ -20,7 +20,7 @@ COPY = 0.15
 FLAT = 0.1
 """A forecast that varies within its windows less than this share of what the truth does is flat."""
 BIAS = 0.25
-"""Bias from which it is told, relative to the mean absolute error."""
+"""Bias from which it is reported, relative to the mean absolute error."""
 SLACK = 2.0
 """Points that the coverage of an interval may lie off its level, beyond what luck explains."""
 FEW = 0.05
@@ -36,7 +36,7 @@ LATE, LOST, SPENT = 0.01, 0.05, 0.9
 
 def detect(backtest: Backtest, history: Sequence[Mapping[str, Any]] = (), kept: int = 0) -> dict[str, str]:
     """Everything noticed: a name → a sentence. Arguments as for `verdict.judge`."""
-    found = {name: told for name, look in DETECTIONS.items() if (told := look(backtest))}
+    found = {name: sentence for name, look in DETECTIONS.items() if (sentence := look(backtest))}
     return found | training(history, kept)
 
 
@@ -79,7 +79,7 @@ def bias(backtest: Backtest) -> str | None:
 
 def intervals(backtest: Backtest) -> str | None:
     """Intervals that hold the truth less, or more, often than they say."""
-    told = []
+    faults = []
     for level in backtest.settings.level:
         low, high = backtest.bounds(level)
         missing = np.isnan(backtest.truth)
@@ -88,9 +88,9 @@ def intervals(backtest: Backtest) -> str | None:
         slack = min(SLACK, (100 - level) / 2)
         if found is not None and (found.high < level - slack or found.low > level + slack):
             side = "narrow" if found.value < level else "wide"
-            told.append(f"the {level:g} % intervals are too {side} (they cover {found.value:.1f} %)")
-    text = " and ".join(told)
-    return f"{text[0].upper()}{text[1:]}." if told else None
+            faults.append(f"the {level:g} % intervals are too {side} (they cover {found.value:.1f} %)")
+    text = " and ".join(faults)
+    return f"{text[0].upper()}{text[1:]}." if faults else None
 
 
 def few_series(backtest: Backtest) -> str | None:
@@ -148,16 +148,16 @@ def training(history: Sequence[Mapping[str, Any]], kept: int) -> dict[str, str]:
     best = int(np.argmin(losses)) + 1
     before = losses[max(0, int(len(losses) * SPENT) - 1)]
     if best == len(losses) and losses[-1] < (1 - LATE) * before:
-        told = f"the validation loss still fell by {1 - losses[-1] / before:.1%} over the last epochs"
-        return {"not_converged": f"Training had not converged: {told}; give it more epochs or time."}
+        text = f"the validation loss still fell by {1 - losses[-1] / before:.1%} over the last epochs"
+        return {"not_converged": f"Training had not converged: {text}; give it more epochs or time."}
     if (
         losses[-1] > (1 + LOST) * losses[best - 1]
         and history[len(losses) - 1]["train_loss"] < history[best - 1]["train_loss"]
     ):
-        told = (
+        text = (
             f"after epoch {best} of {len(losses)} the validation loss rose by {losses[-1] / losses[best - 1] - 1:.0%}"
         )
-        return {"overfitted": f"Training overfitted: {told}; the weights of epoch {kept} were kept."}
+        return {"overfitted": f"Training overfitted: {text}; the weights of epoch {kept} were kept."}
     return {}
 
 

@@ -33,11 +33,11 @@ class Proof:
     @property
     def sentence(self) -> str:
         """What the proof says."""
-        told = f"{self.windows:,} forecasts made again after {self.changed:,} values after their cutoffs were changed"
+        text = f"{self.windows:,} forecasts made again after {self.changed:,} values after their cutoffs were changed"
         if not self.moved:
-            return f"No leak: {told}; not one bit moved."
+            return f"No leak: {text}; not one bit moved."
         found = ", ".join(f"{name} of {count:,}" for name, count in self.moved.items())
-        return f"A leak: {told}, and these moved: {found}."
+        return f"A leak: {text}, and these moved: {found}."
 
 
 def prove(evaluate: Evaluate, panel: Panel, series: Indices, cutoffs: Steps) -> Proof:

@@ -103,13 +103,13 @@ def follows(
         newest, time = x[:, -fitted.network.shape.segment :], torch.linspace(-1, 1, x.shape[1], device=x.device)
         parts = (fitted.network.leading.lstm.fast(read)[1][1], newest.mean(1), x @ time)
     cell, level, trend = (part.cpu().double().numpy() for part in parts)
-    told, step = {"level": [level], "trend": [trend]}, grid.frequency.seconds
+    explaining, step = {"level": [level], "trend": [trend]}, grid.frequency.seconds
     length = (int(np.ptp(cutoffs)) + 1) * step
     for name, cycle in CYCLES.items():
         if 2 * step <= cycle.length and TURNS * cycle.length <= length:
             angle = 2 * np.pi * cycle.passed(grid.wall(cutoffs))
-            told[PLACES[name]] = [np.sin(angle), np.cos(angle)]
-    return {name: torch.from_numpy(_correlation(cell, columns)) for name, columns in told.items()}
+            explaining[PLACES[name]] = [np.sin(angle), np.cos(angle)]
+    return {name: torch.from_numpy(_correlation(cell, columns)) for name, columns in explaining.items()}
 
 
 def strongest(found: Mapping[str, Float[Tensor, "K U"]]) -> list[tuple[str, float] | None]:

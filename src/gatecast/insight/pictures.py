@@ -80,8 +80,8 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
     for steps, text in ((span, "what the LSTM reads"), (median, "half of the units forget faster")):
         if steps <= BEYOND * span:
             axes.axhline(steps, color=INK, lw=0.9, ls=":")
-            told = f"{frequency.spell(steps)}: {text}"
-            axes.annotate(told, (len(rank), steps), ha="right", va="bottom", fontsize=9, color=INK)
+            label, end = f"{frequency.spell(steps)}: {text}", (len(rank), steps)
+            axes.annotate(label, end, ha="right", va="bottom", fontsize=9, color=INK)
     axes.set_yscale("log")
     clean(axes)
     low, high = axes.get_ylim()
@@ -152,9 +152,9 @@ def memory_figure(memory: Memory, frequency: Frequency) -> Figure:
         axes.plot(memory.kept, memory.accuracy[name], color=color, ls=style, lw=1.6, marker="o", ms=4, label=label)
     how = "does as well" if memory.alike else "is not measurably worse"
     some = f"with {memory.enough:,} ({frequency.spell(memory.enough)}) it {how}"
-    told = {0: "none helps measurably", int(memory.kept[-1]): "all are used"}.get(memory.enough, some)
+    label = {0: "none helps measurably", int(memory.kept[-1]): "all are used"}.get(memory.enough, some)
     if not memory.few:
-        axes.axvline(memory.enough, color=OTHER, lw=1.2, ls=":", label=told)
+        axes.axvline(memory.enough, color=OTHER, lw=1.2, ls=":", label=label)
     axes.set_title("Accuracy = 1 − WAPE on the test windows, in %", loc="left", color=INK)
     ticks = memory.kept[:: -(-len(memory.kept) // 9)].tolist()
     axes.set_xticks(ticks, [f"{tick:,.0f}\n{frequency.spell(tick)}" if tick else "none" for tick in ticks])

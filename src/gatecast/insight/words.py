@@ -23,14 +23,14 @@ def uses(memory: Memory, frequency: Frequency) -> str:
         return f"There are too few test windows to tell what of the context is of use; {alone} as it was."
     if not memory.enough:
         return f"Nothing in the context helps measurably: with all {_steps(context)} shuffled the error is {spread}."
-    told = _told(memory.enough, frequency)
+    enough = _span(memory.enough, frequency)
     if memory.enough == context:
-        text = f"It uses all {told} of its context"
+        text = f"It uses all {enough} of its context"
     elif memory.alike:
-        text = f"With the newest {told} it does as well as with all {context:,}"
+        text = f"With the newest {enough} it does as well as with all {context:,}"
     else:
         text = (
-            f"Whether it uses more than the newest {told} of {context:,} cannot be told from these windows: "
+            f"Whether it uses more than the newest {enough} of {context:,} cannot be told from these windows: "
             f"with the older ones shuffled the error is {_times(memory.rise)}"
         )
     if memory.shorter < context:
@@ -47,10 +47,10 @@ def remembers(gates: Gates, frequency: Frequency) -> str:
     lives, span = gates.half_lives.flatten(), len(gates.steps)
     median, longest = float(lives.median()), float(lives.max())
     beyond = longest > span
-    last = "keeps it beyond that" if beyond else f"after {_told(longest, frequency)}"
+    last = "keeps it beyond that" if beyond else f"after {_span(longest, frequency)}"
     return (
-        f"The LSTM read {_told(span, frequency)} in segments of {gates.segment}. Half of the units have forgotten half "
-        f"of what they knew after {_told(median, frequency)}; the one that remembers longest {last}."
+        f"The LSTM read {_span(span, frequency)} in segments of {gates.segment}. Half of the units have forgotten half "
+        f"of what they knew after {_span(median, frequency)}; the one that remembers longest {last}."
     )
 
 
@@ -59,9 +59,9 @@ def follow(units: Sequence[tuple[str, float] | None]) -> str:
     found = Counter(unit[0] for unit in units if unit)
     if not found:
         return "No unit strongly follows level, trend or calendar."
-    told = ", ".join(f"the {name} by {count}" for name, count in found.most_common())
+    followed = ", ".join(f"the {name} by {count}" for name, count in found.most_common())
     strongly = f"correlation of {STRONG:.2f} or more over the test windows"
-    return f"What {sum(found.values())} of {len(units)} units follow: {told} ({strongly})."
+    return f"What {sum(found.values())} of {len(units)} units follow: {followed} ({strongly})."
 
 
 def happened(gates: Gates, grid: Grid) -> str:
@@ -70,16 +70,15 @@ def happened(gates: Gates, grid: Grid) -> str:
     if at is None:
         return "No part of the context stands out, so there is no event to see the gates react to."
     means, others = gates.means(), torch.arange(len(gates.apart)) != at
-    told = ", ".join(
+    seen = ", ".join(
         f"{name.replace('_', ' ')}s {float(mean[at]):.2f} open ({float(mean[others].mean()):.2f} elsewhere)"
         for name, mean in means.items()
     )
     gate = gates.trace.f[-1, 0]
     closing = int((gate[at] < gate[others].mean(0) - 0.1).sum())
     date = grid.label(int(gates.steps[at * gates.segment]))
-    return (
-        f"At {date}, the part least like the others: {told}; {closing} of {gate.shape[1]} units forgot more than usual."
-    )
+    forgot = f"{closing} of {gate.shape[1]} units forgot more than usual"
+    return f"At {date}, the part least like the others: {seen}; {forgot}."
 
 
 def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
@@ -88,21 +87,21 @@ def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
     starts = int(gates.steps[-1]) + 1 - found.segment * np.arange(len(shares), 0, -1)
     parts = dict(zip(map(grid.label, starts.tolist()), shares.tolist(), strict=True))
     ranked = Counter[str](parts | {f"the {name}": share for name, share in others.items()})
-    told = ", ".join(f"{share:.0%} from {name}" for name, share in ranked.most_common(3))
+    most = ", ".join(f"{share:.0%} from {name}" for name, share in ranked.most_common(3))
     agree = "" if math.isnan(found.agreement) else f", rank agreement with occlusion {found.agreement:.2f}"
     sure = f"completeness error {found.error:.2%}{agree}"
     if found.moved < HARDLY:
         return f"The context hardly moved this forecast ({found.moved:.0%} of the spread; {sure})."
     noise = not (memory.enough or memory.few)
     helps = " Since nothing in the context helps measurably, take that for noise." if noise else ""
-    return f"Of what sets this forecast apart from that of a flat context, {told} ({sure}).{helps}"
+    return f"Of what sets this forecast apart from that of a flat context, {most} ({sure}).{helps}"
 
 
 def _times(found: Estimate) -> str:
     return f"{found.value:.2f} times that with all as it was, {SURE} % interval {found.low:.2f} to {found.high:.2f}"
 
 
-def _told(steps: float, frequency: Frequency) -> str:
+def _span(steps: float, frequency: Frequency) -> str:
     return f"{_steps(steps)} ({frequency.spell(steps)})"
 
 

@@ -184,10 +184,10 @@ class Network(nn.Module):
             beside = means(read[..., self.shape.dates :], p)
             past = beside[..., self.shape.known :]
             parts += [beside[..., : self.shape.known], now_and_then(past) if self.training else past]
-        told = torch.cat(parts, -1)
+        joined = torch.cat(parts, -1)
         if self.embed is None:
-            return told
-        embedded: Tensor = self.embed(told)
+            return joined
+        embedded: Tensor = self.embed(joined)
         if about is not None:
             embedded = embedded + about[:, None]
         dropped: Tensor = self.dropout(functional.gelu(embedded))

@@ -117,8 +117,10 @@ STORES: Mapping[str, tuple[str, str]] = {
 def other_columns(table: str, have: Set[tuple[str, str]], want: Set[tuple[str, str]]) -> DataError:
     """That the columns of a table, names and types, are not those of the rows to write: which only one of them has."""
     both = {"only the table has": have - want, "only the rows have": want - have}
-    told = "; ".join(f"{who} {some(' '.join(one) for one in sorted(odd))}" for who, odd in both.items() if odd)
-    return DataError(f"table {table} has other columns than the rows to write ({told}): write into another table")
+    differences = "; ".join(f"{who} {some(' '.join(one) for one in sorted(odd))}" for who, odd in both.items() if odd)
+    return DataError(
+        f"table {table} has other columns than the rows to write ({differences}): write into another table"
+    )
 
 
 def open_store(url: str, *, write: bool = False, errand: Errand | None = None) -> Store:

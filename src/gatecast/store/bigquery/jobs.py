@@ -22,7 +22,7 @@ class Jobs:
     Args:
         client: Google's client; its project pays.
         dataset: where names of tables without a data set are looked up.
-        errand: what the queries are for, and who is told and asked.
+        errand: what the queries are for, and who is notified and asked.
     """
 
     def __init__(self, client: bigquery.Client, dataset: str | None, errand: Errand) -> None:
