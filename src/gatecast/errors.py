@@ -1,12 +1,12 @@
 """Everything Gatecast raises on purpose, and the exit code each gives the command line.
 
 GatecastError        1   base of all
-├── UsageError       2   an option, a setting or a date that cannot be meant
+├── UsageError       2   an option, a setting or a date that makes no sense
 ├── DataError        1   rows that cannot be used as they are
 │   └── NoRowsError  1   there are none
 ├── StoreError       1   the warehouse or the file system refused
 ├── RunError         1   a run folder that is missing, taken or damaged
-└── TrainingError    1   training that cannot go on
+└── TrainingError    1   training that cannot continue
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ class GatecastError(Exception):
 
 
 class UsageError(GatecastError):
-    """An option, a setting or a date that cannot be meant."""
+    """An option, a setting or a date that makes no sense."""
 
     exit_code = 2
 
@@ -43,7 +43,7 @@ class RunError(GatecastError):
 
 
 class TrainingError(GatecastError):
-    """Training that cannot go on."""
+    """Training that cannot continue."""
 
 
 def some(items: Iterable[object]) -> str:

@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from gatecast.insight import Insight
 
 FORMAT = 4
-"""Version of the run folder; another one is refused."""
+"""Version of the run folder's format; others are refused."""
 
 POINTS: Mapping[str, str] = {"mean": "rmse", "median": "mae"} | {metric: metric for metric in get_args(Metric)}
-"""What a point forecast may be, and the metric that it is best for."""
+"""The kinds of point forecast, and the metric that each is best for."""
 DAMAGE = (
     *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError, MemoryError),
     *(SafetensorError, pa.ArrowException, GatecastError),
@@ -58,14 +58,14 @@ _SEEN = "gatecast_{}_seen"
 
 @dataclass(frozen=True)
 class Model:
-    """Two sets of weights of one network: `tested` never saw the held-back end, `final` saw all rows.
+    """A trained model with two sets of weights: `tested` never saw the held-back end, `final` saw all rows.
 
     A forecast from before the last row seen by `final` is made with `tested`.
 
     Attributes:
-        keys: the series trained on, a row each.
         kind: what the time column of the source holds.
-        season: the season of the naive forecast the test compared with.
+        keys: the series trained on, a row each.
+        season: steps of the season that the seasonal naive forecast repeats.
         evidence: the manifest, the metrics and the history of training, as in the run folder.
     """
 
@@ -96,20 +96,19 @@ class Model:
         point: str | None = None,
         level: float | Iterable[float] = (),
     ) -> ForecastTable:
-        """Forecasts for the next steps or for any dates.
+        """Forecast the next steps, or any dates.
 
         Args:
-            panel: newest rows; by default those the model was given last.
+            panel: newest rows; by default those the model holds.
             horizon: steps after the last row of each series; by default the trained horizon.
-            at: dates to forecast instead, or one, in any order, past ones too (see `forecasting.at_dates`).
-            as_of: last date that may be used.
-            series: names of series (parts joined by a slash), or one, each once; by default all.
-            point: the mean, the median, or the best point for a metric; by default for the metric trained for.
-            level: of the intervals in percent; by default those trained for. Bounds of other levels are read
-                off between the trained ones.
+            at: one or more dates to forecast instead, in any order, past ones too (see `forecasting.at_dates`).
+            as_of: last date whose row may be used.
+            series: one or more names of series (key parts joined by a slash); by default all.
+            point: mean, median, or the metric to give the best point for; by default the metric trained for.
+            level: interval levels in percent; by default those trained for. Others are interpolated.
 
         Raises:
-            UsageError: a date off the grid or without history before it, or a series that is not there.
+            UsageError: a date is off the grid or has no history before it, or there is no such series.
         """
         panel = self.rows(panel)
         if horizon is not None and at is not None:
@@ -141,10 +140,10 @@ class Model:
         return forecast(self.tested, self.final, panel, self.keys, asked, settings, self.run_id, observed, cut)
 
     def plot(self, series: str | None = None, **asked: Any) -> "Figure":
-        """A matplotlib figure of the history and the forecast of one series, by default the first.
+        """A matplotlib figure of the history and the forecast of one series.
 
         Args:
-            series: its name.
+            series: its name; by default the first.
             asked: as for `forecast`.
         """
         from gatecast.figures import forecast_figure  # noqa: PLC0415 - only where a figure is wanted
@@ -155,16 +154,16 @@ class Model:
         return forecast_figure(panel, 0 if series is None else panel.places[series], table)
 
     def inspect(self, panel: Panel | None = None, *, series: str | None = None, at: object | None = None) -> "Insight":
-        """What the LSTM keeps and forgets, what a forecast leaned on, and whether the memory is used.
+        """Find what the LSTM keeps and forgets, what a forecast is based on, and whether the memory is used.
 
         Args:
-            panel: rows to look at, the held-back ones among them; by default those the model was given last.
-            series: whose forecast to look into; by default the first.
-            at: the last date that it may use; by default the last row.
+            panel: rows to look at, the held-back ones among them; by default those the model holds.
+            series: name of the series whose forecast to look into; by default the first.
+            at: cutoff of that forecast; by default the last row.
 
         Raises:
             UsageError: there is no such series, or it had not begun.
-            DataError: there are no rows that the tested weights have not seen.
+            DataError: the tested weights have seen all rows.
         """
         from gatecast.insight import inspect  # noqa: PLC0415 - only where it is wanted
 
@@ -175,7 +174,7 @@ class Model:
         """The rows given, or those at hand.
 
         Raises:
-            UsageError: there are none, or they are not on the grid, of the series and beside the columns trained on.
+            UsageError: there are none, or their grid, series columns or covariates are not those trained on.
         """
         panel = given if given is not None else self.panel
         if panel is None:
@@ -189,10 +188,10 @@ class Model:
         return panel
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model into a folder that `load` reads: the whole of it, or nothing. `fit` adds its evidence.
+        """Write the model into a folder that `load` reads, wholly or not at all; only `fit` writes the evidence too.
 
         Raises:
-            RunError: there is something at the path already, or it cannot be written.
+            RunError: something is at the path already, or it cannot be written.
         """
         with new_folder(Path(path), overwrite) as folder:
             self.write(folder)
@@ -203,7 +202,7 @@ class Model:
         table = self.keys if self.keys.num_columns else pa.table({"gatecast_series": list(range(len(self.final.seen)))})
         for stage, fitted in stages.items():
             table = table.append_column(_SEEN.format(stage), pa.array(fitted.seen))
-        (folder / WEIGHTS).write_bytes(save(packed(stages)))  # by its own means safetensors lets nobody else read it
+        (folder / WEIGHTS).write_bytes(save(packed(stages)))  # safetensors' own `save_file` lets nobody else read it
         pq.write_table(table, folder / SERIES)
         about = {
             "format": FORMAT,
@@ -220,11 +219,11 @@ class Model:
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> Self:
-        """The model of a run folder.
+        """Load the model of a run folder.
 
         Raises:
             UsageError: there is no such device.
-            RunError: there is no run, it is damaged, or a newer version wrote it.
+            RunError: there is no run, it is damaged, or another version of the format.
         """
         if str(device) != "cpu" and str(device) not in (there := names()):  # to ask for cards takes a while
             raise UsageError(f"there is no device '{device}' here; there are {some(there)}")

@@ -51,29 +51,29 @@ from gatecast.store import Errand
 
 
 def read(source: object, **options: object) -> Panel:
-    """Rows as a panel: many series on one grid.
+    """Read rows into a panel: many series on one grid.
 
     Args:
         source: a URL or path, or a pandas, polars or Arrow frame.
-        options: settings by name, as `time`, `target`, `series`, `freq`, `timezone`.
+        options: settings by name, such as `time`, `target`, `series`, `freq`, `timezone`.
     """
     return read_rows(_config(source, options), source).panel
 
 
 def audit(source: object, *, listener: Listener = SILENT, **options: object) -> Audit:
-    """What is in the rows, what is wrong with them, and what `fit` would do. Arguments as for `read`."""
+    """Find what is in the rows, what is wrong with them, and what `fit` would do about it. Arguments as for `read`."""
     return audit_rows(_config(source, options), source, Errand("audit", observer=listener))
 
 
 def load(run: str | Path, *, device: str = "cpu") -> Model:
-    """The model of a run folder; `newest` reads the rows to forecast from.
+    """Load the model of a run folder; `gatecast.newest.newest` reads the rows to forecast from.
 
     Args:
         device: where to forecast, as cpu, cuda, cuda:1 or mps.
 
     Raises:
         UsageError: there is no such device.
-        RunError: there is none, or it is damaged.
+        RunError: there is no run, or it is damaged.
     """
     return Model.load(run, device)
 
@@ -92,15 +92,15 @@ def fit(
 
     Args:
         source: a URL or path, a frame, a `Panel`, or a `Config` that names its source.
-        run: folder to write the model and its evidence to; without one they are only returned.
-        from_: in place of a source: the folder of another run, whose settings hold and whose very rows are read.
-        resume: in place of all others: the folder of a run whose training was stopped; it goes on with the
-            rows and the settings it began with, to the same weights as if it had not been.
-        overwrite: replace a run that is there.
-        options: settings by name, as `time`, `target`, `series`, `horizon`.
+        run: folder to write the model and its evidence to; by default they are only returned.
+        from_: instead of a source, the folder of a run to repeat with its settings, on exactly its rows.
+        resume: instead of everything else, the folder of a run whose training was stopped. It continues with
+            the same rows and settings, to the same weights as if it had never stopped.
+        overwrite: replace the run if there is one.
+        options: settings by name, such as `time`, `target`, `series`, `horizon`.
 
     Raises:
-        GatecastError: any of its kinds; then nothing was written.
+        GatecastError: of any kind; nothing was written then.
     """
     if resume is not None:
         if any(part is not None for part in (source, run, from_)) or overwrite or options:
@@ -135,7 +135,7 @@ def _read(config: Config, source: object, listener: Listener, same: Again | None
 
 
 def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None = None) -> Model:
-    """Train on rows, or go on with those that are kept in a folder, and write the model and its evidence."""
+    """Train on rows, or resume with those kept in the folder, and write the model and its evidence."""
     checkpoints, resumed = Checkpoints(folder / CHECKPOINT, listener.note), rows is None
     if rows is None:
         rows = kept(checkpoints)
@@ -160,7 +160,7 @@ def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None =
 
 
 def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> tuple[Model, Backtest]:
-    """The eleven steps but the last; forecasting is the model's."""
+    """The eleven steps but the last, forecasting, which the model does."""
     config, times = rows.config, [time.monotonic()]
     device, parts = _device(config), split(rows.panel, config.forecast.horizon, config.training.test)
     shop = prepare(rows, parts, device, listener, checkpoints)
@@ -192,11 +192,11 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
 
 
 def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
-    """Test the weights that never saw the held-back end on all rows after what they saw, new ones included.
+    """Test the weights that never saw the held-back end, on all rows since then, new ones included.
 
     Raises:
-        UsageError: rows unlike those trained on.
-        DataError: no series has a whole horizon after what they saw.
+        UsageError: the rows are unlike those trained on.
+        DataError: no series has a whole horizon of rows that the weights have not seen.
     """
     panel = model.rows(panel or newest(model))
     fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
@@ -214,13 +214,15 @@ def inspect(
     to: str | Path | None = None,
     listener: Listener = SILENT,
 ) -> Insight:
-    """Look into a forecast of a run and into its memory; what was found is written beside, for `report` as well.
+    """Look into a forecast of a run and its memory, and write what was found, also for `report`.
 
     Args:
+        series: name of one; by default the first.
+        at: cutoff of the forecast; by default the last row.
         to: folder for figures and numbers; by default within the run.
 
     Raises:
-        RunError: there is no run, or something else is at the folder.
+        RunError: there is no run, or the folder holds something else.
     """
     model = load(run)
     found = model.inspect(newest(model, "inspect", listener), series=series, at=at)
@@ -233,7 +235,7 @@ def inspect(
 
 
 def prove(model: Model, panel: Panel | None = None) -> Proof:
-    """Forecast the held-back end again with everything after each cutoff changed; see `evaluation.proof`.
+    """Forecast the held-back end again after changing everything behind each cutoff; see `evaluation.proof`.
 
     Raises:
         UsageError, DataError: as for `test`.
@@ -255,17 +257,17 @@ def backtest(
     listener: Listener = SILENT,
     **options: object,
 ) -> Backtest:
-    """Train on what came before the earliest of some past cutoffs, then forecast from each of them.
+    """Forecast from past cutoffs, with a model trained on the rows before the earliest of them.
 
     Args:
         source: as for `fit`.
-        windows: cutoffs of each series, the last of them a horizon before its end.
+        windows: number of cutoffs per series, the last of them a horizon before its end.
         stride: steps between cutoffs; by default the horizon, so that forecasts do not overlap.
-        retrain: train anew before each cutoff, as often as there are cutoffs.
+        retrain: train again for each cutoff, on all rows before it.
         options: as for `fit`.
 
     Raises:
-        DataError: the history is too short for so many.
+        DataError: the history is too short for so many cutoffs.
     """
     config = _config(source, options)
     device, horizon = _device(config), config.forecast.horizon
@@ -296,7 +298,7 @@ def backtest(
 
 
 def _config(source: object, options: dict[str, Any]) -> Config:
-    """Settings of a source: its own, if it is settings, with the options put over them."""
+    """The settings: the source's own if it is a `Config`, overridden by the options."""
     if isinstance(source, Config):
         return Config.of(merged(source.model_dump(exclude_none=True), options))
     return Config.from_options(source, options)

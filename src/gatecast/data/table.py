@@ -19,7 +19,7 @@ AI_FORECAST = (TIMESTAMP, VALUE, CONFIDENCE, LOWER, UPPER, "ai_forecast_status")
 """What AI.FORECAST gives after the series columns."""
 
 OWN = (*AI_FORECAST, "cutoff", "step", "kind", "run_id", "actual", "mase_scale", "rmsse_scale")
-"""Columns of forecasts and of their test, which no series column may be named as."""
+"""Columns of forecasts and of their test, whose names no series column may have."""
 
 SEASONAL, DRIFT = "seasonal_naive", "naive_drift"
 BASELINES = {
@@ -29,7 +29,7 @@ BASELINES = {
     "auto_ets": "AutoETS",
     "auto_arima": "AutoARIMA",
 }
-"""Columns of a table of test forecasts that hold what a model has to beat, and what people call them."""
+"""The baselines: their columns in a table of test forecasts, and what people call them."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,21 @@ class ForecastTable:
         return self.rows
 
     def to_pandas(self) -> Any:
-        """The rows as a pandas frame (pandas must be installed)."""
+        """The rows as a pandas frame; needs pandas."""
         return _frame(self.rows).to_pandas()
 
     def to_polars(self) -> Any:
-        """The rows as a polars frame (polars must be installed)."""
+        """The rows as a polars frame; needs polars."""
         return _frame(self.rows).to_polars()
 
     def write(self, url: str, into: str | None = None, errand: Errand | None = None) -> None:
-        """Put the rows into a table of a store, where rows with the same key are replaced and others kept, or a file.
+        """Write the rows into a table, replacing rows with the same key, or into a file, replacing all of it.
 
-        Beside a table stands the view `TABLE_latest`: the newest forecast of each series and
+        Beside a table, the view `TABLE_latest` shows the newest forecast of each series and
         timestamp, in exactly the columns of AI.FORECAST.
 
         Raises:
-            StoreError: it cannot be written, and nothing was; or the view cannot, which is said.
+            StoreError: nothing could be written, or only the rows and not the view.
             DataError: the table has other columns.
         """
         with open_store(url, write=True, errand=errand) as store:
@@ -84,10 +84,10 @@ class ForecastTable:
 
 
 def refuse_own(series: Sequence[str]) -> None:
-    """Say no to series columns that would be overwritten; names differ by more than case in no warehouse.
+    """Refuse series columns that have the name of a forecast column; case does not count, as in warehouses.
 
     Raises:
-        UsageError: one is named as a column of forecasts.
+        UsageError: there is one.
     """
     taken = {*OWN, *BASELINES}
     clash = [name for name in series if name.lower() in taken or name.lower().startswith("quantile_")]

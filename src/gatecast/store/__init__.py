@@ -124,16 +124,16 @@ def other_columns(table: str, have: Set[tuple[str, str]], want: Set[tuple[str, s
 
 
 def open_store(url: str, *, write: bool = False, errand: Errand | None = None) -> Store:
-    """The store behind a URL; a bare path is a DuckDB database or a file DuckDB reads.
+    """Open the store behind a URL; a bare path is a DuckDB database or a file DuckDB reads.
 
     Args:
         url: `bigquery://PROJECT[/DATASET]`, `duckdb:PATH`, or a path or glob of .duckdb .parquet
             .csv .csv.gz .json files.
-        write: open it for writing, creating it where there is none.
-        errand: what it is opened for, and who hears of it.
+        write: open it for writing; a database or file is created if there is none.
+        errand: what it is opened for, and who is notified.
 
     Raises:
-        UsageError: no store answers to such a URL, or its libraries are not installed.
+        UsageError: there is no store for such a URL, or its libraries are not installed.
         StoreError: it cannot be opened.
     """
     scheme, separator, rest = url.partition(":")
