@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from google.cloud import bigquery as google
 
-from gatecast import cli, load
+from gatecast import load
+from gatecast.__main__ import main
 from gatecast.newest import newest
 from gatecast.store import open_store
 
@@ -42,7 +43,7 @@ def gatecast(job, monkeypatch, capsys):
     def run(*arguments, code=0):
         monkeypatch.setattr(sys, "argv", ["gatecast", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            main()
         said = capsys.readouterr().err
         assert left.value.code == code, said
         assert "Traceback" not in said

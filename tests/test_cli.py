@@ -18,6 +18,7 @@ import pytest
 import typer
 
 from gatecast import Config, audit, backtest, cli, fit, load, pipeline
+from gatecast.__main__ import main
 from gatecast.config import TABLES, all_names
 from gatecast.evaluation.proof import Proof
 
@@ -57,7 +58,7 @@ def call(place, monkeypatch, capsysbinary):
         monkeypatch.setattr(sys, "argv", ["gatecast", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            main()
         out, said = capsysbinary.readouterr()
         assert left.value.code == 0, said.decode()
         return out, said.decode()
@@ -91,7 +92,7 @@ def test_a_name_that_no_file_can_have_is_refused_in_a_sentence(arguments, place,
     before = sorted(place.iterdir())
     monkeypatch.setattr(sys, "argv", ["gatecast", *arguments])
     with pytest.raises(SystemExit) as left:
-        cli.main()
+        main()
     said = capsys.readouterr().err
     assert left.value.code in (1, 2)
     assert "--debug" not in said  # nothing that nobody thought of
@@ -121,7 +122,7 @@ def python(*arguments, **kwargs):
 
 
 def test_help_needs_nothing_heavy():
-    code = "import sys; from gatecast.cli import main; sys.argv = ['gatecast', '--help']; main()"
+    code = "import sys; from gatecast.__main__ import main; sys.argv = ['gatecast', '--help']; main()"
     watched = (
         f"import sys, atexit; atexit.register(lambda: print(sorted({HEAVY} & set(sys.modules)), file=sys.stderr));"
     )
@@ -310,7 +311,7 @@ def test_a_strict_audit_fails_where_something_needs_a_decision(place, monkeypatc
     for more, code, told in (([], 1, "needs a decision: missing steps (--fill)"), (["--fill", "missing"], 0, "")):
         monkeypatch.setattr(sys, "argv", [*arguments, *more])
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            main()
         out, said = capsys.readouterr()
         assert (left.value.code, "missing steps" in out) == (code, True)
         assert told in said
@@ -385,7 +386,7 @@ def test_a_leak_is_a_failure(place, monkeypatch, capsys):
     monkeypatch.setattr(pipeline, "prove", lambda *_: Proof(62, 5, {"quantiles": 3}))
     monkeypatch.setattr(sys, "argv", ["gatecast", "test", "run", "--prove"])
     with pytest.raises(SystemExit) as left:
-        cli.main()
+        main()
     assert left.value.code == 1
     assert "gatecast: A leak: 62 forecasts made again after 5 values" in capsys.readouterr().err
 
@@ -426,6 +427,6 @@ def test_a_nightly_job_stops_without_skill(place, monkeypatch, capsys, use, code
     monkeypatch.setattr(pipeline, "test", lambda *_: (found[0], replace(found[1], use=use)))
     monkeypatch.setattr(sys, "argv", ["gatecast", "test", "run", "--require-skill"])
     with pytest.raises(SystemExit) as left:
-        cli.main()
+        main()
     assert left.value.code == code
     assert ("does not beat the seasonal naive" in capsys.readouterr().err) is not use

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gatecast import cli
+from gatecast.__main__ import main
 from gatecast.errors import SHOWN, DataError, GatecastError, RunError, StoreError, TrainingError, UsageError, some
 
 FIT = ["fit", "shop.duckdb", "--time", "day", "--target", "y", "--run", "new"]
@@ -53,7 +53,7 @@ def call(place, monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["gatecast", *arguments])
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            main()
         return left.value.code, *capsys.readouterr()
 
     return run

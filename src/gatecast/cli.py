@@ -1,10 +1,8 @@
-"""The command line: parse, call, print, exit code. Nothing heavy is imported before a command runs."""
+"""The commands: parse, call, print. Nothing heavy is imported before one runs."""
 
 import os
-import signal
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,8 +16,6 @@ app = typer.Typer(
     help="SQL in, a tested LSTM, forecasts for the dates you name out, back to SQL.",
     epilog="Start with `gatecast demo`. Data goes to stdout, everything else to stderr.",
 )
-
-INTERRUPTED = 130
 
 Run = Annotated[Path, typer.Argument(help="run folder, as made by gatecast fit", show_default=False)]
 Source = Annotated[str, typer.Argument(help="database, file, glob or URL, or a .toml file of settings")]
@@ -259,46 +255,3 @@ def _options(
 ) -> None:
     if debug:
         os.environ["GATECAST_DEBUG"] = "1"
-
-
-def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
-    _open_streams()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be stopped is to be interrupted: clean up
-    try:
-        code = app(standalone_mode=False) or 0
-        if code == INTERRUPTED:  # typer's answer to Ctrl-C
-            raise KeyboardInterrupt
-        sys.stdout.flush()  # a failure to write is an error too
-    except BaseException as error:  # every way out is a message and a code
-        if os.environ.get("GATECAST_DEBUG") and not isinstance(error, SystemExit):
-            raise
-        code = _explain(error)
-    sys.exit(code)
-
-
-def _open_streams() -> None:
-    """Open the null device for streams that our caller has closed: else the next file opened takes their place."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we run
-
-
-def _explain(error: BaseException) -> int:
-    """Print what went wrong, and return its exit code."""
-    if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else 1
-    if isinstance(error, GatecastError):
-        text, code = str(error), error.exit_code
-    elif isinstance(error, KeyboardInterrupt | typer.Abort):
-        text, code = "stopped; no run or table was left half-written", 1
-    elif hasattr(error, "format_message"):  # click's own: unknown option, missing argument
-        text, code = error.format_message().replace("Value error, ", ""), 2
-    elif isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    else:
-        text, code = f"{type(error).__name__}: {error} (run gatecast --debug ... to see where)", 1
-    if text:  # empty where the help was printed instead
-        sys.stderr.write(f"gatecast: {text}\n")
-    return code
