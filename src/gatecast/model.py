@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from gatecast import run_folder as files
 from gatecast.config import Config, Metric, merged
 from gatecast.data.covariates import refuse_without
 from gatecast.data.dates import Grid, TimeKind
@@ -23,18 +24,7 @@ from gatecast.errors import GatecastError, RunError, UsageError, some
 from gatecast.fitted import Fitted
 from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
 from gatecast.nn.devices import names
-from gatecast.run_folder import (
-    CONFIG,
-    HISTORY,
-    MANIFEST,
-    METRICS,
-    MODEL,
-    SERIES,
-    WEIGHTS,
-    new_folder,
-    refuse_absent,
-    steadily,
-)
+from gatecast.run_folder import new_folder, refuse_absent, steadily
 from gatecast.seal import read_json, read_table, read_text, sealed, write_json
 from gatecast.weights import facts, packed, unpacked
 
@@ -202,8 +192,8 @@ class Model:
         table = self.keys if self.keys.num_columns else pa.table({"gatecast_series": list(range(len(self.final.seen)))})
         for stage, fitted in stages.items():
             table = table.append_column(_SEEN.format(stage), pa.array(fitted.seen))
-        (folder / WEIGHTS).write_bytes(save(packed(stages)))  # safetensors' own `save_file` lets nobody else read it
-        pq.write_table(table, folder / SERIES)
+        (folder / files.WEIGHTS).write_bytes(save(packed(stages)))  # `save_file` would let nobody else read it
+        pq.write_table(table, folder / files.SERIES)
         about = {
             "format": FORMAT,
             "run_id": self.run_id,
@@ -214,8 +204,8 @@ class Model:
             "series_columns": self.keys.column_names,
             **facts(stages),
         }
-        write_json(folder / MODEL, about)
-        (folder / CONFIG).write_text(self.config.to_toml(), encoding="utf-8")
+        write_json(folder / files.MODEL, about)
+        (folder / files.CONFIG).write_text(self.config.to_toml(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> Self:
@@ -238,22 +228,23 @@ class Model:
     def _read(cls, folder: Path) -> Self:
         refuse_absent(folder)
         try:
-            about = read_json(folder / MODEL)
+            about = read_json(folder / files.MODEL)
             if about["format"] != FORMAT:
                 age, hint = ("a newer", "") if about["format"] > FORMAT else ("an older", "; train it again")
                 raise RunError(
                     f"{folder} was written by {age} Gatecast (format {about['format']}, this reads {FORMAT}){hint}"
                 )
-            files = sealed(folder, MODEL, WEIGHTS, SERIES, CONFIG)
-            weights, table = load_file(folder / WEIGHTS), read_table(folder / SERIES)
+            there = sealed(folder, files.MODEL, files.WEIGHTS, files.SERIES, files.CONFIG)
+            weights, table = load_file(folder / files.WEIGHTS), read_table(folder / files.SERIES)
             seen = {stage: table.column(_SEEN.format(stage)).to_numpy() for stage in about["stages"]}
             stages = {stage: unpacked(stage, about, weights, steps) for stage, steps in seen.items()}
             grid = Grid(Frequency.parse(about["frequency"]), about["timezone"], about.get("holidays"))
             keys = table.select(about["series_columns"])
-            config = Config.from_toml(folder / CONFIG)
-            evidence = {Path(name).stem: read_json(folder / name) for name in (MANIFEST, METRICS) if name in files}
-            if HISTORY in files:
-                evidence["history"] = [json.loads(line) for line in read_text(folder / HISTORY).splitlines()]
+            config = Config.from_toml(folder / files.CONFIG)
+            found = [name for name in (files.MANIFEST, files.METRICS) if name in there]
+            evidence = {Path(name).stem: read_json(folder / name) for name in found}
+            if files.HISTORY in there:
+                evidence["history"] = [json.loads(line) for line in read_text(folder / files.HISTORY).splitlines()]
         except RunError:
             raise
         except DAMAGE as error:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from gatecast import run_folder as files
 from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import Config, merged
 from gatecast.data.audit import Audit
@@ -33,18 +34,7 @@ from gatecast.model import Model
 from gatecast.newest import newest
 from gatecast.nn.devices import multiplies_halved, names
 from gatecast.reading import Rows, audit_rows, read_rows
-from gatecast.run_folder import (
-    CHECKPOINT,
-    EXAMPLES,
-    HISTORY,
-    INSPECTED,
-    INSPECTION,
-    MANIFEST,
-    METRICS,
-    TEST,
-    new_folder,
-    unfinished,
-)
+from gatecast.run_folder import new_folder, unfinished
 from gatecast.seal import write_json
 from gatecast.steps import define_and_train, prepare, test_summary
 from gatecast.store import Errand
@@ -136,7 +126,7 @@ def _read(config: Config, source: object, listener: Listener, same: Again | None
 
 def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None = None) -> Model:
     """Train on rows, or resume with those kept in the folder, and write the model and its evidence."""
-    checkpoints, resumed = Checkpoints(folder / CHECKPOINT, listener.note), rows is None
+    checkpoints, resumed = Checkpoints(folder / files.CHECKPOINT, listener.note), rows is None
     if rows is None:
         rows = kept(checkpoints)
     else:
@@ -147,15 +137,15 @@ def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None =
         if resumed or checkpoints.files("test"):
             listener.note(f"what was trained is kept: gatecast fit --resume {run} goes on from there")
         else:
-            shutil.rmtree(folder / CHECKPOINT)  # rows alone are soon read again
+            shutil.rmtree(folder / files.CHECKPOINT)  # rows alone are soon read again
         raise
     model.write(folder)
-    write_json(folder / MANIFEST, model.evidence["manifest"])
-    write_json(folder / METRICS, model.evidence["metrics"])
+    write_json(folder / files.MANIFEST, model.evidence["manifest"])
+    write_json(folder / files.METRICS, model.evidence["metrics"])
     lines = (json.dumps(line) + "\n" for line in model.evidence["history"])
-    (folder / HISTORY).write_text("".join(lines), encoding="utf-8")
-    pq.write_table(backtest.to_arrow(), folder / TEST)
-    pq.write_table(backtest.examples(), folder / EXAMPLES)
+    (folder / files.HISTORY).write_text("".join(lines), encoding="utf-8")
+    pq.write_table(backtest.to_arrow(), folder / files.TEST)
+    pq.write_table(backtest.examples(), folder / files.EXAMPLES)
     return model
 
 
@@ -229,7 +219,7 @@ def inspect(
     if at is not None and model.grid.floor(at) > found.steps[-1]:
         cutoff = model.grid.label(int(found.steps[-1]))
         listener.note(f"{at} lies beyond the rows: the cutoff is the last of them, {cutoff}")
-    with new_folder(Path(to or Path(run) / INSPECTED), overwrite=True, mark=INSPECTION) as folder:
+    with new_folder(Path(to or Path(run) / files.INSPECTED), overwrite=True, mark=files.INSPECTION) as folder:
         found.write(folder)
     return found
 

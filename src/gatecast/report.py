@@ -13,20 +13,11 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from gatecast import evidence, figures
+from gatecast import run_folder as files
 from gatecast.config import Config
 from gatecast.data.table import BASELINES
 from gatecast.errors import GatecastError, RunError
-from gatecast.run_folder import (
-    CONFIG,
-    EXAMPLES,
-    HISTORY,
-    INSPECTED,
-    INSPECTION,
-    MANIFEST,
-    METRICS,
-    TEST,
-    refuse_absent,
-)
+from gatecast.run_folder import refuse_absent
 from gatecast.seal import read_json, read_table, read_text, sealed
 
 REPORT = "report.html"
@@ -52,11 +43,11 @@ def write(run: str | Path) -> Path:
     folder = Path(run)
     refuse_absent(folder)
     try:
-        sealed(folder, METRICS, MANIFEST, HISTORY, TEST, EXAMPLES, CONFIG)
-        metrics, manifest = (read_json(folder / name) for name in (METRICS, MANIFEST))
-        history = [json.loads(line) for line in read_text(folder / HISTORY).splitlines()]
-        tests, examples = (read_table(folder / name) for name in (TEST, EXAMPLES))
-        config = Config.from_toml(folder / CONFIG)
+        sealed(folder, files.METRICS, files.MANIFEST, files.HISTORY, files.TEST, files.EXAMPLES, files.CONFIG)
+        metrics, manifest = (read_json(folder / name) for name in (files.METRICS, files.MANIFEST))
+        history = [json.loads(line) for line in read_text(folder / files.HISTORY).splitlines()]
+        tests, examples = (read_table(folder / name) for name in (files.TEST, files.EXAMPLES))
+        config = Config.from_toml(folder / files.CONFIG)
     except (OSError, ValueError, GatecastError) as error:
         raise RunError(f"no report can be made of {folder}: {error}") from None
     ranked = sorted(metrics["series"], key=_worst_first)
@@ -76,7 +67,7 @@ def write(run: str | Path) -> Path:
         calibration=_svg(evidence.calibration_figure(tests, config.forecast.level)),
         dates=_svg(evidence.dates_figure(tests)),
         calendar=calendar and _svg(calendar),
-        insight=_insight(folder / INSPECTED),
+        insight=_insight(folder / files.INSPECTED),
     )
     path, beside = folder / REPORT, folder / f".{REPORT}"
     beside.write_text(text, encoding="utf-8")
@@ -89,8 +80,8 @@ def _insight(folder: Path) -> dict[str, Any] | None:
     if not folder.is_dir():
         return None
     try:
-        sealed(folder, INSPECTION)
-        found: dict[str, Any] = read_json(folder / INSPECTION)
+        sealed(folder, files.INSPECTION)
+        found: dict[str, Any] = read_json(folder / files.INSPECTION)
         sealed(folder, *(f"{name}.svg" for name in found["figures"]))
         drawn = {name: _themed(read_text(folder / f"{name}.svg")) for name in found["figures"]}
     except (OSError, ValueError, RunError) as error:
