@@ -26,7 +26,7 @@ EVERY = 5
 """Epochs between lines where no progress bar can be drawn."""
 
 MANY = 100_000
-"""Rows from which on their coming is worth a bar."""
+"""Rows from which on reading gets a progress bar."""
 
 PIPED = 240
 """Width where there is no terminal to fit into."""
@@ -35,17 +35,17 @@ SHORT = {TIMESTAMP: "date", VALUE: "forecast", CONFIDENCE: "level", LOWER: "low"
 """What columns are called on a terminal, which has no room for their names."""
 
 AS_IS: dict[str, Any] = {"markup": False, "emoji": False}
-"""Names of series hold what they like, brackets and colons too."""
+"""Names of series may hold anything, brackets and colons too."""
 
 out = Console(width=None if sys.stdout.isatty() else PIPED, **AS_IS)
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED, **AS_IS)
 
 
 class Teller:
-    """Tells each step as it is taken, and draws the training."""
+    """Prints each step as it is taken, and draws progress bars."""
 
     def __init__(self, yes: bool = False) -> None:
-        self.yes = yes  # to spending, up to what the settings allow
+        self.yes = yes  # to costs, up to what the settings allow
         self.progress: Progress | None = None
         self.task: Any = None
 
@@ -99,7 +99,7 @@ class Teller:
             self.stop()
 
     def stop(self) -> None:
-        """Take the bar down."""
+        """Remove the progress bar."""
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
@@ -114,13 +114,13 @@ def _bar(text: TextColumn, *, transient: bool) -> Progress:
 
 
 def say(text: str) -> None:
-    """A line to people, if there is something to say."""
+    """Print a line on stderr, unless it is empty."""
     if text:
         err.print(text, soft_wrap=True)
 
 
 def show_rows(rows: pa.Table, form: Format) -> None:
-    """A table of data in the form asked for."""
+    """Print data in the format asked for."""
     if form == "csv":
         # Arrow's writer quotes and escapes; stdout's text layer would change its line ends.
         pyarrow.csv.write_csv(_without_bytes(rows), _bytes_out())
@@ -158,12 +158,12 @@ def _table(rows: pa.Table) -> Table:
 
 
 def show_json(content: Any) -> None:
-    """Any content as JSON: dates in ISO 8601, decimals as texts, bytes in base 64."""
+    """Print content as JSON: dates in ISO 8601, decimals as strings, bytes in base64."""
     sys.stdout.write(json.dumps(content, indent=2, default=_written) + "\n")
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
-    """The test: the model beside what it has to beat, and the verdict with its reasons."""
+    """Print a test: the model beside the baselines, and the verdict with its reasons."""
     ours, others = metrics["overall"], metrics["baselines"]
     table = Table("", "model", *(BASELINES[name] for name in others), box=None, header_style="bold")
     for name, value in ours.items():
@@ -183,7 +183,7 @@ def show_metrics(metrics: dict[str, Any]) -> None:
 
 
 def show_audit(audit: Audit) -> None:
-    """One screen of facts and findings."""
+    """Print the facts and findings of an audit."""
     fits = "" if audit.agreement is None else f" (inferred: fits {audit.agreement:.1%} of the gaps)"
     out.print(f"{audit.rows:,} rows, {audit.series:,} series, {audit.first} to {audit.last}")
     out.print(f"frequency {audit.frequency}{fits}, zone {audit.timezone or 'none'}")
@@ -222,7 +222,7 @@ def _text(value: object) -> str:
 
 
 def _written(value: object) -> str:
-    """What JSON has no like of, as BigQuery's own JSON has it."""
+    """A value of a type that JSON lacks, as BigQuery writes it in JSON."""
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, Decimal):

@@ -1,4 +1,4 @@
-"""Who hears what happens while it happens, as the command line's printer."""
+"""Listeners, such as the command line's printer, follow the work while it is done."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
 
 
 class Listener(Observer, Protocol):
-    """Hears of steps and epochs, and what an observer of a store does."""
+    """Is notified of steps and epochs, beside what an observer of a store is notified of."""
 
     def step(self, number: int, title: str, found: str) -> None:
-        """One of the eleven steps was taken, and this came of it."""
+        """One of the eleven steps is done, and this is its result."""
 
     def epoch(self, epoch: "Epoch") -> None:
         """An epoch of training ended."""
 
 
 class Silent(Unobserved):
-    """Hears nothing."""
+    """Ignores everything."""
 
     def step(self, number: int, title: str, found: str) -> None:
         """See `Listener`."""

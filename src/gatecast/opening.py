@@ -1,4 +1,4 @@
-"""A source before its rows are read: the store behind it, what its columns hold, its grid, its years."""
+"""A source before its rows are read: its store, the types of its columns, its grid, its years."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -84,7 +84,7 @@ class Opened:
 
 @contextmanager
 def open_source(config: Config, source: object, errand: Errand | None) -> Iterator[Opened]:
-    """Open a URL, a path or a frame, or what settings name."""
+    """Open a URL, a path or a frame, or the source that settings name."""
     if isinstance(source, Config):
         source = config.source.url
     if not isinstance(source, str | Path):
@@ -112,7 +112,7 @@ def open_in(store: Store, config: Config, errand: Errand | None) -> Opened:
 
 
 def _rows(frame: object, source: SourceSettings) -> pa.Table:
-    """Of a frame the columns that the settings name; for a query, which may name any, those that Arrow can hold."""
+    """The columns of a frame that the settings name; for a query, which may use any, all that Arrow can hold."""
     import narwhals as nw  # noqa: PLC0415 - only for frames
 
     try:
@@ -171,7 +171,7 @@ def _store(source: str | Path | pa.Table, errand: Errand | None) -> Store:
 
 
 def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kind:
-    """What the time column holds; the columns named are there and of a fitting type."""
+    """What the time column holds; the columns named must exist and have a fitting type."""
     source = config.source
     if not source.time:
         raise UsageError(f"name the timestamp column: --time COLUMN; there are {some(columns)}")
@@ -204,7 +204,7 @@ def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kin
 
 
 def _no_numbers(source: SourceSettings, store: Store, kind: Kind) -> DataError:
-    """That the target holds no numbers; of texts one that is none, and how they are cast."""
+    """The error for a target that holds no numbers: for text, an example that is no number, and the cast to write."""
     wrong = f"column {source.target!r} holds no numbers ({kind}): cast it in --sql"
     if kind != "text":
         return DataError(wrong)
@@ -213,13 +213,13 @@ def _no_numbers(source: SourceSettings, store: Store, kind: Kind) -> DataError:
 
 
 def _refuse_empty(source: SourceSettings, store: Store, name: str) -> None:
-    """Say so if there is nothing that tells the type of a column."""
+    """Refuse a column without values, whose type means nothing."""
     if not store.read(source, value_query(name)).read_all().num_rows:
         raise DataError(f"column {name!r} is empty: there are no rows, or none of them has a value in it")
 
 
 def _with_unit(config: Config, store: Store, errand: Errand | None) -> Config:
-    """The settings with the unit of a time column of whole numbers: the one that puts them after 1973."""
+    """The settings with the unit of a time column of integers: the one that puts them after 1973."""
     if config.source.time_unit:
         return config
     sizes = store.read(config.source, size_query(config.source)).read_all().column("size")
@@ -236,7 +236,7 @@ def _with_unit(config: Config, store: Store, errand: Errand | None) -> Config:
 
 
 def _refuse_nested(source: SourceSettings, store: Store, kinds: Mapping[str, Kind]) -> None:
-    """Say so if a series column holds what no series can be named by."""
+    """Refuse series columns of types that cannot name a series."""
     names = [name for name in source.series if kinds[name] == "other"]
     if not names:
         return
@@ -251,7 +251,7 @@ def _refuse_nested(source: SourceSettings, store: Store, kinds: Mapping[str, Kin
 
 
 def _refuse_unreadable(config: Config, store: Store, kind: Kind) -> None:
-    """Say so if there are no rows, or texts in the time column that are no timestamps."""
+    """Refuse a source without rows, or with text in the time column that is no timestamp."""
     if not store.read(config.source, any_query(config.source, kind, config.grid.timezone)).read_all().num_rows:
         raise NoRowsError("the query gave no rows: check the table, the filter and the dates")
     if kind == "text":

@@ -1,4 +1,4 @@
-"""Rows from a store, a frame or a panel, brought to the grid of the settings."""
+"""Rows from a store, a frame or a panel, aligned to the grid of the settings."""
 
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -24,7 +24,7 @@ from gatecast.store.query import static_query
 
 @dataclass(frozen=True)
 class Rows:
-    """A panel, and how it was got."""
+    """A panel, and where it came from."""
 
     panel: Panel
     config: Config  # with the frequency that was used
@@ -33,12 +33,12 @@ class Rows:
     sql: str | None = None
     read_at: str | None = None  # when, in UTC; where the store keeps its past, as of when
     bytes_billed: int | None = None
-    run_id: str = ""  # what they were read for
-    seconds: float = 0.0  # that reading took
+    run_id: str = ""  # of the run they were read for
+    seconds: float = 0.0  # spent reading
 
 
 def audit_rows(config: Config, source: object, errand: Errand | None = None) -> Audit:
-    """What is wrong with the rows, found where they are. Arguments as for `read_rows`."""
+    """Find what is wrong with the rows, within the store. Arguments as for `read_rows`."""
     if isinstance(source, Panel):
         return audit_panel(source, config.grid, config.forecast.horizon)
     with open_source(config, source, errand) as found:
@@ -53,18 +53,17 @@ def read_rows(
     *,
     audited: bool = False,
 ) -> Rows:
-    """Rows from a store, a frame or a panel, on the grid of the settings.
+    """Read rows from a store, a frame or a panel, on the grid of the settings.
 
     Args:
-        config: the settings.
-        source: where the rows are, if not where the settings say.
-        errand: what they are read for, and who hears of it.
+        source: where the rows are; a `Config` is read from its own URL.
+        errand: what they are read for, and who is notified.
         needed: the rows that are enough; the bytes that this saves are reported.
-        audited: look them over too.
+        audited: audit them too.
 
     Raises:
-        UsageError: a setting that cannot be meant.
-        DataError: a column that is missing or of the wrong type, or rows that cannot be used.
+        UsageError: a setting makes no sense.
+        DataError: a column is missing or of the wrong type, or the rows cannot be used.
         StoreError: the store refused.
     """
     refuse_own(source.keys.column_names if isinstance(source, Panel) else config.source.series)
@@ -108,10 +107,10 @@ def read_rows(
 
 
 def _beside(opened: Opened, since: str | None, errand: Errand | None) -> Beside | None:
-    """What is read beside the target: static columns, and known-future values from a table of their own.
+    """The covariates: static columns, and known-future values from a table of their own.
 
     Args:
-        since: the date from which on rows may tell what is static, however few are read.
+        since: the date from which rows are read for static columns, however few are read otherwise.
     """
     store, source = opened.store, opened.config.source
     varying, fixed = source.beside

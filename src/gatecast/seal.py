@@ -1,6 +1,6 @@
-"""The seal of a folder: checksums, so that what is cut short, exchanged, led elsewhere or endless is found unread.
+"""The seal of a folder: checksums, so that files cut short, exchanged or linked elsewhere are found before use.
 
-`SHA256SUMS` is the last file written. Whoever means harm can write one too: what is read has a size that it may have.
+`SHA256SUMS` is the last file written. An attacker can write one too, so sizes are checked before files are read.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ ROWS = 1_024
 
 
 def seal(folder: Path) -> None:
-    """Write down the checksum of every file, as `sha256sum` does, and see that all of it is on the disk."""
+    """Write the checksum of every file, as `sha256sum` does, and see that all of them are on the disk."""
     files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != SUMS)
     (folder / SUMS).write_text("".join(f"{_sha256(file)}  {file.name}\n" for file in files), encoding="utf-8")
     for path in (*files, folder / SUMS, folder):
@@ -33,7 +33,7 @@ def seal(folder: Path) -> None:
 
 
 def settle(path: Path) -> None:
-    """See that a file, or the names in a folder, outlast a failure of power."""
+    """Flush a file, or the names in a folder, to the disk, so that they survive a power failure."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -42,10 +42,10 @@ def settle(path: Path) -> None:
 
 
 def sealed(folder: Path, *needed: str) -> set[str]:
-    """The names of the files of a folder, all of which are as they were written.
+    """Check the files of a folder against their checksums, and return their names.
 
     Raises:
-        RunError: one is not, is no plain file of this folder, is larger than it can be, or is needed and not there.
+        RunError: a file was changed, is no plain file of this folder, is too large, or is needed and missing.
     """
     found, room = set(), available() or float("inf")
     for digest, name in _sums(folder):
@@ -73,14 +73,14 @@ def _sums(folder: Path) -> list[list[str]]:
 
 
 def is_there(path: str | Path) -> bool:
-    """Whether there is anything by a name, which may be none at all: too long, say."""
+    """Whether a path exists; a name that is too long, say, does not."""
     with suppress(OSError, ValueError):
         return Path(path).exists()
     return False
 
 
 def is_plain(path: Path) -> bool:
-    """Whether there is a file itself, no link, device or pipe."""
+    """Whether a path is a regular file, not a link, device or pipe."""
     with suppress(OSError, ValueError):
         return stat.S_ISREG(path.lstat().st_mode)
     return False
@@ -96,7 +96,7 @@ def _sha256(path: Path) -> str:
 
 
 def write_json(path: Path, content: object) -> None:
-    """JSON with a closing newline; refuses what is not a number."""
+    """Write JSON with a final newline; NaN and infinity are refused."""
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -106,10 +106,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """A text of a size that texts have.
+    """The content of a text file.
 
     Raises:
-        ValueError: it is larger.
+        ValueError: it is larger than any that is written.
     """
     if _endless(path):
         raise ValueError(f"{path.name} is larger than any that is written")
@@ -117,10 +117,10 @@ def read_text(path: Path) -> str:
 
 
 def read_table(path: Path) -> pa.Table:
-    """A Parquet file, whatever it unpacks to.
+    """The content of a Parquet file.
 
     Raises:
-        ValueError: that is more than there is room for.
+        ValueError: it unpacks to more than fits into memory.
     """
     room = (available() or float("inf")) / 4
     with pq.ParquetFile(path) as file:

@@ -16,7 +16,7 @@ Kind = Literal["instant", "local", "date", "number", "boolean", "text", "other"]
 """What a column holds: a moment in UTC, a wall-clock time, a day, ..."""
 
 Dialect = Literal["duckdb", "bigquery"]
-"""Of SQL."""
+"""SQL dialects."""
 
 
 FORECAST_TIME = "forecast_timestamp"
@@ -24,20 +24,20 @@ FORECAST_TIME = "forecast_timestamp"
 
 
 class Observer(Protocol):
-    """Hears what reading costs and how far it has come."""
+    """Is notified of what reading costs and how far it has come."""
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
+        """A message worth a line."""
 
     def agree(self, question: str) -> bool:
-        """Whether to spend; asked once, before the first query that costs something."""
+        """Whether to spend money; asked once, before the first query that costs any."""
 
     def rows(self, done: int, total: int) -> None:
-        """So many rows have come."""
+        """So many rows have arrived, of so many."""
 
 
 class Unobserved:
-    """Says yes and hears nothing."""
+    """Agrees to everything and ignores the rest."""
 
     def note(self, text: str) -> None:
         """See `Observer`."""
@@ -55,13 +55,13 @@ UNOBSERVED = Unobserved()
 
 @dataclass(frozen=True)
 class Errand:
-    """What a store is opened for; where jobs have labels they carry it."""
+    """What a store is opened for; BigQuery's jobs carry it in their labels."""
 
     verb: str = ""
     run_id: str = ""
     observer: Observer = UNOBSERVED
     source: SourceSettings = field(default_factory=SourceSettings)
-    """Its location, labels and cap hold for jobs that write."""
+    """Its location, labels and cost limit apply to jobs that write."""
 
 
 class Store(Protocol):
@@ -80,7 +80,7 @@ class Store(Protocol):
         """The columns of a table or query, in order."""
 
     def named(self, source: SourceSettings) -> SourceSettings:
-        """The source with its table named, so that it stays the same when the store gets others."""
+        """The source with its table named, so that it stays the same when tables are added."""
 
     def read(self, source: SourceSettings, query: exp.Select) -> pa.RecordBatchReader:
         """The rows of a query over `query.SOURCE`, as batches in any order."""
@@ -98,10 +98,10 @@ class Store(Protocol):
         """
 
     def view(self, name: str, query: exp.Select) -> None:
-        """Make or replace a view of one of the store's tables."""
+        """Create or replace a view of one of the store's tables."""
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Release the connection."""
 
     def __enter__(self) -> Self: ...
 
@@ -115,7 +115,7 @@ STORES: Mapping[str, tuple[str, str]] = {
 
 
 def other_columns(table: str, have: Set[tuple[str, str]], want: Set[tuple[str, str]]) -> DataError:
-    """That the columns of a table, names and types, are not those of the rows to write: which only one of them has."""
+    """The error for a table whose columns are not those of the rows to write: the names and types only one has."""
     both = {"only the table has": have - want, "only the rows have": want - have}
     differences = "; ".join(f"{who} {some(' '.join(one) for one in sorted(odd))}" for who, odd in both.items() if odd)
     return DataError(
