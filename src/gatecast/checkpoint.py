@@ -1,7 +1,7 @@
-"""Checkpoints: files of tensors and facts, each whole or not there, the newest two of a kind kept.
+"""Checkpoints: files of tensors and facts, each complete or absent, the newest two of a kind kept.
 
-A file is named by what it is of, its number and the digest of its content, so that one that is torn
-is recognised by its name. Tensors are safetensors, facts are the JSON in their header; nothing is a pickle.
+The name of a file is its kind, its number and the digest of its content, so that a torn one is
+recognised. Tensors are safetensors, facts are JSON in their header; nothing is a pickle.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class Checkpoints:
     """A folder of checkpoints; without a folder nothing is kept.
 
     Args:
-        note: hears of a checkpoint that could not be written or read.
+        note: is called when a checkpoint cannot be written or read.
     """
 
     def __init__(self, folder: Path | None = None, note: Callable[[str], None] = lambda _: None) -> None:
@@ -46,7 +46,7 @@ class Checkpoints:
         return self.folder is not None and time.monotonic() - self.written >= self.every
 
     def write(self, kind: str, number: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Write one and forget all of its kind but the newest two; if that fails, say so and go on."""
+        """Write a checkpoint and delete all of its kind but the newest two; a failure is noted, not raised."""
         if self.folder is None:
             return
         parts = {name: part.detach().cpu().contiguous() for name, part in tensors.items()}
@@ -62,7 +62,7 @@ class Checkpoints:
         self.written = time.monotonic()
 
     def newest(self, kind: str) -> Content | None:
-        """The newest one that is whole; None if there is none."""
+        """The newest intact checkpoint of a kind; None if there is none."""
         for path in self.files(kind):
             with suppress(OSError, ValueError, LookupError, SafetensorError):
                 return _read(path)
@@ -71,16 +71,16 @@ class Checkpoints:
         return None
 
     def files(self, kind: str) -> list[Path]:
-        """Those of a kind, the newest first."""
+        """The files of a kind, the newest first."""
         return sorted(self.folder.glob(f"{kind}-*.safetensors"), reverse=True) if self.folder else []
 
 
 NOWHERE = Checkpoints()
-"""Where nothing is kept."""
+"""Keeps nothing."""
 
 
 def _put(path: Path, content: bytes) -> None:
-    """A file that is there as a whole, even if the power fails."""
+    """Write a file that is complete or absent, even if the power fails."""
     beside = path.with_suffix(".new")
     try:
         with beside.open("wb") as file:

@@ -1,7 +1,7 @@
-"""The course of a stage of training: all that changes from epoch to epoch, kept so that it can go back or go on.
+"""The course of a stage of training: all that changes from epoch to epoch, so that it can go back or be resumed.
 
-Whatever draws a random number here draws it from a generator that is part of the course. So a
-course that is taken up again runs as if it had never been stopped.
+All random numbers come from generators whose states are part of the course, so a resumed course
+runs as if it had never been stopped.
 """
 
 import math
@@ -21,11 +21,11 @@ from gatecast.errors import RunError, TrainingError
 from gatecast.schedule import Schedule
 
 SETTLED = 20
-"""Batches whose errors are taken together, so that one of wild rows is no alarm."""
+"""Batches that the error is averaged over, so that one with outliers is no alarm."""
 FAR_OFF = 10.0
-"""Training has run away if the error is as many units, and as many times what it was at first."""
+"""Training has diverged if the error is this many units, and this many times the first one."""
 SETBACKS = 3
-"""Times that training goes back before it gives up."""
+"""Times that training goes back before it stops with an error."""
 FULL = "allocate memory", "out of memory", "ALLOC_FAILED"
 """What the processor, MPS, and CUDA's libraries say in an error of no kind of its own when there is no memory."""
 SLOWER = 0.25
@@ -34,7 +34,7 @@ SLOWER = 0.25
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch gave; a line of `history.jsonl`. Accuracy is 1 - WAPE in percent."""
+    """The result of an epoch; a line of `history.jsonl`. Accuracy is 1 - WAPE in percent."""
 
     stage: str  # "test" (weights that never see the test rows) or "final"
     epoch: int
@@ -50,14 +50,14 @@ class Epoch:
 
 
 class DivergedError(Exception):
-    """Training has run away; the text says how."""
+    """Training has diverged; the text says how."""
 
 
 class Course:
     """Weights, the optimizer's moments, the schedule, random numbers, the best so far, and the epochs so far.
 
     Attributes:
-        choosing: whether the weights that validate best are kept, or else the last.
+        choosing: whether to keep the weights that validate best rather than the last ones.
         first: mean error of the first batch in units.
         level: running mean of the errors since.
     """
@@ -78,20 +78,20 @@ class Course:
         self.begin()
 
     def begin(self) -> None:
-        """Remember where an epoch begins."""
+        """Remember the state in which an epoch begins."""
         self.optimizer.clear()
         self.good, self.good_place = self._weights(), (self.schedule.taken, self.level)
 
     @property
     def batches(self) -> int:
-        """Taken since the epoch began."""
+        """Batches taken since the epoch began."""
         return self.schedule.taken - self.good_place[0]
 
     def watch(self, *errors: float) -> None:
-        """Look at the mean error of each of some batches, in units.
+        """Check the mean errors of some batches, in units.
 
         Raises:
-            DivergedError: one is no number, or they are far off and far from what they were at first.
+            DivergedError: one is not finite, or they are far off and far from the first ones.
         """
         for error in errors:
             if not math.isfinite(error):
@@ -103,17 +103,17 @@ class Course:
                 raise DivergedError(f"the loss exploded (from {self.first:.3g} units to {self.level:.3g} and more)")
 
     def draw(self, span: Span, batch: int, steps: int) -> Iterator[Int[Tensor, "B"]]:
-        """Window numbers of each batch of an epoch, fewer batches when the time is up."""
+        """Window numbers for each batch of an epoch; it ends early when the time is up."""
         for step in range(steps):
             if step and self.schedule.elapsed >= self.seconds:
                 return
             yield span.draw(batch, self.chance)
 
     def go_back(self, why: DivergedError) -> None:
-        """To where the epoch began, at a lower rate, and on to other windows.
+        """Return to the state in which the epoch began, and continue at a lower rate with other windows.
 
         Raises:
-            TrainingError: that was done three times already.
+            TrainingError: it has gone back three times already.
         """
         if self.setbacks == SETBACKS:
             raise TrainingError(
@@ -127,10 +127,10 @@ class Course:
         self.setbacks += 1
 
     def run_out(self, error: Exception) -> None:
-        """Memory ran out within an epoch: the stage ends with what the epochs before it gave.
+        """End the stage with the result of earlier epochs, because memory ran out within this one.
 
         Raises:
-            TrainingError: there are none.
+            TrainingError: there are no earlier epochs.
         """
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(sign in str(error) for sign in FULL):
             raise error
@@ -142,7 +142,7 @@ class Course:
         self.ended = "memory ran out"
 
     def end(self, line: Epoch, patience: int) -> None:
-        """An epoch is over: keep the best weights, and see whether it was the last."""
+        """End an epoch: keep the best weights, and decide whether it was the last."""
         self.history.append(line)
         loss = line.validation_loss if self.choosing else None
         if loss is None or loss < self.best_loss:
@@ -161,7 +161,7 @@ class Course:
         return bool(self.ended)
 
     def content(self) -> Content:
-        """All of it, as a checkpoint."""
+        """The whole course as a checkpoint."""
         tensors = self._weights() | {f"best.{name}": part for name, part in self.best_weights.items()}
         tensors |= {"random.windows": self.chance.get_state(), "random.cpu": torch.get_rng_state()}
         if self.device.type != "cpu":
@@ -178,7 +178,7 @@ class Course:
         return tensors, facts
 
     def resume(self, content: Content | None) -> None:
-        """Take up what a checkpoint holds; the time it took counts.
+        """Continue from a checkpoint, if there is one; the time spent before it counts.
 
         Raises:
             RunError: it is of other networks: the rules that choose them have changed since.

@@ -1,4 +1,4 @@
-"""What `fit` takes of memory, and what the machine still gives: said before the rows are read."""
+"""How much memory `fit` needs, and how much is free: checked before the rows are read."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -32,7 +32,7 @@ def needed(found: "Audit", config: "Config") -> int:
 
 
 def refuse_too_large(found: "Audit", config: "Config") -> None:
-    """Say no before it is too late.
+    """Refuse rows that do not fit into memory, before they are read.
 
     Raises:
         DataError: the machine, or the container, has less memory than `fit` needs.
@@ -46,15 +46,15 @@ def refuse_too_large(found: "Audit", config: "Config") -> None:
 
 
 def refuse_too_wide(weights: int, states: int, batch: int) -> None:
-    """Say no before the first step: what training takes does not grow with the steps.
+    """Refuse networks that do not fit into memory, before the first batch.
 
     Args:
         weights: of all networks.
-        states: units times recurrent steps that a window passes.
+        states: units times recurrent steps of a window.
         batch: windows of a batch.
 
     Raises:
-        DataError: there is less memory than it takes.
+        DataError: there is less memory than training needs.
     """
     wanted, free = WEIGHT * weights + STATE * states * batch, available()
     if free is not None and wanted > free:
@@ -65,12 +65,12 @@ def refuse_too_wide(weights: int, states: int, batch: int) -> None:
 
 
 def in_gigabytes(size: int) -> str:
-    """A size for people."""
+    """A size in bytes as text."""
     return f"{size / 1e9:,.1f} GB"
 
 
 def available(root: Path = Path("/")) -> int | None:
-    """Bytes that this process may still take: what the system has, or its control groups allow; None if nobody says."""
+    """Bytes that this process may still take, by the system and its control groups; None if neither says."""
     return min(_rooms(root), default=None)
 
 
@@ -85,7 +85,7 @@ def _rooms(root: Path) -> Iterator[int]:
 
 
 def _group_rooms(mount: Path, path: str) -> Iterator[int]:
-    """What a control group and those around it have left; in a container its own is at the mount itself."""
+    """The bytes left to a control group and its parents; in a container, its own is at the mount itself."""
     limit, usage, idle = _FIRST if mount.name == "memory" else _SECOND
     inside = Path(path.lstrip("/"))
     for group in {mount, *(mount / part for part in (inside, *inside.parents))}:

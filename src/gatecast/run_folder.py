@@ -1,4 +1,4 @@
-"""The files of a run folder, and how a folder is written: the whole of it, or nothing."""
+"""The files of a run folder, and how a folder is written: wholly, or not at all."""
 
 import glob
 import os
@@ -19,7 +19,7 @@ CONFIG, MANIFEST, METRICS = "config.toml", "manifest.json", "metrics.json"
 HISTORY, TEST, EXAMPLES = "history.jsonl", "test.parquet", "examples.parquet"
 INSPECTED, INSPECTION = "inspect", "inspection.json"
 CHECKPOINT = "checkpoint"
-"""While a run is trained: the folder of what it takes to resume it."""
+"""The folder of what it takes to resume a run; it is there while the run is trained."""
 _HEX = "[0-9a-f]" * 8
 
 T = TypeVar("T")
@@ -27,14 +27,14 @@ T = TypeVar("T")
 
 @contextmanager
 def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume: bool = False) -> Iterator[Path]:
-    """A folder under a temporary name, renamed when it is whole; if it is not, only checkpoints are left of it.
+    """A folder under a temporary name, renamed once it is complete; after a failure only checkpoints are left of it.
 
     Args:
-        mark: the file that a folder must hold for it to be replaced.
-        resume: take up the folder of a writer that was stopped; what is there may be replaced if that one might.
+        mark: the file that an existing folder must hold to be replaced.
+        resume: take over the folder of a writer that was stopped; an existing run may be replaced then.
 
     Raises:
-        RunError: there is something at the path already, another process is writing it, there is
+        RunError: something is at the path already, another process is writing it, there is
             nothing to resume, or the file system refuses.
     """
     path = _itself(path)
@@ -51,7 +51,7 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume
 
 
 def _itself(path: Path) -> Path:
-    """What a link leads to, which is replaced, while the link stays; and the name of a folder called `.` or `..`."""
+    """The target of a link, which is replaced while the link stays; and the real name of `.` or `..`."""
     return Path(os.path.realpath(path)) if os.path.islink(path) or path.name in ("", "..") else path
 
 
@@ -86,12 +86,12 @@ def _whole(path: Path, beside: Path) -> Iterator[Path]:
 
 
 def _beside(path: Path, ending: str = "") -> list[Path]:
-    """The folders of unfinished writers of a path; whoever holds it may take them up or remove them."""
+    """The folders of unfinished writers of a path; whoever holds its lock may take them over or remove them."""
     return sorted(path.parent.glob(f".{glob.escape(path.name)}.{_HEX}{ending}"))
 
 
 def unfinished(path: Path) -> list[Path]:
-    """Those of trainings that can be resumed, the newest last."""
+    """The folders of trainings that can be resumed, the newest last."""
     return sorted(filter(_resumable, _beside(_itself(path))), key=lambda folder: (folder / CHECKPOINT).stat().st_mtime)
 
 
@@ -113,7 +113,7 @@ def _stopped(path: Path) -> Path:
 
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
-    """Hold a path for this process; the system lets go of it however the process ends."""
+    """Lock a path for this process; the system releases the lock however the process ends."""
     lock = path.with_name(f".{path.name}.lock")
     with _locked(lock, path) as file:
         file.write(f"process {os.getpid()} since {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}")
@@ -144,14 +144,14 @@ def _locked(lock: Path, path: Path) -> IO[str]:
 
 
 def _bring_back(path: Path) -> None:
-    """The folder that a writer moved aside, if it was killed before it put the new one in its place."""
+    """Put back the folder that a writer moved aside, if it was killed before the new one took its place."""
     aside = _beside(path, ".old")
     if aside and not path.exists():
         os.replace(aside[-1], path)
 
 
 def refuse_absent(folder: Path) -> None:
-    """See that there is a run.
+    """Check that there is a run.
 
     Raises:
         RunError: there is none.
@@ -161,7 +161,7 @@ def refuse_absent(folder: Path) -> None:
 
 
 def steadily(folder: Path, read: Callable[[Path], T]) -> T:
-    """What is read of a folder, which another process may be replacing: of the old one or of the new one."""
+    """Read a folder that another process may be replacing: either the old one or the new one, never parts of both."""
     while True:
         before = _identity(folder)
         try:
@@ -175,7 +175,7 @@ def steadily(folder: Path, read: Callable[[Path], T]) -> T:
 
 
 def _identity(folder: Path) -> tuple[int, ...] | None:
-    """What no other folder of that name has, later ones that are given the same number by the disk among them."""
+    """What tells a folder from all others of its name, also from a later one that reuses its inode."""
     with suppress(OSError, ValueError):
         found = folder.stat()
         return found.st_dev, found.st_ino, found.st_ctime_ns

@@ -23,11 +23,11 @@ from gatecast.nn.losses import pinball, squared
 from gatecast.nn.network import Network, Shape
 
 OVERFITTED = 0.05
-"""Training overfits if the loss is by such a share above its best at the end."""
+"""Training overfits if the validation loss ends more than this share above its best."""
 FAR = 100.0
-"""Units beyond which a truth is as far as any: after a flat stretch a jump may be millions of them."""
+"""Units at which targets are clipped: after a flat stretch a jump may be millions of them."""
 CHOOSABLE = 10
-"""Windows with nothing in common that validation must hold: of fewer, what validates best is chance, and the
+"""Windows without overlap that validation needs: among fewer the best epoch is a matter of luck, and the
 last weights are kept."""
 VALIDATION = 2_048
 """Most windows a validation."""
@@ -86,11 +86,11 @@ def train(
         metric: what forecasts will be judged by, see `importance`.
         epochs: length of the schedule.
         seconds: time at which the schedule has run through, whatever the epoch.
-        checkpoints: where the course is kept, and taken up again; an epoch counts as a whole.
+        checkpoints: where the course is saved after an epoch, and resumed from.
         units: see `importance`.
 
     Raises:
-        TrainingError: the loss runs away again and again, or there is no memory for the first epoch.
+        TrainingError: the loss diverges again and again, or there is no memory for the first epoch.
     """
     stage = "final" if validating is None else "test"
     assert settings.batch
@@ -143,8 +143,8 @@ def run_epoch(
         where all truth is zero.
 
     Raises:
-        DivergedError: training has run away, see `Course.watch`: before the weights move, or, where the
-            device would have to be waited for, after the last batch.
+        DivergedError: see `Course.watch`; raised before the weights move, or after the last batch on a
+            device that would have to be waited for.
     """
     network.train(course is not None)
     shape = network.shape
