@@ -1,4 +1,4 @@
-"""What is wrong with the rows, and what is done about it: said before anything is trained."""
+"""What is wrong with the rows, and what is done about it: reported before anything is trained."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of fault: how many, the first places, what `fit` does about it, and the option that decides it."""
+    """A kind of fault: how often and where first, what `fit` does about it, and the option that decides otherwise."""
 
     name: str
     count: int
@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audit:
-    """The facts of rows on a grid, and the faults found in them.
+    """Facts about rows on a grid, and the faults found in them.
 
     Attributes:
         agreement: share of gaps between timestamps that fit the frequency; None if it was given.
@@ -54,7 +54,7 @@ class Audit:
 
     @property
     def undecided(self) -> list[str]:
-        """What needs a decision, and the option that makes it."""
+        """The findings that need a decision, with the option that makes it."""
         return [f"{found.name} ({found.decide})" for found in self.findings if found.decide]
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,13 +71,13 @@ def audit(
     agreement: float | None = None,
     horizon: int = 0,
 ) -> Audit:
-    """Look rows over, in the warehouse.
+    """Audit rows within the warehouse.
 
     Args:
-        steps: `store.audit_query.row_steps`.
-        settings: as they were given; what they leave open may need a decision.
-        agreement: what `spacing.infer` said of the frequency.
-        horizon: if known, series too short to be trained, validated and tested at it are found too.
+        steps: the query of `store.audit_query.row_steps`.
+        settings: as given; what they leave open may need a decision.
+        agreement: the agreement of the frequency, see `spacing.infer`.
+        horizon: if given, series too short to be trained, validated and tested at it are found too.
 
     Raises:
         DataError: there is no row with a time and a value.
@@ -105,7 +105,7 @@ def audit(
 
 
 def audit_panel(panel: Panel, settings: GridSettings | None = None, horizon: int = 0) -> Audit:
-    """Look a panel over, in memory."""
+    """Audit a panel in memory."""
     columns = {f"key_{i}": panel.keys.column(i) for i in range(panel.keys.num_columns)}
     owners = np.repeat(np.arange(len(panel)), panel.lengths)
     keys = pa.table(columns).take(pa.array(owners)) if columns else pa.table({})

@@ -1,7 +1,7 @@
-"""What is known beside the target: rows of it gathered beside the panel, and the numbers a network reads.
+"""Covariates: their rows gathered beside the panel, and the numbers that a network reads.
 
-Three roles: static (one value a series), past (known up to the cutoff), future (known for the
-horizon too). Numbers are standardised on training rows; a category is one of those that training told apart
+Three roles: static (one value per series), past (known up to the cutoff), future (known for the
+horizon too). Numbers are standardised on training rows; a category is one of those known from training,
 or none of them.
 """
 
@@ -22,19 +22,19 @@ Indices = npt.NDArray[np.int64]
 Role = Literal["static", "past", "future", "series"]
 
 MOST = 64
-"""Categories of a past or future column that a network tells apart, the most frequent ones."""
+"""Most categories of a past or future column that a network distinguishes; the most frequent ones."""
 TEXTS, NUMBERS = "texts", "numbers"
 FARTHEST = 100_000
-"""Steps past the end of a series from which on known-future values are taken to be a mistake."""
+"""Steps past the end of a series beyond which known-future values must be a mistake."""
 
 
 def offsets_of(lengths: Indices) -> Indices:
-    """Where parts of these lengths begin when they lie end to end, and where the last one ends."""
+    """The offsets of parts of these lengths that lie end to end, and the end of the last one."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
 def rows_of(offsets: Indices, indices: Indices) -> tuple[Indices, Indices]:
-    """The rows of some of the parts that lie end to end, in the order given, and where each then begins."""
+    """The rows of some parts that lie end to end, in the order given, and the offsets of these parts then."""
     lengths = np.diff(offsets)[indices]
     taken = offsets_of(lengths)
     return np.arange(taken[-1]) + np.repeat(offsets[indices] - taken[:-1], lengths), taken
@@ -75,10 +75,10 @@ class Covariates:
 
 
 def refuse_without(found: Covariates | None, varying: Sequence[str], fixed: Sequence[str]) -> None:
-    """See that columns are there: some with a value for each step, others with one for each series.
+    """Check that covariates are there: some with a value for each step, others with one for each series.
 
     Raises:
-        UsageError: one is not.
+        UsageError: one is missing.
     """
     there = (found.varying, found.fixed) if found else ((), ())
     if not (set(varying) <= set(there[0]) and set(fixed) <= set(there[1])):
@@ -94,7 +94,7 @@ def _listed(varying: Sequence[str], fixed: Sequence[str]) -> str:
 
 
 class Gathering:
-    """Covariates on their way into a panel: rows in any order, the first value of a step counts."""
+    """Covariates on their way into a panel: rows in any order; the first value of a step counts."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -103,7 +103,7 @@ class Gathering:
         self.chunks: list[tuple[npt.NDArray[np.int32], Indices, Values]] = []
 
     def add(self, batch: pa.RecordBatch, codes: npt.NDArray[np.int32], steps: Indices, names: Sequence[str]) -> None:
-        """Take the rows of a batch: the code of their series, their step, a column covariate_0, ... for each name."""
+        """Add the rows of a batch: the code of their series, their step, a column covariate_0, ... for each name."""
         read = np.full((batch.num_rows, len(self.names)), np.nan, np.float32)
         read[:, [self.names.index(name) for name in names]] = self.read(batch, "covariate", names)
         self.chunks.append((codes, steps, read))
@@ -233,7 +233,7 @@ class Column:
 
 
 def unknown(columns: Sequence[Column], covariates: Covariates) -> list[str]:
-    """A line for each column with categories that training did not tell apart."""
+    """A line for each column with categories that are not known from training."""
     lines = []
     for column in columns:
         if column.categories is None or column.role == "series":

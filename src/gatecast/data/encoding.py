@@ -1,6 +1,6 @@
-"""All that is known beside the target as numbers: the calendar, holidays, covariates, the series itself.
+"""Everything but the target as numbers: the calendar, holidays, covariates, the series itself.
 
-Numbers are fitted on training rows only; from the other rows only the names of categories are taken.
+Numbers are fitted on training rows only; other rows contribute the names of categories and nothing else.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class Encoder:
 
     @classmethod
     def fit(cls, panel: Panel, config: Config, until: Steps) -> Self:
-        """What the settings ask for, read off the rows up to a step of each series."""
+        """The encoder of the settings, fitted on the rows up to a step of each series."""
         source, found = config.source, panel.covariates
         read = config.model.calendar is not False
         cycles = meaningful(panel.grid, int(np.median(until - panel.starts + 1))) if read else ()
@@ -67,29 +67,29 @@ class Encoder:
 
     @property
     def beside(self) -> tuple[list[str], list[str]]:
-        """The columns that it reads, those with a value for each step and those with one for each series."""
+        """The names of its columns: those with a value for each step, and those with one for each series."""
         fixed = [column.name for column in self.static if column.role == "static"]
         return [column.name for column in self.varying], list(dict.fromkeys(filter(None, [*fixed, self.places])))
 
     @property
     def dates(self) -> int:
-        """Features of the calendar, the first of each step."""
+        """Number of calendar features, which come first."""
         return 2 * len(self.cycles)
 
     @property
     def known(self) -> int:
-        """Features that are known of the horizon, the next: holidays and covariates."""
+        """Number of features known for the horizon, which come next: holidays and covariates."""
         holidays = HOLIDAY_FEATURES if self.place or self.places else 0
         return holidays + sum(column.width for column in self.columns if column.role == "future")
 
     @property
     def past(self) -> int:
-        """Features that are known up to the cutoff, the last."""
+        """Number of features known up to the cutoff, which come last."""
         return sum(column.width for column in self.columns if column.role == "past")
 
     @property
     def names(self) -> list[str]:
-        """What each of the F features tells of."""
+        """The source of each of the F features: a cycle, the holidays or a column."""
         named = [(name, 2) for name in self.cycles]
         named += [("holidays", HOLIDAY_FEATURES)] if self.place or self.places else []
         return [name for name, width in [*named, *((c.name, c.width) for c in self.varying)] for _ in range(width)]
@@ -145,12 +145,12 @@ class Encoder:
         return np.stack(rows, 1).astype(np.int64), np.stack(weights, 1).astype(np.float32)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """The encoder as JSON."""
         return asdict(self)
 
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> Self:
-        """From what `to_dict` gave."""
+        """The encoder that `to_dict` wrote."""
         columns = tuple(map(Column.of, about["columns"]))
         return cls(tuple(about["cycles"]), about["place"], about["places"], columns)
 

@@ -17,12 +17,12 @@ from gatecast.errors import DataError, NoRowsError, some
 
 @dataclass(frozen=True)
 class Beside:
-    """What comes with the rows of a panel beside the target.
+    """The covariates that come with the rows of a panel.
 
     Attributes:
         varying: names of the columns covariate_0, covariate_1, ... of the rows: past ones, then future ones.
         future: names of the columns covariate_0, ... of the rows of `more`.
-        more: rows of known-future values, as those of the panel.
+        more: rows of known-future values, in the form of the panel's rows.
         fixed: names of the columns static_0, static_1, ... of `statics`.
         statics: rows of key_0, ..., static_0, ..., one for each series.
     """
@@ -36,15 +36,15 @@ class Beside:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Series on one grid, one after the other.
+    """Series on one grid, end to end.
 
     `values[offsets[i]:offsets[i + 1]]` is series i from step `starts[i]` on, NaN where a
     value is missing; its first and last values are never missing. `keys` has a row for each
     series and a column for each series column, sorted.
 
     Attributes:
-        filled: which values no row gave, where `continued` put some in.
-        rule: what `continued` was asked for.
+        filled: which values came from `continued` and not from a row.
+        rule: the arguments of `continued`.
     """
 
     grid: Grid
@@ -92,7 +92,7 @@ class Panel:
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
     def known(self, index: int, step: int) -> Values:
-        """The values of one series up to a step, as they were known then."""
+        """The values of one series up to a step, as known at that step."""
         values = self.series(index)[: max(step - int(self.starts[index]) + 1, 0)]
         if self.waiting is None:
             return values
@@ -100,7 +100,7 @@ class Panel:
         return np.where(known, values, np.float32(np.nan))
 
     def begun(self, until: Steps) -> Iterator[Values]:
-        """The values of each series that had begun by a step of its own, as they were known then."""
+        """For each series that had begun by its own step in `until`, the values as known at that step."""
         return (self.known(i, int(until[i])) for i in np.flatnonzero(until >= self.starts).tolist())
 
     def take(self, indices: Indices) -> Self:
@@ -124,7 +124,7 @@ class Panel:
 
     @cached_property
     def waiting(self) -> Indices | None:
-        """How many steps after its own each value is known: one on a line with that at its end. None: none waits."""
+        """Steps until each value is known: an interpolated one waits for the end of its line. None: none waits."""
         if self.filled is None or self.rule[1] != "interpolate":
             return None
         place = np.arange(len(self.values))
@@ -132,7 +132,7 @@ class Panel:
         return np.where(np.isnan(self.values), 0, end - place)
 
     def gaps_ahead(self, name: str, after: Steps, until: Steps) -> tuple[list[int], list[int]]:
-        """Series and steps, after one step of each series and up to another, at which a covariate has no value."""
+        """Series and steps at which a covariate has no value, after one step of each series and up to another."""
         found = self.covariates
         assert found is not None
         ahead = after[:, None] + 1 + np.arange(max(int((until - after).max()), 0))
@@ -143,7 +143,7 @@ class Panel:
         return series.tolist(), ahead[series, at].tolist()
 
     def until(self, step: int) -> Self:
-        """What was known at a step: no row after it, every series up to its last value by then, filled anew."""
+        """The panel as known at a step: no later row, each series up to its last value by then, filled again."""
         values = self.values if self.filled is None else np.where(self.filled, np.float32(np.nan), self.values)
         begins, lengths = self.offsets[:-1], self.lengths
         place = np.arange(len(values)) - np.repeat(begins, lengths)
@@ -153,14 +153,14 @@ class Panel:
         return replace(self, values=values[kept], offsets=offsets_of(last + 1), filled=None).continued(*self.rule)
 
     def ending_before(self, steps: int) -> tuple[str, ...]:
-        """The series that end more than some steps before the newest row, and where."""
+        """The series that end more than some steps before the newest row, and where they end."""
         stale = np.flatnonzero(self.lasts < self.lasts.max() - steps).tolist()
         return tuple(f"{self.names[i]} ends {self.grid.label(int(self.lasts[i]))}" for i in stale)
 
     def continued(self, common: bool, fill: Fill) -> Self:
-        """With steps without a value filled by rule, and all series ending with the newest row if that is wanted.
+        """A panel with missing values filled by a rule, and if `common` with all series ending at the newest row.
 
-        A step after the last value of a series lies on no line between two.
+        Interpolation fills nothing after the last value of a series.
         """
         if not common and fill == "missing":
             return self
@@ -227,7 +227,7 @@ class Panel:
 
 
 def _gathered(panel: Panel, rows: Arriving, gathering: Gathering, beside: Beside) -> Covariates:
-    """What was gathered beside a panel, in the order of its series."""
+    """The covariates gathered for a panel, in the order of its series."""
     for batch in beside.more:
         gathering.add(*rows.located(batch), beside.future)
     codes = [rows.encoded(batch) for batch in beside.statics]
@@ -246,7 +246,7 @@ def _gathered(panel: Panel, rows: Arriving, gathering: Gathering, beside: Beside
 
 
 def _refuse_infinite(panel: Panel, found: Covariates) -> None:
-    """Refuse covariates of a panel that cannot be calculated with, as the target is."""
+    """Refuse infinite covariates, as an infinite target is refused."""
     for name in (*found.varying, *found.fixed):
         bad = np.flatnonzero(np.isinf(found.column(name)))
         if bad.size:

@@ -25,12 +25,12 @@ SPARSE = 50
 
 @dataclass(frozen=True)
 class Reading:
-    """What was met while rows became a panel.
+    """What was found while rows became a panel.
 
     Attributes:
         rows: how many there were.
-        hollow: series (its place) and step where there are rows, but no value, (2, N); after the last value of a
-            series, too.
+        hollow: series (its index) and step where there are rows but no value, (2, N), also after the last value
+            of a series.
     """
 
     rows: int = 0
@@ -55,7 +55,7 @@ class Arriving:
         self.hollow: list[tuple[npt.NDArray[np.int32], Steps]] = []  # steps that have rows but no value
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take the rows of a batch that have a time; one that has no value is only known to be there."""
+        """Add the rows of a batch that have a time; of one without a value only the step is kept."""
         counts = batch.column("row_count").to_numpy(zero_copy_only=False)
         codes = self.encoded(batch)
         value = batch.column("value").to_numpy(zero_copy_only=False)
@@ -81,7 +81,7 @@ class Arriving:
         self.chunks.append((_narrowed(codes[used]), _narrowed(steps, base), narrow))
 
     def located(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.int32], Steps]:
-        """The rows of a batch that have a time, the series and the step of each."""
+        """The rows of a batch that have a time, with the series code and the step of each."""
         batch = batch.filter(batch.column("step").is_valid())
         steps = batch.column("step").to_numpy(zero_copy_only=False)
         return batch, self.encoded(batch), steps
@@ -166,13 +166,13 @@ class Arriving:
 
 
 def _narrowed(numbers: npt.NDArray[np.integer], base: int = 0) -> npt.NDArray[np.integer]:
-    """What whole numbers are beyond a base, in the smallest type that holds it."""
+    """Integers minus a base, in the smallest type that holds them."""
     ends = (int(numbers.min(initial=base)) - base, int(numbers.max(initial=base)) - base)
     return _kept(numbers, np.promote_types(*map(np.min_scalar_type, ends)), base)
 
 
 def _kept(numbers: npt.NDArray[Any], kind: npt.DTypeLike, base: int = 0) -> npt.NDArray[Any]:
-    """A copy in Arrow's memory, where what is made and let go between batches leaves no holes."""
+    """A copy in Arrow's memory, which buffers freed between batches do not fragment."""
     kept: npt.NDArray[Any] = np.ndarray(len(numbers), kind, pa.allocate_buffer(len(numbers) * np.dtype(kind).itemsize))
     np.subtract(numbers, base, out=kept, casting="unsafe")
     return kept

@@ -1,4 +1,4 @@
-"""Which windows there are: cutoffs of each series in train, validation and test, counted but never listed."""
+"""The windows of train, validation and test: cutoffs of each series, counted but never listed."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,16 +53,16 @@ class Span:
         return torch.from_numpy(self.ends[series] - 1 - (place * self.counts[series]).astype(np.int64))
 
     def apart(self, horizon: int) -> int:
-        """Most windows whose horizons have nothing in common but the time."""
+        """Largest number of windows of which no two of a series have overlapping horizons."""
         return int((-(-self.counts // horizon)).sum())
 
     def each(self, most: int) -> Int[Tensor, "B"]:
-        """Numbers of at most that many windows of each series, evenly in time, its last one among them."""
+        """Numbers of at most `most` windows of each series, evenly spread in time, the last one among them."""
         numbers = self.ends[:, None] - 1 - np.arange(most) * self.counts[:, None] // most
         return torch.from_numpy(np.unique(numbers[self.counts > 0]))
 
     def spread(self, most: int) -> Int[Tensor, "B"]:
-        """Numbers of at most that many windows, evenly over series and time."""
+        """Numbers of at most `most` windows, evenly spread over series and time."""
         size = len(self)
         return torch.from_numpy(np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(np.int64)))
 
