@@ -107,7 +107,7 @@ CASES = {
     "zone": (good(*H, "--timezone", "Mars/Base"), 2, ["'Mars/Base' is not a time zone"]),
     "zone, freq given": (good(*H, "--timezone", "Mars/Base", "--freq", "D"), 2, ["'Mars/Base' is not a time zone"]),
     "date of filter": (good(*H, "--until", "soon"), 2, ["'soon' is not a date"]),
-    "level": (good(*H, "--level", "120"), 2, ["forecast.level", "from above 1 to 99.999"]),
+    "level": (good(*H, "--level", "120"), 2, ["forecast.level", "above 1 and up to 99.999"]),
     "level as a share": (good(*H, "--level", "0.8"), 2, ["at least one level, in percent", "0.8"]),
     "not a number": (good("--horizon", "three"), 2, ["--horizon"]),
     "below zero": (good(*H, "--dropout", "-0.1"), 2, ["model.dropout", "got -0.1 instead"]),
