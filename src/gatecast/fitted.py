@@ -1,4 +1,4 @@
-"""What training gives: weights, and all that is needed to use them on any panel."""
+"""The result of training: weights, and all that is needed to use them on any panel."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from gatecast.nn.devices import vector
 from gatecast.nn.starting import seasonal_repeat
 
 NEVER = np.iinfo(np.int64).min
-"""The last step seen of a series that was not there."""
+"""Stands for the last step seen of a series that training never saw."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Fitted:
     """Trained weights for the series of one panel.
 
     Attributes:
-        probabilities: P, those of the quantiles that `quantiles` gives.
-        stretch: what calibration multiplies each quantile's distance from the median by.
-        still: the same where the context never moved.
-        bounds: no forecast lies below the one or above the other.
-        given: whether somebody said so; bounds that were read off the training rows give way where a context has
-            been beyond them.
-        seen: the last step of each series that training, or the choice of its length, looked at.
-        season: of the naive forecast.
-        share: what the networks' word counts beside the naive forecast, 0 to 1.
+        probabilities: the P probabilities of the quantiles.
+        stretch: calibration's factor for each quantile's distance from the median.
+        still: the same for windows whose context is constant.
+        seen: the last step of each series that training, or the choice of its length, used.
+        bounds: the lowest and the highest forecast allowed.
+        season: of the seasonal naive forecast.
+        share: weight of the networks against the seasonal naive forecast, 0 to 1.
+        given: whether the bounds are the user's; those inferred from training rows do not hold for a window
+            whose context is beyond them.
     """
 
     network: Ensemble
@@ -98,7 +98,7 @@ class Fitted:
         return alone + (1 - self.share) * (naive - alone[..., self.middle])[..., None]
 
     def alone(self, inputs: Inputs) -> Float[Tensor, "B H P"]:
-        """What the networks say; one that gives a point has the other quantiles one scale away from it."""
+        """The networks' quantiles; those of a point forecast lie one scale away from it."""
         out: Tensor = self.network(inputs, self.scaler)
         if self.network.shape.probabilities:
             return out
@@ -106,17 +106,17 @@ class Fitted:
         return out + scale * torch.sign(vector(self.probabilities, out.device) - 0.5)
 
     def weighed(self, held: HeldBack) -> Self:
-        """With the share of the networks that held-back windows ask for, see `calibration.share_of`."""
+        """A copy with the share of the networks that suits held-back windows, see `calibration.share_of`."""
         return replace(self, share=share_of(held, self.middle))
 
     def calibrated(self, held: HeldBack) -> Self:
-        """With quantiles stretched so that they hold on held-back windows, see `calibration.stretches`."""
+        """A copy with quantiles stretched to hold on held-back windows, see `calibration.stretches`."""
         raw = self._leant(held.raw, held.naive)
         stretch, still = stretches(replace(held, raw=raw), self.probabilities)
         return replace(self, stretch=stretch, still=still)
 
     def on(self, device: torch.device) -> Self:
-        """The same on a device."""
+        """A copy on a device."""
         return replace(
             self,
             network=self.network.to(device),
@@ -126,11 +126,11 @@ class Fitted:
         )
 
     def known(self, known: Indices) -> Self:
-        """The same for the series of another panel.
+        """A copy for the series of another panel.
 
         Args:
-            known: index of each of its series among those trained on, -1 for a new one, whose scale
-                is then read off each context.
+            known: index of each of its series among those trained on, -1 for a new one, which is
+                scaled by each context.
         """
         seen = np.where(known >= 0, self.seen[known], NEVER)
         if self.scaler.fixed is None:

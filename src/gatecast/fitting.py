@@ -1,4 +1,4 @@
-"""From a panel to fitted weights: tested ones that never saw its end, then final ones that saw all of it."""
+"""From a panel to trained weights: tested ones that never saw its end, then final ones that saw all of it."""
 
 import math
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Workshop:
         return min(max(self.config.model.seasons or (1,)), self.windows.context)
 
     def training(self) -> Span:
-        """Windows to learn from; series without enough history give what they have."""
+        """Windows to learn from; where no series has enough history, those with any."""
         span = self.split.training(self.horizon, self.history)
         return span if len(span) else self.split.training(self.horizon)
 
@@ -91,8 +91,8 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
 def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]:
     """New weights trained on all rows.
 
-    They are weighed, and their intervals calibrated, by the errors that the tested weights made on rows
-    they had not been trained on, the newest ones included.
+    They are weighed and calibrated by the errors that the tested weights made on rows they had not been
+    trained on, the newest ones included.
     """
     network = build(shop)
     scaler = _scaler(shop, shop.split.lasts)
@@ -162,14 +162,14 @@ def _bounds(shop: Workshop) -> tuple[float, float]:
 
 
 def _judged(shop: Workshop, fitted: Fitted, spans: Sequence[Span]) -> Fitted:
-    """Weighed against the naive forecast, and calibrated, on windows held back from training; textbook, as it is."""
+    """Weighed against the naive forecast (but for the classic recipe) and calibrated on held-back windows."""
     held = _held_back(shop, fitted, spans)
     classic = shop.config.model.recipe == "classic"
     return (fitted if classic else fitted.weighed(held)).calibrated(held)
 
 
 def _held_back(shop: Workshop, fitted: Fitted, spans: Sequence[Span]) -> HeldBack:
-    """What the weights alone say of windows held back from training, and what came."""
+    """What the networks forecast for windows held back from training, and the truth."""
     fitted.network.eval()
     parts: list[list[Tensor]] = []
     with torch.inference_mode():

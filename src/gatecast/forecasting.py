@@ -1,7 +1,7 @@
-"""Fitted weights + panel + dates → a table of forecasts.
+"""Trained weights + panel + dates → a table of forecasts.
 
-A forecast is made at a cutoff for a number of steps ahead. Dates are turned into that: those
-after a series' last value are forecast from it, those before are forecast from before them.
+A forecast is made at a cutoff for a number of steps ahead. Dates are translated to that: those
+after a series' last value are forecast from it, earlier ones from a cutoff before them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,16 +28,16 @@ from gatecast.points import at, bounds, points
 
 BATCH = 256
 FARTHEST = 1_000
-"""Horizons ahead beyond which a date is taken to be a mistake: each is read off the one before."""
+"""Horizons ahead beyond which a date must be a mistake: each horizon is forecast from the one before."""
 NO_DATE = np.datetime64("10000-01-01", "s")
-"""What neither a date of Python's nor one of BigQuery's can be."""
+"""The first date that neither Python nor BigQuery can represent."""
 KINDS = ("extrapolated", "future", "test", "in_sample")
-"""What a forecast may be, see `ForecastTable`."""
+"""The kinds of forecast, see README.md."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Which dates are forecast from where: for each series and date the cutoff and the steps from it."""
+    """What to forecast from where: for each series and date, the cutoff and the steps ahead of it."""
 
     cutoffs: Steps  # (S, D)
     ahead: Indices  # (S, D), 1 or more
@@ -56,9 +56,9 @@ def next_steps(panel: Panel, horizon: int) -> Asked:
 def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None = None) -> Asked:
     """Some dates, in any order, for every series.
 
-    A date after a series' last value is forecast from that value. A date before it is forecast
-    from the grid date before the earliest such date; dates too late to be reached from there
-    within the horizon are taken together again, from before the earliest of them.
+    A date after a series' last value is forecast from that value. Earlier dates are forecast from
+    the step before the first of them; those beyond a horizon from there form the next group, which
+    is forecast from the step before its first date, and so on.
 
     Raises:
         UsageError: a date is not after `as_of`, or lies before the series began.
@@ -83,8 +83,8 @@ def predict(
 ) -> tuple[Float[Tensor, "W K P"], Float[Tensor, "W"]]:
     """Quantiles of the `steps` steps after each cutoff, and the lower bound of each window.
 
-    Beyond the trained horizon the median is read as if it had been observed, and the next
-    horizon is forecast from there; its intervals are widened by the uncertainty of that.
+    Beyond the trained horizon the median is treated as observed, and the next horizon is
+    forecast from there; its intervals are widened by the uncertainty of the one before.
     """
     if fitted.network.training:  # walking through all parts takes as long as some of them
         fitted.network.eval()
@@ -127,7 +127,7 @@ def forecast(
     observed: Steps,
     as_of: int | None = None,
 ) -> ForecastTable:
-    """Forecast what was asked, each cutoff with weights that have not seen past it where there are such.
+    """Forecast what was asked, each cutoff with weights that have not seen past it, if there are any.
 
     Args:
         tested: weights that have not seen the held-back end.
@@ -165,7 +165,7 @@ def forecast(
 
 
 def _refuse_far(panel: Panel, asked: Asked, horizon: int) -> None:
-    """Refuse dates that nobody can mean."""
+    """Refuse dates so far ahead that they must be mistakes."""
     if (panel.grid.wall(asked.dates.max(1)) >= NO_DATE).any():
         raise UsageError(
             f"{int(asked.ahead.max()):,} steps ahead lie beyond the year 9999: is the date or horizon right?"
@@ -180,7 +180,7 @@ def _refuse_far(panel: Panel, asked: Asked, horizon: int) -> None:
 
 
 def _refuse_gaps(panel: Panel, encoder: Encoder, observed: Steps, until: Steps) -> None:
-    """Refuse to forecast where known-future values are missing between the last step observed and another."""
+    """Refuse to forecast where known-future values are missing after the last step observed."""
     names = [column.name for column in encoder.columns if column.role == "future"]
     gaps = [(name, *gap) for name in names for gap in zip(*panel.gaps_ahead(name, observed, until), strict=True)]
     if gaps:
@@ -192,7 +192,7 @@ def _refuse_gaps(panel: Panel, encoder: Encoder, observed: Steps, until: Steps) 
 
 
 def _distinct(series: Indices, cutoffs: Steps) -> tuple[Indices, Steps, Indices]:
-    """Each pair of series and cutoff once, in order, and where each of those given is among them."""
+    """Each distinct pair of series and cutoff, in order, and the index of each given pair among them."""
     if (cutoffs == cutoffs[:, :1]).all():  # as if the next steps are asked for
         return np.arange(len(cutoffs)), cutoffs[:, 0].copy(), series
     first, span = int(cutoffs.min()), int(np.ptp(cutoffs)) + 1
@@ -201,7 +201,7 @@ def _distinct(series: Indices, cutoffs: Steps) -> tuple[Indices, Steps, Indices]
 
 
 def _kinds(dates: Steps, ahead: Indices, lasts: Steps, seen: Steps, horizon: int) -> Indices:
-    """The honest label of each forecast as its place in `KINDS`."""
+    """The kind of each forecast, as its index in `KINDS`."""
     return np.where(ahead > horizon, 0, np.where(dates > lasts, 1, np.where(dates > seen, 2, 3)))
 
 
@@ -234,14 +234,14 @@ def _table(
 
 
 def _taken(values: pa.Array | pa.ChunkedArray, places: Indices, count: int) -> pa.Array | pa.ChunkedArray:
-    """Values at some places, each so many times; one and the same is repeated, in a tenth of the time."""
+    """The values at some places, each `count` times; a single one is repeated, in a tenth of the time."""
     if (places == places[0]).all():
         return pa.repeat(values[int(places[0])], count * len(places))
     return values.take(pa.array(np.repeat(places, count)))
 
 
 def read_dates(grid: Grid, dates: object) -> list[int]:
-    """The steps of dates, or of one, given as text, `date` or `datetime`.
+    """The steps of one or more dates, given as text, `date` or `datetime`.
 
     Raises:
         UsageError: there are none, or one is no date or off the grid.

@@ -1,4 +1,4 @@
-"""The rows that a run's source holds now: all, or only those that a forecast reads."""
+"""The rows that a run's source holds now: all of them, or only those that a forecast reads."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -20,7 +20,7 @@ from gatecast.reading import read_rows
 from gatecast.store import Errand
 
 OLDER = 100
-"""Series that ended long ago and are read further back than the others, each by its name."""
+"""Most series that ended long ago and are read further back than the others, each by its key."""
 
 
 def newest(
@@ -32,11 +32,11 @@ def newest(
     at: Iterable[object] | None = None,
     as_of: object | None = None,
 ) -> Panel:
-    """The rows that the run's source holds now; `verb` says what for.
+    """Read the rows that the run's source holds now; `verb` says what for.
 
     Args:
-        context: only those that a forecast reads: of each series the context before the last row
-            that training saw, or before the dates below if they are earlier, and what came since.
+        context: read only what a forecast needs: of each series the context before the last row
+            that training saw, or before the dates below if they are earlier, and all later rows.
         at: dates that will be forecast.
         as_of: last date that will be used; later rows are not read.
     """
@@ -80,7 +80,7 @@ def _lasts(panel: Panel, model: Model) -> Steps:
 
 
 def _cut_short(panel: Panel, model: Model, least: int, ends: Sequence[int]) -> bool:
-    """Whether the last row of a series before an end lies further back than was read, or part of its context may."""
+    """Whether rows before an end may be missing: the last one of a series, or a part of its context."""
     short = (_lasts(panel, model) < np.minimum(model.final.seen, least)).any()
     return bool(short or any((panel.starts > end).any() for end in ends))
 

@@ -1,4 +1,4 @@
-"""The one number to give of a predictive distribution: it depends on how the forecast will be judged."""
+"""Point forecasts: the best single number of a predictive distribution depends on the metric."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import NormalDist
@@ -10,7 +10,7 @@ from gatecast.config import Metric
 
 Array = npt.NDArray[np.floating]
 GRID = 99
-"""Quantiles that stand for a distribution, evenly spaced."""
+"""Evenly spaced quantiles that represent a distribution."""
 TINY = 1e-9
 """Share of its largest value below which a distribution counts as zero."""
 LEAST = 0.3
@@ -25,7 +25,7 @@ def bounds(level: float) -> tuple[float, float]:
 
 
 def points(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> Array:
-    """The best point for a metric (Gneiting, "Making and evaluating point forecasts", JASA 2011).
+    """The best point forecast for a metric (Gneiting, "Making and evaluating point forecasts", JASA 2011).
 
     The median for absolute errors, the mean for squared ones, and for percentage errors, which
     divide by the size, a value below the median.
@@ -39,7 +39,7 @@ def points(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> 
     """
     if metric not in _BY_SIZE and metric != "rmse":
         return quantiles[..., probabilities.index(0.5)]
-    # Flat beyond the outermost quantiles: tails that nobody trained would decide the mean and the percentages.
+    # Flat beyond the outermost quantiles: untrained tails would dominate the mean and the percentage errors.
     values = at(quantiles, probabilities, np.clip((np.arange(GRID) + 0.5) / GRID, probabilities[0], probabilities[-1]))
     if metric == "rmse":
         mean: Array = values.mean(-1).astype(quantiles.dtype)
