@@ -19,7 +19,7 @@ from gatecast.errors import UsageError, some
 from gatecast.evaluation import metrics, statistical
 from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
 from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate, places, ratio
-from gatecast.evaluation.metrics import Array
+from gatecast.evaluation.metrics import Array, known
 from gatecast.fitted import Fitted
 from gatecast.forecasting import predict
 from gatecast.points import bounds, points
@@ -113,20 +113,20 @@ class Backtest:
             "mase": metrics.mase(truth, points, self.scale[part]),
             "rmsse": metrics.rmsse(truth, points, self.squares[part]),
         }
-        return {name: _known(value) for name, value in found.items()}
+        return {name: known(value) for name, value in found.items()}
 
     def _mae(self, points: Array, part: Indices, steps: slice) -> float | None:
-        return _known(metrics.mae(self.truth[part][:, steps], points[part][:, steps]))
+        return known(metrics.mae(self.truth[part][:, steps], points[part][:, steps]))
 
     def _of_intervals(self) -> dict[str, Any]:
         loss = metrics.quantile_loss(self.truth, self.quantiles, np.array(self.probabilities))
         coverage, width, msis = dict[str, float | None](), dict[str, float | None](), dict[str, float | None]()
         for level in self.settings.level:
             low, high = self.bounds(level)
-            coverage[f"{level:g}"] = _known(metrics.coverage(self.truth, low, high))
-            width[f"{level:g}"] = _known(metrics.width(self.truth, low, high))
-            msis[f"{level:g}"] = _known(metrics.msis(self.truth, low, high, level, self.scale))
-        return {"quantile_loss": _known(loss), "coverage": coverage, "width": width, "msis": msis}
+            coverage[f"{level:g}"] = known(metrics.coverage(self.truth, low, high))
+            width[f"{level:g}"] = known(metrics.width(self.truth, low, high))
+            msis[f"{level:g}"] = known(metrics.msis(self.truth, low, high, level, self.scale))
+        return {"quantile_loss": known(loss), "coverage": coverage, "width": width, "msis": msis}
 
     def _skill(self, name: str) -> dict[str, float | None]:
         skill = self.skill(name)
@@ -283,8 +283,3 @@ def evaluate(
     return Backtest(
         panel, series, cutoffs, values, quantiles, naive, scale, squares, fitted.probabilities, settings, season
     )
-
-
-def _known(value: float) -> float | None:
-    """None for what is undefined, as JSON has it."""
-    return None if np.isnan(value) else value

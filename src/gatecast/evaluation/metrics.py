@@ -104,6 +104,11 @@ def msis(truth: Array, lower: Array, upper: Array, level: float, scale: Array) -
     return _mean(score[usable] / scale[usable][:, None])
 
 
+def known(value: float) -> float | None:
+    """None for a metric that is undefined, as JSON has it."""
+    return value if np.isfinite(value) else None
+
+
 def _mean(values: Array) -> float:
     """Mean of what was observed, NaN if nothing was."""
     seen = values[~np.isnan(values)]

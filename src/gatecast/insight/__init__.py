@@ -1,6 +1,5 @@
 """What the LSTM keeps and forgets, what a forecast leaned on, and whether the memory is used."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from gatecast.data.panel import Panel
 from gatecast.data.windows import Windows
 from gatecast.errors import UsageError, some
 from gatecast.evaluation.held_back import held_back
+from gatecast.evaluation.metrics import known
 from gatecast.fitted import Fitted, find
 from gatecast.insight import words
 from gatecast.insight.attribution import Attribution, attribute
@@ -104,9 +104,9 @@ class Insight:
         read = {"apart": self.gates.apart, **self.gates.means()}
         unread = [None] * (len(starts) - len(self.gates.apart))  # by the LSTM; older than what it reads
         parts = {name: unread + part.tolist() for name, part in read.items()} | {"share": shares.tolist()}
-        curve = {f"accuracy_{name}": [*map(_known, part)] for name, part in memory.accuracy.items()}
+        curve = {f"accuracy_{name}": [*map(known, part)] for name, part in memory.accuracy.items()}
         ratios = {"error_ratio": "value", "low": "low", "high": "high"}
-        curve |= {name: [_known(getattr(found, part)) for found in memory.ratios] for name, part in ratios.items()}
+        curve |= {name: [known(getattr(found, part)) for found in memory.ratios] for name, part in ratios.items()}
         return {
             "series": self.panel.names[self.series],
             "cutoff": grid.label(int(self.gates.steps[-1])),
@@ -115,7 +115,7 @@ class Insight:
             "segments": _records({"from": map(grid.label, starts), **parts}),
             "covariates": others,
             "completeness_error": self.attribution.error,
-            "rank_agreement": _known(self.attribution.agreement),
+            "rank_agreement": known(self.attribution.agreement),
             "memory": _records({"kept": memory.kept.tolist(), **curve}),
             "enough": None if memory.few else memory.enough,
             "shorter": None if memory.few else memory.shorter,
@@ -165,10 +165,10 @@ def inspect(
     cutoff = int(panel.lasts[index]) if at is None else min(panel.grid.floor(at), int(panel.lasts[index]))
     if cutoff < panel.starts[index]:
         raise UsageError(f"{panel.names[index]} begins {panel.grid.label(int(panel.starts[index]))}, after {at}")
-    known = find(panel.keys, keys, len(panel))
-    stage = final.known(known)
+    trained = find(panel.keys, keys, len(panel))
+    stage = final.known(trained)
     if cutoff < stage.seen[index]:
-        stage = tested.known(known)
+        stage = tested.known(trained)
     shape = stage.network.eval().shape
     windows = Windows.of(panel, stage.encoder, shape.context, shape.horizon, stage.device)
     unseen, *held = held_back(tested, panel, keys)
@@ -187,11 +187,6 @@ def inspect(
 
 def _column(part: Tensor) -> np.ndarray[Any, Any]:
     return part.flatten().numpy().astype(np.float64)
-
-
-def _known(value: float) -> float | None:
-    """None for what is undefined, as JSON has it."""
-    return value if math.isfinite(value) else None
 
 
 def _records(columns: dict[str, Any]) -> list[dict[str, Any]]:
