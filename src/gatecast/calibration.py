@@ -1,4 +1,4 @@
-"""What windows held back from training say: how far to believe the networks, and how wide intervals must be."""
+"""What held-back windows show: how much weight the networks deserve, and how wide intervals must be."""
 
 import math
 from collections.abc import Sequence
@@ -10,26 +10,26 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 DOUBT = 10
-"""Windows apart at which half of what they say is believed (of calibration in logarithms)."""
+"""Windows without overlap at which their evidence gets half of the weight (for factors, in logarithms)."""
 CLEARLY = 0.05
 """Share of its error by which a forecast is clearly better than another."""
 SHARES = 21
-"""How many shares of the networks are tried, from none to all."""
+"""How many shares of the networks are tried, from 0 to 1."""
 FEW = 40
 """Windows below which calibration pools the steps of the horizon, and both sides of the median."""
 NARROWEST = 0.1
-"""Least factor, so that errors of one sign in a few windows do not close the other side."""
+"""Least factor, so that errors of one sign in a few windows do not close the interval on the other side."""
 
 
 @dataclass(frozen=True)
 class HeldBack:
-    """What is said of windows that the networks were not trained on, and what came.
+    """Forecasts of windows that the networks were not trained on, and the truth.
 
     Attributes:
         raw: quantiles before calibration.
         naive: the seasonal naive forecast.
-        still: windows whose context is flat.
-        apart: how many of the windows have nothing in common; of few, little is believed.
+        still: windows whose context is constant.
+        apart: how many of the windows do not overlap; few are weak evidence.
     """
 
     raw: Float[Tensor, "W H P"]
@@ -40,11 +40,11 @@ class HeldBack:
     apart: int
 
     def believed(self, sharpness: int = 1) -> float:
-        """How far to go from what was trained to what was seen here, 0 to 1; half of the way at `DOUBT` windows apart.
+        """The weight of these windows against what was trained, 0 to 1; a half at `DOUBT` windows apart.
 
         Args:
-            sharpness: 1 as means of noisy windows are weighed against what was known before; 2 where fewer of them
-                should count for hardly anything, more for nearly all.
+            sharpness: 1 as a mean of noisy windows is weighed against a prior; 2 where fewer windows should
+                count for hardly anything and more for nearly all.
         """
         seen, doubted = math.pow(self.apart, sharpness), math.pow(DOUBT, sharpness)
         return seen / (seen + doubted)
@@ -53,12 +53,12 @@ class HeldBack:
 def share_of(held: HeldBack, middle: int) -> float:
     """The share of the networks that forecasts held-back windows best (Bates & Granger, OR 20(4), 1969).
 
-    Where there is nothing to learn, as in a random walk, what they believe to have learned does harm.
-    Where they are clearly better than the naive forecast they are left alone: windows held back have
-    less history before them than those to be forecast, and would have it believed too often. Errors of
-    a window are measured as shares of both forecasts' errors and the width between the outermost quantiles:
-    in any unit few windows would decide, and of errors alone those where zeros follow zeros, which the
-    naive forecast foretells exactly and the networks by a hair less.
+    Where there is nothing to learn, as in a random walk, what the networks seem to have learned does harm.
+    Where they are clearly better than the naive forecast they get all the weight: held-back windows have
+    less history before them than those to be forecast, and favour the naive forecast. Errors of a window
+    are measured as shares of both forecasts' errors plus the width between the outermost quantiles: in the
+    target's unit a few windows would decide, and as shares of the errors alone those where zeros follow
+    zeros, which the naive forecast hits exactly and the networks almost.
 
     Args:
         middle: index of the median.
@@ -80,12 +80,11 @@ def share_of(held: HeldBack, middle: int) -> float:
 def stretches(held: HeldBack, probabilities: Sequence[float]) -> tuple[Float[Tensor, "H P"], Float[Tensor, "P"]]:
     """Factors for the distance of each quantile from the median with which it holds on held-back windows.
 
-    Split conformal prediction (Romano et al. 2019), by factors instead of summands: a window
-    whose interval is wide by itself keeps its share. The median, which was trained as the
-    point, stays where it is.
+    Split conformal prediction (Romano et al. 2019) with factors instead of summands, so that intervals
+    that are wider before are wider after. The median, which was trained as the point, stays where it is.
 
     Returns:
-        those of each step, and those of windows that never moved in their context, which are taken apart.
+        the factors of each step, and those for windows whose context is constant, which are treated apart.
     """
     sides = torch.sign(held.raw.new_tensor(probabilities) - 0.5)
     median = held.raw[..., probabilities.index(0.5), None]
@@ -102,11 +101,11 @@ def stretches(held: HeldBack, probabilities: Sequence[float]) -> tuple[Float[Ten
 
 
 def _factors(away: Float[Tensor, "W H P"], probabilities: Sequence[float], *, mirrored: bool = False) -> Tensor:
-    """For each step and quantile the factor that makes it hold; 1 where there is nothing to go by.
+    """The factor that makes each quantile of each step hold; 1 without evidence.
 
     Args:
-        away: how many of its distances from the median the truth lies on each quantile's side.
-        mirrored: whether both sides of the median take the same factor.
+        away: distance of the truth from the median, on each quantile's side, in units of the quantile's own.
+        mirrored: whether both sides of the median get the same factor.
     """
     size, factors = float(away.isfinite().any(-1).sum(0).float().mean()), away.new_ones(away.shape[1:])
     away = torch.maximum(away, away.flip(-1)) if mirrored else away
@@ -119,9 +118,9 @@ def _factors(away: Float[Tensor, "W H P"], probabilities: Sequence[float], *, mi
 
 
 def _least(distance: Float[Tensor, "W H P"], probabilities: Sequence[float]) -> Float[Tensor, "P"]:
-    """Factors that bring quantiles as far from the median as a normal distribution has them, the outermost held.
+    """Factors that space the quantiles at least as a normal distribution does between the outermost ones.
 
-    Few windows cannot show how peaked errors are; networks that learned from others believe them too peaked.
+    Few windows cannot show how peaked errors are, and networks that learned from others make them too peaked.
     """
     scores = distance.new_tensor([abs(NormalDist().inv_cdf(share)) for share in probabilities])
     outer = [0 if probability < 0.5 else -1 for probability in probabilities]

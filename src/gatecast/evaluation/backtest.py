@@ -1,4 +1,4 @@
-"""A backtest is the ordinary forecast at past cutoffs, kept beside the truth and what it has to beat."""
+"""A backtest is the ordinary forecast at past cutoffs, kept beside the truth and the baselines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,10 +34,10 @@ SHOWN_HORIZONS = 7
 
 @dataclass(frozen=True, eq=False)
 class Backtest:
-    """Forecasts from W past cutoffs beside what came.
+    """Forecasts from W past cutoffs beside the truth.
 
     Attributes:
-        baselines: what the model has to beat, by the names of `data.table.BASELINES`.
+        baselines: forecasts that the model has to beat, by the names of `data.table.BASELINES`.
         scale: naive error of each window's series on the rows trained on, for MASE.
         squares: root mean squared naive error there, for RMSSE.
         season: of the seasonal naive forecast.
@@ -138,12 +138,12 @@ class Backtest:
         }
 
     def skill(self, name: str, steps: slice = slice(None), confidence: float = CONFIDENCE) -> Estimate | None:
-        """The share of a baseline's absolute error that the model saves, in percent; below zero if it adds to it.
+        """The share of a baseline's absolute error that the model saves, in percent; negative if it is worse.
 
-        Only what both forecast and what was observed counts.
+        Only observed steps that both forecast count.
 
         Returns:
-            None where nothing was, or where the baseline makes no error.
+            None if there are none, or if the baseline makes no error.
         """
         both = self.compared(name)[:, steps]
         ours, theirs = (
@@ -156,7 +156,7 @@ class Backtest:
         return Estimate(100 * (1 - loss.value), 100 * (1 - loss.high), 100 * (1 - loss.low))
 
     def compared(self, name: str) -> Flags:
-        """Where both a baseline's forecast and the truth are there, (W, H)."""
+        """Where both a baseline's forecast and the truth are known, (W, H)."""
         found: Flags = ~np.isnan(self.truth) & ~np.isnan(self.baselines[name])
         return found
 
@@ -173,7 +173,7 @@ class Backtest:
     def to_arrow(self) -> pa.Table:
         """A row for each window and step: series columns, cutoff, date, step, truth, forecast, quantiles, baselines.
 
-        The last two columns are what MASE and RMSSE divide by.
+        The last two columns are the scales of MASE and RMSSE.
         """
         horizon = self.horizon
         steps = np.tile(np.arange(1, horizon + 1), len(self.series))
@@ -234,19 +234,19 @@ class Backtest:
         return example_figure(self.to_arrow(), self._example(index), self.panel.keys.column_names, self.settings.level)
 
     def beside_statistical(self, seconds: float) -> Self:
-        """Compared with the statistical baselines as well, if they are installed and wanted."""
+        """A copy compared with the statistical baselines too, if they are installed and wanted."""
         if not seconds or not statistical.available():
             return self
         more = statistical.statistical(self.panel, self.series, self.cutoffs, self.season, self.horizon, seconds)
         return replace(self, baselines={**self.baselines, **more})
 
     def left_out(self, seconds: float) -> str:
-        """Which statistical baselines it is not compared with, and why; nothing if none is missing."""
+        """Which statistical baselines are missing and why, as a sentence; empty if none is."""
         return statistical.left_out(self.baselines, seconds)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """Backtests of one panel as one, ordered by series and cutoff."""
+        """Join backtests of one panel, ordered by series and cutoff."""
         series, cutoffs = (np.concatenate([getattr(part, name) for part in parts]) for name in ("series", "cutoffs"))
         order = np.lexsort((cutoffs, series))
         names = ("series", "cutoffs", "truth", "quantiles", "scale", "squares")

@@ -1,6 +1,6 @@
-"""What else a test shows: known ways in which forecasts look good, or intervals look sure, and are not.
+"""What else a test shows: known ways in which forecasts look better, or intervals safer, than they are.
 
-Each detection is a function of the backtest that gives one sentence, or none where it has nothing to say.
+Each detection is a function of the backtest that returns a sentence, or None.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ LATE, LOST, SPENT = 0.01, 0.05, 0.9
 
 
 def detect(backtest: Backtest, history: Sequence[Mapping[str, Any]] = (), kept: int = 0) -> dict[str, str]:
-    """Everything noticed: a name → a sentence. Arguments as for `verdict.judge`."""
+    """Everything that was noticed: a name → a sentence. Arguments as for `verdict.judge`."""
     found = {name: sentence for name, look in DETECTIONS.items() if (sentence := look(backtest))}
     return found | training(history, kept)
 
@@ -107,7 +107,7 @@ def few_series(backtest: Backtest) -> str | None:
 
 
 def drift(backtest: Backtest) -> str | None:
-    """An error that is larger after some date than chance would have it (a change point, by permutation)."""
+    """An error that is larger after some date than chance explains (a change point, by permutation)."""
     scale = np.where(backtest.scale > 0, backtest.scale, np.nan)[:, None]
     errors = [np.abs(part - backtest.truth) / scale for part in (backtest.points, backtest.baselines[SEASONAL])]
     blocks = backtest.places[1]
@@ -141,7 +141,7 @@ def _change(errors: Array) -> tuple[int, float]:
 
 
 def training(history: Sequence[Mapping[str, Any]], kept: int) -> dict[str, str]:
-    """Training that ended before it was done, or went on after it was."""
+    """Training that ended too early, or too late."""
     losses = [line["validation_loss"] for line in history if line["stage"] == "test"]
     if len(losses) < 5 or any(loss is None for loss in losses):
         return {}

@@ -1,4 +1,4 @@
-"""The windows a test looks at: from cutoffs after the last row that the weights have seen."""
+"""The windows of a test: those with cutoffs after the last row that the weights have seen."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from gatecast.errors import DataError
 from gatecast.fitted import Fitted, find
 
 TESTED = 2_000
-"""Windows a test looks at, if there are so many; one a series at least."""
+"""Most windows of a test, but at least one per series."""
 
 
 def held_back(fitted: Fitted, panel: Panel, keys: pa.Table) -> tuple[Fitted, Indices, Steps]:
@@ -23,7 +23,7 @@ def held_back(fitted: Fitted, panel: Panel, keys: pa.Table) -> tuple[Fitted, Ind
         keys: the series they were trained on.
 
     Raises:
-        DataError: no series has a whole horizon after what they saw.
+        DataError: no series has a whole horizon after the rows they saw.
     """
     known = find(panel.keys, keys, len(panel))
     fitted = fitted.known(known)
@@ -37,7 +37,7 @@ def held_back(fitted: Fitted, panel: Panel, keys: pa.Table) -> tuple[Fitted, Ind
 
 
 def spread(span: Span) -> tuple[Indices, Steps]:
-    """Series and cutoffs of a test: several of each series of a span, the newest always among them."""
+    """Series and cutoffs of a test: several windows of each series of a span, the newest among them."""
     most = max(1, TESTED // max(int((span.counts > 0).sum()), 1))
     series, cutoffs = (part.numpy() for part in span.at(span.each(most)))
     return series, cutoffs

@@ -36,7 +36,7 @@ def available() -> bool:
 
 
 def left_out(baselines: Iterable[str], seconds: float) -> str:
-    """Which of the models are missing among the baselines, and why; nothing if none is."""
+    """Which of the models are missing among the baselines and why, as a sentence; empty if none is."""
     missing = [BASELINES[name] for name in MODELS if name not in set(baselines)]
     if not missing:
         return ""
@@ -49,12 +49,12 @@ def left_out(baselines: Iterable[str], seconds: float) -> str:
 def statistical(
     panel: Panel, series: Indices, cutoffs: Steps, season: int, horizon: int, seconds: float
 ) -> Mapping[str, Values]:
-    """Forecasts of each model that was finished in time, in whole series.
+    """Forecasts of each model, for the series that were finished in time.
 
     Missing values are filled by straight lines, as the models take none.
 
     Returns:
-        name → (W, H), NaN for windows that were not forecast; a model without any is left out.
+        name → (W, H), NaN for windows that were not forecast; a model without forecasts is left out.
     """
     jobs = _jobs(panel, series, cutoffs, season)
     found = {name: np.full((len(series), horizon), np.nan, np.float32) for name in MODELS}

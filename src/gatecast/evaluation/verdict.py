@@ -1,4 +1,4 @@
-"""One honest sentence: is the model better than what costs nothing, and is that more than luck?"""
+"""One honest sentence: is the model better than the seasonal naive forecast, and is that more than luck?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,21 +13,21 @@ from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate
 from gatecast.evaluation.detections import detect
 
 LEAST = 5
-"""Windows below which nothing is believed."""
+"""Fewest windows without overlap for a verdict."""
 STRICT = 99
 """Confidence in percent where the best of several horizons is looked for: more looks, more luck."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the test says.
+    """The verdict of a test.
 
     Attributes:
         use: whether the model beats the seasonal naive forecast, if only on its first steps.
-        steps: how many of its steps to use; 0 if none.
         skill: share of the seasonal naive's absolute error that the model saves, in percent.
-        low: of the interval of the skill.
-        high: of the interval of the skill.
+        low: lower bound of the skill's interval.
+        high: upper bound of the skill's interval.
+        steps: how many of its steps to use; 0 if none.
         reasons: what was noticed: a name → a sentence.
     """
 
@@ -41,7 +41,7 @@ class Verdict:
 
 
 def judge(backtest: Backtest, history: Sequence[Mapping[str, Any]] = (), kept: int = 0) -> Verdict:
-    """Compare the model's absolute errors with those of each baseline, and say what else was noticed.
+    """Compare the model's absolute errors with those of each baseline, and report what else was noticed.
 
     Args:
         history: the epochs of training, as in `history.jsonl`.
@@ -69,10 +69,10 @@ def judge(backtest: Backtest, history: Sequence[Mapping[str, Any]] = (), kept: i
 
 
 def _steps(backtest: Backtest, skill: Estimate) -> int:
-    """How many steps ahead the model is the better one; looked at in quarters of the horizon."""
+    """How many steps ahead the model is better, in quarters of the horizon."""
     ends = sorted({max(1, backtest.horizon * part // 4) for part in (1, 2, 3, 4)})
     if skill.low > 0:
-        while len(ends) > 1:  # a late part that is clearly worse is taken off
+        while len(ends) > 1:  # a late part that is clearly worse is cut off
             late = backtest.skill(SEASONAL, slice(ends[-2], ends[-1]), STRICT)
             if late is None or late.high >= 0:
                 break
