@@ -1,4 +1,4 @@
-"""Several networks that read the same windows; what they say is averaged in the target's unit."""
+"""Several networks that read the same windows; their forecasts are averaged in the target's unit."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
@@ -33,12 +33,12 @@ class Ensemble(nn.Module):
 
     @cached_property
     def leading(self) -> Network:
-        """The first of those whose LSTM reads the most steps."""
+        """The first member of those whose LSTM reads the most steps."""
         return max(self.networks, key=lambda network: network.shape.reach)
 
     @cached_property
     def alike(self) -> tuple[tuple[int, ...], ...]:
-        """Which members read in one unit."""
+        """Groups of members that read windows in the same unit, by their places."""
         found: dict[tuple[object, ...], tuple[int, ...]] = {}
         for place, shape in enumerate(member.shape for member in self.networks):
             key = shape.reach, shape.logs, shape.seasons
@@ -51,10 +51,10 @@ class Ensemble(nn.Module):
         return self.leading.shape
 
     def each(self, inputs: Inputs, scaler: Scaler, do: Do[Found], *, at_once: bool = False) -> list[Found]:
-        """Do something with what each member says and the unit it says it in; what is shared is made once.
+        """Call `do` with each member, its output and the unit of that; what members share is computed once.
 
         Args:
-            at_once: whether members of different units work side by side.
+            at_once: whether members of different units run side by side.
         """
         parts = {reach: measured(inputs, reach) for reach in {member.shape.reach for member in self.networks}}
 
@@ -81,7 +81,7 @@ def unit_of(shape: Shape, inputs: Inputs, scaler: Scaler) -> Unit:
 
 
 def measured(inputs: Inputs, reach: int) -> tuple[Float[Tensor, "B _"], Bool[Tensor, "B _"]]:
-    """What the unit of each window is read off: the steps that an LSTM reads; all, where those do not move."""
+    """The steps that the unit of each window is estimated from: those the LSTM reads, or all if these are constant."""
     context, observed = inputs.context, inputs.observed
     newest, recent = context[:, -reach:], observed[:, -reach:]
     if reach == context.shape[1]:
@@ -101,7 +101,7 @@ def together(quantiles: Sequence[Float[Tensor, "B H Q"]]) -> Float[Tensor, "B H 
 
 
 def _without(parts: Sequence[Tensor], first: Pick, last: Pick) -> list[Tensor]:
-    """All but what comes last, at each place by itself; torch sorts several parts ten times as slowly."""
+    """All but the last in order, elementwise; sorting them all would take torch ten times as long."""
     left, out = [], parts[0]
     for part in parts[1:]:
         left.append(first(out, part))

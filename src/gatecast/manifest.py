@@ -1,4 +1,4 @@
-"""Where a run came from, written down so that it can be made again: `manifest.json`, and `fit --from RUN`."""
+"""The provenance of a run, `manifest.json`, and `fit --from RUN`, which repeats it."""
 
 import hashlib
 import platform
@@ -25,7 +25,7 @@ PACKAGES = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
 
 
 def manifest(rows: Rows, device: torch.device, durations: Mapping[str, float], trained: Trained) -> dict[str, Any]:
-    """All that is needed to say where a run came from, and to make it again."""
+    """All that is needed to say where a run came from, and to repeat it."""
     assert rows.audit
     return {
         "run_id": rows.run_id,
@@ -47,7 +47,7 @@ def manifest(rows: Rows, device: torch.device, durations: Mapping[str, float], t
 
 @dataclass(frozen=True)
 class Again:
-    """The settings of a run, and how to tell whether the rows are those that it has read."""
+    """The settings of a run to repeat, and what shows whether rows are those that it read."""
 
     run: Path
     config: Config
@@ -55,10 +55,10 @@ class Again:
     digest: str | None  # None: the store keeps its past, and is asked for it
 
     def refuse_others(self, rows: Rows) -> None:
-        """See that rows are the very same.
+        """Refuse rows other than those the run read.
 
         Raises:
-            DataError: they are not.
+            DataError: these are other rows.
         """
         if self.digest is None or digest(rows.panel) == self.digest:
             return
@@ -74,7 +74,7 @@ class Again:
 
 
 def again(run: str | Path, options: Mapping[str, Any]) -> Again:
-    """What it takes to make a run again: its settings, some of them replaced, and its very rows.
+    """What it takes to repeat a run: its settings, some of them replaced, and a check of its rows.
 
     Raises:
         RunError: there is no such run.
@@ -93,7 +93,7 @@ def again(run: str | Path, options: Mapping[str, Any]) -> Again:
 
 
 def digest(panel: Panel) -> str:
-    """What tells rows from all others: series, steps and values, those beside the target too."""
+    """A checksum of rows: series, steps and values, those of covariates too."""
     found = hashlib.sha256(repr((str(panel.grid), panel.kind, panel.keys.to_pydict())).encode())
     for part in (panel.values, panel.offsets, panel.starts):
         found.update(np.ascontiguousarray(part).data)
@@ -105,7 +105,7 @@ def digest(panel: Panel) -> str:
 
 
 def _ranked(covariates: Covariates, name: str) -> npt.NDArray[Any]:
-    """A column whose categories are numbered in the order of their names, not in that in which they came."""
+    """A column whose categories are numbered in the order of their names, not of their arrival."""
     values = covariates.column(name).copy()
     if texts := covariates.categories.get(name):
         there = ~np.isnan(values)

@@ -1,4 +1,4 @@
-"""What the LSTM keeps and forgets, what a forecast leaned on, and whether the memory is used."""
+"""What the LSTM keeps and forgets, what a forecast is based on, and whether the memory is used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOOKED_AT = 512
-"""Test windows that memory and units are judged by, evenly over series and time."""
+"""Most test windows by which memory and units are judged, evenly over series and time."""
 CAPTIONS = {
     "memory": "Accuracy on windows that training never saw, when only the newest steps of each are left as they were. "
     "Where the line is flat, older steps do not help.",
@@ -65,7 +65,7 @@ class Insight:
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:
-        """What was found, in words; that nothing was found, too."""
+        """What was found, in words, also where nothing was."""
         grid = self.panel.grid
         return (
             words.uses(self.memory, grid.frequency),
@@ -98,7 +98,7 @@ class Insight:
         return pa.table(columns).sort_by([("half_life_steps", "descending")])
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it but the traces, as JSON takes it."""
+        """All of it but the traces, as JSON."""
         grid, (shares, others), memory = self.panel.grid, self.attribution.shares, self.memory
         starts = self.steps[:: self.gates.segment].tolist()
         read = {"apart": self.gates.apart, **self.gates.means()}
@@ -147,7 +147,7 @@ class Insight:
 def inspect(
     tested: Fitted, final: Fitted, panel: Panel, keys: pa.Table, series: str | None = None, at: str | None = None
 ) -> Insight:
-    """Look into the forecast of one series from its last row, or from a date, and into many of the test.
+    """Look into the forecast of one series from its last row, or from a date, and into many forecasts of the test.
 
     Args:
         tested: weights that have not seen the held-back end.
@@ -157,7 +157,7 @@ def inspect(
 
     Raises:
         UsageError: there is no such series, or it had not begun.
-        DataError: there are no rows that the tested weights have not seen.
+        DataError: the tested weights have seen all rows.
     """
     if series is not None and series not in panel.places:
         raise UsageError(f"no series {series!r}; there are {some(panel.names)}")

@@ -1,12 +1,12 @@
-"""What a forecast leaned on: integrated gradients from a flat context to the one that was read.
+"""What a forecast is based on: integrated gradients from a flat context to the one that was read.
 
 Sundararajan, Taly & Yan, "Axiomatic Attribution for Deep Networks", ICML 2017: the gradient is
-integrated along the straight line from a baseline to the input, so that what all inputs are given
-adds up to the difference of the two forecasts (completeness). The baseline is the context made flat:
-it stays at the mean of its observed values, under covariates that stay at their means over the
-window; no shape, no time of day in particular. A scale that is read off the window is read again
-all along, so what is attributed is the forecast as a function of the values themselves: shifting
-all of them shifts the forecast, and no single one is given what only their mean does.
+integrated along the straight line from a baseline to the input, so that the attributions of all
+inputs add up to the difference of the two forecasts (completeness). The baseline is the context made
+flat: the mean of its observed values, with covariates at their means over the window; no shape, no
+time of day in particular. The scale of a window is computed again at every point of the line, so the
+forecast is attributed as a function of the values themselves: shifting all of them shifts the
+forecast, and no single one is credited with what only their mean does.
 """
 
 from collections.abc import Mapping
@@ -39,13 +39,13 @@ class Attribution:
     """How much each input moved each step of one forecast away from that of a flat context, in the target's unit.
 
     Attributes:
-        context: what each step of the context gave.
-        covariates: what each covariate gave.
-        forecast: the median, not yet kept from going below the least there can be.
+        context: attribution of each step of the context.
+        covariates: attribution of each covariate.
+        forecast: the median, before it is clipped to the bounds.
         flat: the median of the baseline.
         scale: of the window.
-        error: |Σ given − (forecast − flat)| as a share of the latter (of a tenth of the scale, where it is less),
-            over all steps; below 0.01.
+        error: |Σ attribution − (forecast − flat)| as a share of the latter (or of a tenth of the scale, if that is
+            more), over all steps; below 0.01.
         agreement: rank correlation with the effect of setting segments and covariates to the baseline one at a
             time (occlusion); NaN where there are fewer than three.
     """
@@ -61,12 +61,12 @@ class Attribution:
 
     @property
     def segments(self) -> Float[Tensor, "H L"]:
-        """What each segment of the context gave."""
+        """Attribution of each segment of the context."""
         return self.context.reshape(len(self.context), -1, self.segment).sum(-1)
 
     @property
     def shares(self) -> tuple[Float[Tensor, "L"], dict[str, float]]:
-        """Of all that was given, in absolute size over the horizon, the share of each segment and covariate."""
+        """The share of each segment and covariate in the absolute attributions over the horizon."""
         sizes, others = self.segments.abs().sum(0), {name: part.abs().sum() for name, part in self.covariates.items()}
         total = (sizes.sum() + sum(others.values())).clamp(min=1e-12)
         return sizes / total, {name: float(size / total) for name, size in others.items()}
@@ -103,7 +103,7 @@ class _Path:
         return (self.fitted.raw(inputs)[..., self.fitted.middle] - self.loc) / self.scale
 
     def gradients(self, points: int) -> dict[str, Tensor]:
-        """What each input gave to each step: the gradient along the path, integrated, times its length; (H, ...)."""
+        """Attribution of each input to each step: the gradient integrated along the path times its length, (H, ...)."""
         nodes, weights = (torch.from_numpy(part).float() / 2 for part in np.polynomial.legendre.leggauss(points))
         at = (nodes + 0.5).to(self.loc.device)
         varied = {
@@ -132,13 +132,13 @@ class _Path:
 
 
 def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
-    """Attribute the forecast of one window, and check that it is complete.
+    """Attribute the forecast of one window, and check that the attribution is complete.
 
     Args:
         inputs: of one window.
 
     Raises:
-        DataError: it is not, with the most points.
+        DataError: it is not, even with the most points.
     """
     path, segment = _Path(fitted, inputs), fitted.network.shape.segment
     names = fitted.encoder.names

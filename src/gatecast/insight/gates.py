@@ -1,4 +1,4 @@
-"""What the cells did in one forecast, read off the readable cell with the model's own weights, and what they follow."""
+"""What the cells did in one forecast, traced by the readable cell with the model's weights, and what they follow."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from gatecast.nn.lstm import Trace
 Array = npt.NDArray[np.float64]
 
 AGREEMENT = 1e-4
-"""Largest difference between the readable cell and the fast path that rounding may make."""
+"""Largest difference that rounding may make between the readable cell and the fast path."""
 STRONG = 0.5**0.5
 """Correlation from which on a unit is said to follow something: it explains half of the unit's variance."""
 FEWEST = 30
-"""Windows below which no unit is said to follow anything."""
+"""Fewest windows for saying that a unit follows something."""
 TURNS = 2
-"""How often the windows must go through a cycle of the calendar before a unit may be said to follow it."""
+"""How often the windows must go through a cycle of the calendar for saying that a unit follows it."""
 EVENT = 1.5
 """An event is a segment this many times as far from the average segment as the median one is."""
 PLACES = {"day": "hour", "week": "weekday", "month": "day of the month", "year": "season"}
@@ -67,7 +67,7 @@ class Gates:
 
 
 def read_gates(fitted: Fitted, inputs: Inputs, steps: Steps) -> Gates:
-    """Trace one window, and check that the readable cell does what the fast path does.
+    """Trace one window, and check the readable cell against the fast path.
 
     Args:
         inputs: of one window.
@@ -89,7 +89,7 @@ def read_gates(fitted: Fitted, inputs: Inputs, steps: Steps) -> Gates:
 def follows(
     fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, grid: Grid
 ) -> dict[str, Float[Tensor, "K U"]]:
-    """How closely the cell state after the newest step goes with what could explain it, over many windows.
+    """How closely the cell state after the newest step correlates with what may explain it, over many windows.
 
     Correlations with the `level` of the newest segment and the `trend` of what the LSTM reads (both in the
     scaled unit, which is what the network sees), and multiple correlations with the places of the

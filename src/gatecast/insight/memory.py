@@ -19,13 +19,13 @@ from gatecast.evaluation.verdict import LEAST
 from gatecast.fitted import Fitted
 
 SAME = 0.01
-"""Share by which the error may rise for it to count as the same."""
+"""Share by which the error may rise and still count as the same."""
 ALIKE = 0.05
-"""Share by which the error may rise at the upper end of its interval for some steps to do as well as all."""
+"""Share by which the upper end of the error's interval may rise if some steps do as well as all."""
 SURE = 99
-"""Confidence of an interval in percent: many lengths are looked at, so each must be surer."""
+"""Confidence of an interval in percent, high because many lengths are compared."""
 MUCH = 0.25
-"""Share of all that the context gives from which on a stretch of it is named."""
+"""Share of the context's whole gain from which on a stretch of it is named."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Memory:
 
     @cached_property
     def few(self) -> bool:
-        """Whether the errors are of too few stretches of time, of all series together, for anything to be believed."""
+        """Whether the errors cover too few stretches of time, over all series, to show anything."""
         seen = ~np.isnan(self.truth)
         return len(set(zip(*(part[seen].tolist() for part in self.places), strict=True))) < LEAST
 
@@ -76,7 +76,7 @@ class Memory:
 
     @cached_property
     def enough(self) -> int:
-        """The newest steps that are of measurable use: with fewer the error rises, measurably and by more than 1 %."""
+        """The newest steps that measurably help: with fewer, the error rises significantly and by more than 1 %."""
         worse = [found.value > 1 + SAME and found.low > 1 for found in self.ratios]
         return int(self.kept[max((i + 1 for i, bad in enumerate(worse) if bad), default=0)])
 
@@ -87,18 +87,18 @@ class Memory:
 
     @property
     def alike(self) -> bool:
-        """Whether `enough` do as well as all, surely: that nothing was measured is not to say that there is nothing."""
+        """Whether `enough` steps surely do as well as all; that no difference was measured does not say so."""
         return self.rise.high <= 1 + ALIKE
 
     @cached_property
     def shorter(self) -> int:
-        """The shortest context that does as well as all, surely: what it lacks is hidden, not shuffled."""
+        """The shortest context that surely does as well as all, its older steps hidden rather than shuffled."""
         worse = [found.high > 1 + ALIKE for found in self._ratios(self.hidden)]
         return int(self.kept[max((i + 1 for i, bad in enumerate(worse) if bad), default=1)])
 
     @property
     def stretches(self) -> list[tuple[int, int, float]]:
-        """First and last step back of each stretch that gives much, and its share of all that the context gives."""
+        """First and last step back of each stretch that helps much, and its share of the context's whole gain."""
         best = np.minimum.accumulate([found.value for found in self.ratios])
         gains = -np.diff(best) / max(best[0] - best[-1], 1e-9)
         found = zip((self.kept[:-1] + 1).tolist(), self.kept[1:].tolist(), gains.tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""What an insight says, in sentences that hold its numbers."""
+"""The sentences of an insight, with its numbers."""
 
 import math
 from collections import Counter
@@ -16,7 +16,7 @@ from gatecast.insight.memory import SURE, Memory
 
 
 def uses(memory: Memory, frequency: Frequency) -> str:
-    """Does it use its memory, and how much of it is enough."""
+    """Whether it uses its memory, and how much of it is enough."""
     context, spread = int(memory.kept[-1]), _times(memory.ratios[0])
     if memory.few:
         alone = f"with all {_steps(context)} shuffled the error is {memory.ratios[0].value:.2f} times that with all"
@@ -82,7 +82,7 @@ def happened(gates: Gates, grid: Grid) -> str:
 
 
 def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
-    """Which parts of the context the forecast leaned on, if it did, and how sure that is."""
+    """Which parts of the context the forecast is based on, if any, and how sure that is."""
     shares, others = found.shares
     starts = int(gates.steps[-1]) + 1 - found.segment * np.arange(len(shares), 0, -1)
     parts = dict(zip(map(grid.label, starts.tolist()), shares.tolist(), strict=True))
