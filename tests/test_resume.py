@@ -189,7 +189,7 @@ def test_rows_that_are_torn_are_not_trained_on(stop):
     run = stop(12)
     (kept,) = checkpoints(run, "rows")
     kept.write_bytes(kept.read_bytes()[:-1])
-    with pytest.raises(RunError, match=r"no rows are kept .* start it again"):
+    with pytest.raises(RunError, match=r"has kept no rows: start it again"):
         fit(resume=run)
 
 
@@ -267,7 +267,7 @@ def test_what_was_stopped_is_gone_after_the_next_training_that_is_whole(stop, tm
     assert checkpoints(run)
     fit(golden.rows(), run=run, listener=again, **SETTINGS | {"epochs": 1})
     assert not [note for note in hearing.notes if "--resume" in note]
-    assert [note for note in again.notes if f"gatecast fit --resume {run} goes on with it instead" in note]
+    assert [note for note in again.notes if f"gatecast fit --resume {run} continues it instead" in note]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.x"]
 
 
@@ -300,7 +300,7 @@ def test_another_version_is_told(stop, monkeypatch):
     assert "'threads': 7" in hearing.notes[0]
     run = stop(12, overwrite=True)
     monkeypatch.setattr(kept_rows, "version", lambda _: "9.9")
-    with pytest.raises(RunError, match=r"was begun by Gatecast \d\S+, this is 9.9: finish it with that one"):
+    with pytest.raises(RunError, match=r"was started by Gatecast (\d\S+), and this is 9.9: finish it with \1"):
         fit(resume=run)
 
 

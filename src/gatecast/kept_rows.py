@@ -63,11 +63,11 @@ def kept(checkpoints: Checkpoints) -> Rows:
     """
     found = checkpoints.newest(KIND)
     if found is None:
-        raise RunError("no rows are kept of the training that was stopped: start it again without --resume")
+        raise RunError("the stopped training has kept no rows: start it again without --resume")
     tensors, facts = found
     if facts["made_by"]["gatecast"] != version("gatecast"):
         began, here = facts["made_by"]["gatecast"], version("gatecast")
-        raise RunError(f"its training was begun by Gatecast {began}, this is {here}: finish it with that one")
+        raise RunError(f"its training was started by Gatecast {began}, and this is {here}: finish it with {began}")
     if facts["made_by"] != _made_by():
         checkpoints.note(f"begun with {facts['made_by']}, resumed with {_made_by()}: the last bits may differ")
     stale, *read = facts["read"]

@@ -109,8 +109,8 @@ def fit(
         return _fit(_read(config, source, listener, same), listener)[0]
     with new_folder(Path(run), overwrite) as folder:
         if unfinished(Path(run)):
-            stopped = f"a training of {run} was stopped and goes when this one is whole"
-            listener.note(f"{stopped}: gatecast fit --resume {run} goes on with it instead")
+            stopped = f"a stopped training of {run} will be deleted once this one is complete"
+            listener.note(f"{stopped}: gatecast fit --resume {run} continues it instead")
         return _train_into(folder, Path(run), listener, _read(config, source, listener, same))
 
 
