@@ -51,7 +51,7 @@ def prepare(
     where = "each window by itself" if model.scaling == "window" else "fitted on training rows only"
     listener.step(4, "Scale", f"{model.scaling}, {where}")
     newest = "" if model.reach == model.context else f" the newest {model.reach:,}"
-    text = f"{model.context:,} steps in, {horizon:,} out; the LSTM reads{newest or ' them'} {model.segment} at once: "
+    text = f"{model.context:,} steps in, {horizon:,} out; the LSTM reads{newest or ' them'}, {model.segment} at once: "
     text += f"{model.reach // model.segment} recurrent steps; batches of {config.training.batch}"
     text += f", {config.training.synthetic} of them synthetic" if config.training.synthetic else ""
     listener.step(5, "Windows", text)
@@ -85,7 +85,8 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
     readers = "every other network" if model.members != 1 else "it"
     text += starts + (f"; {readers} reads logarithms" if model.logs else "")
     listener.step(7, "Define the LSTM", text)
-    listener.step(8, "Model to the device", f"{device}, {torch.get_num_threads()} threads")
+    threads = torch.get_num_threads()
+    listener.step(8, "Model to the device", f"{device}, {threads} thread{'s' if threads > 1 else ''}")
     tested, trained = learn(shop, build(shop))
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
     text = f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept"
