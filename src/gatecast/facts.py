@@ -1,4 +1,4 @@
-"""What the rules of the recipe go by: facts of the rows, by the training part alone."""
+"""The facts about the data that the recipe's rules use, taken from the training part alone."""
 
 from dataclasses import dataclass
 
@@ -15,32 +15,32 @@ from gatecast.errors import DataError, some
 from gatecast.nn.starting import seasonal_repeat
 
 LONGEST_SEASON, LONGEST_WEEK, WORTH = 400, 2_016, 0.98
-"""Seasons of more steps (a year of days is within) need a long context. One, as a week of five minutes, is worth it
-where its repetition has such a share of the error of any other on the training rows."""
+"""Seasons of more steps than LONGEST_SEASON (a year of days is within it) need a long context. A longer one, such as a
+week of five minutes, is worth it if repeating it has at most WORTH of the error of any other on the training rows."""
 MANY_SERIES, MANY_VALUES = 10, 30_000
-"""Series from which on what they share can be learned (that seasons are factors, say), and training values from
-which on there is much to learn: 128 units beat 64, and of many series nothing need be dropped."""
+"""Number of series from which on common patterns can be learned (that seasons are factors, say), and of training values
+above which there is much to learn: 128 units beat 64, and many series need no dropout."""
 LONG = 96
-"""Steps from which on a horizon is long."""
+"""Number of steps from which on a horizon is long."""
 LEAST_STEPS, BATCH = 40, 64
-"""Batches of an epoch at least, and their windows: synthetic ones fill them where the table has too few of its own."""
+"""Least batches per epoch, and windows per batch: synthetic windows fill them if the table has too few of its own."""
 SAMPLED = 1_024
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rules go by.
+    """The facts that the rules use.
 
     Attributes:
         longest: steps of the longest series.
-        values: to train on, of all series together.
-        room: steps before a horizon, of the median series.
-        windows: to train on.
-        bare: whether nothing is known beside the target.
+        values: number of training values, of all series together.
+        room: steps of the median series before a horizon.
+        windows: number of training windows.
+        bare: whether there are no static, past or future columns.
         positive: whether all training values lie above zero.
         zeros: share of the training values that is zero.
-        seasons: those that the history allows.
-        season: of the naive forecast, the one whose repetition is best.
+        seasons: the seasons of the frequency that the history allows.
+        season: that of the naive forecast, whose repetition is best.
     """
 
     classic: bool
@@ -69,12 +69,12 @@ class Facts:
 
     @property
     def small(self) -> bool:
-        """Whether the table does not fill the least epoch, and synthetic series do."""
+        """Whether the table cannot fill the shortest epoch, so that synthetic series do."""
         return self.windows < LEAST_STEPS * BATCH and self.bare and self.scaling == "window" and not self.classic
 
     @property
     def varied(self) -> bool:
-        """Whether windows are of many series, the table's or synthetic ones."""
+        """Whether windows come from many series, the table's own or synthetic ones."""
         return self.many or self.small
 
     @property
@@ -125,10 +125,10 @@ def _too_little(horizon: int, longest: int, names: list[str]) -> str:
 
 
 def _seasons(panel: Panel, split: Split, horizon: int, most: int) -> tuple[tuple[int, ...], int]:
-    """Seasons of the frequency that a history of twice `most` steps shows and that are worth the context they need.
+    """The frequency's seasons of at most `most` steps that are worth the context they need.
 
     Returns:
-        those, and the one of the naive forecast.
+        these seasons, and that of the naive forecast.
     """
     shown = [season for season in panel.grid.frequency.seasons if season <= min(most, LONGEST_WEEK)]
     errors = repeated_errors(panel, split, [1, *shown], horizon)
@@ -139,7 +139,7 @@ def _seasons(panel: Panel, split: Split, horizon: int, most: int) -> tuple[tuple
 
 
 def repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int) -> dict[int, float]:
-    """The absolute error over scale, summed over training windows that have all seasons, of each repeated."""
+    """Scaled absolute error of repeating each season, summed over training windows that have all seasons."""
     reach = max(seasons)
     whole = split.training(horizon, reach)
     span = whole if len(whole) else split.training(horizon)
@@ -157,7 +157,7 @@ def repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int
 
 
 def _sizes(panel: Panel, split: Split) -> tuple[float, float]:
-    """The least of the training values, and the share of them that is zero."""
+    """The smallest training value, and the share of training values that are zero."""
     found = [(np.nanmin(part), np.sum(part == 0), np.isfinite(part).sum()) for part in panel.begun(split.train)]
     least, zeros, values = np.array(found, np.float64).T
     return float(least.min()), float(zeros.sum() / values.sum())

@@ -1,4 +1,4 @@
-"""Settings that were left open, chosen from the data's own facts. The rules are explained in docs/recipe.md."""
+"""Chooses settings left open from facts about the data. The rules are explained in docs/recipe.md."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,21 +16,21 @@ from gatecast.nn.network import Shape
 
 LONGEST_SEGMENT = 48
 TREND, LONGEST_CONTEXT = 128, 512
-"""Steps that simple forecasts are estimated from at least, if there are as many; and at most."""
+"""Least (if the series has that many) and most steps that the simple forecasts are estimated from."""
 CLASSIC_MOST = 168
-"""Longest reach of the classic recipe, which pays a recurrent step for every value."""
+"""Longest reach of the classic recipe, which takes one recurrent step per value."""
 PER_STEP = 100
-"""Training values that a step of a reach beyond the needed needs: fewer, and longer ones overfit."""
+"""Training values required per step of a reach longer than needed; with fewer, a longer reach overfits."""
 READABLE = 16
-"""Recurrent steps that a season may take to be read whole."""
+"""Most recurrent steps of a season that the LSTM reads whole."""
 RECURRENT = 64
-"""Most recurrent steps of a reach beyond the needed."""
+"""Most recurrent steps of a reach longer than needed."""
 ZEROS = 0.1
-"""Share of training values from which on zeros are many."""
+"""Share of zeros in the training values from which on the target counts as intermittent."""
 
 
 class Manner(NamedTuple):
-    """How to train: windows a batch, most batches an epoch, share of features dropped."""
+    """How to train: windows per batch, most batches per epoch, share of features dropped."""
 
     batch: int
     steps: int
@@ -38,16 +38,16 @@ class Manner(NamedTuple):
 
 
 MUCH, LITTLE, FAR_AHEAD = Manner(128, 75, 0.0), Manner(BATCH, 100, 0.2), Manner(64, 50, 0.5)
-"""Where there is much to learn from, many series; where there is little; and a long horizon from few series, of
-which less can be learned before noise is."""
+"""With much to learn from (many series); with little; and for a long horizon from few series,
+which yield less before the network starts to learn noise."""
 VERY_MANY, LONGER = 10_000, 200
-"""Series of which more can be learned than of others, and batches of an epoch then, if that costs no network."""
+"""Number of series from which on more can be learned, and batches per epoch then, if that costs no network."""
 AGAIN = 8
-"""Times that an epoch may pass over the windows of a small table."""
+"""How often an epoch may pass over the windows of a small table."""
 MEMBERS = 4
-"""Most networks that are trained where nobody says how many."""
+"""Most networks trained if the number is not given."""
 OVERHEAD, SPEED = 8e-3, 4.5e10
-"""Seconds a batch beside the arithmetic, operations a second: of a slow processor."""
+"""Of a slow processor: seconds per batch besides the arithmetic, and operations per second."""
 
 
 def bounds(config: Config) -> tuple[float, ...]:
@@ -56,16 +56,16 @@ def bounds(config: Config) -> tuple[float, ...]:
 
 
 def probabilities(config: Config) -> tuple[float, ...]:
-    """What the network is trained to give: the bounds, the quartiles and the median; one point if classic."""
+    """The probabilities the network is trained for: bounds, quartiles and median; none (one point) if classic."""
     return () if config.model.recipe == "classic" else tuple(sorted({*bounds(config), 0.25, 0.75}))
 
 
 def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
-    """The settings with nothing left open, and the season of the naive forecast to compare with.
+    """The settings with nothing left open, and the season of the naive forecast to compare against.
 
     Raises:
         DataError: no series is long enough to train, validate and test on.
-        UsageError: a batch is to hold more synthetic windows than windows.
+        UsageError: a batch would hold more synthetic windows than it has windows.
     """
     facts = facts_of(config, panel, split)
     manner = FAR_AHEAD if facts.far else MUCH if facts.much else LITTLE
@@ -96,12 +96,12 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
 
 
 def _open(settings: ModelSettings | TrainingSettings, rules: Mapping[str, Any]) -> dict[str, Any]:
-    """What the rules say of the settings that nobody gave."""
+    """The rules for the settings that were not given."""
     return {name: value for name, value in rules.items() if getattr(settings, name) is None}
 
 
 def _read(given: ModelSettings, facts: Facts) -> dict[str, Any]:
-    """What a forecast is made from, what the LSTM reads of it, how, and the seasons of the simple forecasts."""
+    """The context, the reach and segment of the LSTM, and the seasons of the simple forecasts."""
     seasons = given.seasons
     if seasons is None:
         seasons = () if facts.classic else facts.seasons or (1,)
@@ -119,13 +119,13 @@ def _read(given: ModelSettings, facts: Facts) -> dict[str, Any]:
 
 
 def _synthetic(facts: Facts, batch: int, steps: int) -> int:
-    """Windows of a batch that a small table leaves to synthetic ones: half of them, or more if it hardly has any."""
+    """Synthetic windows per batch for a small table: half of the batch, or more if the table has hardly any."""
     once, often = (-(-passes * facts.windows // steps) for passes in (1, AGAIN))
     return batch - min(batch, max(once, min(often, batch // 2))) if facts.small else 0
 
 
 def shapes(config: Config, encoder: Encoder) -> list[Shape]:
-    """The networks of resolved settings: half of them read logarithms, half fewer steps, half learn a mixture alone."""
+    """The networks of resolved settings: half may read logarithms, half a shorter reach, half learn only a mixture."""
     model: ModelSettings = config.model
     assert model.context
     assert model.reach
@@ -150,7 +150,7 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         gated=bool(model.gated),
         intermittent=bool(model.intermittent and model.seasons),
         embeddings=encoder.embeddings,
-        embedded=model.segment > 1 or encoder.embeddings > 0,  # of one value the LSTM's own weights are a layer
+        embedded=model.segment > 1 or encoder.embeddings > 0,  # for one value the LSTM's input weights suffice
         known=encoder.known,
         past=encoder.past,
     )
@@ -171,19 +171,19 @@ def _segment(seasons: tuple[int, ...]) -> int:
 
 
 def _readable(seasons: tuple[int, ...], segment: int) -> tuple[int, ...]:
-    """Those that the LSTM reads whole, 1 among them; a year of days, the simple forecasts alone look back to."""
+    """The seasons that the LSTM reads whole, and 1; only the simple forecasts look back a year of days."""
     return 1, *(season for season in seasons if season <= READABLE * segment)
 
 
 def _lookback(seasons: tuple[int, ...]) -> int:
-    """Steps to estimate simple forecasts from: some seasons, long enough for a trend."""
+    """Steps to estimate the simple forecasts from: several seasons, long enough for a trend."""
     return max(TREND, min(3 * max(seasons, default=1), LONGEST_CONTEXT))
 
 
 def _reach(facts: Facts, segment: int) -> int:
-    """Steps for the LSTM: the longest season, or twice the horizon; more where there is much to learn from.
+    """Steps for the LSTM: the longest season or twice the horizon; more if there is much to learn from.
 
-    A week of days at least where few series are forecast far ahead, and as far as the history allows.
+    At least a week of days if few series are forecast far ahead; never more than the history allows.
     """
     horizon, longest = facts.horizon, max(_readable(facts.seasons, segment))
     if facts.classic:
@@ -195,7 +195,7 @@ def _reach(facts: Facts, segment: int) -> int:
 
 
 def _members(config: Config) -> int:
-    """As many as a slow processor trains in time; the clock has no say, so that the same comes out again."""
+    """As many as a slow processor trains in time; computed, not timed, so that the result is reproducible."""
     assert config.model.reach
     assert config.model.segment
     assert config.model.hidden
