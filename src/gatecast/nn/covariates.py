@@ -1,9 +1,9 @@
-"""What is known beside the target, on its way into the network.
+"""How covariates enter the network.
 
-A regression with an LSTM for its errors (after the regression with ARIMA errors of Hyndman &
+A regression with LSTM errors (after the regression with ARIMA errors of Hyndman &
 Athanasopoulos, "Forecasting: Principles and Practice", chapter 10): the effect of each step's
-covariates is taken out of the context before the network reads it, and those known of the horizon
-are put back on the forecast. What the effect does not explain the LSTM may still read, a mean a segment.
+covariates is subtracted from the context before the network reads it, and the effect of those known over
+the horizon is added to the forecast. The LSTM also reads the covariates, as one mean per segment.
 """
 
 import torch
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 WIDTH = 16
 REACH = 10.0
-"""An effect may be several times the spread of a window; Adam moves a weight by the learning rate a step."""
+"""An effect may be several times the spread of a window, but Adam moves a weight by the learning rate per step."""
 KEPT = 0.5
-"""Share of training windows whose past covariates the LSTM reads: it must not come to lean on them."""
+"""Share of training windows whose past covariates the LSTM reads, so that it does not come to depend on them."""
 
 
 class Effect(nn.Module):
-    """What the calendar and the covariates of a step add to its value, in the scaled unit; nothing at first."""
+    """What the calendar and the covariates of a step add to its value, in the scaled unit; initially nothing."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Effect(nn.Module):
         nn.init.zeros_(self.write.weight)
 
     def forward(self, features: Float[Tensor, "B T F"]) -> Float[Tensor, "B T"]:
-        """The effect of every step by itself."""
+        """The effect of every step, each computed separately."""
         effect: Tensor = REACH * self.write(nn.functional.gelu(self.read(features)))[..., 0]
         return effect
 
@@ -42,5 +42,5 @@ def means(features: Float[Tensor, "B T F"], size: int) -> Float[Tensor, "B L F"]
 
 
 def now_and_then(features: Float[Tensor, "B L F"]) -> Float[Tensor, "B L F"]:
-    """Features of some windows, of the others none; the mean stays."""
+    """Features of a random half of the windows, zero for the others; scaled so that the mean stays the same."""
     return features * (torch.rand_like(features[:, :1, :1]) < KEPT) / KEPT

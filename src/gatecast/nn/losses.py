@@ -11,10 +11,10 @@ def pinball(
     probabilities: Float[Tensor, "Q"],
     weights: Float[Tensor, "B 1"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean quantile loss (Koenker & Bassett 1978), times two: at the median it is the absolute error.
+    """Mean quantile loss (Koenker & Bassett 1978) times two, which at the median is the absolute error.
 
     Args:
-        weights: of each window, all 1 by default.
+        weights: one per window, by default all 1.
     """
     excess = quantiles - truth[..., None]
     loss = 2 / len(probabilities) * (excess.relu().sum(-1) - excess @ probabilities)

@@ -23,16 +23,16 @@ from torch import Tensor, nn
 from gatecast.nn.devices import answers_at_once
 
 FORGET_BIAS = 1.0
-"""Forget gates start open, so that gradients reach far back from the first step on
+"""Forget gates start open, so that gradients reach far back from the first training step on
 (Gers et al. 2000, section 3.2; Jozefowicz et al., ICML 2015, section 2.2)."""
 
 
 FEW = 4
-"""Recurrent steps that are forecast one by one: to prepare oneDNN's kernel for all takes as long as some of them."""
+"""Most recurrent steps computed one by one in forecasting: preparing oneDNN's kernel takes as long as some steps."""
 
 
 class State(NamedTuple):
-    """What a layer carries from step to step."""
+    """The state a layer carries from step to step."""
 
     h: Float[Tensor, "B U"]
     c: Float[Tensor, "B U"]
@@ -57,7 +57,7 @@ class Weights:
 
 
 def cell(x: Float[Tensor, "B I"], state: State, weights: Weights) -> tuple[State, Gates]:
-    """One step, as equations (1) to (6); `W [h, x]` is split into its two blocks."""
+    """One step, equations (1) to (6); `W [h, x]` is split into its two blocks."""
     wi, wf, wg, wo = (x @ weights.x.T + state.h @ weights.h.T + weights.b).chunk(4, -1)
     i = torch.sigmoid(wi)  # (1)
     f = torch.sigmoid(wf)  # (2)
@@ -83,11 +83,11 @@ class Trace:
 class LSTM(nn.Module):
     """Layers of LSTM cells, starting from zero states.
 
-    `forward` runs `torch.nn.LSTM`; `trace` runs `cell` with the very same weights and
+    `forward` runs `torch.nn.LSTM`; `trace` runs `cell` with the same weights and
     keeps every gate.
 
     Attributes:
-        halved: whether training multiplies in bfloat16, half as many bits; weights keep all of theirs.
+        halved: whether training multiplies in bfloat16, half as many bits; weights stay in float32.
     """
 
     def __init__(self, inputs: int, units: int, layers: int = 1, dropout: float = 0.0) -> None:
@@ -109,7 +109,7 @@ class LSTM(nn.Module):
         return outputs.to(x.dtype), State(h[-1].to(x.dtype), c[-1].to(x.dtype))
 
     def _stepwise(self, x: Float[Tensor, "B L I"]) -> tuple[Float[Tensor, "B L U"], State]:
-        """The same by torch's cell."""
+        """The same, by torch's cell."""
         for weights in self.fast.all_weights:
             h = c = x.new_zeros(len(x), self.units)
             hidden = []
@@ -126,7 +126,7 @@ class LSTM(nn.Module):
         return Weights(get(f"weight_ih_l{layer}"), get(f"weight_hh_l{layer}"), bias)
 
     def trace(self, x: Float[Tensor, "B L I"]) -> Trace:
-        """Run the readable cell over the steps and keep what it did (no dropout between layers)."""
+        """Run the readable cell over the steps and record it (no dropout between layers)."""
         seen = []
         for layer in range(self.layers):
             weights = self.weights(layer)

@@ -1,15 +1,15 @@
-"""Which steps of a window were observed: where all were, the mask is a view of one value and need not be applied."""
+"""Which steps of a window were observed; if all were, the mask is a view of one value and need not be applied."""
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 EVERY = torch.ones((), dtype=torch.bool)
-"""What masks of windows without gaps are views of."""
+"""The value that masks of windows without gaps are views of."""
 
 
 def gapless(observed: Bool[Tensor, "*n T"]) -> bool:
-    """Whether it is known that nothing is missing, without looking at each step."""
+    """Whether it is known, without looking at each step, that nothing is missing."""
     return observed.data_ptr() == EVERY.data_ptr()
 
 

@@ -1,19 +1,19 @@
 """Context to quantiles of the horizon: an LSTM over segments of the context.
 
 The context is cut into segments of p steps; the LSTM reads a segment at a step, so a long
-context costs few recurrent steps (Lin et al., "SegRNN", 2023). Every segment of the horizon is
-decoded in parallel from the state after the newest observation, its place and its calendar. The
-network learns the difference from a mixture of simple forecasts (see `nn.starting`); the mixture
-it learns too, for each window by the state that the LSTM reached, and starts out at their mean.
-A plain network learns nothing but the mixture, which cannot go far wrong where there is little to
-learn from (Montero-Manso et al., "FFORMA", IJF 36(1), 2020, weigh forecasts so).
+context takes few recurrent steps (Lin et al., "SegRNN", 2023). Every segment of the horizon is
+decoded in parallel from the state after the newest observation, its position and its calendar. The
+network learns the difference from a mixture of simple forecasts (see `nn.starting`). It learns the
+mixture too, for each window from the final state of the LSTM, starting from their mean.
+A plain network learns only the mixture, which cannot go far wrong where there is little to
+learn from (Montero-Manso et al., "FFORMA", IJF 36(1), 2020, weight forecasts this way).
 
-Simple forecasts need a long context, a mean season many seasons; an LSTM overfits on one. It reads
-the newest part.
+Simple forecasts need a long context (a mean season needs many seasons), on which an LSTM overfits, so it
+reads only the newest part.
 
-The median is learned nearly as if it were alone: the other quantiles are distances from it, and their
-loss does not move it, and what both are read off by a tenth only. Trained as equals, the median is the
-worse for it; left out altogether, the distances are.
+The median is trained nearly as if it were alone: the other quantiles are distances from it, and their
+loss does not move it, and moves the features both share by only a tenth. Trained as equals, the median
+gets worse; without any of that gradient, the distances do.
 """
 
 from dataclasses import asdict, dataclass
@@ -31,45 +31,45 @@ from gatecast.nn.masks import only
 from gatecast.nn.starting import RATES, Simple, median, starting_points
 
 LENT = 0.1
-"""Share of their gradient by which the other quantiles move what they and the median are read off."""
+"""Share of the other quantiles' gradient that reaches the features they share with the median."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """All that is needed to build a network."""
+    """Everything needed to build a network."""
 
     context: int  # C, what the simple forecasts are estimated from
     reach: int  # R, the newest steps of it that the LSTM reads, a multiple of the segment
     horizon: int  # H
     segment: int  # p
     dates: int  # features of the calendar
-    probabilities: tuple[float, ...]  # Q increasing ones with 0.5 among them, or () for one point
+    probabilities: tuple[float, ...]  # Q increasing ones including 0.5, or () for one point
     seasons: tuple[int, ...]  # of the simple forecasts to start from; none: start from zero
     hidden: int
     layers: int
     dropout: float
     skip: bool = False  # a linear path to the horizon from what the LSTM reads
-    plain: bool = False  # whether it says a mixture of the simple forecasts and nothing else
-    logs: bool = False  # whether it reads, and says, logarithms
+    plain: bool = False  # whether its output is only a mixture of the simple forecasts
+    logs: bool = False  # whether it reads and forecasts logarithms
     gated: bool = True  # whether the mixture of the simple forecasts depends on the window
-    intermittent: bool = False  # whether the target is often zero: the median of the context is one of them
-    known: int = 0  # features known of the horizon: holidays and covariates
+    intermittent: bool = False  # whether the target is often zero: the median of the context is added
+    known: int = 0  # features known over the horizon: holidays and covariates
     past: int = 0  # features known up to the cutoff
-    embeddings: int = 0  # rows of the table of what is static
-    embedded: bool = True  # whether a layer reads each segment first, or the LSTM reads it as it is
+    embeddings: int = 0  # rows of the embedding table of static values
+    embedded: bool = True  # whether a layer reads each segment first, or the LSTM reads it directly
 
     @property
     def features(self) -> int:
-        """F, all of them; in this order."""
+        """F, all features, in this order."""
         return self.dates + self.known + self.past
 
     @property
     def draws(self) -> bool:
-        """Whether training draws random numbers, from the one generator that torch has."""
+        """Whether training draws random numbers from torch's global generator."""
         return self.dropout > 0 or self.past > 0
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """As JSON-compatible values."""
         return asdict(self)
 
 
@@ -94,7 +94,7 @@ class Network(nn.Module):
         self.embed = nn.Linear(inputs, width) if shape.embedded else None
         self.lstm = LSTM(width if shape.embedded else inputs, width, shape.layers, shape.dropout)
         self.place = nn.Parameter(torch.empty(self.blocks, width))
-        if not self.place.is_meta:  # where drawing would load torch's compiler, which takes a second
+        if not self.place.is_meta:  # there, drawing would load torch's compiler, which takes a second
             with torch.no_grad():
                 nn.init.normal_(self.place).div_(width**0.5)
         self.read = nn.Linear(width + self.block * shape.dates + shape.known, width)
@@ -105,7 +105,7 @@ class Network(nn.Module):
         self.mix = nn.Linear(width, points + 1) if shape.seasons else None  # their logits, and the share of the drift
         self.dropout = nn.Dropout(shape.dropout)
         if self.static is not None:
-            nn.init.zeros_(self.static.weight)  # what is not known is as the average
+            nn.init.zeros_(self.static.weight)  # an unknown value counts as the average
         for layer in (self.write, self.widen, self.skip, self.mix):
             if layer is not None:
                 nn.init.zeros_(layer.weight)
@@ -119,11 +119,11 @@ class Network(nn.Module):
         static: tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]] | None = None,
         simple: Simple | None = None,
     ) -> Float[Tensor, "B H Q"]:
-        """Quantiles of the horizon in the scaled unit; Q = 1 for a point forecast.
+        """Quantiles over the horizon in the scaled unit; Q = 1 for a point forecast.
 
         Args:
-            static: rows of the table of what is static, and their weights.
-            simple: what `simple` gives, where it is known already.
+            static: rows of the embedding table of static values, and their weights.
+            simple: the result of `simple`, if known already.
         """
         x, effect = self.cleaned(x, observed, calendar)
         about = self.about(static)
@@ -151,20 +151,20 @@ class Network(nn.Module):
         return only(x - past, observed), ahead
 
     def about(self, static: tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]] | None) -> Float[Tensor, "B U"] | None:
-        """What is static, summed up; dropped now and then, so that the network can do without."""
+        """The sum of the static embeddings; some dropped in training, so that the network can do without."""
         if self.static is None or static is None:
             return None
         summed: Tensor = self.static(static[0], per_sample_weights=self.dropout(static[1]))
         return summed
 
     def simple(self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"]) -> Simple:
-        """The simple forecasts, which take nothing that is learned; members that read the same values share them."""
+        """The simple forecasts, which have no learned weights; members that read the same values share them."""
         horizon = self.shape.horizon
         points, drift = starting_points(only(x, observed), observed, self.shape.seasons, horizon)
         return torch.cat([points, median(x, observed, horizon)], -1) if self.shape.intermittent else points, drift
 
     def start(self, simple: Simple, mix: Float[Tensor, "B K+1"]) -> Float[Tensor, "B H"]:
-        """The simple forecasts, mixed, and the drift."""
+        """The mixture of the simple forecasts, plus the weighted drift."""
         points, drift = simple
         return (points @ mix[:, :-1, None].softmax(1))[..., 0] + mix[:, -1:] * drift
 
@@ -175,7 +175,7 @@ class Network(nn.Module):
         calendar: Float[Tensor, "B T F"],
         about: Float[Tensor, "B U"] | None = None,
     ) -> Float[Tensor, "B L _"]:
-        """What the LSTM reads: values, mask and calendar of each of the L = R / p segments, embedded or as they are."""
+        """What the LSTM reads: values, mask and calendar of each of the L = R / p segments, embedded or not."""
         size, p, reach = len(x), self.shape.segment, self.shape.reach
         parts = [part[:, -reach:].reshape(size, -1, p) for part in (x, observed.to(x.dtype))]
         read = calendar[:, self.shape.context - reach : self.shape.context]
@@ -194,7 +194,7 @@ class Network(nn.Module):
         return dropped
 
     def decode(self, h: Float[Tensor, "B U"], calendar: Float[Tensor, "B H F"]) -> Float[Tensor, "B N U"]:
-        """What the blocks of the horizon are read off: the state after the newest step, their place and calendar."""
+        """Features of each block of the horizon: the state after the newest step, its position and calendar."""
         size = len(h)
         first, last = self.shape.dates, self.shape.dates + self.shape.known
         dates, known = calendar[..., :first], calendar[..., first:last]
@@ -211,7 +211,7 @@ class Network(nn.Module):
         return blocks.reshape(len(blocks), self.blocks * self.block, -1)[:, : self.shape.horizon]
 
     def spread(self, point: Float[Tensor, "B H"], read: Float[Tensor, "B N U"]) -> Float[Tensor, "B H Q"]:
-        """The median, and positive distances from it cumulated both ways."""
+        """The median, and positive distances accumulated from it in both directions."""
         if self.widen is None:
             return point[..., None]
         middle = self.shape.probabilities.index(0.5)
@@ -223,7 +223,7 @@ class Network(nn.Module):
 
 @cache
 def _cumulated(outputs: int, middle: int, device: torch.device) -> Float[Tensor, "G Q"]:
-    """What to multiply the gaps between quantiles by for their distances from the median."""
+    """The matrix that turns gaps between quantiles into distances from the median."""
     with torch.inference_mode(False):  # kept for training, too
         quantile = torch.arange(outputs, device=device)
         gap = quantile[:-1, None]

@@ -1,10 +1,10 @@
 """Simple forecasts of a window, of which the network learns a mixture to start from.
 
 For each season: its last values repeated (the seasonal naive forecast), and the exponentially
-smoothed level of the seasonally adjusted values with the season put back, at several rates
-(Holt-Winters without its trend). The slope of the line through the window comes beside them: half
+smoothed level of the seasonally adjusted values with the season added back, at several rates
+(Holt-Winters without its trend). The slope of the line through the window is added: half
 of it is the drift of the Theta method (Assimakopoulos & Nikolopoulos, IJF 16(4), 2000).
-Of a target that is often zero the median of all values is one more: demand that comes now and then.
+For intermittent demand, a target that is often zero, the median of all values is one more.
 """
 
 from functools import cache
@@ -18,21 +18,21 @@ from gatecast.nn.devices import answers_at_once
 from gatecast.nn.masks import gapless
 
 RATES = (0.1, 0.3, 0.6)
-"""Of smoothing: the weight of the newest value; that of older ones falls by 1 - rate a step."""
+"""Smoothing rates: the weight of the newest value; older weights shrink by the factor 1 - rate per step."""
 LEAST = 1e-30
-"""Weights below count as none: a product too small for its exponent takes a hundred times as long."""
+"""Smaller weights count as zero: products of denormal numbers take a hundred times as long."""
 Simple = tuple[Float[Tensor, "B H K"], Float[Tensor, "B H"]]
 """Simple forecasts, and the drift."""
 LARGEST = 1_000_000
-"""Entries of a matrix that is quicker than what it stands for."""
+"""Most entries of a matrix that is faster than the computation it replaces."""
 
 
 def starting_points(
     x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...], horizon: int
 ) -> Simple:
-    """Forecasts by each method, and the steps ahead times the slope of the window.
+    """Forecasts by each method, and the drift: steps ahead times the slope of the window.
 
-    Where nothing is missing all of them are linear in the values, and one matrix product gives them.
+    If nothing is missing, all are linear in the values, and one matrix product gives them.
 
     Args:
         x: 0 where not observed.
@@ -47,14 +47,14 @@ def starting_points(
 
 
 def median(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], horizon: int) -> Float[Tensor, "B H 1"]:
-    """The median of the observed values (of two the lower, which is a value that came), 0 of none."""
+    """The median of the observed values (the lower of two, so that it is an observed value), 0 if there are none."""
     middle = x.masked_fill(~observed, torch.nan).nanmedian(1).values.nan_to_num()
     return middle[:, None, None].expand(-1, horizon, 1)
 
 
 @cache
 def _matrix(context: int, seasons: tuple[int, ...], horizon: int, dtype: torch.dtype) -> Float[Tensor, "C M"]:
-    """What each value of a context gives to each forecast and to the drift."""
+    """What each value of a context contributes to each forecast and to the drift."""
     with torch.inference_mode(False):  # kept for training, too
         one = torch.eye(context, dtype=torch.float64)
         points, drift = _each(one, torch.ones_like(one, dtype=torch.bool), seasons, horizon)
@@ -62,7 +62,7 @@ def _matrix(context: int, seasons: tuple[int, ...], horizon: int, dtype: torch.d
 
 
 def _each(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...], horizon: int) -> Simple:
-    """The same, whatever is missing."""
+    """The same, with any values missing."""
     seen = observed.to(x.dtype)
     back, weights, ahead_of_end = _times(x.shape[1], horizon, x.dtype, x.device)
     mean, slope, time = line(x, seen, back)
@@ -82,7 +82,7 @@ def _each(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple
 def _times(
     context: int, horizon: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Float[Tensor, "C"], Float[Tensor, "C 3"], Float[Tensor, "H"]]:
-    """Steps back of a context, the weight of each when smoothed at each rate, and steps ahead."""
+    """Steps back in a context, the weight of each at each smoothing rate, and steps ahead."""
     with torch.inference_mode(False):  # kept for training, too
         back = torch.arange(context - 1, -1, -1, device=device, dtype=dtype)
         weights = functional.threshold(torch.stack([(1 - rate) ** back for rate in RATES], -1), LEAST, 0)
@@ -92,7 +92,7 @@ def _times(
 def line(
     x: Float[Tensor, "B C"], seen: Float[Tensor, "B C"], back: Float[Tensor, "C"]
 ) -> tuple[Float[Tensor, "B 1"], Float[Tensor, "B 1"], Float[Tensor, "B C"]]:
-    """Mean of the observed values, slope a step of the least-squares line through them, and time from its middle."""
+    """Mean of the observed values, slope per step of the least-squares line through them, and time from its middle."""
     count = seen.sum(1, keepdim=True).clamp(min=1)
     time = (seen @ back)[:, None] / count - back
     mean = x.sum(1, keepdim=True) / count
@@ -101,7 +101,7 @@ def line(
 
 
 def seasonal_means(apart: Float[Tensor, "B C"], seen: Float[Tensor, "B C"], season: int) -> Float[Tensor, "B S"]:
-    """Mean distance from the line at each place in the season, shrunk where few seasons were seen; 0 without any."""
+    """Mean distance from the line at each position in the season; 0 where seen fewer than two times."""
     size, whole = len(apart), apart.shape[1] // season * season
     if season == 1 or whole < 2 * season:
         return apart.new_zeros(size, season)
@@ -113,15 +113,15 @@ def seasonal_means(apart: Float[Tensor, "B C"], seen: Float[Tensor, "B C"], seas
 def seasonal_repeat(
     x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], season: int, horizon: int
 ) -> Float[Tensor, "B H"]:
-    """The last season repeated over the horizon; what is missing (0 in `x`) is taken from seasons before.
+    """The last season repeated over the horizon; missing values (0 in `x`) are taken from earlier seasons.
 
-    Where no season has the value, the mean of what is observed. With a season of 1 this is
+    If no season has the value, it is the mean of the observed ones. With a season of 1 this is
     the last value repeated (the naive forecast).
     """
     whole = x.shape[1] // season * season
     seasons = x[:, -whole:].reshape(len(x), -1, season)
     seen = observed[:, -whole:].reshape(len(x), -1, season)
-    if answers_at_once(x.device) and seen[:, -1].all():  # as nearly always
+    if answers_at_once(x.device) and seen[:, -1].all():  # nearly always
         return seasons[:, -1].repeat(1, -(-horizon // season))[:, :horizon]
     place = torch.arange(seasons.shape[1], device=x.device)[:, None]
     newest = (seen * place).amax(1, keepdim=True)  # 0 if none was observed
