@@ -1,4 +1,4 @@
-"""Figures: history and forecast, training curves. Functions of plain records, returning matplotlib figures."""
+"""Figures: history and forecast, training curves. The functions take plain records and return matplotlib figures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, Fore
 
 INK, MODEL, OTHER, QUIET, LINE = "#22303c", "#0b6e8f", "#d1603d", "#8a97a3", "#e6eaed"
 SHOWN_HORIZONS = 7
-"""How many horizons of history stand before a forecast."""
+"""How many horizons of history are shown before a forecast."""
 
 
 def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
@@ -27,7 +27,7 @@ def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
 
     Args:
         index: which series of the panel.
-        table: forecasts of it (rows of other series are left out).
+        table: its forecasts (rows of other series are ignored).
     """
     rows = table.rows
     for name in table.series:
@@ -53,7 +53,7 @@ def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
 
 
 def history_figure(history: Sequence[Mapping[str, Any]], kept: int) -> Figure:
-    """Loss and accuracy by epoch, for training and validation on one scale; the epoch of the weights kept is marked."""
+    """Loss and accuracy by epoch, for train and validation on one scale, with the epoch of the kept weights marked."""
     lines = [line for line in history if line["stage"] == "test"]
     epochs = [line["epoch"] for line in lines]
     figure = Figure(figsize=(9, 3.4), layout="constrained")
@@ -71,35 +71,35 @@ def history_figure(history: Sequence[Mapping[str, Any]], kept: int) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG or SVG by the ending of its name; the text of an SVG stays text."""
+    """Write a PNG or SVG, depending on the file extension; the text of an SVG stays text."""
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gatecast", "font.family": "sans-serif"}):
         figure.savefig(path, dpi=130, facecolor="white", metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def new(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty figure of a size in inches, and its axes."""
+    """An empty figure of the given size in inches, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
 def wall(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
-    """Timestamps as the wall clock of their own zone shows them."""
+    """Timestamps as wall-clock times in their own zone."""
     if pa.types.is_timestamp(column.type) and column.type.tz:
         column = pc.local_timestamp(column)
     return np.asarray(column.to_numpy())
 
 
 def named(axes: Axes, title: str) -> None:
-    """A title with a name in it, whose dollars are dollars and not the bounds of a formula."""
+    """A title containing a name, whose dollar signs do not delimit a formula."""
     axes.set_title(title, loc="left", color=INK, parse_math=False)
 
 
 def dated(axes: Axes) -> None:
-    """Dates along the bottom, few and short."""
+    """Dates along the bottom axis, few and short."""
     locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
-    # Days with their month: the one place below the axis names the last month, also where there are two.
+    # Days with their month: the single label below the axis names only the last month, even if there are two.
     formatter.formats[2] = formatter.zero_formats[2] = "%d %b"
     formatter.offset_formats[2] = "%Y"
     axes.xaxis.set_major_formatter(formatter)
@@ -107,7 +107,7 @@ def dated(axes: Axes) -> None:
 
 
 def counted(axis: Axis) -> None:
-    """Whole numbers along an axis: there is no step one and a half."""
+    """Whole numbers along an axis, as there is no step one and a half."""
     axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
@@ -122,7 +122,7 @@ def clean(axes: Axes) -> None:
 
 
 def equals(column: pa.ChunkedArray, value: pa.Scalar) -> pa.ChunkedArray:
-    """Where a column holds a value; null equals null."""
+    """Where a column equals a value; null equals null."""
     return pc.equal(column, value) if value.is_valid else pc.is_null(column)
 
 

@@ -1,8 +1,8 @@
-"""Values brought near the unit range: scaled = (value - loc) / scale, of the value or of its logarithm.
+"""Scaling of values to near the unit range: scaled = (value - loc) / scale, of the value or its logarithm.
 
-A scaling is a function from values and the mask of observed ones to (loc, scale) along the
-last axis; the state is returned, never stored. Which rows it may see is the caller's duty:
-rows before the cutoff only.
+A scaling is a function from values and their observed mask to (loc, scale) along the
+last axis; the state is returned, never stored. The caller must pass only rows it may see:
+those before the cutoff.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +20,15 @@ Scale = tuple[Float[Tensor, "*n 1"], Float[Tensor, "*n 1"]]
 Estimator = Callable[[Float[Tensor, "*n T"], Bool[Tensor, "*n T"]], Scale]
 
 SMALL = 0.01
-"""Values below this share of a window's mean size are read as they are, those well above it as logarithms."""
+"""Values below this share of a window's mean size are read linearly, those well above it as logarithms."""
 FLAT, SOME = 1e-3, 4
-"""The unit of what never moved, as a share of its level; and how many values must be seen to say so."""
+"""The unit of a constant window, as a share of its level; and how many observed values make it count as constant."""
 TINY = 1e-6
-"""A spread below this share of the level is rounding noise of float32: the series counts as constant."""
+"""A spread below this share of the level is float32 rounding noise: the series counts as constant."""
 
 
 def minmax(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
-    """The textbook step: the observed values fill [0, 1]."""
+    """The textbook scaling: the observed values fill [0, 1]."""
     low, high = extremes(values, observed)
     return _safe(low, high - low)
 
@@ -36,36 +36,36 @@ def minmax(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Sca
 def standard(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
     """Mean 0 and (population) standard deviation 1."""
     mean, apart, count = _centred(values, observed)
-    # Relative to the largest: squares of very large or small values leave the range of float32.
+    # Relative to the largest, as squares of very large or small values leave the range of float32.
     peak = apart.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
     return _safe(mean, ((apart / peak).square().sum(-1, keepdim=True) / count).sqrt() * peak)
 
 
 def robust(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
-    """Median 0 and distance between the quartiles 1; outliers do not move it."""
+    """Median 0 and interquartile range 1; outliers do not affect it."""
     seen = only(values, observed, torch.nan)
     low, median, high = (torch.nanquantile(seen, q, -1, keepdim=True) for q in (0.25, 0.5, 0.75))
     return _safe(median, high - low)
 
 
 def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
-    """Mean 0 and mean absolute deviation 1; what never moved is measured in thousandths of its level."""
+    """Mean 0 and mean absolute deviation 1; a constant window is measured in thousandths of its level."""
     mean, apart, count = _centred(values, observed)
     loc, scale = _safe(mean, apart.abs().sum(-1, keepdim=True) / count)
-    if answers_at_once(loc.device) and not (scale == loc.abs()).any():  # as that of a constant is
+    if answers_at_once(loc.device) and not (scale == loc.abs()).any():  # as for a constant
         return loc, scale
-    low, high = apart.amin(-1, keepdim=True), apart.amax(-1, keepdim=True)  # quicker than both at once
+    low, high = apart.amin(-1, keepdim=True), apart.amax(-1, keepdim=True)  # faster than both at once
     still = (loc != 0) & ~(high - low > TINY * (loc + low).abs()) & (count >= SOME)
     return loc, torch.where(still, FLAT * loc.abs(), scale)
 
 
 def flat(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n"]:
-    """Whether enough values were observed, and all were the same."""
+    """Whether enough values were observed and all are the same."""
     return (~_differ(values, observed) & (counted(observed) >= SOME))[..., 0]
 
 
 def moves(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n 1"]:
-    """Whether enough values were observed, and not all were the same."""
+    """Whether enough values were observed and not all are the same."""
     return _differ(values, observed) & (counted(observed) >= SOME)
 
 
@@ -81,7 +81,7 @@ def extremes(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> S
 
 
 def _centred(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> tuple[Tensor, Tensor, Tensor | int]:
-    """The mean of the observed values, their distances from it, and how many they are."""
+    """The mean of the observed values, their distances from it, and their number."""
     count = counted(observed)
     mean = only(values, observed).sum(-1, keepdim=True) / count
     return mean, only(values - mean, observed), count
@@ -91,15 +91,15 @@ SCALINGS: Mapping[str, Estimator] = {"minmax": minmax, "standard": standard, "ro
 
 
 def _safe(loc: Tensor, scale: Tensor) -> Scale:
-    """(0, 1) where nothing was observed, and the level itself as the scale of a constant."""
+    """(0, 1) where nothing was observed; the scale of a constant is its level."""
     loc, scale = (part.nan_to_num(0, 0, 0) for part in (loc, scale))
     level = loc.abs()
     return loc, torch.where(scale > TINY * level, scale, level.masked_fill(level == 0, 1))
 
 
 def log(values: Float[Tensor, "*n T"]) -> Float[Tensor, "*n T"]:
-    """asinh, for which torch takes one number after the other, several times as long."""
-    if values.requires_grad:  # what follows is done in place
+    """asinh; torch's own computes one number after the other and takes several times as long."""
+    if values.requires_grad:  # the rest works in place
         return torch.asinh(values)
     size = values.abs()
     more = torch.hypot(size, size.new_ones(())).add_(1).reciprocal_().mul_(size).mul_(size)  # √(size² + 1) - 1
@@ -108,12 +108,12 @@ def log(values: Float[Tensor, "*n T"]) -> Float[Tensor, "*n T"]:
 
 @dataclass(frozen=True)
 class Unit:
-    """What the values of each window are measured in.
+    """The unit in which the values of each window are measured.
 
     Attributes:
-        small: where logarithms are read, the size at which they begin: the logarithm is that of
-            zero and negative values too, log₁₊ = asinh(value / small), and sinh inverts it.
-        most: the logarithm of the largest size that a value may be given back with.
+        small: if logarithms are read, the size at which they begin. The logarithm is defined for
+            zero and negative values too: asinh(value / small), which sinh inverts.
+        most: the logarithm of the largest size that a returned value may have.
     """
 
     loc: Float[Tensor, "B 1"]
@@ -122,11 +122,11 @@ class Unit:
     most: Float[Tensor, "B 1"] | None = None
 
     def scaled(self, values: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
-        """Values near the unit range."""
+        """The values, scaled to near the unit range."""
         return ((values if self.small is None else log(values / self.small)) - self.loc) / self.scale
 
     def values(self, scaled: Float[Tensor, "B H Q"]) -> Float[Tensor, "B H Q"]:
-        """The values again."""
+        """The inverse: scaled values in the target's unit."""
         read = scaled * self.scale[..., None] + self.loc[..., None]
         if self.small is None or self.most is None:
             return read
@@ -135,22 +135,22 @@ class Unit:
 
 
 MOST = 100.0
-"""No forecast in logarithms is larger than so many times the largest value of its window. Where the logarithms
-themselves move much, the bounds of an interval would else be astronomic."""
+"""No forecast in logarithms exceeds this many times the largest value of its window. Where the logarithms
+themselves vary widely, the bounds of an interval would otherwise be astronomical."""
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """One of the scalings, either read off each window or fixed for each series beforehand."""
+    """One of the scalings, either estimated from each window or fixed for each series beforehand."""
 
     name: str
     fixed: tuple[Float[Tensor, "S 1"], Float[Tensor, "S 1"]] | None = None
 
     @classmethod
     def fit(cls, name: str, values: Sequence[Float[Tensor, "T"]]) -> Self:
-        """Fix a scaling on the values of each series that came before the cutoff.
+        """Fit a scaling to the values of each series before the cutoff.
 
-        `window` needs no fitting: it is read off each context. Of a series without rows nothing was observed.
+        `window` needs no fitting: it is estimated from each context. A series without rows counts as unobserved.
         """
         if name == "window":
             return cls(name)
@@ -165,7 +165,7 @@ class Scaler:
         series: Int[Tensor, "B"],
         logs: bool = False,
     ) -> Unit:
-        """The unit of each window; read off the window itself, too, for a series whose scale is not fixed (NaN)."""
+        """The unit of each window; estimated from the window also if the scale of its series is not fixed (NaN)."""
         if logs:
             size = only(context.abs(), observed)
             small = SMALL * size.sum(-1, keepdim=True) / counted(observed)
@@ -183,5 +183,5 @@ class Scaler:
         return Unit(torch.where(new, own_loc, loc), torch.where(new, own_scale, scale))
 
     def to(self, device: torch.device) -> Self:
-        """The same on a device."""
+        """The same scaler, on a device."""
         return replace(self, fixed=self.fixed and (self.fixed[0].to(device), self.fixed[1].to(device)))

@@ -1,9 +1,9 @@
-"""Synthetic series, to learn from what a small table cannot show: how levels, slopes and seasons go on.
+"""Synthetic series, from which to learn what a small table cannot show: how levels, slopes and seasons continue.
 
-Each is a sum of the parts of a structural time series model (Harvey, "Forecasting, Structural Time
-Series Models and the Kalman Filter", 1989): noise, a level and a slope that wander, a straight line
-and one that begins at some time, a cycle, seasons of the table's own lengths. Half are products instead. How
-much of each part there is, is drawn over orders of magnitude, so that a network has to read it off the
+Each is a sum of the components of a structural time series model (Harvey, "Forecasting, Structural Time
+Series Models and the Kalman Filter", 1989): noise, a level and a slope that are random walks, a linear trend
+and one that begins at a random time, a cycle, seasons of the table's own lengths. Half are products instead. The
+size of each component is drawn over orders of magnitude, so that a network has to infer it from the
 window (a prior given by simulation, after Dooley et al., "ForecastPFN", NeurIPS 2023).
 """
 
@@ -19,15 +19,15 @@ from gatecast.data.windows import Inputs, Truth
 from gatecast.nn.devices import moved
 
 LEAST = 4
-"""Steps that are observed of each context at least."""
+"""Least observed steps of each context."""
 HARMONICS = 6
 LEVEL = 100.0
-"""Networks read every window in its own unit, so that any level does."""
+"""Networks read every window in its own unit, so any level will do."""
 
 
 @dataclass(frozen=True)
 class Lot:
-    """Draws of one number for each of some series."""
+    """Random draws for a number of series."""
 
     size: int
     chance: torch.Generator
@@ -41,11 +41,11 @@ class Lot:
         return torch.rand(self.size, steps, generator=self.chance)
 
     def often(self, share: float, steps: int = 1) -> Float[Tensor, "B T"]:
-        """1 in such a share of draws, else 0."""
+        """1 with probability `share`, else 0."""
         return (self.uniform(steps) < share).float()
 
     def between(self, low: float, high: float) -> Float[Tensor, "B 1"]:
-        """Sizes, each order of magnitude as likely as another."""
+        """Log-uniform sizes: every order of magnitude is equally likely."""
         return low * (high / low) ** self.uniform()
 
 
@@ -56,7 +56,7 @@ def synthetic(
 
     Args:
         seasons: lengths in steps; 1 for none.
-        intermittent: whether half of them are demand that comes now and then.
+        intermittent: whether half of them are intermittent demand.
     """
     lot, steps = Lot(size, chance), context + horizon
     time = torch.arange(steps) - float(context)
@@ -76,14 +76,14 @@ def synthetic(
 
 
 def _demand(lot: Lot, expected: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
-    """Whole numbers, many of them zero: orders come at random, the more the more is expected, of a unit or several."""
+    """Whole numbers, many zero: random orders of one or more units, more frequent where more is expected."""
     rate = lot.between(0.05, 5) * expected.relu() / LEVEL * (lot.often(0.5) * lot.normal(expected.shape[1])).exp()
     orders = torch.poisson(rate, lot.chance)
     return orders * (1 + lot.often(0.5) * torch.poisson(lot.between(0.5, 10).expand_as(rate), lot.chance))
 
 
 def _season(lot: Lot, length: int, steps: int) -> Float[Tensor, "B T"]:
-    """A pattern that comes again, smooth or not, its size wandering in some series."""
+    """A repeating pattern, smooth or not; in some series its size is a random walk."""
     angle = 2 * math.pi * torch.arange(length) / length
     pattern = lot.often(0.5) * lot.normal(length)
     for wave in range(1, min(HARMONICS, length // 2) + 1):
@@ -93,7 +93,7 @@ def _season(lot: Lot, length: int, steps: int) -> Float[Tensor, "B T"]:
 
 
 def _cycle(lot: Lot, steps: int) -> Float[Tensor, "B T"]:
-    """A wave of any length whose pace wanders, as that of business or of sunspots."""
+    """A wave of any length and varying pace, like the business cycle or sunspots."""
     pace = 2 * math.pi / lot.between(4, max(steps / 2, 5))
     return torch.sin(2 * math.pi * lot.uniform() + (pace * (1 + 0.3 * lot.normal(steps))).cumsum(1))
 
@@ -101,7 +101,7 @@ def _cycle(lot: Lot, steps: int) -> Float[Tensor, "B T"]:
 def with_synthetic(
     inputs: Inputs, truth: Truth, size: int, seasons: Sequence[int], intermittent: bool, chance: torch.Generator
 ) -> tuple[Inputs, Truth]:
-    """A batch with the values of its first windows replaced by synthetic ones, of histories of any length."""
+    """A batch with the values of its first windows replaced by synthetic ones with histories of any length."""
     context, horizon = inputs.context.shape[1], truth.values.shape[1]
     values = synthetic(size, context, horizon, seasons, intermittent, chance)
     least = min(max((LEAST, *seasons)), context)

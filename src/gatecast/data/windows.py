@@ -1,7 +1,7 @@
 """A window is a series and a cutoff; batches of them are gathered from the panel by index.
 
-The panel lies on the device once, as it is. Nothing is copied but the batch itself, and the
-inputs of a forecast are gathered apart from its truth: `inputs` cannot reach past a cutoff.
+The panel is on the device once, unchanged. Only the batch itself is copied, and the
+inputs of a forecast are gathered separately from the truth: `inputs` cannot reach past a cutoff.
 """
 
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ from gatecast.nn.devices import answers_at_once
 from gatecast.nn.masks import EVERY
 
 Static = tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]]
-"""Rows of the table of what is static, and their weights; see `Encoder.statics`."""
+"""Rows of the embedding table of static values, and their weights; see `Encoder.statics`."""
 Read = tuple[Float[Tensor, "B C"], Bool[Tensor, "B C"], Float[Tensor, "B T F"], Static | None]
-"""What a network takes: scaled values, which were observed, what is known of all steps, what is static."""
+"""The inputs of a network: scaled values, observed mask, features of all steps, static values."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a forecast may see: C steps up to the cutoff, and what is known of C + H steps beforehand."""
+    """What a forecast may see: C steps up to the cutoff, and what is known in advance of all C + H steps."""
 
     context: Float[Tensor, "B C"]  # in the target's unit, 0 where not observed
     observed: Bool[Tensor, "B C"]
@@ -38,13 +38,13 @@ class Inputs:
     static: Static | None = None
 
     def scaled(self, unit: Unit) -> Read:
-        """What the network takes, its values brought to the scaled unit."""
+        """The inputs of the network, with values in the scaled unit."""
         return unit.scaled(self.context), self.observed, self.calendar, self.static
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What came after the cutoff, 0 where not observed."""
+    """The values after the cutoff, 0 where not observed."""
 
     values: Float[Tensor, "B H"]
     observed: Bool[Tensor, "B H"]
@@ -52,16 +52,16 @@ class Truth:
 
 @dataclass(frozen=True)
 class Windows:
-    """A panel on a device, ready to be cut at any cutoff.
+    """A panel on a device, from which windows at any cutoff can be gathered.
 
     Attributes:
-        ends: position after the last value that may be read, for each series.
-        dates: calendar and holidays of each step, for each place one after the other.
-        rows: what to add to a step of a series for its row of `dates`.
+        ends: for each series, the position after the last value that may be read.
+        dates: calendar and holidays of each step, concatenated over places.
+        rows: for each series, the offset from a step to its row of `dates`.
         columns: the covariates with a value for each step.
-        covariates: their values, see `Column.read`, for all series one after the other.
-        bounds: where those of each series begin, and where the last ones end.
-        static: of each series, if anything is.
+        covariates: their values, see `Column.read`, concatenated over series.
+        bounds: where the covariates of each series begin, and where the last end.
+        static: static values of each series, if any.
         waiting: see `Panel.waiting`.
     """
 
@@ -93,7 +93,7 @@ class Windows:
         """Move a panel to a device, once.
 
         Args:
-            encoder: how what is known beside the target becomes features.
+            encoder: turns calendar and covariates into features.
             context: C, steps read before a cutoff.
             horizon: H, steps after it.
             ahead: steps after a series' end that cutoffs and horizons may reach (default: H).
@@ -125,21 +125,21 @@ class Windows:
 
     @property
     def nbytes(self) -> int:
-        """What the panel and all beside it take on the device."""
+        """Bytes that the panel and its features take on the device."""
         parts = (self.values, self.dates, self.covariates)
         return sum(part.nbytes for part in parts if part is not None)
 
     @property
     def device(self) -> torch.device:
-        """Where the panel lies."""
+        """The device that holds the panel."""
         return self.values.device
 
     def inputs(self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]) -> Inputs:
-        """The windows' inputs: positions up to the cutoff, and none beyond.
+        """The windows' inputs: values up to the cutoff, and none beyond.
 
         Args:
             series: index of each window's series.
-            cutoffs: step of the last observation each may use.
+            cutoffs: step of the last observation that each window may use.
         """
         static = self.static and (self.static[0][series], self.static[1][series])
         context, observed = self.past(series, cutoffs)
@@ -163,15 +163,15 @@ class Windows:
         read: Int[Tensor, "B"] | None = None,
         observed: Bool[Tensor, "B C"] | None = None,
     ) -> Float[Tensor, "B T F"]:
-        """What is known of the C steps up to each cutoff and the H after it: dates, holidays, covariates.
+        """Features of the C steps up to each cutoff and the H after it: dates, holidays, covariates.
 
         Covariates are given as differences from their mean over the context, as the target is scaled by
-        its own: what is always so is in the target already. What is missing differs by nothing, and so
-        does what lies before the first target of the context, which may not have been read.
+        its own: anything constant is in the target already. A missing value counts as no difference, and so
+        does anything before the first target of the context, which may not have been read.
 
         Args:
-            read: the last step whose past covariates may be read, where that is not the cutoff.
-            observed: which steps of the context were, where that is known already.
+            read: the last step whose past covariates may be read, if not the cutoff.
+            observed: which steps of the context were observed, if known already.
         """
         first, count = cutoffs + 1 - self.context, self.context + self.horizon
         dates = _runs(self.dates, first + self.rows[series], count)
@@ -180,7 +180,7 @@ class Windows:
         steps = first[:, None] + torch.arange(count, device=self.device)
         position = steps + (self.bounds[:-1] - self.starts)[series][:, None]
         observed = self.past(series, cutoffs)[1] if observed is None else observed
-        begins = position[:, 0] + observed.int().argmax(1)  # of no target at all the first step
+        begins = position[:, 0] + observed.int().argmax(1)  # without any target, the first step
         begins = torch.maximum(begins, self.bounds[series])
         inside = (position >= begins[:, None]) & (position < self.bounds[series + 1][:, None])
         values = self.covariates[position.clamp(0, len(self.covariates) - 1)]
@@ -194,16 +194,16 @@ class Windows:
         return torch.cat(parts, -1)
 
     def truth(self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]) -> Truth:
-        """What came after the cutoffs, for the loss and the test."""
+        """The values after the cutoffs, for the loss and the test."""
         return Truth(*self._gather(self.values, series, cutoffs + 1, self.horizon))
 
     def _gather(
         self, rows: Float[Tensor, "N"], series: Int[Tensor, "B"], firsts: Int[Tensor, "B"], count: int
     ) -> tuple[Float[Tensor, "B K"], Bool[Tensor, "B K"]]:
-        """Rows of some steps of each series from the first one on, and which were observed; outside it none is."""
+        """`count` steps of each series from the given one on, and which were observed; outside the series none is."""
         begin, end = self.offsets[series], self.ends[series]
         place = firsts - self.starts[series] + begin
-        before, until = begin - place, end - place  # within the steps asked for
+        before, until = begin - place, end - place  # relative to the steps requested
         known = answers_at_once(self.device) and len(series)
         inside = known and before.max() <= 0 and until.min() >= count
         if inside or (known and place.min() >= 0 and place.max() + count <= len(rows)):
@@ -219,8 +219,8 @@ class Windows:
 
 
 def _runs(rows: Float[Tensor, "N *d"], firsts: Int[Tensor, "B"], count: int) -> Float[Tensor, "B K *d"]:
-    """Rows that follow one another, taken whole; row by row it takes the processor up to a hundred times as long."""
-    if not answers_at_once(rows.device):  # MPS would copy out all runs there are, a panel many times over
+    """Consecutive rows, taken whole; row by row it takes a CPU up to a hundred times as long."""
+    if not answers_at_once(rows.device):  # MPS would copy all possible runs, many times the panel
         return _rows(rows, firsts[:, None] + torch.arange(count, device=rows.device))
     starts = max(len(rows) - count + 1, 0)
     runs = rows.as_strided((starts, count, *rows.shape[1:]), (rows.stride(0), *rows.stride()))
@@ -228,12 +228,12 @@ def _runs(rows: Float[Tensor, "N *d"], firsts: Int[Tensor, "B"], count: int) -> 
 
 
 def _rows(rows: Float[Tensor, "N *d"], numbers: Int[Tensor, "B K"]) -> Float[Tensor, "B K *d"]:
-    """Rows by their numbers, in a way that every device has."""
+    """Rows by their numbers, in a way that every device supports."""
     return rows.index_select(0, numbers.flatten()).view(*numbers.shape, *rows.shape[1:])
 
 
 def _features(column: Column, values: Float[Tensor, "B T"]) -> Float[Tensor, "B T W"]:
-    """A number, or a mark for each category; NaN where missing."""
+    """A number, or a one-hot vector for a category; NaN where missing."""
     if column.categories is None:
         return values[..., None]
     marks = functional.one_hot(values.nan_to_num(0).long(), len(column.categories) + 1)[..., 1:]
