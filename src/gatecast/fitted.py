@@ -20,7 +20,7 @@ from gatecast.data.rows import Indices
 from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble
-from gatecast.nn.devices import vector
+from gatecast.nn.devices import answers_at_once, vector
 from gatecast.nn.starting import seasonal_repeat
 
 NEVER = np.iinfo(np.int64).min
@@ -65,19 +65,26 @@ class Fitted:
         """Index of the median."""
         return self.probabilities.index(0.5)
 
-    def quantiles(self, inputs: Inputs) -> Float[Tensor, "B H P"]:
-        """Calibrated quantiles in the target's unit."""
+    def quantiles(self, inputs: Inputs, floors: Float[Tensor, "B"] | None = None) -> Float[Tensor, "B H P"]:
+        """Calibrated quantiles in the target's unit.
+
+        Args:
+            floors: lower bounds, if they are known already.
+        """
         raw = self.raw(inputs)
         median = raw[..., self.middle : self.middle + 1]
         still = flat(inputs.context, inputs.observed)[:, None, None]
         stretch = torch.where(still, self.still, self.stretch)
-        return self.bounded((median + stretch * (raw - median)).sort(-1).values, self.floors(inputs.context))
+        floors = self.floors(inputs.context) if floors is None else floors
+        return self.bounded((median + stretch * (raw - median)).sort(-1).values, floors)
 
     def floors(self, context: Float[Tensor, "B C"]) -> Float[Tensor, "B"]:
         """The lower bound of each window: one that nobody gave gives way where the context has been below it."""
         low = self.bounds[0]
         floors = context.new_full((len(context),), low)
-        return floors if self.given else floors.masked_fill((context < low).any(1), -math.inf)
+        if self.given or (answers_at_once(context.device) and context.amin() >= low):  # as nearly always
+            return floors
+        return floors.masked_fill((context < low).any(1), -math.inf)
 
     def bounded(self, quantiles: Float[Tensor, "B H P"], floors: Float[Tensor, "B"]) -> Float[Tensor, "B H P"]:
         """Within the bounds."""

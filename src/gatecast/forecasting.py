@@ -94,8 +94,8 @@ def predict(
             parts = (torch.from_numpy(part[at : at + BATCH]) for part in (series, cutoffs))
             index, cutoff = (moved(part, windows.device) for part in parts)
             inputs, begun = windows.inputs(index, cutoff), cutoff
-            blocks = [fitted.quantiles(inputs)]
             floors.append(fitted.floors(inputs.context))
+            blocks = [fitted.quantiles(inputs, floors[-1])]
             while len(blocks) * windows.horizon < steps:
                 median, cutoff = blocks[-1][..., fitted.middle], cutoff + windows.horizon
                 context = torch.cat([inputs.context, median], 1)[:, -windows.context :]
@@ -103,7 +103,7 @@ def predict(
                 observed = torch.cat([inputs.observed, believed], 1)[:, -windows.context :]
                 known = windows.calendar(index, cutoff, begun)
                 inputs = replace(inputs, context=context, observed=observed, calendar=known)
-                widened = _widened(fitted.quantiles(inputs), blocks[-1], fitted.middle)
+                widened = _widened(fitted.quantiles(inputs, floors[-1]), blocks[-1], fitted.middle)
                 blocks.append(fitted.bounded(widened, floors[-1]))
             out.append(torch.cat(blocks, 1)[:, :steps].cpu())
     return torch.cat(out), torch.cat(floors).cpu()
