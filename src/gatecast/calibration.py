@@ -65,10 +65,13 @@ def share_of(held: HeldBack, middle: int) -> float:
     """
     median = held.raw[..., middle]
 
-    def error(said: Tensor) -> Float[Tensor, "W"]:
-        return (said - held.truth).abs().masked_fill(~held.observed, 0).sum(1)
+    def total(sizes: Tensor) -> Float[Tensor, "W"]:
+        return sizes.masked_fill(~held.observed, 0).sum(1)
 
-    width = (held.raw[..., -1] - held.raw[..., 0]).masked_fill(~held.observed, 0).sum(1)
+    def error(forecast: Tensor) -> Float[Tensor, "W"]:
+        return total((forecast - held.truth).abs())
+
+    width = total(held.raw[..., -1] - held.raw[..., 0])
     unit = (error(median) + error(held.naive) + width).clamp(min=torch.finfo(median.dtype).tiny)
     shares = [1 - number / (SHARES - 1) for number in range(SHARES)]  # of equal ones the largest
     errors = [float((error(torch.lerp(held.naive, median, share)) / unit).sum()) for share in shares]

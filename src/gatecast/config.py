@@ -278,6 +278,7 @@ class Config(Settings):
         return self.model_copy(update={table: getattr(self, table).model_copy(update=settings)})
 
 
+# pydantic types an annotation as anything or none; each of these is a table.
 TABLES: dict[str, type[Settings]] = {name: field.annotation for name, field in Config.model_fields.items()}  # type: ignore[misc]
 
 

@@ -16,6 +16,7 @@ from rich.table import Column, Table
 
 from gatecast.data.audit import Audit
 from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
+from gatecast.evaluation.metrics import percent
 
 if TYPE_CHECKING:
     from gatecast.course import Epoch
@@ -81,9 +82,9 @@ class Teller:
 
     def epoch(self, epoch: "Epoch") -> None:
         """See `listener.Listener`."""
-        text = f"loss {epoch.train_loss:.4f}, accuracy {_percent(epoch.train_accuracy)}"
+        text = f"loss {epoch.train_loss:.4f}, accuracy {percent(epoch.train_accuracy)}"
         if epoch.validation_loss is not None:
-            text += f"; validation loss {epoch.validation_loss:.4f}, accuracy {_percent(epoch.validation_accuracy)}"
+            text += f"; validation loss {epoch.validation_loss:.4f}, accuracy {percent(epoch.validation_accuracy)}"
         if epoch.setbacks:
             text += f"; ran away {epoch.setbacks} times, gone back at a lower rate"
         name = "training" if epoch.stage == "test" else "final weights"
@@ -175,7 +176,7 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     season = metrics["season"]
     out.print(f"the seasonal naive forecast repeats the last {'step' if season == 1 else f'{season:,} steps'}")
     for level, share in ours["coverage"].items():
-        out.print(f"the {level} % intervals cover {_percent(share)}")
+        out.print(f"the {level} % intervals cover {percent(share)}")
     if "verdict" in metrics:
         out.print(metrics["verdict"]["sentence"], style="bold", soft_wrap=True)
         for reason in metrics["verdict"]["reasons"].values():
@@ -207,10 +208,6 @@ def _skill(found: dict[str, Any]) -> str:
     if found["skill"] is None:
         return "undefined"
     return f"{found['skill']:z.1f} ({found['skill_low']:z.1f} to {found['skill_high']:z.1f})"
-
-
-def _percent(share: float | None) -> str:
-    return "undefined" if share is None else f"{share:.1f} %"
 
 
 def _text(value: object) -> str:

@@ -96,9 +96,9 @@ def named(axes: Axes, title: str) -> None:
 
 def dated(axes: Axes) -> None:
     """Dates along the bottom axis, few and short."""
-    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]  # matplotlib has no types here
     axes.xaxis.set_major_locator(locator)
-    formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]  # the same
     # Days with their month: the single label below the axis names only the last month, even if there are two.
     formatter.formats[2] = formatter.zero_formats[2] = "%d %b"
     formatter.offset_formats[2] = "%Y"

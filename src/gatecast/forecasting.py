@@ -166,7 +166,7 @@ def forecast(
 
 def _refuse_far(panel: Panel, asked: Asked, horizon: int) -> None:
     """Refuse dates so far ahead that they must be mistakes."""
-    if (panel.grid.wall(asked.dates.max(1)) >= NO_DATE).any():
+    if panel.grid.wall(asked.dates.max(keepdims=True)[0]) >= NO_DATE:
         raise UsageError(
             f"{int(asked.ahead.max()):,} steps ahead lie beyond the year 9999: is the date or horizon right?"
         )

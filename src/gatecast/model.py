@@ -108,8 +108,8 @@ class Model:
         if point and point not in POINTS:
             raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
         several = series if isinstance(series, Iterable) and not isinstance(series, str) else [series]
-        names = tuple(dict.fromkeys(map(str, several)))  # one named twice would be written twice
-        whole, panel = panel, _chosen(panel, names)
+        asked_for = tuple(dict.fromkeys(map(str, several)))  # one named twice would be written twice
+        whole, panel = panel, _chosen(panel, asked_for)
         observed, cut = panel.lasts, None if as_of is None else self.grid.floor(str(as_of))
         if cut is not None:
             if (panel.starts > cut).any():
@@ -117,7 +117,7 @@ class Model:
                 raise UsageError(f"no history by {self.grid.label(cut)} in {some(panel.names[i] for i in late)}")
             # Where series end together, those that are not asked for have a say.
             together = whole.take(np.flatnonzero(whole.starts <= cut)) if whole.rule[0] else panel
-            panel = _chosen(together.until(cut), names)
+            panel = _chosen(together.until(cut), asked_for)
         trained = self.config.forecast.horizon
         if at is None:
             asked = next_steps(panel, horizon or trained)

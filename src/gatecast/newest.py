@@ -59,14 +59,14 @@ def newest(
             rows = None
     if rows is None:
         rows = read_rows(config, config.source.url, errand)
-    absent = np.flatnonzero(_lasts(rows.panel, model) == NEVER).tolist()
-    if absent and verb == "forecast":
-        keys = model.keys.take(pa.array(absent)).to_pylist()
-        there = f" by {grid.label(grid.floor(str(as_of)))}" if as_of is not None else ""
-        names = some(name_of(list(key.values())) for key in keys)
-        listener.note(f"{len(absent):,} series that were trained on have no rows{there}: {names}")
-    if rows.stale and verb == "forecast":
-        listener.note(f"{len(rows.stale):,} series end before the others: {some(rows.stale)}")
+    if verb == "forecast":
+        if absent := np.flatnonzero(_lasts(rows.panel, model) == NEVER).tolist():
+            keys = model.keys.take(pa.array(absent)).to_pylist()
+            there = f" by {grid.label(grid.floor(str(as_of)))}" if as_of is not None else ""
+            names = some(name_of(list(key.values())) for key in keys)
+            listener.note(f"{len(absent):,} series that were trained on have no rows{there}: {names}")
+        if rows.stale:
+            listener.note(f"{len(rows.stale):,} series end before the others: {some(rows.stale)}")
     if rows.panel.covariates is not None:
         for line in unknown(model.final.encoder.columns, rows.panel.covariates):
             listener.note(f"{line}: forecast as the average of all")

@@ -10,6 +10,7 @@ from gatecast.data.encoding import Encoder
 from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Windows
+from gatecast.evaluation.metrics import percent
 from gatecast.evaluation.verdict import Verdict
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn
@@ -100,18 +101,14 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
 def test_summary(metrics: dict[str, Any], verdict: Verdict) -> str:
     """What the tenth step found."""
     ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
-    covered = ", ".join(f"{level} % intervals cover {_percent(share)}" for level, share in ours["coverage"].items())
-    accuracy = [_percent(part["accuracy"]) for part in (ours, naive)]
+    covered = ", ".join(f"{level} % intervals cover {percent(share)}" for level, share in ours["coverage"].items())
+    accuracy = [percent(part["accuracy"]) for part in (ours, naive)]
     mae = ["undefined" if part["mae"] is None else f"{part['mae']:,.4g}" for part in (ours, naive)]
     windows = f"{metrics['windows']:,} window{'s' if metrics['windows'] > 1 else ''}"
     return (
         f"{windows}: accuracy {accuracy[0]} (seasonal naive {accuracy[1]}), "
         f"MAE {mae[0]} ({mae[1]}); {covered}. {verdict.sentence}"
     )
-
-
-def _percent(share: float | None) -> str:
-    return "undefined" if share is None else f"{share:z.1f} %"  # nothing was observed, or all of it is zero
 
 
 def _known(encoder: Encoder) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatecast.config import Config
-from gatecast.data.covariates import Column, Covariates
+from gatecast.data.covariates import Column, Covariates, Role
 from gatecast.data.dates import Grid, Steps
 from gatecast.data.features import HOLIDAY_FEATURES, calendar, holiday_calendar, meaningful
 from gatecast.data.panel import Panel
@@ -44,13 +44,13 @@ class Encoder:
         source, found = config.source, panel.covariates
         read = config.model.calendar is not False
         cycles = meaningful(panel.grid, int(np.median(until - panel.starts + 1))) if read else ()
-        names = {"static": source.static, "future": source.future, "past": source.past}
+        names: dict[Role, tuple[str, ...]] = {"static": source.static, "future": source.future, "past": source.past}
         columns = []
         if found is not None:
             rows = _until(found, panel.starts, until)
             for role, listed in names.items():
                 part = np.ones(len(panel), bool) if role == "static" else rows
-                columns += [Column.fit(name, role, found, part) for name in listed]  # type: ignore[arg-type]
+                columns += [Column.fit(name, role, found, part) for name in listed]
         if config.model.series_embedding:
             columns.append(Column("series", "series", categories=tuple(panel.names)))
         return cls(cycles, config.grid.holidays, source.holidays_column, tuple(columns))

@@ -27,7 +27,8 @@ def seasonal_naive(panel: Panel, series: Indices, cutoffs: Steps, season: int, h
     context, observed = windows.past(torch.from_numpy(series), torch.from_numpy(cutoffs))
     repeated = seasonal_repeat(context, observed, season, horizon).numpy()
     nothing = ~observed.any(1).numpy()
-    repeated[nothing] = _last(panel, series[nothing], cutoffs[nothing])[1][:, None]
+    if nothing.any():  # hardly ever; to find the last value all values are looked at
+        repeated[nothing] = _last(panel, series[nothing], cutoffs[nothing])[1][:, None]
     return repeated
 
 

@@ -109,6 +109,11 @@ def known(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
+def percent(share: float | None) -> str:
+    """A share in percent, as people read it; None where nothing was observed, or all of it is zero."""
+    return "undefined" if share is None else f"{share:z.1f} %"
+
+
 def _mean(values: Array) -> float:
     """Mean of what was observed, NaN if nothing was."""
     seen = values[~np.isnan(values)]

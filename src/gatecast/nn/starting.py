@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gatecast.nn.devices import answers_at_once
-from gatecast.nn.masks import gapless
+from gatecast.nn.masks import gapless, only
 
 RATES = (0.1, 0.3, 0.6)
 """Smoothing rates: the weight of the newest value; older weights shrink by the factor 1 - rate per step."""
@@ -48,7 +48,7 @@ def starting_points(
 
 def median(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], horizon: int) -> Float[Tensor, "B H 1"]:
     """The median of the observed values (the lower of two, so that it is an observed value), 0 if there are none."""
-    middle = x.masked_fill(~observed, torch.nan).nanmedian(1).values.nan_to_num()
+    middle = only(x, observed, torch.nan).nanmedian(1).values.nan_to_num()
     return middle[:, None, None].expand(-1, horizon, 1)
 
 
