@@ -101,7 +101,7 @@ def solve(problem: Problem, settings: dict[str, Any]) -> dict[str, Any]:
     columns = {"time": "ds", "target": "y", "series": "series"}
     model = gatecast.fit(problem.history, **{**columns, "baselines": 0, **problem.options, **settings})
     seconds = time.perf_counter() - began
-    season, horizon = problem.season or model.season, problem.options["horizon"]
+    season, horizon = problem.season or model.tested.season, problem.options["horizon"]
     table = model.forecast().to_pandas().rename(columns={"forecast_timestamp": "ds"})
     rows = problem.truth
     for level in (80, 95):
@@ -191,7 +191,7 @@ def solve_long(data: Path, name: str, settings: dict[str, Any], stride: int) -> 
     sums, covered = [], []
     for cutoff in ends:
         series, cutoffs = np.arange(len(panel)), np.full(len(panel), cutoff)
-        found = evaluate(model.final, panel, series, cutoffs, panel.lasts, model.season, model.config.forecast)
+        found = evaluate(model.final, panel, series, cutoffs, panel.lasts, model.tested.season, model.config.forecast)
         wrong = found.truth - found.points
         sums.append([np.square(wrong).mean(), np.abs(wrong).mean(), np.abs(found.truth - naive_of(found)).mean()])
         covered.append([coverage(found.truth, *found.bounds(level)) for level in (80, 95)])

@@ -148,7 +148,7 @@ def test_what_is_loaded_forecasts_the_same(database, recipe, tmp_path):
             assert loaded.forecast(model.panel, **ask).rows.equals(model.forecast(**ask).rows)
         assert loaded.tested.bounds == loaded.final.bounds == (0, math.inf)
         assert not loaded.tested.given
-        assert (loaded.config, loaded.run_id, loaded.season) == (model.config, model.run_id, model.season)
+        assert (loaded.config, loaded.run_id, loaded.tested.season) == (model.config, model.run_id, model.tested.season)
     assert load(run).evidence["metrics"] == model.evidence["metrics"]
     assert newest(load(run)).values.tobytes() == model.panel.values.tobytes()
 
@@ -211,7 +211,7 @@ def test_metrics_are_those_of_the_test_rows_kept(made):
     scales = {}
     for number, name in enumerate(model.panel.names):
         values = model.panel.series(number)[:204].astype(float)
-        scales[name] = np.nanmean(np.abs(values[model.season :] - values[: -model.season]))
+        scales[name] = np.nanmean(np.abs(values[model.tested.season :] - values[: -model.tested.season]))
     rows["name"] = [f"{shop or None}/{item}" for shop, item in zip(rows["shop"], rows["item"], strict=True)]
     rows["scale"] = rows["name"].map(scales)
     parts = {None: rows} | dict(iter(rows.groupby("name")))

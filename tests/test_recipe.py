@@ -33,6 +33,11 @@ def resolved(panel, horizon, **options):
     return found.model, season
 
 
+def shapes_of(model, encoder):
+    config = Config.from_options(None, {"horizon": 24, "batch": 64, "steps": 1})
+    return recipe.shapes(config.model_copy(update={"model": model}), encoder)
+
+
 @pytest.mark.parametrize(
     ("freq", "length", "horizon", "seasons", "reach", "segment"),
     [
@@ -129,9 +134,8 @@ def test_classic_is_one_value_a_step_scaled_to_its_range_and_one_point():
     model, _ = resolved(panel_of("h", 1_000), 24, recipe="classic")
     assert (model.segment, model.scaling, model.context, model.seasons) == (1, "minmax", 48, ())
     assert resolved(panel_of("h", 5_000), 200, recipe="classic")[0].reach == 168  # a recurrent step for each value
-    config = Config.from_options(None, {"horizon": 24}).model_copy(update={"model": model})
     assert (model.members, model.logs) == (1, False)
-    (shape,) = recipe.shapes(config, Encoder(("day", "week")))
+    (shape,) = shapes_of(model, Encoder(("day", "week")))
     assert (shape.probabilities, shape.skip) == ((), False)
     network = Network(shape)
     read = network.segments(torch.zeros(2, 48), torch.ones(2, 48, dtype=torch.bool), torch.zeros(2, 72, 4))
@@ -167,8 +171,7 @@ def test_members_differ_in_reach_in_what_they_learn_and_in_reading_logarithms():
     above = replace(panel, values=panel.values - panel.values.min() + 1)
     for rows, logs in ((panel, False), (above, True)):
         model, _ = resolved(rows, 24, members=4)
-        config = Config.from_options(None, {"horizon": 24}).model_copy(update={"model": model})
-        found = [(shape.reach, shape.plain, shape.logs) for shape in recipe.shapes(config, Encoder(("day", "week")))]
+        found = [(shape.reach, shape.plain, shape.logs) for shape in shapes_of(model, Encoder(("day", "week")))]
         assert model.logs is logs
         assert len(found) == model.members == 4
         assert len(set(found)) == (4 if logs else 2)
@@ -184,7 +187,7 @@ def test_members_differ_in_reach_in_what_they_learn_and_in_reading_logarithms():
 def test_where_there_is_little_to_learn_from_half_learn_a_mixture_alone(count, plain):
     panel = panel_of("h", *[1_000] * count, season=24)
     model, _ = resolved(panel, 24, members=4)
-    shapes = recipe.shapes(Config.from_options(None, {"horizon": 24}).model_copy(update={"model": model}), Encoder())
+    shapes = shapes_of(model, Encoder())
     assert [shape.plain for shape in shapes] == [False, plain, plain, False]
     assert resolved(panel, 24, plain=not plain)[0].plain is not plain
 

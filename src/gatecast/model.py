@@ -55,7 +55,6 @@ class Model:
     Attributes:
         kind: what the time column of the source holds.
         keys: the series trained on, a row each.
-        season: steps of the season that the seasonal naive forecast repeats.
         evidence: the manifest, the metrics and the history of training, as in the run folder.
     """
 
@@ -64,7 +63,6 @@ class Model:
     grid: Grid
     kind: TimeKind
     keys: pa.Table
-    season: int
     tested: Fitted
     final: Fitted
     evidence: Mapping[str, Any] = field(default_factory=dict)
@@ -253,7 +251,7 @@ class Model:
             ) from None
         tested = stages["tested"]
         final = stages.get("final", tested)
-        return cls(about["run_id"], config, grid, about["time_kind"], keys, about["season"], tested, final, evidence)
+        return cls(about["run_id"], config, grid, about["time_kind"], keys, tested, final, evidence)
 
 
 def _first_line(error: BaseException) -> str:

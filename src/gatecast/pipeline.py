@@ -176,8 +176,8 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
         "metrics": metrics,
         "history": [asdict(epoch) for epoch in history],
     }
-    panel, season = rows.panel, shop.season
-    model = Model(rows.run_id, shop.config, panel.grid, panel.kind, panel.keys, season, tested, final, evidence, panel)
+    panel = rows.panel
+    model = Model(rows.run_id, shop.config, panel.grid, panel.kind, panel.keys, tested, final, evidence, panel)
     return model, backtest
 
 
@@ -190,7 +190,7 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     """
     panel = model.rows(panel or newest(model))
     fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
-    found = evaluate(fitted, panel, series, cutoffs, fitted.seen, model.season, model.config.forecast)
+    found = evaluate(fitted, panel, series, cutoffs, fitted.seen, fitted.season, model.config.forecast)
     backtest = found.beside_statistical(model.config.training.baselines)
     history, training = model.evidence.get("history", ()), model.evidence.get("manifest", {}).get("training", {})
     return backtest, judge(backtest, history, training.get("best", 0))
@@ -234,7 +234,7 @@ def prove(model: Model, panel: Panel | None = None) -> Proof:
     fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
     assert (cutoffs >= fitted.seen[series]).all()
 
-    forecast = partial(evaluate, fitted, until=fitted.seen, season=model.season, settings=model.config.forecast)
+    forecast = partial(evaluate, fitted, until=fitted.seen, season=fitted.season, settings=model.config.forecast)
     return leaks(forecast, panel, series, cutoffs)
 
 

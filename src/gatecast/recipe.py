@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from gatecast import points
 from gatecast.config import Config, ModelSettings, TrainingSettings
@@ -27,6 +27,22 @@ RECURRENT = 64
 """Most recurrent steps of a reach longer than needed."""
 ZEROS = 0.1
 """Share of zeros in the training values from which on the target counts as intermittent."""
+
+
+class Sizes(NamedTuple):
+    """The sizes that resolved settings hold."""
+
+    context: int  # C
+    reach: int  # R
+    segment: int  # p
+    hidden: int  # U
+    batch: int  # windows
+    steps: int  # batches per epoch
+
+    @property
+    def recurrent(self) -> int:
+        """Recurrent steps per window."""
+        return self.reach // self.segment
 
 
 class Manner(NamedTuple):
@@ -58,6 +74,14 @@ def bounds(config: Config) -> tuple[float, ...]:
 def probabilities(config: Config) -> tuple[float, ...]:
     """The probabilities the network is trained for: bounds, quartiles and median; none (one point) if classic."""
     return () if config.model.recipe == "classic" else tuple(sorted({*bounds(config), 0.25, 0.75}))
+
+
+def sizes(config: Config) -> Sizes:
+    """The sizes of resolved settings, none of which is left open."""
+    model, training = config.model, config.training
+    found = model.context, model.reach, model.segment, model.hidden, training.batch, training.steps
+    assert None not in found
+    return Sizes(*cast("tuple[int, ...]", found))
 
 
 def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
@@ -126,31 +150,27 @@ def _synthetic(facts: Facts, batch: int, steps: int) -> int:
 
 def shapes(config: Config, encoder: Encoder) -> list[Shape]:
     """The networks of resolved settings: half may read logarithms, half a shorter reach, half learn only a mixture."""
-    model: ModelSettings = config.model
-    assert model.context
-    assert model.reach
-    assert model.segment
+    model, size = config.model, sizes(config)
     assert model.seasons is not None
     assert model.members
-    assert model.hidden
-    least = max(*_readable(model.seasons, model.segment), model.reach // 2)
-    short = -(-least // model.segment) * model.segment
+    least = max(*_readable(model.seasons, size.segment), size.reach // 2)
+    short = -(-least // size.segment) * size.segment
     longest = Shape(
-        context=model.context,
-        reach=model.reach,
+        context=size.context,
+        reach=size.reach,
         horizon=config.forecast.horizon,
-        segment=model.segment,
+        segment=size.segment,
         dates=encoder.dates,
         probabilities=probabilities(config),
         seasons=model.seasons,
-        hidden=model.hidden,
+        hidden=size.hidden,
         layers=model.layers,
         dropout=model.dropout or 0.0,
         skip=bool(model.skip),
         gated=bool(model.gated),
         intermittent=bool(model.intermittent and model.seasons),
         embeddings=encoder.embeddings,
-        embedded=model.segment > 1 or encoder.embeddings > 0,  # for one value the LSTM's input weights suffice
+        embedded=size.segment > 1 or encoder.embeddings > 0,  # for one value the LSTM's input weights suffice
         known=encoder.known,
         past=encoder.past,
     )
@@ -158,7 +178,7 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         replace(
             longest,
             logs=bool(model.logs) and number % 2 == 0,
-            reach=(model.reach, short)[number // 2 % 2],
+            reach=(size.reach, short)[number // 2 % 2],
             plain=bool(model.plain and model.seasons) and number % 4 in (1, 2),
         )
         for number in range(model.members)
@@ -196,12 +216,7 @@ def _reach(facts: Facts, segment: int) -> int:
 
 def _members(config: Config) -> int:
     """As many as a slow processor trains in time; computed, not timed, so that the result is reproducible."""
-    assert config.model.reach
-    assert config.model.segment
-    assert config.model.hidden
-    steps, width = config.model.reach // config.model.segment, config.model.hidden * config.model.layers
-    assert config.training.batch
-    assert config.training.steps
-    batches = config.training.epochs * config.training.steps * (2 if config.training.refit else 1)
-    each = batches * (OVERHEAD + steps * config.training.batch * width**2 * 48 / SPEED)  # 2 · 8 U² forward, 3 in all
-    return int(min(max(config.training.time_limit / each, 1), MEMBERS))
+    size, training = sizes(config), config.training
+    width, batches = size.hidden * config.model.layers, training.epochs * size.steps * (2 if training.refit else 1)
+    each = batches * (OVERHEAD + size.recurrent * size.batch * width**2 * 48 / SPEED)  # 2 · 8 U² forward, 3 in all
+    return int(min(max(training.time_limit / each, 1), MEMBERS))

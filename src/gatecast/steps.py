@@ -40,20 +40,17 @@ def prepare(
     aggregate = rows.config.grid.resolved(rows.config.source.target).aggregate
     text = f"grid {panel.grid}, {aggregate} of each step{fits}; {faults}; {_known(encoder)}"
     listener.step(2, "Dates to numbers", text)
-    model = config.model
-    assert model.context
-    assert model.reach
-    assert model.segment
-    windows = Windows.of(panel, encoder, model.context, horizon, device)
+    model, sizes = config.model, recipe.sizes(config)
+    windows = Windows.of(panel, encoder, sizes.context, horizon, device)
     shop = Workshop(config, panel, parts, encoder, windows, listener.epoch, season, checkpoints)
     counts = [len(span) for span in (shop.training(), parts.validating(horizon), parts.testing(horizon))]
     shares = ", ".join(f"{name} {count:,}" for name, count in zip(("train", "validation", "test"), counts, strict=True))
     listener.step(3, "Split in time", f"before anything is fitted; windows: {shares}")
     where = "each window by itself" if model.scaling == "window" else "fitted on training rows only"
     listener.step(4, "Scale", f"{model.scaling}, {where}")
-    newest = "" if model.reach == model.context else f" the newest {model.reach:,}"
-    text = f"{model.context:,} steps in, {horizon:,} out; the LSTM reads{newest or ' them'}, {model.segment} at once: "
-    text += f"{model.reach // model.segment} recurrent steps; batches of {config.training.batch}"
+    newest = "" if sizes.reach == sizes.context else f" the newest {sizes.reach:,}"
+    text = f"{sizes.context:,} steps in, {horizon:,} out; the LSTM reads{newest or ' them'}, {sizes.segment} at once: "
+    text += f"{sizes.recurrent} recurrent steps; batches of {sizes.batch}"
     text += f", {config.training.synthetic} of them synthetic" if config.training.synthetic else ""
     listener.step(5, "Windows", text)
     listener.step(
@@ -69,18 +66,14 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
         DataError: there is no memory for such a network.
         TrainingError: training cannot go on.
     """
-    device, batch, model = shop.windows.device, shop.config.training.batch, shop.config.model
-    assert model.hidden
-    assert model.reach
-    assert model.segment
-    assert batch
+    device, model, sizes = shop.windows.device, shop.config.model, recipe.sizes(shop.config)
     shapes = recipe.shapes(shop.config, shop.encoder)
     with torch.device("meta"):  # takes no memory
         size = sum(part.numel() for shape in shapes for part in Network(shape).parameters())
     at_once = 1 if any(shape.draws for shape in shapes) else min(len(shapes), torch.get_num_threads())
-    states = at_once * model.layers * model.hidden * (model.reach // model.segment)
+    states = at_once * model.layers * sizes.hidden * sizes.recurrent
     if device.type == "cpu":
-        refuse_too_wide(size, states, batch)
+        refuse_too_wide(size, states, sizes.batch)
     starts = f", starting from simple forecasts of season {_and([*map(str, model.seasons)])}" if model.seasons else ""
     text = f"{model.recipe}: {model.members} × {model.layers} layer of {model.hidden} units, {size:,} parameters"
     readers = "every other network" if model.members != 1 else "it"
