@@ -100,3 +100,31 @@ def test_a_forecast_scales_with_the_series_whatever_is_read():
     ensemble, inputs = random(SHAPES), read()
     larger = replace(inputs, context=inputs.context * 1024)
     assert_close(ensemble(larger, SCALER), 1024 * ensemble(inputs, SCALER), rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("seasons", [(4,), ()])
+def test_few_windows_are_forecast_by_all_members_as_one(seasons):
+    ensemble, inputs = random([replace(shape, seasons=seasons) for shape in SHAPES]), read()
+    with torch.inference_mode():
+        found = ensemble(inputs, SCALER)
+    assert "stacked" in vars(ensemble)
+    assert_close(found, together(ensemble.each(inputs, SCALER, lambda _, out, unit: unit.values(out))))
+
+
+def test_weights_learned_since_are_stacked_anew():
+    ensemble, inputs = random(SHAPES), read()
+    with torch.no_grad():
+        before = ensemble(inputs, SCALER)
+        ensemble.train()
+        for weights in ensemble.parameters():
+            weights.mul_(2)
+        ensemble.eval()
+        after = ensemble(inputs, SCALER)
+    assert_close(after, together(ensemble.each(inputs, SCALER, lambda _, out, unit: unit.values(out))))
+    assert not torch.allclose(before, after)
+
+
+def test_where_gradients_are_wanted_each_member_is_asked():
+    ensemble = random(SHAPES)
+    ensemble(read(), SCALER).sum().backward()
+    assert all(weights.grad is not None for weights in ensemble.parameters())

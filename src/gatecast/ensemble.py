@@ -1,22 +1,28 @@
 """Several networks that read the same windows; their forecasts are averaged in the target's unit."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain
-from typing import cast
+from typing import Self, cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gatecast.data.scaling import Scaler, Unit, moves
-from gatecast.data.windows import Inputs
+from gatecast.data.windows import Inputs, Read
 from gatecast.nn.devices import answers_at_once
 from gatecast.nn.network import Network, Shape
+from gatecast.nn.stacked import can_stack, stacked
+from gatecast.nn.starting import Simple
 from gatecast.side_by_side import Found, side_by_side
 
 Do = Callable[[Network, Tensor, Unit], Found]
 Pick = Callable[[Tensor, Tensor], Tensor]
+Parts = Mapping[int, tuple[Float[Tensor, "B _"], Bool[Tensor, "B _"]]]
+
+FEW = 4
+"""Most windows that the members forecast as one network."""
 
 
 class Ensemble(nn.Module):
@@ -56,13 +62,10 @@ class Ensemble(nn.Module):
         Args:
             at_once: whether members of different units run side by side.
         """
-        parts = {reach: measured(inputs, reach) for reach in {member.shape.reach for member in self.networks}}
+        parts = self._measured(inputs)
 
         def work(places: Sequence[int]) -> list[tuple[int, Found]]:
-            first = self.networks[places[0]]
-            unit = scaler(*parts[first.shape.reach], inputs.series, first.shape.logs)
-            read = inputs.scaled(unit)
-            simple = first.simple(*read[:2]) if first.shape.seasons and first.effect is None else None
+            unit, read, simple = _read(self.networks[places[0]], inputs, scaler, parts)
             members = [(place, self.networks[place]) for place in places]
             return [(place, do(member, member(*read, simple), unit)) for place, member in members]
 
@@ -72,7 +75,44 @@ class Ensemble(nn.Module):
 
     def forward(self, inputs: Inputs, scaler: Scaler) -> Float[Tensor, "B H Q"]:
         """The members' quantiles averaged, in the target's unit."""
+        learning = self.training or torch.is_grad_enabled()
+        if len(inputs.context) <= FEW and not learning and answers_at_once(inputs.context.device) and self.stacked:
+            return together(self._as_one(self.stacked, inputs, scaler))
         return together(self.each(inputs, scaler, lambda _, out, unit: unit.values(out)))
+
+    @cached_property
+    def stacked(self) -> Network | None:
+        """All members as one network, if that is quicker."""
+        return stacked(self.networks) if len(self.networks) > 1 and can_stack(self.shape) else None
+
+    def train(self, mode: bool = True) -> Self:
+        """As ever; weights that are learned are to be stacked anew."""
+        if mode:
+            self.__dict__.pop("stacked", None)
+        return super().train(mode)
+
+    def _as_one(self, one: Network, inputs: Inputs, scaler: Scaler) -> list[Float[Tensor, "B H Q"]]:
+        """What `each` gives for the quantiles in the target's unit."""
+        parts = self._measured(inputs)
+        groups = {places: _read(self.networks[places[0]], inputs, scaler, parts) for places in self.alike}
+        found = {place: group for places, group in groups.items() for place in places}
+        units, reads, starts = zip(*(found[place] for place in range(len(found))), strict=True)
+        x = torch.stack([read[0] for read in reads])
+        points = [torch.stack(part) for part in zip(*filter(None, starts), strict=True)]
+        simple = (points[0], points[1]) if points else None
+        out = one(x, inputs.observed.expand_as(x), inputs.calendar.expand(len(x), -1, -1, -1), None, simple)
+        return [unit.values(part) for unit, part in zip(units, out, strict=True)]
+
+    def _measured(self, inputs: Inputs) -> Parts:
+        """`measured` for each reach of a member."""
+        return {reach: measured(inputs, reach) for reach in {member.shape.reach for member in self.networks}}
+
+
+def _read(member: Network, inputs: Inputs, scaler: Scaler, parts: Parts) -> tuple[Unit, Read, Simple | None]:
+    """The unit of each window, what a member reads in it, and the simple forecasts if they depend on that alone."""
+    unit = scaler(*parts[member.shape.reach], inputs.series, member.shape.logs)
+    read = inputs.scaled(unit)
+    return unit, read, member.simple(*read[:2]) if member.shape.seasons and member.effect is None else None
 
 
 def unit_of(shape: Shape, inputs: Inputs, scaler: Scaler) -> Unit:

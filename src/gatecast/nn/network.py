@@ -113,13 +113,15 @@ class Network(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "B C"],
-        observed: Bool[Tensor, "B C"],
-        calendar: Float[Tensor, "B T F"],
+        x: Float[Tensor, "*n C"],
+        observed: Bool[Tensor, "*n C"],
+        calendar: Float[Tensor, "*n T F"],
         static: tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]] | None = None,
         simple: Simple | None = None,
-    ) -> Float[Tensor, "B H Q"]:
+    ) -> Float[Tensor, "*n H Q"]:
         """Quantiles over the horizon in the scaled unit; Q = 1 for a point forecast.
+
+        The axes n before the last are those of a batch, B; where networks are stacked (`nn.stacked`), M and B.
 
         Args:
             static: rows of the embedding table of static values, and their weights.
@@ -129,20 +131,20 @@ class Network(nn.Module):
         about = self.about(static)
         _, state = self.lstm(self.segments(x, observed, calendar, about))
         h = state.h if about is None else state.h + about
-        read = self.decode(h, calendar[:, self.shape.context :])
+        read = self.decode(h, calendar[..., self.shape.context :, :])
         parts = [] if effect is None else [effect]
         if self.write is not None:
             parts.append(self.steps(self.write(read))[..., 0])
         if self.skip is not None:
-            parts.append(self.skip(x[:, -self.shape.reach :]))
+            parts.append(self.skip(x[..., -self.shape.reach :]))
         if self.mix is not None:
             mix = self.mix(h if self.shape.gated else torch.zeros_like(h))
             parts.append(self.start(self.simple(x, observed) if simple is None else simple, mix))
         return self.spread(torch.stack(parts).sum(0), read)
 
     def cleaned(
-        self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], calendar: Float[Tensor, "B T F"]
-    ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B H"] | None]:
+        self, x: Float[Tensor, "*n C"], observed: Bool[Tensor, "*n C"], calendar: Float[Tensor, "*n T F"]
+    ) -> tuple[Float[Tensor, "*n C"], Float[Tensor, "*n H"] | None]:
         """The context without the effect of covariates, 0 where not observed; and their effect on the horizon."""
         if self.effect is None:
             return only(x, observed), None
@@ -163,23 +165,23 @@ class Network(nn.Module):
         points, drift = starting_points(only(x, observed), observed, self.shape.seasons, horizon)
         return torch.cat([points, median(x, observed, horizon)], -1) if self.shape.intermittent else points, drift
 
-    def start(self, simple: Simple, mix: Float[Tensor, "B K+1"]) -> Float[Tensor, "B H"]:
+    def start(self, simple: Simple, mix: Float[Tensor, "*n K+1"]) -> Float[Tensor, "*n H"]:
         """The mixture of the simple forecasts, plus the weighted drift."""
         points, drift = simple
-        return (points @ mix[:, :-1, None].softmax(1))[..., 0] + mix[:, -1:] * drift
+        return (points @ mix[..., :-1, None].softmax(-2))[..., 0] + mix[..., -1:] * drift
 
     def segments(
         self,
-        x: Float[Tensor, "B C"],
-        observed: Bool[Tensor, "B C"],
-        calendar: Float[Tensor, "B T F"],
+        x: Float[Tensor, "*n C"],
+        observed: Bool[Tensor, "*n C"],
+        calendar: Float[Tensor, "*n T F"],
         about: Float[Tensor, "B U"] | None = None,
-    ) -> Float[Tensor, "B L _"]:
+    ) -> Float[Tensor, "*n L _"]:
         """What the LSTM reads: values, mask and calendar of each of the L = R / p segments, embedded or not."""
-        size, p, reach = len(x), self.shape.segment, self.shape.reach
-        parts = [part[:, -reach:].reshape(size, -1, p) for part in (x, observed.to(x.dtype))]
-        read = calendar[:, self.shape.context - reach : self.shape.context]
-        parts.append(read[..., : self.shape.dates].reshape(size, reach // p, -1))
+        many, p, reach = x.shape[:-1], self.shape.segment, self.shape.reach
+        parts = [part[..., -reach:].reshape(*many, -1, p) for part in (x, observed.to(x.dtype))]
+        read = calendar[..., self.shape.context - reach : self.shape.context, :]
+        parts.append(read[..., : self.shape.dates].reshape(*many, reach // p, -1))
         if self.effect is not None:
             beside = means(read[..., self.shape.dates :], p)
             past = beside[..., self.shape.known :]
@@ -193,24 +195,23 @@ class Network(nn.Module):
         dropped: Tensor = self.dropout(functional.gelu(embedded))
         return dropped
 
-    def decode(self, h: Float[Tensor, "B U"], calendar: Float[Tensor, "B H F"]) -> Float[Tensor, "B N U"]:
+    def decode(self, h: Float[Tensor, "*n U"], calendar: Float[Tensor, "*n H F"]) -> Float[Tensor, "*n N U"]:
         """Features of each block of the horizon: the state after the newest step, its position and calendar."""
-        size = len(h)
         first, last = self.shape.dates, self.shape.dates + self.shape.known
         dates, known = calendar[..., :first], calendar[..., first:last]
         padded = functional.pad(dates, (0, 0, 0, self.blocks * self.block - self.shape.horizon))
-        states = h[:, None] + self.place
-        parts = [states, padded.reshape(size, self.blocks, -1)]
+        states = h[..., None, :] + self.place
+        parts = [states, padded.reshape(*h.shape[:-1], self.blocks, -1)]
         if self.shape.known:
             parts.append(means(known, self.block))
         read: Tensor = self.dropout(functional.gelu(self.read(torch.cat(parts, -1))))
         return read
 
-    def steps(self, blocks: Float[Tensor, "B N W"]) -> Float[Tensor, "B H K"]:
+    def steps(self, blocks: Float[Tensor, "*n N W"]) -> Float[Tensor, "*n H K"]:
         """The blocks laid end to end, cut where the horizon ends."""
-        return blocks.reshape(len(blocks), self.blocks * self.block, -1)[:, : self.shape.horizon]
+        return blocks.reshape(*blocks.shape[:-2], self.blocks * self.block, -1)[..., : self.shape.horizon, :]
 
-    def spread(self, point: Float[Tensor, "B H"], read: Float[Tensor, "B N U"]) -> Float[Tensor, "B H Q"]:
+    def spread(self, point: Float[Tensor, "*n H"], read: Float[Tensor, "*n N U"]) -> Float[Tensor, "*n H Q"]:
         """The median, and positive distances accumulated from it in both directions."""
         if self.widen is None:
             return point[..., None]

@@ -21,7 +21,7 @@ RATES = (0.1, 0.3, 0.6)
 """Smoothing rates: the weight of the newest value; older weights shrink by the factor 1 - rate per step."""
 LEAST = 1e-30
 """Smaller weights count as zero: products of denormal numbers take a hundred times as long."""
-Simple = tuple[Float[Tensor, "B H K"], Float[Tensor, "B H"]]
+Simple = tuple[Float[Tensor, "*n H K"], Float[Tensor, "*n H"]]
 """Simple forecasts, and the drift."""
 LARGEST = 1_000_000
 """Most entries of a matrix that is faster than the computation it replaces."""

@@ -1,0 +1,94 @@
+"""Several networks as one give what each gives alone, in value."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from gatecast.nn.network import Network, Shape
+from gatecast.nn.stacked import can_stack, stacked
+
+SHAPE = Shape(
+    context=20,
+    reach=16,
+    horizon=7,
+    segment=4,
+    dates=2,
+    probabilities=(0.1, 0.25, 0.5, 0.9),
+    seasons=(4, 6),
+    hidden=8,
+    layers=1,
+    dropout=0.2,
+    skip=True,
+)
+MIXED = [SHAPE, replace(SHAPE, plain=True), replace(SHAPE, reach=8), replace(SHAPE, reach=12, plain=True)]
+
+
+def random(shape, seed):
+    torch.manual_seed(seed)
+    network = Network(shape).eval()
+    for weights in network.parameters():
+        nn.init.normal_(weights, std=0.5)
+    return network
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"layers": 2},
+        {"skip": False},
+        {"gated": False},
+        {"intermittent": True},
+        {"dates": 0},
+        {"segment": 1, "embedded": False},
+        {"segment": 1, "embedded": True},
+        {"probabilities": ()},
+        {"horizon": 3},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_stacked_networks_give_what_each_gives_alone(change, batch):
+    networks = [random(replace(shape, **change), seed) for seed, shape in enumerate(MIXED)]
+    shape, chance = networks[0].shape, torch.Generator().manual_seed(1)
+    x = torch.randn(len(networks), batch, shape.context, generator=chance)
+    observed = torch.rand(batch, shape.context, generator=chance) > 0.2
+    calendar = torch.randn(batch, shape.context + shape.horizon, shape.dates, generator=chance)
+    with torch.inference_mode():
+        alone = [network(part, observed, calendar) for network, part in zip(networks, x, strict=True)]
+        simple = zip(*(one.simple(part, observed) for one, part in zip(networks, x, strict=True)), strict=True)
+        points, drift = map(torch.stack, simple)
+        one = stacked(networks)
+        found = one(x, observed.expand_as(x), calendar.expand(len(x), -1, -1, -1), None, (points, drift))
+    assert len({float(part.sum()) for part in alone}) == len(networks)
+    assert_close(found, torch.stack(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_networks_without_simple_forecasts_are_stacked_too():
+    networks = [random(replace(SHAPE, seasons=()), seed) for seed in range(2)]
+    x, calendar = torch.randn(2, 1, 20), torch.randn(1, 27, 2)
+    observed = torch.ones(1, 20, dtype=torch.bool)
+    alone = torch.stack([network(part, observed, calendar) for network, part in zip(networks, x, strict=True)])
+    found = stacked(networks)(x, observed.expand_as(x), calendar.expand(2, -1, -1, -1))
+    assert_close(found, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_that_reads_fewer_steps_does_not_see_the_older_ones():
+    one = stacked([random(replace(SHAPE, reach=reach), reach) for reach in (16, 8)])
+    x = torch.randn(2, 1, 20, requires_grad=True)
+    observed, calendar = torch.ones(2, 1, 20, dtype=torch.bool), torch.zeros(2, 1, 27, 2)
+    simple = torch.zeros(2, 1, 7, 9), torch.zeros(2, 1, 7)
+    one(x, observed, calendar, None, simple).sum().backward()
+    reads = x.grad[:, 0] != 0
+    assert reads[0].tolist() == [False] * 4 + [True] * 16
+    assert reads[1].tolist() == [False] * 12 + [True] * 8
+
+
+def test_networks_that_read_more_than_values_and_dates_or_many_steps_are_not_stacked():
+    assert can_stack(SHAPE)
+    assert can_stack(replace(SHAPE, segment=1))
+    assert not can_stack(replace(SHAPE, segment=1, reach=17, context=20))
+    assert not any(can_stack(replace(SHAPE, **{name: 1})) for name in ("known", "past", "embeddings"))
