@@ -6,7 +6,7 @@ A setting that is `None` is chosen from the data and written back, so a run's
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,7 +16,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PositiveInt,
     ValidationError,
     field_validator,
     model_validator,
@@ -56,12 +55,15 @@ def _bytes(value: object) -> object:
 
 def _listed(value: object) -> object:
     """One name is a list of one."""
-    return (value,) if isinstance(value, str | int | float) else value
+    return value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Levels = Annotated[tuple[float, ...], BeforeValidator(_listed)]
-Seasons = Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)]
+LONGEST_CONTEXT = 100_000
+"""Steps. No weight's shape depends on the length of the context, so a damaged run could claim any."""
+
+Seasons = Annotated[tuple[Annotated[int, Field(ge=1, le=LONGEST_CONTEXT)], ...], BeforeValidator(_listed)]
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 
@@ -148,7 +150,7 @@ class GridSettings(Settings):
 class ForecastSettings(Settings):
     """What is forecast and how it is judged."""
 
-    horizon: int = Field(0, ge=0, description="steps to forecast")
+    horizon: int = Field(0, ge=0, le=1_000_000_000, description="steps to forecast")
     level: Levels = Field((80.0, 95.0), description="level of an interval in percent; repeat for several")
     metric: Metric = Field("mase", description="metric that the point forecast will be judged by")
     bounds: str | None = Field(
@@ -175,8 +177,6 @@ class ForecastSettings(Settings):
 
 LARGEST = 1e33
 """Size of a value beyond which sums over a context would overflow; larger ones mostly stand for missing values."""
-LONGEST_CONTEXT = 100_000
-"""Steps. No weight's shape depends on the length of the context, so a damaged run could claim any."""
 
 
 class ModelSettings(Settings):
@@ -184,8 +184,10 @@ class ModelSettings(Settings):
 
     recipe: Literal["segment", "classic"] = Field("segment", description="segment, or classic: the textbook pipeline")
     context: int | None = Field(None, ge=1, le=LONGEST_CONTEXT, description="steps of history before a forecast")
-    reach: int | None = Field(None, ge=1, description="newest steps of the context that the LSTM reads")
-    segment: int | None = Field(None, ge=1, description="steps the LSTM reads at once")
+    reach: int | None = Field(
+        None, ge=1, le=LONGEST_CONTEXT, description="newest steps of the context that the LSTM reads"
+    )
+    segment: int | None = Field(None, ge=1, le=LONGEST_CONTEXT, description="steps the LSTM reads at once")
     seasons: Seasons | None = Field(None, description="season lengths, in steps, of the simple forecasts to start from")
     scaling: Scaling | None = Field(None, description="how values are scaled before the network reads them")
     logs: bool | None = Field(None, description="true: half of the networks read logarithms")
@@ -196,10 +198,10 @@ class ModelSettings(Settings):
     skip: bool | None = Field(None, description="true: add a linear path from what the LSTM reads to the horizon")
     plain: bool | None = Field(None, description="true: half of the networks learn nothing but the mixture")
     members: int | None = Field(
-        None, ge=1, description="networks to train and average; default: 4, fewer if time is short"
+        None, ge=1, le=1_000, description="networks to train and average; default: 4, fewer if time is short"
     )
-    hidden: int | None = Field(None, ge=1, description="units of the LSTM")
-    layers: int = Field(1, ge=1, description="layers of the LSTM")
+    hidden: int | None = Field(None, ge=1, le=1_000_000, description="units of the LSTM")
+    layers: int = Field(1, ge=1, le=1_000, description="layers of the LSTM")
     dropout: float | None = Field(None, ge=0, lt=1, description="share of features dropped while training")
     calendar: bool | None = Field(None, description="true: the networks read day, week, month and year")
     series_embedding: bool = Field(False, description="learn an embedding of each series; a new one gets the average")
@@ -208,7 +210,7 @@ class ModelSettings(Settings):
 class TrainingSettings(Settings):
     """The loop."""
 
-    seed: int = Field(1, ge=0, description="seed of every random number")
+    seed: int = Field(1, ge=0, lt=2**64, description="seed of every random number")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
     time_limit: Seconds = Field(600.0, gt=0, description="longest training, such as 90s, 10m or 1h; default: 10m")
     epochs: int = Field(20, ge=1, description="most epochs of training")

@@ -22,7 +22,7 @@ from gatecast.data.panel import Panel
 from gatecast.data.table import ForecastTable
 from gatecast.errors import GatecastError, RunError, UsageError, some
 from gatecast.fitted import Fitted
-from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
+from gatecast.forecasting import FARTHEST, at_dates, forecast, next_steps, read_dates
 from gatecast.nn.devices import names
 from gatecast.run_folder import new_folder, refuse_absent, steadily
 from gatecast.seal import read_json, read_table, read_text, sealed, write_json
@@ -101,8 +101,15 @@ class Model:
         panel = self.rows(panel)
         if horizon is not None and at is not None:
             raise UsageError("ask for a horizon or for dates, not both")
-        if horizon is not None and horizon < 1:
-            raise UsageError(f"ask for a horizon of 1 or more, not {horizon}")
+        trained = self.config.forecast.horizon
+        if horizon is not None:
+            horizon = Config.of({"forecast": {"horizon": horizon}}).forecast.horizon  # a whole number
+            if horizon < 1:
+                raise UsageError(f"ask for a horizon of 1 or more, not {horizon}")
+            if horizon > FARTHEST * trained:  # before room is made for so many
+                raise UsageError(
+                    f"no more than {FARTHEST:,} times the {trained:,} steps trained are forecast, not {horizon:,}"
+                )
         if point and point not in POINTS:
             raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
         several = series if isinstance(series, Iterable) and not isinstance(series, str) else [series]
@@ -116,14 +123,14 @@ class Model:
             # Where series end together, those that are not asked for have a say.
             together = whole.take(np.flatnonzero(whole.starts <= cut)) if whole.rule[0] else panel
             panel = _chosen(together.until(cut), asked_for)
-        trained = self.config.forecast.horizon
         if at is None:
             asked = next_steps(panel, horizon or trained)
         else:
             asked = at_dates(panel, read_dates(self.grid, at), trained, cut)
         settings = self.config.forecast
-        if point or level:
-            given = {"metric": POINTS[point] if point else None, "level": level or None}
+        levels = level if np.size(level) else None  # type: ignore[arg-type]
+        if point or levels is not None:
+            given = {"metric": POINTS[point] if point else None, "level": levels}
             settings = Config.of(merged({"forecast": settings.model_dump()}, given)).forecast
         return forecast(self.tested, self.final, panel, self.keys, asked, settings, self.run_id, observed, cut)
 
@@ -139,7 +146,7 @@ class Model:
         table = self.forecast(series=() if series is None else (series,), **asked)
         panel = asked.get("panel") or self.panel
         assert panel is not None  # or there was no forecast
-        return forecast_figure(panel, 0 if series is None else panel.places[series], table)
+        return forecast_figure(panel, 0 if series is None else panel.places[str(series)], table)
 
     def inspect(self, panel: Panel | None = None, *, series: str | None = None, at: object | None = None) -> "Insight":
         """Find what the LSTM keeps and forgets, what a forecast is based on, and whether the memory is used.
@@ -164,6 +171,10 @@ class Model:
         Raises:
             UsageError: there are none, or their grid, series columns or covariates are not those trained on.
         """
+        if given is not None and not isinstance(given, Panel):
+            raise UsageError(
+                f"give rows as a panel, which gatecast.read makes of a frame or URL, not {type(given).__name__}"
+            )
         panel = given if given is not None else self.panel
         if panel is None:
             raise UsageError("this model has no rows at hand: give it a panel, as from gatecast.read")

@@ -18,6 +18,7 @@ from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
 from gatecast.data.rows import name_of
 from gatecast.errors import DataError, NoRowsError, UsageError, some
+from gatecast.frames import rows_of
 from gatecast.store import Errand, Kind, Store, open_store
 from gatecast.store.audit_query import row_steps
 from gatecast.store.opening_query import (
@@ -88,7 +89,7 @@ def open_source(config: Config, source: object, errand: Errand | None) -> Iterat
     if isinstance(source, Config):
         source = config.source.url
     if not isinstance(source, str | Path):
-        source = _rows(source, config.source)
+        source = rows_of(source, _named(config.source), queried=config.source.sql is not None)
         config = _with_zone(config, source)
     with _store(source, errand) as store:
         yield open_in(store, config, errand)
@@ -109,40 +110,6 @@ def open_in(store: Store, config: Config, errand: Errand | None) -> Opened:
         found = store.read(config.source, years_query(config.source, kind, grid.timezone)).read_all().to_pylist()
         years = (found[0]["first"], found[0]["last"]) if found[0]["first"] is not None else (1970, 1970)
     return Opened(store, config, kind, kinds, grid, agreement, years)
-
-
-def _rows(frame: object, source: SourceSettings) -> pa.Table:
-    """The columns of a frame that the settings name; for a query, which may use any, all that Arrow can hold."""
-    import narwhals as nw  # noqa: PLC0415 - only for frames
-
-    try:
-        rows: Any = nw.from_native(frame, eager_only=True)
-    except TypeError:
-        raise UsageError(
-            f"cannot read rows from {type(frame).__name__}: "
-            "give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
-        ) from None
-    except ValueError as error:  # two columns of one name
-        raise DataError(f"cannot read rows from {type(frame).__name__}: {' '.join(str(error).split())}") from None
-    named = _named(source)
-    if source.sql is None and set(named) <= set(rows.columns):  # else one may be the index, or is not there
-        rows = rows.select(list(dict.fromkeys(named)))
-    try:
-        return rows.to_arrow()
-    except (pa.ArrowException, TypeError):
-        odd = {name: why for name in rows.columns if (why := _oddity(rows[name]))}
-    if source.sql is None and (asked := [f"{name!r} ({odd[name]})" for name in odd if name in named]):
-        raise DataError(f"cannot read column {some(asked)}: make its values numbers, texts or times") from None
-    return rows.drop(list(odd)).to_arrow()
-
-
-def _oddity(column: Any) -> str:
-    """Why Arrow cannot hold a column of a frame, or nothing."""
-    try:
-        column.to_arrow()
-    except (pa.ArrowException, TypeError) as error:
-        return str(error.args[0])
-    return ""
 
 
 def _named(source: SourceSettings) -> list[str]:

@@ -262,8 +262,8 @@ def backtest(
     config = _config(source, options)
     device, horizon = _device(config), config.forecast.horizon
     stride = horizon if stride is None else stride
-    if windows < 1 or stride < 1:
-        raise UsageError(f"windows and stride must be 1 or more, got {windows} and {stride}")
+    if not all(isinstance(number, int | np.integer) and number >= 1 for number in (windows, stride)):
+        raise UsageError(f"windows and stride must be whole numbers of 1 or more, got {windows} and {stride}")
     rows = read_rows(config, source, Errand("backtest", observer=listener), audited=True)
     panel, held = rows.panel, horizon + (windows - 1) * stride
     if int(panel.lengths.max()) < held + 2 * horizon + 1:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class ForecastTable:
         """The rows as a polars frame; needs polars."""
         return _frame(self.rows).to_polars()
 
-    def write(self, url: str, into: str | None = None, errand: Errand | None = None) -> None:
+    def write(self, url: str | Path, into: str | None = None, errand: Errand | None = None) -> None:
         """Write the rows into a table, replacing rows with the same key, or into a file, replacing all of it.
 
         Beside a table, the view `TABLE_latest` shows the newest forecast of each series and

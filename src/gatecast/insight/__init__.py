@@ -159,9 +159,9 @@ def inspect(
         UsageError: there is no such series, or it had not begun.
         DataError: the tested weights have seen all rows.
     """
-    if series is not None and series not in panel.places:
+    if series is not None and str(series) not in panel.places:
         raise UsageError(f"no series {series!r}; there are {some(panel.names)}")
-    index = 0 if series is None else panel.places[series]
+    index = 0 if series is None else panel.places[str(series)]
     cutoff = int(panel.lasts[index]) if at is None else min(panel.grid.floor(at), int(panel.lasts[index]))
     if cutoff < panel.starts[index]:
         raise UsageError(f"{panel.names[index]} begins {panel.grid.label(int(panel.starts[index]))}, after {at}")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 import pyarrow as pa
@@ -123,7 +124,7 @@ def other_columns(table: str, have: Set[tuple[str, str]], want: Set[tuple[str, s
     )
 
 
-def open_store(url: str, *, write: bool = False, errand: Errand | None = None) -> Store:
+def open_store(url: str | Path, *, write: bool = False, errand: Errand | None = None) -> Store:
     """Open the store behind a URL; a bare path is a DuckDB database or a file DuckDB reads.
 
     Args:
@@ -136,6 +137,7 @@ def open_store(url: str, *, write: bool = False, errand: Errand | None = None) -
         UsageError: there is no store for such a URL, or its libraries are not installed.
         StoreError: it cannot be opened.
     """
+    url = str(url)
     scheme, separator, rest = url.partition(":")
     if not separator or len(scheme) == 1:  # C:\data.csv is a path
         scheme, rest = "duckdb", url

@@ -1,0 +1,68 @@
+"""A frame of pandas, polars or Arrow as rows to read: the columns that are named, in types that every step knows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from gatecast.errors import DataError, UsageError, some
+
+UNREADABLE = (pa.ArrowException, TypeError, OverflowError)
+"""What a column raises that Arrow cannot hold."""
+
+
+def rows_of(frame: object, named: Sequence[str], *, queried: bool) -> pa.Table:
+    """The columns of a frame that the settings name; for a query, which may use any, all that can be read.
+
+    Raises:
+        UsageError: it is no frame.
+        DataError: a column that is named cannot be read, or two have one name.
+    """
+    import narwhals as nw  # noqa: PLC0415 - only for frames
+
+    try:
+        rows: Any = nw.from_native(frame, eager_only=True)
+    except TypeError:
+        raise UsageError(
+            f"cannot read rows from {type(frame).__name__}: "
+            "give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
+        ) from None
+    except ValueError as error:  # two columns of one name
+        raise DataError(f"cannot read rows from {type(frame).__name__}: {' '.join(str(error).split())}") from None
+    if not queried and set(named) <= set(rows.columns):  # else one may be the index, or is not there
+        rows = rows.select(list(dict.fromkeys(named)))
+    # Of Python's objects polars gives Arrow the addresses.
+    odd = {
+        name: "objects" for name in rows.columns if rows.implementation.is_polars() and rows.schema[name] == nw.Object
+    }
+    try:
+        table = rows.to_arrow()
+    except UNREADABLE:
+        table = None
+        odd |= {name: why for name in rows.columns if (why := _oddity(rows[name]))}
+    else:
+        odd |= {field.name: str(field.type) for field in table.schema if _foreign(field.type)}
+    if not queried and (asked := [f"{name!r} ({odd[name]})" for name in odd if name in named]):
+        raise DataError(f"cannot read column {some(asked)}: make its values numbers, texts or times")
+    table = table.drop_columns([*odd]) if table is not None else rows.drop([*odd]).to_arrow()
+    return table.cast(pa.schema([field.with_type(_held(field.type)) for field in table.schema]))
+
+
+def _oddity(column: Any) -> str:
+    """Why a column of a frame cannot be read, or nothing."""
+    try:
+        type_ = column.to_arrow().type
+    except UNREADABLE as error:
+        return str(error.args[0])
+    return str(type_) if _foreign(type_) else ""
+
+
+def _foreign(type_: pa.DataType) -> bool:
+    """Whether DuckDB has no such type, or takes it for another: periods of pandas for numbers."""
+    period = getattr(type_, "extension_name", "") == "pandas.period"
+    return bool(period or pa.types.is_decimal256(type_) or pa.types.is_union(type_))
+
+
+def _held(type_: pa.DataType) -> pa.DataType:
+    """The type in which DuckDB holds a column: it has no numbers of two bytes with a fraction."""
+    return pa.float32() if pa.types.is_float16(type_) else type_
