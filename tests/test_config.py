@@ -202,3 +202,9 @@ def test_settings_are_frozen():
     changed = config.having("model", hidden=3)
     assert (changed.model.hidden, config.model.hidden) == (3, Config().model.hidden)
     assert changed.training == config.training
+
+
+@pytest.mark.parametrize("name", ["horizon", "reach", "segment", "seasons", "members", "hidden", "layers", "seed"])
+def test_a_number_that_no_machine_could_hold_is_refused(name):
+    with pytest.raises(UsageError, match=rf"^\w+\.{name}: input should be less than .*, got {10**30} instead$"):
+        Config.from_options("x.csv", {name: 10**30})

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import date, datetime
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -395,3 +396,36 @@ def test_a_name_of_several_series_is_refused(model):
     assert both.forecast(panel, series="c/d").rows["part"].unique().to_pylist() == ["d"]
     with pytest.raises(UsageError, match=r"^several series are called 'a/b/c': parts of their keys hold slashes"):
         both.forecast(panel, series=["c/d", "a/b/c"])
+
+
+def test_a_horizon_is_a_whole_number_and_not_beyond_all_measure(model):
+    for horizon in (2, 2.0, "2", np.int64(2)):
+        assert len(model.forecast(horizon=horizon)) == len(model.forecast(horizon=2))
+    for horizon, told in ((2.5, "valid integer"), ([2], "valid integer"), (10**30, "less than or equal")):
+        with pytest.raises(UsageError, match=f"^forecast.horizon: input should be (a )?{told}"):
+            model.forecast(horizon=horizon)
+    with pytest.raises(
+        UsageError, match=r"^no more than 1,000 times the 6 steps trained are forecast, not 1,000,000,000$"
+    ):
+        model.forecast(horizon=10**9)  # no room is made for so many
+
+
+def test_levels_may_be_an_array_or_a_number_of_numpy(model):
+    wanted = model.forecast(level=[70, 90]).rows
+    for level in (np.array([70, 90]), pd.Series([70.0, 90.0]), {70, 90}):
+        assert model.forecast(level=level).rows.equals(wanted)
+    assert model.forecast(level=np.int64(70)).rows.equals(model.forecast(level=70).rows)
+    with pytest.raises(UsageError, match=r"give at least one level.*got 0 instead"):
+        model.forecast(level=0)
+
+
+def test_a_frame_instead_of_a_panel_is_refused(model):
+    with pytest.raises(UsageError, match=r"^give rows as a panel, which gatecast.read makes .*, not DataFrame$"):
+        model.forecast(pd.DataFrame())
+
+
+def test_a_number_names_a_series_in_a_plot_and_an_inspection_too(model):
+    panel = replace(model.panel, keys=pa.table({"name": [7, 12]}))
+    own = replace(model, keys=panel.keys, panel=panel)
+    assert own.plot(series=12).axes[0].get_title() == own.plot(series="12").axes[0].get_title()
+    assert own.inspect(series=12).series == 1

@@ -308,3 +308,9 @@ def test_figures_are_functions(model):
     assert lines["observed"].get_ydata()[-6:] == pytest.approx(found.truth[-1])
     with pytest.raises(UsageError, match="no series 'x' was tested; there are s0, s1"):
         found.plot(series="x")
+
+
+@pytest.mark.parametrize("wrong", [{"windows": 2.5}, {"stride": 1.5}, {"windows": "2"}, {"windows": 0}])
+def test_windows_and_strides_are_whole_numbers(wrong):
+    with pytest.raises(UsageError, match=r"^windows and stride must be whole numbers of 1 or more, got "):
+        backtest(waves(), **wrong, **TINY)

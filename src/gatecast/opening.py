@@ -1,8 +1,9 @@
 """A source before its rows are read: its store, the types of its columns, its grid, its years."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -196,10 +197,25 @@ def _with_unit(config: Config, store: Store, errand: Errand | None) -> Config:
             f"column {config.source.time!r} holds no timestamps (numbers up to {size}): "
             "convert it in --sql, or give --time-unit if it counts since 1970"
         )
+    if _spelled(size):
+        raise DataError(
+            f"column {config.source.time!r} holds numbers that read as dates, as {size}: convert it in --sql, "
+            "as with strptime, or give --time-unit if it counts since 1970"
+        )
     unit = next((unit for unit, per in UNITS.items() if (size or 0) < per * YEAR_1973 * 1000), "ns")
     if errand:
         errand.observer.note(f"{config.source.time!r} holds whole numbers: taken as {unit} since 1970 (--time-unit)")
     return config.having("source", time_unit=unit)
+
+
+def _spelled(size: object) -> bool:
+    """Whether a number spells a date to the hour, the minute or the second, as 20240131235959 does."""
+    text = str(size)
+    if len(text) not in (10, 12, 14) or text[:2] not in ("19", "20"):
+        return False
+    with suppress(ValueError):
+        return bool(datetime.strptime(text, "%Y%m%d%H%M%S"[: len(text) - 2]))
+    return False
 
 
 def _refuse_nested(source: SourceSettings, store: Store, kinds: Mapping[str, Kind]) -> None:

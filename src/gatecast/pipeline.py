@@ -262,7 +262,7 @@ def backtest(
     config = _config(source, options)
     device, horizon = _device(config), config.forecast.horizon
     stride = horizon if stride is None else stride
-    if not all(isinstance(number, int | np.integer) and number >= 1 for number in (windows, stride)):
+    if not all(int(number) == number >= 1 for number in (windows, stride)):
         raise UsageError(f"windows and stride must be whole numbers of 1 or more, got {windows} and {stride}")
     rows = read_rows(config, source, Errand("backtest", observer=listener), audited=True)
     panel, held = rows.panel, horizon + (windows - 1) * stride

@@ -16,7 +16,7 @@ from sqlglot import exp
 from gatecast.config import Config, SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.holidays import holidays_of
-from gatecast.errors import StoreError, UsageError
+from gatecast.errors import DataError, StoreError, UsageError
 from gatecast.reading import read_rows
 from gatecast.store import Errand, Unobserved, open_store
 from gatecast.store.duckdb import DuckDBStore
@@ -575,3 +575,33 @@ def test_what_is_static_is_so_between_the_dates_that_are_read(put):
     store, source = put(rows, series=("shop",), static=("kind",), since="2024-03-02", until="2024-03-04")
     query = static_query(source, "date", Grid(Frequency.parse("D")), ("kind",), store.columns(source))
     assert store.read(source, query).read_all().to_pylist() == [{"key_0": "a", "static_0": "big", "distinct_0": 1}]
+
+
+def test_columns_of_several_files_are_told_apart_by_name(tmp_path):
+    (tmp_path / "1.csv").write_text("t,y,z\n2024-01-01,1,9\n2024-01-02,1,9\n")
+    (tmp_path / "2.csv").write_text("t;z;y;more\n2024-01-03;9;1;x\n2024-01-04;9;1;x\n")
+    panel = read_rows(Config.from_options("", {"time": "t", "target": "y"}), str(tmp_path / "*.csv")).panel
+    assert panel.values.tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("form", ["%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S"])
+def test_numbers_that_spell_dates_are_no_counts_since_1970(form):
+    times = [dt.datetime(2024, 1, 1) + dt.timedelta(hours=hour) for hour in range(9)]
+    rows = pa.table({"at": [int(time.strftime(form)) for time in times], "y": [1.0] * 9})
+    options = {"time": "at", "target": "y"}
+    told = f"^column 'at' holds numbers that read as dates, as {times[-1].strftime(form)}: convert it in --sql"
+    with pytest.raises(DataError, match=told):
+        read_rows(Config.from_options("", options), rows)
+    assert read_rows(Config.from_options("", options | {"time_unit": "ms", "freq": "s"}), rows).panel.kind == "instant"
+
+
+def test_an_empty_name_of_a_table_is_none(tmp_path):
+    with duckdb.connect(tmp_path / "two.duckdb") as connection:
+        connection.execute("CREATE TABLE a(t DATE); CREATE TABLE b(t DATE)")
+    with pytest.raises(UsageError, match=r"say which table of .* with --table: a, b"):
+        read_rows(Config.from_options("", {"time": "t", "table": ""}), tmp_path / "two.duckdb")
+
+
+def test_a_path_opens_a_store(tmp_path):
+    with pytest.raises(StoreError, match="nothing to read at"):
+        open_store(tmp_path / "none.csv")

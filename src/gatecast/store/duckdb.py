@@ -77,7 +77,11 @@ class DuckDBStore:
             self.connection.execute("SET TimeZone = 'UTC'")
             if self.reader and not write:
                 name = Path(path).name.partition(".")[0] if there else ""
-                rows: duckdb.DuckDBPyRelation = getattr(self.connection, self.reader)(escape(path) if there else path)
+                # Of several files CSV would be read by the places of the columns in the first.
+                named = {"union_by_name": True} if self.reader == "read_csv" and not there else {}
+                rows: duckdb.DuckDBPyRelation = getattr(self.connection, self.reader)(
+                    escape(path) if there else path, **named
+                )
                 for view in {name or DATA, DATA}:
                     rows.create_view(view)
                 self.default = _table(DATA)
@@ -131,7 +135,7 @@ class DuckDBStore:
                 statements = duckdb.extract_statements(source.sql)
             if len(statements) != 1 or statements[0].type.name != "SELECT":
                 raise no_select(len(statements), source.sql)
-        elif source.table is None and self.default is None:
+        elif not source.table and self.default is None:
             there = some(map(dotted, self._tables()))
             raise UsageError(
                 f"say which table of {self.path} with --table: {there}" if there else f"{self.path} has no tables"
