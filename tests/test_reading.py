@@ -344,3 +344,19 @@ def test_a_series_column_named_as_one_of_forecasts_is_refused(name):
     panel = read(rows, time="at", target="y")
     with pytest.raises(UsageError, match="of their own"):
         fit(replace(panel, keys=pa.table({name: ["a"]})), horizon=1)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"freq": "D"}, "freq h, not D"),
+        ({"timezone": "UTC"}, "timezone None, not UTC"),
+        ({"series": "q"}, "series None, not q"),
+    ],
+)
+def test_a_panel_is_not_read_again_on_another_grid(other, told):
+    options = {"time": "at", "target": "y"}
+    panel = read(frame(hours("2024-01-01", 60), range(60)), **options)
+    assert read(panel, freq="60min", **options) is panel
+    with pytest.raises(UsageError, match=rf"^the panel was read with {told}: read it again with gatecast.read$"):
+        read(panel, **options, **other)

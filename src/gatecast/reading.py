@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from gatecast.config import Config
 from gatecast.data.audit import Audit, audit_panel
 from gatecast.data.covariates import refuse_without
+from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Beside, Panel
 from gatecast.data.rows import name_of
 from gatecast.data.table import refuse_own
@@ -69,6 +70,7 @@ def read_rows(
     refuse_own(source.keys.column_names if isinstance(source, Panel) else config.source.series)
     if isinstance(source, Panel):
         grid = source.grid
+        _refuse_other(config, source)
         config = config.having("grid", freq=str(grid.frequency), timezone=grid.timezone)
         config = config.having("source", series=tuple(source.keys.column_names))
         refuse_without(source.covariates, *config.source.beside)
@@ -104,6 +106,22 @@ def read_rows(
         stale = panel.ending_before(max(config.forecast.horizon, 1))
         panel = panel.continued(settings.align == "common", settings.fill or "missing")
         return Rows(panel, resolved, found, stale, sql, read_at, store.bytes_billed)
+
+
+def _refuse_other(config: Config, panel: Panel) -> None:
+    """Refuse a grid or series columns other than those that a panel was read with: it is not read again."""
+    freq, grid = config.grid.freq, panel.grid
+    asked = {
+        "freq": Frequency.parse(freq) if freq and freq != "AUTO_FREQUENCY" else None,
+        "timezone": config.grid.timezone,
+        "series": ", ".join(config.source.series),
+    }
+    there = {"freq": grid.frequency, "timezone": grid.timezone, "series": ", ".join(panel.keys.column_names) or None}
+    for name, wanted in asked.items():
+        if wanted and wanted != there[name]:
+            raise UsageError(
+                f"the panel was read with {name} {there[name]}, not {wanted}: read it again with gatecast.read"
+            )
 
 
 def _beside(opened: Opened, since: str | None, errand: Errand | None) -> Beside | None:
