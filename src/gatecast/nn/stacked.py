@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from gatecast.nn.lstm import LSTM, State
 from gatecast.nn.network import Network, Shape
 
-
 STEPS = 16
 """Most recurrent steps that are stacked; from some thirty on, oneDNN's kernel gains more."""
 
