@@ -65,13 +65,14 @@ def test_a_linear_forecast_gives_each_value_its_weight():
     apart = inputs.calendar[0, CONTEXT:] - inputs.calendar[0].mean(0)
     assert found.covariates["day"] == pytest.approx(4 * apart @ of_day, abs=1e-4)
     assert found.segments == pytest.approx(found.context.reshape(HORIZON, 4, 3).sum(2), abs=1e-5)
-    assert found.scale == 4
+    spread = float(swings.abs().sum() / inputs.observed.sum())
+    assert found.spread == pytest.approx(spread)
     # Each effect stands alone, so taking parts away one at a time tells the same.
     assert found.agreement == pytest.approx(1)
     sizes = [*found.segments.abs().sum(0).tolist(), found.covariates["day"].abs().sum().item()]
     shares, others = found.shares
     assert [*shares.tolist(), *others.values()] == pytest.approx([size / sum(sizes) for size in sizes], rel=1e-4)
-    assert found.moved == pytest.approx(float((found.forecast - found.flat).abs().mean()) / 4)
+    assert found.moved == pytest.approx(float((found.forecast - found.flat).abs().mean()) / spread)
 
 
 def test_the_integral_is_taken_along_the_whole_path():

@@ -159,3 +159,13 @@ def test_what_lies_in_few_stretches_of_time_is_few(series, windows, few):
     truth[-1, -1] = np.nan
     errors = np.ones((2, len(index), 10))
     assert Memory(np.array([0, 4]), truth, where, errors, errors).few is few
+
+
+def test_a_stretch_beyond_what_measurably_helps_is_not_named():
+    """The errors fall there too, but not by more than chance."""
+    ratios = [SimpleNamespace(value=value) for value in (1.16, 1.13, 1.1, 1.0)]
+    named = {
+        enough: Memory.stretches.fget(SimpleNamespace(kept=np.array([0, 1, 2, 4]), ratios=ratios, enough=enough))
+        for enough in (0, 1, 4)
+    }
+    assert named == {0: [], 1: [], 4: [(3, 4, pytest.approx(0.1 / 0.16))]}

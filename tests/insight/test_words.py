@@ -79,20 +79,27 @@ def test_a_single_step_is_no_steps():
 
 
 def test_how_long_it_remembers():
-    short, long = (words.remembers(gates_of(torch.full((1, 3, 3), f)), HOURLY.frequency) for f in (0.5, 0.99))
+    short, long = (words.remembers(gates_of(torch.full((1, 3, 3), f)), HOURLY.frequency, 1) for f in (0.5, 0.99))
     assert short == (
-        "The LSTM read 12 steps (12 hours) in segments of 4. Half of the units have forgotten half of what they knew "
+        "The LSTM read 12 steps (12 hours) in segments of 4. Half of its units have forgotten half of what they knew "
         "after 4 steps (4 hours); the one that remembers longest after 4 steps (4 hours)."
     )
     assert "after 276 steps (11.5 days)" in long  # 4 ln 0.5 / ln 0.99
-    assert long.endswith("the one that remembers longest keeps it beyond that.")
+    assert long.endswith("the one that remembers longest keeps it longer than it reads.")
+    told = words.remembers(gates_of(torch.full((1, 3, 3), 0.5)), HOURLY.frequency, 4)
+    assert told.startswith("Of 4 networks that are averaged, the one looked into read 12 steps")
 
 
 def test_what_units_follow():
-    assert words.follow([("level", 0.8), None, ("hour", 0.9), ("level", -0.9)]) == (
+    assert words.follow([("level", 0.8), None, ("hour", 0.9), ("level", -0.9)], 30) == (
         "What 3 of 4 units follow: the level by 2, the hour by 1 (correlation of 0.71 or more over the test windows)."
     )
-    assert words.follow([None, None]) == words.follow([]) == "No unit strongly follows level, trend or calendar."
+    assert words.follow([None, None], 30) == "No unit strongly follows level, trend or calendar."
+
+
+def test_what_units_follow_is_not_told_from_few_windows():
+    told = "What the units follow cannot be told from 29 test windows; at least 30 are needed."
+    assert words.follow([None, None], 29) == told
 
 
 def test_what_happened_at_an_event():
@@ -100,7 +107,8 @@ def test_what_happened_at_an_event():
     f[1, 2, :2] = torch.tensor([0.2, 0.71])  # the last layer, the last segment: one closes by more than a tenth
     told = words.happened(gates_of(f), HOURLY)
     assert told == (
-        "At 1970-01-01 08:00, the part least like the others: forget gates 0.63 open (0.80 elsewhere), "
+        "From 1970-01-01 08:00 to 1970-01-01 11:00, the part least like the others: "
+        "forget gates 0.63 open (0.80 elsewhere), "
         "input gates 0.50 open (0.50 elsewhere), output gates 0.50 open (0.50 elsewhere); "
         "1 of 4 units forgot more than usual."
     )
@@ -114,7 +122,7 @@ def test_what_the_forecast_leaned_on():
         context, {"week": torch.tensor([4.0])}, torch.tensor([9.0]), torch.tensor([5.0]), 8, 4, 0.0012, 0.9
     )
     gates = gates_of(torch.full((1, 3, 2), 0.5))
-    sure = "completeness error 0.12%, rank agreement with occlusion 0.90"
+    sure = "a date stands for 4 steps from it on; completeness error 0.12%, rank agreement with occlusion 0.90"
     told = words.leaned(found, gates, HOURLY, memory_of(24))
     assert told == (
         "Of what sets this forecast apart from that of a flat context, 50% from 1970-01-01 04:00, 40% from the week, "

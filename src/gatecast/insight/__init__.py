@@ -50,6 +50,7 @@ class Insight:
         following: what each unit of each layer follows, and the correlation; None where there is nothing strong.
         attribution: of the forecast.
         memory: of the tested weights, over windows they never saw.
+        members: networks that are averaged; gates and units are those of the leading one, all else is of all.
     """
 
     panel: Panel
@@ -58,6 +59,7 @@ class Insight:
     following: Sequence[tuple[str, float] | None]
     attribution: Attribution
     memory: Memory
+    members: int
 
     def __repr__(self) -> str:
         cutoff = self.panel.grid.label(int(self.gates.steps[-1]))
@@ -70,8 +72,8 @@ class Insight:
         return (
             words.uses(self.memory, grid.frequency),
             words.leaned(self.attribution, self.gates, grid, self.memory),
-            words.remembers(self.gates, grid.frequency),
-            words.follow(self.following),
+            words.remembers(self.gates, grid.frequency, self.members),
+            words.follow(self.following, len(self.memory.truth)),
             words.happened(self.gates, grid),
         )
 
@@ -182,6 +184,7 @@ def inspect(
         strongest(follows(stage, windows, *looked, panel.grid)) or [None] * shape.layers * shape.hidden,
         attribute(stage, inputs),
         remember(unseen, windows, *looked),
+        len(stage.network.networks),
     )
 
 

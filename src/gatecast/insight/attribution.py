@@ -29,7 +29,7 @@ COMPLETE = 0.01
 ROUNDING = 1e-5
 """Difference that rounding makes, as a share of the scale, and of the level above it."""
 HARDLY = 0.1
-"""Share of the window's scale below which the context hardly moved the forecast: what is left of it is rounding."""
+"""Share of the context's spread below which it hardly moved the forecast: what is left of it is rounding."""
 FLAT = 1e-3
 """What is left of the swings of a flat context: a constant would have no scale."""
 
@@ -43,8 +43,8 @@ class Attribution:
         covariates: attribution of each covariate.
         forecast: the median, before it is clipped to the bounds.
         flat: the median of the baseline.
-        scale: of the window.
-        error: |Σ attribution − (forecast − flat)| as a share of the latter (or of a tenth of the scale, if that is
+        spread: mean absolute deviation of the observed context; the scale of the window if it is constant.
+        error: |Σ attribution − (forecast − flat)| as a share of the latter (or of a tenth of the spread, if that is
             more), over all steps; below 0.01.
         agreement: rank correlation with the effect of setting segments and covariates to the baseline one at a
             time (occlusion); NaN where there are fewer than three.
@@ -54,7 +54,7 @@ class Attribution:
     covariates: Mapping[str, Float[Tensor, "H"]]
     forecast: Float[Tensor, "H"]
     flat: Float[Tensor, "H"]
-    scale: float
+    spread: float
     segment: int
     error: float
     agreement: float
@@ -73,8 +73,8 @@ class Attribution:
 
     @property
     def moved(self) -> float:
-        """How far the forecast is from that of a flat context, as a share of the window's scale."""
-        return float((self.forecast - self.flat).abs().mean()) / self.scale
+        """How far the forecast is from that of a flat context, as a share of the context's spread."""
+        return float((self.forecast - self.flat).abs().mean()) / self.spread
 
 
 class _Path:
@@ -85,7 +85,10 @@ class _Path:
         unit = fitted.scaler(inputs.context, inputs.observed, inputs.series)
         self.loc, self.scale = unit.loc, unit.scale
         context = ((inputs.context - self.loc) / self.scale).masked_fill(~inputs.observed, 0)
-        mean = context.sum(1, keepdim=True) / inputs.observed.sum(1, keepdim=True).clamp(min=1)
+        count = inputs.observed.sum(1, keepdim=True).clamp(min=1)
+        mean = context.sum(1, keepdim=True) / count
+        spread = (context - mean).masked_fill(~inputs.observed, 0).abs().sum(1, keepdim=True) / count
+        self.spread = torch.where(spread > ROUNDING, spread, 1)[0, 0]  # a fixed scale may be far from this window's
         self.end = {"context": context, "calendar": inputs.calendar}
         self.start = {
             "context": torch.where(inputs.observed, mean.lerp(context, FLAT), 0),
@@ -147,7 +150,7 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
         with torch.no_grad():
             forecast, flat = path(path.end)[0], path(path.start)[0]
         level = 1 + (path.loc.abs() / path.scale)[0, 0]
-        moved = len(forecast) * ((forecast - flat).abs().mean().clamp(min=HARDLY) + ROUNDING * level)
+        moved = len(forecast) * ((forecast - flat).abs().mean().clamp(min=HARDLY * path.spread) + ROUNDING * level)
         for points in POINTS:
             given = path.gradients(points)
             missed = given["context"].sum(1) + given["calendar"].sum((1, 2)) - (forecast - flat)
@@ -165,7 +168,8 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
     covariates = {name: calendar[:, columns].sum(1) for name, columns in groups.items()}
     forecast, flat = (part.cpu() * scale + loc for part in (forecast, flat))
     context = given["context"].cpu() * scale
-    found = Attribution(context, covariates, forecast, flat, float(scale), segment, error, np.nan)
+    spread = float(path.spread.cpu() * scale)
+    found = Attribution(context, covariates, forecast, flat, spread, segment, error, np.nan)
     by_path, covered = found.shares
     sizes = torch.tensor([*by_path.tolist(), *covered.values()])
     return replace(found, agreement=_rank_correlation(sizes, effects.abs().sum(1).cpu()))

@@ -98,11 +98,11 @@ class Memory:
 
     @property
     def stretches(self) -> list[tuple[int, int, float]]:
-        """First and last step back of each stretch that helps much, and its share of the context's whole gain."""
+        """First and last step back of each stretch of `enough` that helps much, and its share of the whole gain."""
         best = np.minimum.accumulate([found.value for found in self.ratios])
         gains = -np.diff(best) / max(best[0] - best[-1], 1e-9)
         found = zip((self.kept[:-1] + 1).tolist(), self.kept[1:].tolist(), gains.tolist(), strict=True)
-        return [part for part in found if self.enough and part[2] >= MUCH]
+        return [part for part in found if part[1] <= self.enough and part[2] >= MUCH]
 
 
 def remember(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps) -> Memory:

@@ -11,7 +11,7 @@ from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
 from gatecast.evaluation.bootstrap import Estimate
 from gatecast.insight.attribution import HARDLY, Attribution
-from gatecast.insight.gates import STRONG, Gates
+from gatecast.insight.gates import FEWEST, STRONG, Gates
 from gatecast.insight.memory import SURE, Memory
 
 
@@ -42,20 +42,22 @@ def uses(memory: Memory, frequency: Frequency) -> str:
     return f"{text}. With everything shuffled the error is {spread}.{where}"
 
 
-def remembers(gates: Gates, frequency: Frequency) -> str:
-    """How long the units remember."""
+def remembers(gates: Gates, frequency: Frequency, members: int) -> str:
+    """How long the units remember, and of how many networks those are that were looked into."""
     lives, span = gates.half_lives.flatten(), len(gates.steps)
     median, longest = float(lives.median()), float(lives.max())
-    beyond = longest > span
-    last = "keeps it beyond that" if beyond else f"after {_span(longest, frequency)}"
+    last = "keeps it longer than it reads" if longest > span else f"after {_span(longest, frequency)}"
+    which = "The LSTM" if members == 1 else f"Of {members} networks that are averaged, the one looked into"
     return (
-        f"The LSTM read {_span(span, frequency)} in segments of {gates.segment}. Half of the units have forgotten half "
+        f"{which} read {_span(span, frequency)} in segments of {gates.segment}. Half of its units have forgotten half "
         f"of what they knew after {_span(median, frequency)}; the one that remembers longest {last}."
     )
 
 
-def follow(units: Sequence[tuple[str, float] | None]) -> str:
-    """What the units follow, where it is strong."""
+def follow(units: Sequence[tuple[str, float] | None], windows: int) -> str:
+    """What the units follow over so many windows, where it is strong."""
+    if windows < FEWEST:
+        return f"What the units follow cannot be told from {windows} test windows; at least {FEWEST} are needed."
     found = Counter(unit[0] for unit in units if unit)
     if not found:
         return "No unit strongly follows level, trend or calendar."
@@ -76,9 +78,10 @@ def happened(gates: Gates, grid: Grid) -> str:
     )
     gate = gates.trace.f[-1, 0]
     closing = int((gate[at] < gate[others].mean(0) - 0.1).sum())
-    date = grid.label(int(gates.steps[at * gates.segment]))
+    first, last = (grid.label(int(gates.steps[step])) for step in (at * gates.segment, (at + 1) * gates.segment - 1))
+    when = f"At {first}" if first == last else f"From {first} to {last}"
     forgot = f"{closing} of {gate.shape[1]} units forgot more than usual"
-    return f"At {date}, the part least like the others: {seen}; {forgot}."
+    return f"{when}, the part least like the others: {seen}; {forgot}."
 
 
 def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
@@ -90,11 +93,12 @@ def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
     most = ", ".join(f"{share:.0%} from {name}" for name, share in ranked.most_common(3))
     agree = "" if math.isnan(found.agreement) else f", rank agreement with occlusion {found.agreement:.2f}"
     sure = f"completeness error {found.error:.2%}{agree}"
+    parts_of = "" if found.segment == 1 else f"a date stands for {found.segment} steps from it on; "
     if found.moved < HARDLY:
         return f"The context hardly moved this forecast ({found.moved:.0%} of the spread; {sure})."
     noise = not (memory.enough or memory.few)
     helps = " Since nothing in the context helps measurably, take that for noise." if noise else ""
-    return f"Of what sets this forecast apart from that of a flat context, {most} ({sure}).{helps}"
+    return f"Of what sets this forecast apart from that of a flat context, {most} ({parts_of}{sure}).{helps}"
 
 
 def _times(found: Estimate) -> str:
