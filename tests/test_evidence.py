@@ -67,6 +67,18 @@ def test_error_by_hour_is_that_of_the_date_forecast():
     assert evidence.calendar_figure(held_back().slice(0, 1)) is None
 
 
+def test_months_have_no_weekday():
+    at = np.array(["2015-01-01", "2015-02-01", "2015-03-01"], "datetime64[us]")
+    columns = {
+        "forecast_timestamp": at,
+        "actual": np.ones(3),
+        "forecast_value": np.ones(3),
+        "seasonal_naive": np.ones(3),
+    }
+    (months,) = evidence.calendar_figure(pa.table(columns)).axes
+    assert months.get_title(loc="left") == "by month"
+
+
 def test_error_over_time_is_that_of_each_cutoff():
     model, naive = evidence.dates_figure(held_back()).axes[0].lines
     assert model.get_ydata().tolist() == [1.5, 1.5]

@@ -97,6 +97,25 @@ def test_days_of_two_months_say_which():
     assert axes.xaxis.get_major_formatter().get_offset() == "2015"
 
 
+def test_the_last_day_of_a_month_is_not_drawn_over_by_the_first_of_the_next():
+    """Every fourth day, counted anew each month: 25 Feb, 29 Feb, 1 Mar."""
+    figure, axes = figures.new(9, 3)
+    axes.plot(np.arange("2024-02-09", "2024-03-02", dtype="datetime64[D]"), np.arange(22))
+    figures.dated(axes)
+    figure.draw_without_rendering()
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert {"25 Feb", "01 Mar"} <= set(labels)
+    assert "29 Feb" not in labels
+
+
+def test_a_letter_without_a_font_raises_no_warning(tmp_path, recwarn):
+    figure, axes = figures.new(3, 3)
+    figures.named(axes, "日本語")
+    figures.save(figure, tmp_path / "figure.svg")
+    assert ">日本語</text>" in (tmp_path / "figure.svg").read_text(encoding="utf-8")
+    assert not recwarn.list
+
+
 def test_training_curves_mark_the_epoch_kept():
     losses, stages = [3.0, 1.0, 2.0], ["test"] * 3 + ["final"]
     lines = [

@@ -16,6 +16,7 @@ def test_a_test_of_nothing_is_no_coverage_of_nothing():
         "3 windows: accuracy undefined (seasonal naive undefined), MAE undefined (undefined); "
         "80 % intervals cover undefined. Not enough evidence."
     )
+    assert "MAE 22,440 (undefined)" in told(90.04, 22440.2, 79.96)
     assert told(90.04, 1234.5, 79.96) == (
         "3 windows: accuracy 90.0 % (seasonal naive undefined), MAE 1,234 (undefined); "
         "80 % intervals cover 80.0 %. Not enough evidence."

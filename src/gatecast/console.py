@@ -16,7 +16,7 @@ from rich.table import Column, Table
 
 from gatecast.data.audit import Audit
 from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
-from gatecast.evaluation.metrics import percent
+from gatecast.evaluation.metrics import number, percent
 
 if TYPE_CHECKING:
     from gatecast.course import Epoch
@@ -214,7 +214,7 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+        return number(value)
     return str(value)
 
 

@@ -15,7 +15,7 @@ from gatecast.points import bounds
 
 Array = npt.NDArray[np.float64]
 WIDE = 7.6
-COLORS = {VALUE: MODEL, SEASONAL: QUIET, "naive_drift": "#b8a13c", "auto_theta": OTHER, "auto_ets": "#7a5ea8"}
+COLORS = {VALUE: MODEL, SEASONAL: QUIET, "naive_drift": "#94801f", "auto_theta": OTHER, "auto_ets": "#7a5ea8"}
 COLORS["auto_arima"] = "#3d8b5f"
 STYLES = {SEASONAL: "--", "naive_drift": ":"}
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -107,6 +107,9 @@ def calendar_figure(tests: pa.Table) -> Figure | None:
         "by weekday": ((days.astype(np.int64) + 3) % 7, DAYS),
         "by month": (times.astype("datetime64[M]").astype(np.int64) % 12, MONTHS),
     }
+    apart = np.diff(np.unique(days)).astype(np.int64)
+    if apart.size and apart.min() > 7:  # months, quarters or years: the weekday they begin on means nothing
+        del parts["by weekday"]
     shown = {title: part for title, part in parts.items() if len(np.unique(part[0])) > 1}
     if not shown:
         return None

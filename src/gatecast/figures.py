@@ -1,6 +1,8 @@
 """Figures: history and forecast, training curves. The functions take plain records and return matplotlib figures."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, Fore
 INK, MODEL, OTHER, QUIET, LINE = "#22303c", "#0b6e8f", "#d1603d", "#8a97a3", "#e6eaed"
 SHOWN_HORIZONS = 7
 """How many horizons of history are shown before a forecast."""
+LONGEST_NAME = 60
 
 
 def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
@@ -72,8 +75,20 @@ def history_figure(history: Sequence[Mapping[str, Any]], kept: int) -> Figure:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG or SVG, depending on the file extension; the text of an SVG stays text."""
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gatecast", "font.family": "sans-serif"}):
+    with drawing():
         figure.savefig(path, dpi=130, facecolor="white", metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Settings for saving: the same bytes from the same figure, and text as text.
+
+    A letter that no font here has is a box in a PNG; a browser finds another font for an SVG.
+    """
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "gatecast", "font.family": "sans-serif"}
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        yield
 
 
 def new(width: float, height: float) -> tuple[Figure, Axes]:
@@ -89,14 +104,24 @@ def wall(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
     return np.asarray(column.to_numpy())
 
 
-def named(axes: Axes, title: str) -> None:
-    """A title containing a name, whose dollar signs do not delimit a formula."""
-    axes.set_title(title, loc="left", color=INK, parse_math=False)
+def named(axes: Axes, name: str, more: str = "") -> None:
+    """A title that begins with a name: one too long is cut, and its dollar signs do not delimit a formula."""
+    title = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    axes.set_title(title + more, loc="left", color=INK, parse_math=False)
+
+
+class _Dates(AutoDateLocator):
+    """Without the last day of a month that its first, where the days are counted anew, would be drawn over."""
+
+    def __call__(self) -> Any:
+        ticks = np.asarray(super().__call__())  # type: ignore[no-untyped-call]  # matplotlib has no types here
+        apart = np.diff(ticks)
+        return ticks[np.append(apart >= np.median(apart) / 2, True)] if len(ticks) > 2 else ticks
 
 
 def dated(axes: Axes) -> None:
     """Dates along the bottom axis, few and short."""
-    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]  # matplotlib has no types here
+    locator = _Dates(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]  # matplotlib has no types here
     axes.xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]  # the same
     # Days with their month: the single label below the axis names only the last month, even if there are two.

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
@@ -17,6 +16,7 @@ from gatecast import run_folder as files
 from gatecast.config import Config
 from gatecast.data.table import BASELINES
 from gatecast.errors import GatecastError, RunError
+from gatecast.evaluation.metrics import number
 from gatecast.run_folder import refuse_absent
 from gatecast.seal import read_json, read_table, read_text, sealed
 
@@ -54,6 +54,7 @@ def write(run: str | Path) -> Path:
     by = "MASE" if any(row["mase"] is not None for row in ranked) else "mean absolute error"
     calendar = evidence.calendar_figure(tests)
     page = Environment(loader=PackageLoader("gatecast"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page.filters["number"] = number
     text = page.get_template("report.html").render(
         metrics=metrics,
         manifest=manifest,
@@ -112,7 +113,7 @@ def _examples(tests: pa.Table, rows: pa.Table, config: Config, by: str) -> list[
 def _svg(figure: Figure) -> Markup:
     """A figure as SVG for a page: its text stays text, its colours are the page's."""
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gatecast", "font.family": "sans-serif"}):
+    with figures.drawing():
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     return _themed(buffer.getvalue())
 

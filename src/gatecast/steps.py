@@ -10,7 +10,7 @@ from gatecast.data.encoding import Encoder
 from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Windows
-from gatecast.evaluation.metrics import percent
+from gatecast.evaluation.metrics import number, percent
 from gatecast.evaluation.verdict import Verdict
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn
@@ -96,7 +96,7 @@ def test_summary(metrics: dict[str, Any], verdict: Verdict) -> str:
     ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
     covered = ", ".join(f"{level} % intervals cover {percent(share)}" for level, share in ours["coverage"].items())
     accuracy = [percent(part["accuracy"]) for part in (ours, naive)]
-    mae = ["undefined" if part["mae"] is None else f"{part['mae']:,.4g}" for part in (ours, naive)]
+    mae = ["undefined" if part["mae"] is None else number(part["mae"]) for part in (ours, naive)]
     windows = f"{metrics['windows']:,} window{'s' if metrics['windows'] > 1 else ''}"
     return (
         f"{windows}: accuracy {accuracy[0]} (seasonal naive {accuracy[1]}), "

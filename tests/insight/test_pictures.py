@@ -10,6 +10,7 @@ import torch
 from matplotlib.dates import date2num
 
 from gatecast.data.dates import Frequency
+from gatecast.insight import gates as gates_of_insight
 from gatecast.insight import pictures
 from gatecast.insight.attribution import Attribution
 from gatecast.insight.gates import Gates
@@ -77,6 +78,40 @@ def test_lives_that_are_about_as_long_have_a_scale_too(gates):
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert [low < tick < high for tick in axes.get_yticks()] == [True] * 3
     assert [label.split()[1] for label in labels] == ["days"] * 3
+
+
+def test_what_is_followed_has_a_colour_of_its_own():
+    names = [*gates_of_insight.PLACES.values(), "level", "trend"]
+    assert len({pictures.FOLLOWED[name] for name in names} | {pictures.QUIET}) == len(names) + 1
+
+
+def test_where_nothing_is_followed_there_is_no_legend(gates):
+    axes = pictures.half_lives_figure(gates, [None] * 6, Frequency.parse("h")).axes[0]
+    assert axes.get_legend() is None
+
+
+@pytest.mark.parametrize(("near", "sides"), [(0.83, ["bottom", "top"]), (0.1, ["bottom", "bottom"])])
+def test_labels_of_lines_that_are_near_do_not_overlap(gates, near, sides):
+    """With a forget gate of 0.83 half of a state is gone after 22 steps; the LSTM reads 24."""
+    gates.trace.f[:] = near
+    axes = pictures.half_lives_figure(gates, [None] * 6, Frequency.parse("h")).axes[0]
+    assert [text.get_va() for text in axes.texts] == sides
+
+
+@pytest.mark.parametrize("at", [0, 23])
+def test_what_is_said_of_the_event_stays_within_the_axes(panel, at):
+    trace = Trace(*torch.full((6, 1, 1, 24, 3), 0.5))
+    figure = pictures.gates_figure(panel, 0, Gates(STEPS, 1, trace, torch.eye(24)[at] * 4 + 1))
+    figure.draw_without_rendering()
+    (told,) = figure.axes[0].texts
+    box, axes = told.get_window_extent(), figure.axes[0].get_window_extent()
+    assert axes.x0 - 1 <= box.x0 < box.x1 <= axes.x1 + 1
+
+
+def test_a_long_name_is_cut_and_takes_no_room(make_panel, gates):
+    panel = replace(make_panel(np.arange(40.0), starts=[100]), keys=pa.table({"name": ["long " * 40]}))
+    title = pictures.gates_figure(panel, 0, gates).axes[0].get_title(loc="left")
+    assert title == ("long " * 12)[:59] + "…: read in 4 recurrent steps, 6 steps in each"
 
 
 def test_many_covariates_stand_upright_beside_the_shares(panel):
@@ -150,6 +185,8 @@ def test_attribution_stands_under_series_and_forecast(panel, covariates):
 )
 def test_the_curve_of_memory(count, enough, alike, told):
     kept = np.arange(count) * 12
+    if count > 5:
+        kept[1:4] = [1, 2, 4]
     curves = {"shuffled": np.linspace(50, 90, count).tolist(), "hidden": [float("nan"), *[80] * (count - 1)]}
     memory = SimpleNamespace(kept=kept, accuracy=curves, enough=enough, alike=alike, few=False)
     axes = pictures.memory_figure(memory, Frequency.parse("h")).axes[0]
@@ -161,7 +198,10 @@ def test_the_curve_of_memory(count, enough, alike, told):
     assert axes.get_legend().get_texts()[2].get_text() == told
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels[0] == "none"
-    assert "24\n1 day" in labels or "36\n1.5 days" in labels
+    assert "24\n1 day" in labels or "48\n2 days" in labels
     assert len(labels) <= 10
+    ticks = axes.get_xticks()
+    assert np.diff(ticks).min() >= kept[-1] / 9  # room for the labels
+    assert (ticks[0], ticks[-1]) == (0, kept[-1])
     memory.few = True
     assert len(pictures.memory_figure(memory, Frequency.parse("h")).axes[0].lines) == 2

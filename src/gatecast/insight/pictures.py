@@ -28,11 +28,13 @@ ROWS = {
     "c": ("Cell state: what it remembered afterwards", "RdBu_r"),
 }
 """Title and colours of each part of a trace: gates from closed to open, states from minus to plus."""
-FOLLOWED = {"level": MODEL, "trend": OTHER, "hour": "#3d8b5f", "weekday": "#b8a13c", "season": "#7a5ea8"}
+FOLLOWED = {"level": MODEL, "trend": OTHER, "hour": "#3d8b5f", "weekday": "#94801f", "season": "#7a5ea8"}
+FOLLOWED["day of the month"] = "#a8456b"
 NICE = [60, 600, HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, 365.2425 * DAY, 3652.425 * DAY]
 """Seconds that stand on an axis of durations."""
 BEYOND = 10
 """Half-lives are drawn up to so many contexts; what remembers longer forgets nothing that matters."""
+READS, FASTER = "what the LSTM reads", "half of the units forget faster"
 
 
 def gates_figure(panel: Panel, index: int, gates: Gates) -> Figure:
@@ -43,7 +45,7 @@ def gates_figure(panel: Panel, index: int, gates: Gates) -> Figure:
     edges = _edges(panel, gates.steps, gates.segment)
     count, read = len(edges) - 1, "" if gates.segment == 1 else f", {gates.segment} steps in each"
     _observed(axes[0], panel, index, gates.steps)
-    named(axes[0], f"{panel.names[index]}: read in {count} recurrent steps{read}")
+    named(axes[0], panel.names[index], f": read in {count} recurrent steps{read}")
     order = gates.half_lives[-1].argsort(descending=True)
     for part, (name, (title, colors)) in zip(axes[1:], ROWS.items(), strict=True):
         shown = getattr(gates.trace, name)[-1, 0][:, order].numpy().T
@@ -58,8 +60,9 @@ def gates_figure(panel: Panel, index: int, gates: Gates) -> Figure:
     if gates.event is not None:
         for part in axes:
             part.axvspan(edges[gates.event], edges[gates.event + 1], fill=False, ec=OTHER, lw=1.4)
-        where, across = (edges[gates.event], 0.98), axes[0].get_xaxis_transform()
-        axes[0].text(*where, " least like the others", transform=across, va="top", color=OTHER, fontsize=8)
+        late, across = int(gates.event >= count / 2), axes[0].get_xaxis_transform()  # the words stay within the axes
+        where, side = (edges[gates.event + late], 0.98), ("left", "right")[late]
+        axes[0].text(*where, " least like the others ", transform=across, ha=side, va="top", color=OTHER, fontsize=8)
     dated(axes[-1])
     axes[-1].grid(visible=False)
     return figure
@@ -77,11 +80,12 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
         part, label = names == name, f"follows the {name}" if name else "follows none of these"
         axes.scatter(rank[part], shown[part], s=16, color=FOLLOWED.get(name, QUIET), label=label, lw=0)
     median = float(gates.half_lives.median())
-    for steps, text in ((span, "what the LSTM reads"), (median, "half of the units forget faster")):
-        if steps <= BEYOND * span:
-            axes.axhline(steps, color=INK, lw=0.9, ls=":")
-            label, end = f"{frequency.spell(steps)}: {text}", (len(rank), steps)
-            axes.annotate(label, end, ha="right", va="bottom", fontsize=9, color=INK)
+    marks = [(steps, text) for steps, text in ((span, READS), (median, FASTER)) if steps <= BEYOND * span]
+    for steps, text in marks:
+        axes.axhline(steps, color=INK, lw=0.9, ls=":")
+        label, end = f"{frequency.spell(steps)}: {text}", (len(rank), steps)
+        side = "top" if steps < max(marks)[0] < 1.5 * steps else "bottom"  # away from the other, if that is near
+        axes.annotate(label, end, ha="right", va=side, fontsize=9, color=INK)
     axes.set_yscale("log")
     clean(axes)
     low, high = axes.get_ylim()
@@ -93,7 +97,8 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
     axes.set_title("Time after which half of a unit's memory is gone", loc="left", color=INK)
     axes.set_xlabel("units, the longest memory first", color=INK)
     counted(axes.xaxis)
-    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left")
+    if names.any():
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK, ncols=6, loc="upper left", bbox_to_anchor=(0, -0.2))
     if lives.max() > BEYOND * span:
         axes.annotate(" this long, or longer", (1, BEYOND * span), va="bottom", fontsize=9, color=INK)
     return figure
@@ -113,7 +118,7 @@ def attribution_figure(panel: Panel, index: int, steps: Steps, found: Attributio
     ):
         marker = "o" if horizon == 1 else None
         whole.plot(times, values.numpy(), color=color, ls=style, lw=1.6, label=label, marker=marker)
-    named(whole, f"{panel.names[index]}: what was read, and the forecast")
+    named(whole, panel.names[index], ": what was read, and the forecast")
     whole.margins(y=0.2)
     whole.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left", ncols=2)
     shares, others = found.shares
@@ -156,7 +161,11 @@ def memory_figure(memory: Memory, frequency: Frequency) -> Figure:
     if not memory.few:
         axes.axvline(memory.enough, color=OTHER, lw=1.2, ls=":", label=label)
     axes.set_title("Accuracy = 1 − WAPE on the test windows, in %", loc="left", color=INK)
-    ticks = memory.kept[:: -(-len(memory.kept) // 9)].tolist()
+    ticks, last = [0], int(memory.kept[-1])
+    for size in memory.kept[1:-1].tolist():  # closer together at the start than labels may stand
+        if min(size - ticks[-1], last - size) >= last / 9:
+            ticks.append(size)
+    ticks.append(last)
     axes.set_xticks(ticks, [f"{tick:,.0f}\n{frequency.spell(tick)}" if tick else "none" for tick in ticks])
     axes.set_xlabel("newest steps of the context that are left as they were", color=INK)
     clean(axes)
