@@ -169,3 +169,11 @@ def test_a_stretch_beyond_what_measurably_helps_is_not_named():
         for enough in (0, 1, 4)
     }
     assert named == {0: [], 1: [], 4: [(3, 4, pytest.approx(0.1 / 0.16))]}
+
+
+@pytest.mark.parametrize(("least", "shorter"), [(1, 4), (4, 4), (5, 8), (24, 24)])
+def test_no_context_is_advised_that_cannot_be(least, shorter):
+    """`fit` takes none shorter than the longest season of the simple forecasts."""
+    kept, same = np.array([0, 4, 8, 16, 24]), np.ones((5, 60, 4))
+    where = places(np.zeros(60, np.int64), np.arange(60), 4)
+    assert Memory(kept, np.zeros((60, 4)), where, same, same, least).shorter == shorter

@@ -47,6 +47,7 @@ class Memory:
     places: tuple[Indices, Indices]
     shuffled: Array  # (K, W, H)
     hidden: Array  # (K, W, H)
+    least: int = 1  # the longest season of the simple forecasts, below which no context may be
 
     @cached_property
     def accuracy(self) -> dict[str, list[float]]:
@@ -92,9 +93,10 @@ class Memory:
 
     @cached_property
     def shorter(self) -> int:
-        """The shortest context that surely does as well as all, its older steps hidden rather than shuffled."""
+        """The shortest context there may be that surely does as well as all, older steps hidden, not shuffled."""
         worse = [found.high > 1 + ALIKE for found in self._ratios(self.hidden)]
-        return int(self.kept[max((i + 1 for i, bad in enumerate(worse) if bad), default=1)])
+        enough = max((i + 1 for i, bad in enumerate(worse) if bad), default=1)
+        return int(self.kept[max(enough, int(np.searchsorted(self.kept, self.least)))])
 
     @property
     def stretches(self) -> list[tuple[int, int, float]]:
@@ -126,7 +128,8 @@ def remember(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps) 
         shuffled = forecasts(_shuffled(inputs, size, order) for size in kept.tolist())
         hidden = forecasts(_hidden(inputs, size) for size in kept.tolist())
     values = truth.values.masked_fill(~truth.observed, torch.nan).cpu().numpy()
-    return Memory(kept, values, places(series, cutoffs, windows.horizon), shuffled, hidden)
+    least = max(fitted.network.shape.seasons, default=1)
+    return Memory(kept, values, places(series, cutoffs, windows.horizon), shuffled, hidden, least)
 
 
 def _lengths(context: int, segment: int) -> npt.NDArray[np.int64]:
