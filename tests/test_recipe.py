@@ -67,14 +67,14 @@ def test_choices_by_frequency(freq, length, horizon, seasons, reach, segment):
         ("15min", 5_000, 96, (96,), 96),
         ("15min", 1_000, 672, (96,), 96),  # too short to see a week again
         ("5min", 9_000, 2_016, (288, 2_016), 288),  # simple forecasts alone look back to it
-        ("min", 9_000, 1_440, (1_440,), 96),
-        ("min", 9_000, None, (1,), 96),
+        ("min", 9_000, 1_440, (60, 1_440), 96),
+        ("min", 9_000, None, (60,), 96),
     ],
 )
 def test_a_long_season_is_worth_its_context_where_its_repetition_forecasts_best(freq, length, season, seasons, reach):
     model, naive = resolved(panel_of(freq, length, season=season), 48)
     assert (model.seasons, model.reach) == (seasons, reach)
-    assert naive == seasons[-1]
+    assert naive == (seasons[-1] if season else 1)
 
 
 def test_a_long_horizon_is_read_twice_over_as_far_as_the_history_allows():
@@ -219,7 +219,8 @@ def test_more_time_never_means_fewer_members():
         ("h", [2_000], 24, 504),  # three weeks
         ("MS", [300], 18, 120),  # long enough for a trend, in whole years
         ("MS", [60, 90], 12, 84),  # as long as the longest series, in whole years
-        ("D", [3_000], 14, 511),  # no three years
+        ("D", [3_000], 14, 1_827),  # five years, in whole weeks
+        ("B", [2_000], 10, 1_305),
     ],
 )
 def test_simple_forecasts_are_estimated_from_more_than_the_lstm_reads(freq, lengths, horizon, context):

@@ -13,10 +13,12 @@ from gatecast.data.split import Split
 from gatecast.errors import UsageError
 from gatecast.facts import BATCH, LEAST_STEPS, MANY_VALUES, Facts, facts_of
 from gatecast.nn.network import Shape
+from gatecast.nn.starting import is_rare
 
 LONGEST_SEGMENT = 48
-TREND, LONGEST_CONTEXT = 128, 512
-"""Least (if the series has that many) and most steps that the simple forecasts are estimated from."""
+TREND, LONGEST_CONTEXT, YEARS = 128, 512, 5
+"""Least (if the series has that many) and most steps that the simple forecasts are estimated from; of a year of days,
+so many years instead."""
 CLASSIC_MOST = 168
 """Longest reach of the classic recipe, which takes one recurrent step per value."""
 PER_STEP = 100
@@ -196,8 +198,11 @@ def _readable(seasons: tuple[int, ...], segment: int) -> tuple[int, ...]:
 
 
 def _lookback(seasons: tuple[int, ...]) -> int:
-    """Steps to estimate the simple forecasts from: several seasons, long enough for a trend."""
-    return max(TREND, min(3 * max(seasons, default=1), LONGEST_CONTEXT))
+    """Steps to estimate the simple forecasts from: several seasons, long enough for a trend; of a rare one, YEARS."""
+    longest, shortest = max(seasons, default=1), min(seasons, default=1)
+    if is_rare(longest, shortest):
+        return -(-YEARS * longest // shortest) * shortest
+    return max(TREND, min(3 * longest, LONGEST_CONTEXT))
 
 
 def _reach(facts: Facts, segment: int) -> int:

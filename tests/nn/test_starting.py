@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from gatecast.nn.starting import RATES, _each, _matrix, _times, line, median, seasonal_repeat, starting_points
+from gatecast.nn.starting import RATES, SLOW, _each, _matrix, _times, line, median, seasonal_repeat, starting_points
 
 
 def read(batch=5, context=12, seed=0):
@@ -88,6 +88,16 @@ def test_a_season_on_a_level_is_continued_by_every_method_but_the_last_value():
         assert (points[0, :, place] - expected).abs().max() < 8 * abs(slope)
 
 
+def test_a_year_of_days_is_smoothed_over_weeks_and_the_week_goes_with_it():
+    day = torch.arange(4 * 365 + 30, dtype=torch.float32)
+    year, week = 5 * torch.sin(2 * torch.pi * day / 365), torch.tensor([0.0, 0, 0, 0, 0, 2, 2])[day.long() % 7]
+    noise = torch.randn(50, len(day), generator=torch.Generator().manual_seed(0))
+    x = (year + week + noise)[:, :-30]
+    points, _ = starting_points(x, torch.ones_like(x, dtype=torch.bool), (7, 365), 30)
+    wrong = (points - (year + week)[-30:, None]).abs().mean((0, 1))
+    assert wrong[-3] < 0.5 < 0.8 < wrong[:6].min()  # at the slowest level; without a year, and the last one repeated
+
+
 def test_a_trend_is_the_drift():
     x = torch.arange(12.0)[None] * 0.5
     _, drift = starting_points(x, torch.ones_like(x, dtype=torch.bool), (1,), 4)
@@ -123,4 +133,4 @@ def test_no_weight_is_so_small_that_products_with_it_are_slow():
     weights = (_times(480, 24, torch.float32, torch.device("cpu"))[1], _matrix(168, (24, 168), 48, torch.float32))
     for part in weights:
         assert not ((part != 0) & (part.abs() < 1e-35)).any()
-    assert_close(weights[0].sum(0), 1 / torch.tensor(RATES))
+    assert_close(weights[0].sum(1), 1 / torch.tensor([RATES, SLOW]), rtol=1e-3, atol=0)

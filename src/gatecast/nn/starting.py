@@ -2,7 +2,8 @@
 
 For each season: its last values repeated (the seasonal naive forecast), and the exponentially
 smoothed level of the seasonally adjusted values with the season added back, at several rates
-(Holt-Winters without its trend). The slope of the line through the window is added: half
+(Holt-Winters without its trend). A year of days is seen so seldom that its mean is smoothed, and the week
+goes with it. The slope of the line through the window is added: half
 of it is the drift of the Theta method (Assimakopoulos & Nikolopoulos, IJF 16(4), 2000).
 For intermittent demand, a target that is often zero, the median of all values is one more.
 """
@@ -19,6 +20,9 @@ from gatecast.nn.masks import gapless, only
 
 RATES = (0.1, 0.3, 0.6)
 """Smoothing rates: the weight of the newest value; older weights shrink by the factor 1 - rate per step."""
+AROUND, SLOW = 5, (0.02, 0.1, 0.3)
+"""The mean of a rare season at each place is that of AROUND of the shortest about it, and the level beside it hardly
+moves: its smoothing rates are SLOW."""
 LEAST = 1e-30
 """Smaller weights count as zero: products of denormal numbers take a hundred times as long."""
 Simple = tuple[Float[Tensor, "*n H K"], Float[Tensor, "*n H"]]
@@ -52,6 +56,11 @@ def median(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], horizon: int)
     return middle[:, None, None].expand(-1, horizon, 1)
 
 
+def is_rare(season: int, shortest: int) -> bool:
+    """Whether a season is seen seldom, but holds many of the shortest, as a year of days does."""
+    return 16 * shortest < season <= 400
+
+
 @cache
 def _matrix(context: int, seasons: tuple[int, ...], horizon: int, dtype: torch.dtype) -> Float[Tensor, "C M"]:
     """What each value of a context contributes to each forecast and to the drift."""
@@ -64,28 +73,44 @@ def _matrix(context: int, seasons: tuple[int, ...], horizon: int, dtype: torch.d
 def _each(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...], horizon: int) -> Simple:
     """The same, with any values missing."""
     seen = observed.to(x.dtype)
-    back, weights, ahead_of_end = _times(x.shape[1], horizon, x.dtype, x.device)
+    context, shortest = x.shape[1], min(seasons, default=1)
+    back, weights, ahead_of_end = _times(context, horizon, x.dtype, x.device)
     mean, slope, time = line(x, seen, back)
     apart = (x - mean - slope * time) * seen
     found = [seasonal_repeat(x, observed, season, horizon)[..., None] for season in dict.fromkeys((1, *seasons))]
-    given = (seen @ weights).clamp(min=torch.finfo(x.dtype).tiny)
     for season in dict.fromkeys(seasons):
-        pattern = seasonal_means(apart, seen, season)
-        whole = pattern.repeat(1, -(-x.shape[1] // season))[:, -x.shape[1] :]
-        ahead = pattern.repeat(1, -(-horizon // season))[:, :horizon]
-        level = ((x - whole * seen) @ weights) / given
+        rare = is_rare(season, shortest) and context >= 2 * season
+        pattern = seasonal_means(apart, seen, season, AROUND * shortest if rare else 1)
+        whole, ahead = _repeated(pattern, context, horizon)
+        if rare:
+            within = seasonal_means((apart - whole) * seen, seen, shortest)
+            whole, ahead = map(torch.add, (whole, ahead), _repeated(within, context, horizon))
+        rates = weights[int(rare)]
+        level = ((x - whole * seen) @ rates) / (seen @ rates).clamp(min=torch.finfo(x.dtype).tiny)
         found.append(level[:, None] + ahead[..., None])
     return torch.cat(found, -1), slope * ahead_of_end
+
+
+def _repeated(
+    pattern: Float[Tensor, "B S"], context: int, horizon: int
+) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B H"]]:
+    """A season at each step of a context, which ends with a whole one, and of the horizon after it."""
+    season = pattern.shape[1]
+    return (
+        pattern.repeat(1, -(-context // season))[:, -context:],
+        pattern.repeat(1, -(-horizon // season))[:, :horizon],
+    )
 
 
 @cache
 def _times(
     context: int, horizon: int, dtype: torch.dtype, device: torch.device
-) -> tuple[Float[Tensor, "C"], Float[Tensor, "C 3"], Float[Tensor, "H"]]:
-    """Steps back in a context, the weight of each at each smoothing rate, and steps ahead."""
+) -> tuple[Float[Tensor, "C"], Float[Tensor, "2 C 3"], Float[Tensor, "H"]]:
+    """Steps back in a context, the weight of each at each rate (those of a rare season last), and steps ahead."""
     with torch.inference_mode(False):  # kept for training, too
         back = torch.arange(context - 1, -1, -1, device=device, dtype=dtype)
-        weights = functional.threshold(torch.stack([(1 - rate) ** back for rate in RATES], -1), LEAST, 0)
+        weights = functional.threshold(torch.stack([(1 - rate) ** back for rate in RATES + SLOW]), LEAST, 0)
+        weights = weights.view(2, -1, context).mT.contiguous()
         return back, weights, torch.arange(1, horizon + 1, device=device, dtype=dtype)
 
 
@@ -100,14 +125,25 @@ def line(
     return mean, (apart * (x - mean)).sum(1, keepdim=True) / apart.square().sum(1, keepdim=True).clamp(min=1), time
 
 
-def seasonal_means(apart: Float[Tensor, "B C"], seen: Float[Tensor, "B C"], season: int) -> Float[Tensor, "B S"]:
-    """Mean distance from the line at each position in the season; 0 where seen fewer than two times."""
+def seasonal_means(
+    apart: Float[Tensor, "B C"], seen: Float[Tensor, "B C"], season: int, around: int = 1
+) -> Float[Tensor, "B S"]:
+    """Mean distance from the line at each place in a season, and `around` it; 0 where seen fewer than two times."""
     size, whole = len(apart), apart.shape[1] // season * season
     if season == 1 or whole < 2 * season:
         return apart.new_zeros(size, season)
-    count = seen[:, -whole:].reshape(size, -1, season).sum(1)
-    pattern = apart[:, -whole:].reshape(size, -1, season).sum(1) / count.clamp(min=1)
+    count, total = (part[:, -whole:].reshape(size, -1, season).sum(1) for part in (seen, apart))
+    if around > 1:
+        count, total = (_circled(part, around // 2) for part in (count, total))
+    pattern = total / count.clamp(min=1)
     return (pattern - pattern.mean(1, keepdim=True)) * (count > 1)
+
+
+def _circled(part: Float[Tensor, "B S"], half: int) -> Float[Tensor, "B S"]:
+    """At each place in a circle, the sum of it and of `half` places on either side."""
+    padded = functional.pad(part[:, None], (half, half), mode="circular")
+    mean: Tensor = functional.avg_pool1d(padded, 2 * half + 1, 1)[:, 0]
+    return mean * (2 * half + 1)
 
 
 def seasonal_repeat(
