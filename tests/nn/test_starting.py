@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from gatecast.nn.starting import RATES, SLOW, _each, _matrix, _times, line, median, seasonal_repeat, starting_points
+from gatecast.nn.starting import (
+    MANY,
+    RATES,
+    SLOW,
+    _each,
+    _matrix,
+    _times,
+    line,
+    median,
+    seasonal_repeat,
+    starting_points,
+)
 
 
 def read(batch=5, context=12, seed=0):
@@ -96,6 +107,16 @@ def test_a_year_of_days_is_smoothed_over_weeks_and_the_week_goes_with_it():
     points, _ = starting_points(x, torch.ones_like(x, dtype=torch.bool), (7, 365), 30)
     wrong = (points - (year + week)[-30:, None]).abs().mean((0, 1))
     assert wrong[-3] < 0.5 < 0.8 < wrong[:6].min()  # at the slowest level; without a year, and the last one repeated
+
+
+def test_many_windows_of_years_are_forecast_by_a_matrix_to_the_same_values():
+    x = torch.randn(MANY, 1_827, generator=torch.Generator().manual_seed(0))
+    everything = torch.ones_like(x, dtype=torch.bool)
+    _matrix.cache_clear()
+    found, apart = starting_points(x, everything, (7, 365), 9), _each(x, everything, (7, 365), 9)
+    assert _matrix.cache_info().currsize == 1
+    for one, other in zip(found, apart, strict=True):
+        assert_close(one, other, atol=1e-5, rtol=0)
 
 
 def test_a_trend_is_the_drift():
