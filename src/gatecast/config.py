@@ -183,7 +183,12 @@ class ModelSettings(Settings):
     """The network."""
 
     recipe: Literal["segment", "classic"] = Field("segment", description="segment, or classic: the textbook pipeline")
-    context: int | None = Field(None, ge=1, le=LONGEST_CONTEXT, description="steps of history before a forecast")
+    context: int | None = Field(
+        None,
+        ge=1,
+        le=LONGEST_CONTEXT,
+        description="steps of history before a forecast; without --reach, the LSTM reads them all",
+    )
     reach: int | None = Field(
         None, ge=1, le=LONGEST_CONTEXT, description="newest steps of the context that the LSTM reads"
     )
