@@ -27,7 +27,7 @@ SETTINGS = {
     "model": {
         "recipe": st.sampled_from(["segment", "classic"]),
         "context": st.none() | st.integers(1, LONGEST_CONTEXT),
-        "seasons": st.none() | st.lists(COUNT),
+        "seasons": st.none() | st.lists(st.integers(1, LONGEST_CONTEXT)),
         "hidden": COUNT,
         "dropout": st.floats(0, 1, exclude_max=True),
     },

@@ -383,7 +383,7 @@ def test_a_year_that_no_date_can_have_is_refused():
     years = replace(waves((64,), (7_900,)), grid=Grid(Frequency.parse("YS")))
     model = fit(years, horizon=6, epochs=1, steps=1, hidden=4)
     assert column(model.forecast(horizon=66), "forecast_timestamp")[-1] == datetime(9999, 1, 1)
-    for horizon in (67, 100_000):
+    for horizon in (67, 6_000):
         told = rf"^{horizon:,} steps ahead lie beyond the year 9999: is the date or horizon right\?$"
         with pytest.raises(UsageError, match=told):
             model.forecast(horizon=horizon)
