@@ -401,6 +401,19 @@ def test_nobody_reading_on_is_no_error_message(place):
     assert process.returncode == 1
 
 
+@pytest.mark.parametrize("log", ["| true", "/dev/full"])
+def test_a_log_that_nobody_keeps_does_not_end_the_work(place, log):
+    to = f"2>{log}" if log.startswith("/") else f"2>&1 >/dev/null {log}; exit ${{PIPESTATUS[0]}}"
+    fit = "fit rows.csv --time at --target y --horizon 2 --epochs 9 --steps 2 --hidden 4 --members 1 --run unheard"
+    rows = "".join(f"2024-01-{day:02},{day % 7}\n" for day in range(1, 32))
+    (place / "rows.csv").write_text("at,y\n" + rows)
+    ended = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m gatecast {fit} --overwrite {to}"], cwd=place, check=False
+    )
+    assert ended.returncode == 0
+    assert (place / "unheard" / "model.json").is_file()
+
+
 def test_streams_that_are_closed_are_as_if_nobody_read_or_wrote(place):
     """As under some schedulers; a database that is opened next would take the place of stderr."""
     shell = ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "gatecast", "forecast", "run"]

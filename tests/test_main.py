@@ -38,6 +38,14 @@ def test_all_of_a_long_output_comes_through_a_pipe():
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="a device that is always full")
+@pytest.mark.parametrize(("arguments", "code"), [(["forecast"], 2), (["audit", "rows.csv", "--time", "at"], 0)])
+def test_a_full_log_changes_no_code(arguments, code, tmp_path):
+    (tmp_path / "rows.csv").write_text("at\n2024-01-01\n2024-01-02\n")
+    with FULL.open("w") as full:
+        assert gatecast(*arguments, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=full).returncode == code
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="a device that is always full")
 def test_a_full_disk_is_told():
     with FULL.open("w") as full:
         ended = gatecast("--version", stdout=full, stderr=subprocess.PIPE)

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import typer
@@ -18,7 +19,8 @@ def run() -> NoReturn:
     try:
         main()
     except SystemExit as end:
-        sys.stderr.flush()
+        with suppress(OSError):  # nobody hears
+            sys.stderr.flush()
         os._exit(int(end.code or 0))
 
 
@@ -61,7 +63,8 @@ def _explain(error: BaseException) -> int:
     else:
         text, code = f"{type(error).__name__}: {error} (run gatecast --debug ... to see where)", 1
     if text:  # empty where the help was printed instead
-        sys.stderr.write(f"gatecast: {text}\n")
+        with suppress(OSError):  # nobody hears; the code tells
+            sys.stderr.write(f"gatecast: {text}\n")
     return code
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from base64 import b64encode
+from contextlib import suppress
 from datetime import date, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,8 +39,22 @@ SHORT = {TIMESTAMP: "date", VALUE: "forecast", CONFIDENCE: "level", LOWER: "low"
 AS_IS: dict[str, Any] = {"markup": False, "emoji": False}
 """Names of series may hold anything, brackets and colons too."""
 
+
+class Messages(Console):
+    """What is said beside the data. Work does not end because nobody hears of it: a full log, a reader who has left."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """See `rich.console.Console.print`."""
+        with suppress(OSError):
+            super().print(*objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        """See `rich.console.Console.on_broken_pipe`, which would exit."""
+        self.quiet = True
+
+
 out = Console(width=None if sys.stdout.isatty() else PIPED, **AS_IS)
-err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED, **AS_IS)
+err = Messages(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED, **AS_IS)
 
 
 class Teller:
