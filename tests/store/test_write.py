@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import resource
 import shutil
 
 import duckdb
@@ -278,3 +279,18 @@ def test_a_folder_that_is_not_there_is_an_error(name, tmp_path):
     with pytest.raises(StoreError):
         write(tmp_path / "nowhere" / name, forecasts([1.0]), "t" if name.endswith(".duckdb") else None)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_leaves_no_half_of_a_new_database(tmp_path):
+    rows, path = pa.table({"k": [1], "v": [2.0]}), tmp_path / "new.duckdb"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    try:
+        with pytest.raises(StoreError, match="File too large"):
+            open_store(path, write=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+    with open_store(path, write=True) as store:
+        store.write("t", rows, ["k"])
+    assert [file.name for file in tmp_path.iterdir()] == ["new.duckdb"]

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from glob import escape, glob
 from pathlib import Path
@@ -73,6 +73,8 @@ class DuckDBStore:
         if not (write or there or (self.reader and glob(path, recursive=True))):
             raise StoreError(f"nothing to read at {path!r}: no such file")
         with _translated(path):
+            if not (there or self.reader):
+                _make(path)
             self.connection = duckdb.connect(":memory:" if self.reader else path, read_only=not (write or self.reader))
             self.connection.execute("SET TimeZone = 'UTC'")
             if self.reader and not write:
@@ -238,6 +240,17 @@ class DuckDBStore:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _make(path: str) -> None:
+    """A database that is whole before it takes its name: half of one, left by a full disk, is never opened again."""
+    beside = Path(path).with_name(f".{uuid4().hex}.{Path(path).name}")
+    try:
+        duckdb.connect(str(beside)).close()
+        with suppress(OSError):  # another process was first, or there are no links here: it is made in its place
+            os.link(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _table(name: str, schema: str = "main") -> exp.Table:
