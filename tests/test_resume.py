@@ -201,8 +201,23 @@ def test_a_disk_that_is_full_costs_only_checkpoints(tmp_path, monkeypatch, never
     monkeypatch.setattr(checkpoint, "_put", full)
     model = fit(golden.rows(), run=tmp_path / "run", listener=hearing, **SETTINGS, **EACH)
     assert same(model, never_stopped[0])
-    assert len(hearing.notes) == len(model.evidence["history"]) + 1  # and the rows
+    assert len(hearing.notes) == 2  # without rows there is nothing to resume, so that no other is tried
     assert "could not be written ([Errno 28] No space left on device): training goes on" in hearing.notes[0]
+    assert hearing.notes[1] == "its rows could not be kept: this training cannot be resumed if it is stopped"
+
+
+@pytest.mark.parametrize("error", [SystemError, KeyboardInterrupt])
+def test_a_training_whose_rows_found_no_room_leaves_nothing_to_resume(stop, monkeypatch, error):
+    def full(path, content):
+        if path.name.startswith("rows"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put(path, content)
+
+    put, hearing = checkpoint._put, Hearing()
+    monkeypatch.setattr(checkpoint, "_put", full)
+    run = stop(40, error, hearing)
+    assert not any("--resume" in note for note in hearing.notes)
+    assert list(run.parent.iterdir()) == []
 
 
 def test_a_disk_that_is_full_at_the_end_loses_no_training(tmp_path, monkeypatch, never_stopped):

@@ -53,6 +53,9 @@ def keep(rows: Rows, checkpoints: Checkpoints) -> None:
         "read": [rows.stale, rows.sql, rows.read_at, rows.bytes_billed, rows.run_id, rows.seconds],
     }
     checkpoints.write(KIND, 0, {name: torch.from_numpy(part) for name, part in arrays.items()}, facts)
+    if checkpoints.folder and not checkpoints.files(KIND):
+        checkpoints.folder = None  # without its rows no training is resumed
+        checkpoints.note("its rows could not be kept: this training cannot be resumed if it is stopped")
 
 
 def kept(checkpoints: Checkpoints) -> Rows:

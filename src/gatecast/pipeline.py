@@ -137,7 +137,7 @@ def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None =
         if resumed or checkpoints.files("test"):
             listener.note(f"what was trained is kept: gatecast fit --resume {run} goes on from there")
         else:
-            shutil.rmtree(folder / files.CHECKPOINT)  # rows alone are soon read again
+            shutil.rmtree(folder / files.CHECKPOINT, ignore_errors=True)  # rows alone are soon read again
         raise
     model.write(folder)
     write_json(folder / files.MANIFEST, model.evidence["manifest"])
