@@ -40,7 +40,7 @@ POINTS: Mapping[str, str] = {"mean": "rmse", "median": "mae"} | {metric: metric 
 """The kinds of point forecast, and the metric that each is best for."""
 DAMAGE = (
     *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError, MemoryError),
-    *(SafetensorError, pa.ArrowException, GatecastError),
+    *(AttributeError, SafetensorError, pa.ArrowException, GatecastError),
 )
 """What reading a folder that is not as it was written may raise."""
 _SEEN = "gatecast_{}_seen"
@@ -254,15 +254,15 @@ class Model:
             evidence = {Path(name).stem: read_json(folder / name) for name in found}
             if files.HISTORY in there:
                 evidence["history"] = [json.loads(line) for line in read_text(folder / files.HISTORY).splitlines()]
+            tested = stages["tested"]
+            final = stages.get("final", tested)
+            return cls(str(about["run_id"]), config, grid, about["time_kind"], keys, tested, final, evidence)
         except RunError:
             raise
         except DAMAGE as error:
             raise RunError(
                 f"{folder} is damaged ({type(error).__name__}: {_first_line(error)}): train it again"
             ) from None
-        tested = stages["tested"]
-        final = stages.get("final", tested)
-        return cls(about["run_id"], config, grid, about["time_kind"], keys, tested, final, evidence)
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from gatecast.config import LONGEST_CONTEXT
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
-from gatecast.data.scaling import Scaler
+from gatecast.data.scaling import SCALINGS, Scaler
 from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
 from gatecast.nn.network import Network, Shape
@@ -67,13 +67,21 @@ def unpacked(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
     share = float(about.get("shares", {}).get(stage, 1.0))
     if not 0 <= share <= 1:
         raise ValueError(f"a share of {share}")
-    low, high = about["bounds"]
+    encoder, probabilities = Encoder.of(about["encoder"]), tuple(map(float, about["probabilities"]))
+    if (encoder.dates, encoder.known, encoder.past) != (shape.dates, shape.known, shape.past):
+        raise ValueError("other features than the network reads")
+    rising = list(probabilities) == sorted(set(probabilities))
+    if not rising or 0.5 not in probabilities or not 0 < probabilities[0] <= probabilities[-1] < 1:
+        raise ValueError("no probabilities")
+    low, high = (None if bound is None else float(bound) for bound in about["bounds"])
+    if about["scaling"] not in SCALINGS or max(abs(low or 0), abs(high or 0)) > torch.finfo(torch.float32).max:
+        raise ValueError("no scaling, or bounds that are none")
     fixed = (tensors[f"{stage}.loc"], tensors[f"{stage}.scale"]) if f"{stage}.loc" in tensors else None
     return Fitted(
         network=network.eval(),
         scaler=Scaler(about["scaling"], fixed),
-        encoder=Encoder.of(about["encoder"]),
-        probabilities=tuple(about["probabilities"]),
+        encoder=encoder,
+        probabilities=probabilities,
         stretch=tensors[f"{stage}.stretch"],
         still=tensors[f"{stage}.still"],
         seen=seen,
@@ -93,6 +101,11 @@ def _network(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
         raise ValueError("more layers than weights")
     if {shape["context"] for shape in shapes} - {shapes[0]["context"]} or shapes[0]["context"] > LONGEST_CONTEXT:
         raise ValueError("no context, several, or one that is too long")
+    switches = [name for name, part in Shape.__dataclass_fields__.items() if isinstance(part.default, bool)]
+    if not all(isinstance(shape.get(name, False), bool) for shape in shapes for name in switches):
+        raise ValueError("a switch that is neither on nor off")
+    if any(season < 1 for shape in shapes for season in shape["seasons"]):
+        raise ValueError("a season of no step")
     with torch.device("meta"):  # takes no memory, whatever sizes are claimed, until the weights fit them
         network = Ensemble(Network(Shape(**shape)) for shape in shapes)
     prefix = f"{stage}.network."

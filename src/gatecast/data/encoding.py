@@ -14,9 +14,10 @@ import numpy.typing as npt
 from gatecast.config import Config
 from gatecast.data.covariates import Column, Covariates, Role
 from gatecast.data.dates import Grid, Steps
-from gatecast.data.features import HOLIDAY_FEATURES, calendar, holiday_calendar, meaningful
+from gatecast.data.features import CYCLES, HOLIDAY_FEATURES, calendar, holiday_calendar, meaningful
 from gatecast.data.panel import Panel
 from gatecast.data.rows import Indices, Values
+from gatecast.errors import some
 
 KEPT = 10_000
 """Steps whose calendar is kept for the next forecast: the series of a table end together, and are forecast again."""
@@ -151,8 +152,12 @@ class Encoder:
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> Self:
         """The encoder that `to_dict` wrote."""
-        columns = tuple(map(Column.of, about["columns"]))
-        return cls(tuple(about["cycles"]), about["place"], about["places"], columns)
+        columns, cycles = tuple(map(Column.of, about["columns"])), tuple(about["cycles"])
+        if not set(cycles) <= CYCLES.keys():
+            raise ValueError(f"other cycles than {some(CYCLES)}: {cycles}")
+        if not all(name is None or isinstance(name, str) for name in (about["place"], about["places"])):
+            raise ValueError("a place that is no name")
+        return cls(cycles, about["place"], about["places"], columns)
 
 
 @lru_cache(maxsize=8)
