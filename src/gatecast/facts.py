@@ -7,6 +7,7 @@ import torch
 
 from gatecast.config import Config, Scaling
 from gatecast.data.encoding import Encoder
+from gatecast.data.frequency import LONGEST_SEASON
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import deviation
 from gatecast.data.split import Split
@@ -14,9 +15,9 @@ from gatecast.data.windows import Windows
 from gatecast.errors import DataError, some
 from gatecast.nn.starting import seasonal_repeat
 
-LONGEST_SEASON, LONGEST_WEEK, WORTH = 400, 2_016, 0.98
-"""Seasons of more steps than LONGEST_SEASON (a year of days is within it) need a long context. A longer one, such as a
-week of five minutes, is worth it if repeating it has at most WORTH of the error of any other on the training rows."""
+LONGEST_WEEK, WORTH = 2_016, 0.98
+"""A season longer than LONGEST_SEASON, such as a week of five minutes, is worth its context if repeating it has at most
+WORTH of the error of any other on the training rows."""
 MANY_SERIES, MANY_VALUES = 10, 30_000
 """Number of series from which on common patterns can be learned (that seasons are factors, say), and of training values
 above which there is much to learn: 128 units beat 64, and many series need no dropout."""

@@ -48,9 +48,15 @@ class Asked:
         return self.cutoffs + self.ahead
 
 
-def next_steps(panel: Panel, horizon: int) -> Asked:
-    """The steps after the last value of each series."""
-    return Asked(np.repeat(panel.lasts[:, None], horizon, 1), np.tile(np.arange(1, horizon + 1), (len(panel), 1)))
+def next_steps(panel: Panel, steps: int, horizon: int) -> Asked:
+    """The steps after the last value of each series.
+
+    Raises:
+        UsageError: these are far too many; no room is made for them.
+    """
+    lasts = panel.lasts[:, None]
+    _refuse_far(panel, Asked(lasts, np.full_like(lasts, steps)), horizon)
+    return Asked(np.repeat(lasts, steps, 1), np.tile(np.arange(1, steps + 1), (len(panel), 1)))
 
 
 def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None = None) -> Asked:
@@ -61,7 +67,7 @@ def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None
     is forecast from the step before its first date, and so on.
 
     Raises:
-        UsageError: a date is not after `as_of`, or lies before the series began.
+        UsageError: a date is not after `as_of`, lies before the series began, or far too late.
     """
     dates = np.unique(np.array(steps, np.int64))
     if as_of is not None and dates[0] <= as_of:
@@ -75,7 +81,9 @@ def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None
     if early_series.size:
         names = (f"{panel.names[i]} (from {panel.grid.label(int(panel.starts[i]))})" for i in early_series.tolist())
         raise UsageError(f"{panel.grid.label(int(dates[0]))} has no history before it in {some(names)}")
-    return Asked(cutoffs, dates - cutoffs)
+    asked = Asked(cutoffs, dates - cutoffs)
+    _refuse_far(panel, asked, horizon)
+    return asked
 
 
 def predict(
@@ -140,7 +148,6 @@ def forecast(
     known = find(panel.keys, keys, len(panel))
     both = [fitted.known(known) for fitted in (tested, final)]
     observed = np.maximum(observed, both[1].seen)
-    _refuse_far(panel, asked, final.network.shape.horizon)
     _refuse_gaps(panel, final.encoder, observed, asked.dates.max(1))
     shape = final.network.shape
     reach = max(int((asked.dates.max(1) - panel.lasts).max()), 0) + shape.horizon

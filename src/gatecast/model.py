@@ -22,7 +22,7 @@ from gatecast.data.panel import Panel
 from gatecast.data.table import ForecastTable
 from gatecast.errors import GatecastError, RunError, UsageError, some
 from gatecast.fitted import Fitted
-from gatecast.forecasting import FARTHEST, at_dates, forecast, next_steps, read_dates
+from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
 from gatecast.nn.devices import names
 from gatecast.run_folder import new_folder, refuse_absent, steadily
 from gatecast.seal import read_json, read_table, read_text, sealed, write_json
@@ -106,10 +106,6 @@ class Model:
             horizon = Config.of({"forecast": {"horizon": horizon}}).forecast.horizon  # a whole number
             if horizon < 1:
                 raise UsageError(f"ask for a horizon of 1 or more, not {horizon}")
-            if horizon > FARTHEST * trained:  # before room is made for so many
-                raise UsageError(
-                    f"no more than {FARTHEST:,} times the {trained:,} steps trained are forecast, not {horizon:,}"
-                )
         if point and point not in POINTS:
             raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
         several = series if isinstance(series, Iterable) and not isinstance(series, str) else [series]
@@ -124,7 +120,7 @@ class Model:
             together = whole.take(np.flatnonzero(whole.starts <= cut)) if whole.rule[0] else panel
             panel = _chosen(together.until(cut), asked_for)
         if at is None:
-            asked = next_steps(panel, horizon or trained)
+            asked = next_steps(panel, horizon or trained, trained)
         else:
             asked = at_dates(panel, read_dates(self.grid, at), trained, cut)
         settings = self.config.forecast

@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from gatecast.config import GridSettings, SourceSettings
 from gatecast.data.dates import Grid
+from gatecast.data.frequency import LONGEST_SEASON
 from gatecast.data.panel import Panel
 from gatecast.data.rows import name_of
 from gatecast.errors import SHOWN, DataError
@@ -82,7 +83,7 @@ def audit(
     Raises:
         DataError: there is no row with a time and a value.
     """
-    block = next((length for length in grid.frequency.seasons if length <= 400), 10)
+    block = next((length for length in grid.frequency.seasons if length <= LONGEST_SEASON), 10)
     resolved, planned = settings.resolved(source.target), bool(source.future) and source.future_table is None
     query = audit_query(steps, len(source.series), block, horizon, resolved.fill == "zero", planned)
     rows = store.read(source, query).read_all().to_pylist()

@@ -12,8 +12,8 @@ Weekdays = Literal["", "B", "C"]
 """Which days count: all, Mondays to Fridays, or those of them that are no holidays."""
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
-FEW = 400
-"""Most steps of a day or hour that is read as one season."""
+LONGEST_SEASON = 400
+"""Seasons of more steps (a year of days is within it) need a long context."""
 OPENS, OPEN = 9, 8
 """The first business hour, and how many a day has."""
 _MONDAY = 4  # 1970-01-05, in days since 1970-01-01
@@ -136,14 +136,14 @@ class Frequency:
     def seasons(self) -> tuple[int, ...]:
         """Lengths in steps of the day, week and year, where a step divides them (a year: nearly).
 
-        Of a day of more than FEW steps the hour is one too, and of such an hour the minute.
+        Of a day of more than LONGEST_SEASON steps the hour is one too, and of such an hour the minute.
         """
         if self.unit.startswith("business"):
             lengths = [5, 261] if self.unit == "business day" else [OPEN, 5 * OPEN, 261 * OPEN]
             return tuple(lengths) if self.multiple == 1 else ()
         spans = [DAY, 7 * DAY] if self.unit in ("second", "day") else []
         for finer in (HOUR, MINUTE):
-            if spans and spans[0] > FEW * self.seconds:
+            if spans and spans[0] > LONGEST_SEASON * self.seconds:
                 spans.insert(0, finer)
         lengths = [int(span // self.seconds) for span in spans if span % self.seconds == 0]
         lengths.append(round(365.2425 * DAY / self.seconds))
