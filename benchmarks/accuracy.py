@@ -66,7 +66,7 @@ def long_rows(series: dict[str, tuple[np.ndarray, np.ndarray]], unit: str) -> It
         frames = []
         for name, both in series.items():
             at = np.arange(len(both[part])) + part * len(both[0])
-            dates = (start.astype("M8[M]") + at * months) if months else start + at * np.timedelta64(1, unit)
+            dates = (start.astype("M8[M]") + at * months) if months else start + at.astype(f"m8[{unit}]")
             frames.append(pd.DataFrame({"series": name, "ds": dates.astype("M8[us]"), "y": both[part]}))
         yield pd.concat(frames, ignore_index=True)
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import torch
 
 from gatecast import fit
-from gatecast.data.dates import Frequency, Grid
+from gatecast.data.dates import Grid
+from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Panel
 from gatecast.data.windows import Windows
 from gatecast.forecasting import predict

@@ -34,13 +34,14 @@ def resident() -> float:
 def one(side: str) -> dict[str, float]:
     """Read everything once."""
     from gatecast.config import SourceSettings
-    from gatecast.data.dates import Frequency, Grid
+    from gatecast.data.dates import Grid
+    from gatecast.data.frequency import Frequency
     from gatecast.data.panel import Panel
-    from gatecast.store import open_store
+    from gatecast.store.bigquery.store import BigQueryStore
     from gatecast.store.query import series_query
 
     grid = Grid(Frequency.parse("h"))
-    with open_store(f"bigquery:///{DATASET}") as store:
+    with BigQueryStore(f"///{DATASET}") as store:
         for table in (FEW, TABLE):
             source = SourceSettings(table=table, time="at", target="y", series=("name",))
             query = series_query(source, "instant", grid, "mean")
@@ -58,9 +59,9 @@ def one(side: str) -> dict[str, float]:
 
 def fill(rows: int) -> None:
     """A table of so many rows: a key, a timestamp, a float."""
-    from gatecast.store import open_store
+    from gatecast.store.bigquery.store import BigQueryStore
 
-    with open_store(f"bigquery:///{DATASET}") as store:
+    with BigQueryStore(f"///{DATASET}") as store:
         store.client.create_dataset(DATASET, exists_ok=True)
         store.client.query(
             f"CREATE OR REPLACE TABLE {DATASET}.{TABLE} AS SELECT CONCAT('series-', CAST(MOD(i, {SERIES}) AS STRING)) "
@@ -108,7 +109,7 @@ def main() -> None:
         compare(options.rows, options.repeat)
     else:
         sys.path.insert(0, str(ROOT / "tests"))
-        from bigquery_server import running
+        from bigquery_server import running  # type: ignore[import-not-found]
 
         with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
             os.environ.update(server.environment)

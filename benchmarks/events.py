@@ -61,13 +61,13 @@ def main() -> None:
         settings = {"target": target, "aggregate": "sum", "align": "common"} if target else {}
         print(json.dumps(one(path, **settings)))
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
         for name, count in (("events", options.events), ("fifth", options.events // 5)):
-            duckdb.sql(LOG.format(count=count)).write_parquet(f"{folder}/{name}.parquet")
+            database.sql(LOG.format(count=count)).write_parquet(f"{folder}/{name}.parquet")
         hourly = (
             f"SELECT shop, date_trunc('hour', happened_at) AS happened_at, count(*) AS y FROM '{folder}/events.parquet'"
         )
-        duckdb.sql(f"{hourly} GROUP BY ALL").write_parquet(f"{folder}/hourly.parquet")
+        database.sql(f"{hourly} GROUP BY ALL").write_parquet(f"{folder}/hourly.parquet")
         for name, target in (("events", ""), ("fifth", ""), ("hourly", "y")):
             command = [sys.executable, __file__, "--one", f"{folder}/{name}.parquet", target]
             ended = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from gatecast.data.dates import Frequency, Grid
+from gatecast.data.dates import Grid
+from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Panel
 
 

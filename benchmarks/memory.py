@@ -30,8 +30,9 @@ def alone() -> None:
     baseline = peak_memory()
     # Imported here, for what they take counts as ours.
     from gatecast import Config, Panel, recipe
-    from gatecast.data.dates import Frequency, Grid
+    from gatecast.data.dates import Grid
     from gatecast.data.encoding import Encoder
+    from gatecast.data.frequency import Frequency
     from gatecast.data.split import split
     from gatecast.data.windows import Windows
     from gatecast.fitting import Workshop, build, learn

@@ -22,7 +22,8 @@ from measure import in_turn, peak_memory, rounded
 
 from gatecast import read
 from gatecast.config import Config
-from gatecast.data.dates import Frequency, Grid
+from gatecast.data.dates import Grid
+from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Panel
 from gatecast.reading import read_rows
 from gatecast.store.duckdb import BATCH_ROWS

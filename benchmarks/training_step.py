@@ -40,15 +40,15 @@ config = Config.from_options(panel, given)
 parts = split(panel, horizon, config.training.test)
 config, season = recipe.resolve(config, panel, parts)
 encoder = Encoder.fit(panel, config, parts.train)
-assert config.model.context
-windows = Windows.of(panel, encoder, config.model.context, horizon, torch.device("cpu"))
+sizes = recipe.sizes(config)
+windows = Windows.of(panel, encoder, sizes.context, horizon, torch.device("cpu"))
 shop = Workshop(config, panel, parts, encoder, windows, lambda epoch: None, season)
 network, span, scaler = build(shop).train(), shop.training(), Scaler("window")
 alone = copy.deepcopy(network)
 optimizer = AdamW(alone.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
 course = Course(network, config.training, 10_000, 1e9)
 chance = torch.Generator().manual_seed(0)
-batches = [torch.randint(len(span), (config.training.batch,), generator=chance) for _ in range(steps)]
+batches = [torch.randint(len(span), (sizes.batch,), generator=chance) for _ in range(steps)]
 ready = []
 for numbers in batches:
     inputs, truth = windows.inputs(*span.at(numbers)), windows.truth(*span.at(numbers))
@@ -68,11 +68,11 @@ def bare() -> None:
     for at in range(0, len(ready), len(network.networks)):
         optimizer.zero_grad()
         for member, tensors, target, observed in ready[at : at + len(network.networks)]:
-            pinball(member(*tensors), target, observed, probabilities).backward()
+            pinball(member(*tensors), target, observed, probabilities).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 
-read = [torch.randn(config.training.batch, m.shape.reach // m.shape.segment, m.shape.hidden) for m in network.networks]
+read = [torch.randn(sizes.batch, m.shape.reach // m.shape.segment, m.shape.hidden) for m in network.networks]
 
 
 def lstm_alone() -> None:
@@ -89,7 +89,7 @@ told = {
     "what": "a training step of all members, milliseconds of processor time, one thread",
     "members": len(network.networks),
     "units": network.shape.hidden,
-    "windows": config.training.batch,
+    "windows": sizes.batch,
     "recurrent_steps": [member.shape.reach // member.shape.segment for member in network.networks],
     "milliseconds": rounded(found),
     "ours_to_bare": round(found["ours"] / found["bare"], 3),

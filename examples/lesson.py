@@ -81,7 +81,7 @@ options = {"horizon": HORIZON, "epochs": 10, "refit": False}
 config = gatecast.Config.from_options("", {"time": "timestamp", "target": "value", **options})
 config, season = recipe.resolve(config, panel, parts)
 encoder = Encoder(cycles)
-windows = Windows.of(panel, encoder, config.model.context, HORIZON, DEVICE)
+windows = Windows.of(panel, encoder, recipe.sizes(config).context, HORIZON, DEVICE)
 inputs = windows.inputs(torch.tensor([0]), torch.tensor(parts.train))
 print(f"context {tuple(inputs.context.shape)}, calendar {tuple(inputs.calendar.shape)}, on {windows.device}")
 unit = Scaler("window")(inputs.context, inputs.observed, inputs.series)
@@ -123,7 +123,8 @@ figures.save(backtest.plot(), OUT / "test.png")
 # The next day, as a table in the columns of BigQuery's `AI.FORECAST`.
 
 # %%
-table = forecast(fitted, fitted, panel, panel.keys, next_steps(panel, HORIZON), config.forecast, "lesson", panel.lasts)
+asked = next_steps(panel, HORIZON, HORIZON)
+table = forecast(fitted, fitted, panel, panel.keys, asked, config.forecast, "lesson", panel.lasts)
 print(table.to_pandas().head())
 figures.save(figures.forecast_figure(panel, 0, table), OUT / "forecast.png")
 

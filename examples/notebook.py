@@ -8,11 +8,11 @@ from pathlib import Path
 
 def notebook(script: str) -> dict[str, object]:
     """The cells of a script: `# %% [markdown]` begins one of text, `# %%` one of code."""
-    cells = []
+    cells: list[dict[str, object]] = []
     for head, body in re.findall(r"^# %%(.*)\n((?:(?!# %%).*(?:\n|\Z))*)", script, re.MULTILINE):
         text = "markdown" in head
         source = re.sub(r"^# ?", "", body.strip(), flags=re.MULTILINE) if text else body.strip()
-        cell = {
+        cell: dict[str, object] = {
             "cell_type": "markdown" if text else "code",
             "id": f"cell-{len(cells)}",
             "metadata": {},
