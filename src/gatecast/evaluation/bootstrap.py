@@ -49,12 +49,18 @@ def ratio(
     rng, found, together = np.random.default_rng(1), np.full(draws, np.nan), max(1, ROOM // max(shape))
     for at in range(0, draws, together):
         count = min(together, draws - at)
-        weights = [rng.multinomial(max(size - 1, 1), np.full(size, 1 / size), count).astype(float) for size in shape]
+        weights = [_drawn(rng, size, count) for size in shape]
         above, below = (((weights[0] @ part) * weights[1]).sum(1) for part in sums)
         np.divide(above, below, out=found[at : at + count], where=below != 0)
     tail = (100 - confidence) / 2
     low, high = np.nanpercentile(found, [tail, 100 - tail]) if np.isfinite(found).any() else (value, value)
     return Estimate(float(value), float(low), float(high))
+
+
+def _drawn(rng: np.random.Generator, size: int, count: int) -> Array:
+    """How often each of `size` is among one fewer drawn with replacement, `count` times."""
+    drawn = rng.integers(size, size=(count, max(size - 1, 1))) + size * np.arange(count)[:, None]
+    return np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size).astype(float)
 
 
 def places(series: Indices, cutoffs: Steps, horizon: int) -> tuple[Indices, Indices]:
