@@ -217,6 +217,8 @@ def test_more_time_never_means_fewer_members():
     ("freq", "lengths", "horizon", "context"),
     [
         ("h", [2_000], 24, 504),  # three weeks
+        ("15min", [4_000], 24, 672),  # a week of days, where weeks do not repeat
+        ("5min", [9_000], 24, 2_016),
         ("MS", [300], 18, 120),  # long enough for a trend, in whole years
         ("MS", [60, 90], 12, 84),  # as long as the longest series, in whole years
         ("D", [3_000], 14, 1_827),  # five years, in whole weeks

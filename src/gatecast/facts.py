@@ -7,7 +7,7 @@ import torch
 
 from gatecast.config import Config, Scaling
 from gatecast.data.encoding import Encoder
-from gatecast.data.frequency import LONGEST_SEASON
+from gatecast.data.frequency import DAY, LONGEST_SEASON
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import deviation
 from gatecast.data.split import Split
@@ -41,6 +41,7 @@ class Facts:
         positive: whether all training values lie above zero.
         zeros: share of the training values that is zero.
         seasons: the seasons of the frequency that the history allows.
+        daily: whether the longest of them is a day.
         season: that of the naive forecast, whose repetition is best.
     """
 
@@ -56,6 +57,7 @@ class Facts:
     positive: bool
     zeros: float
     seasons: tuple[int, ...]
+    daily: bool
     season: int
 
     @property
@@ -111,6 +113,7 @@ def facts_of(config: Config, panel: Panel, split: Split) -> Facts:
         positive=least > 0,
         zeros=zeros,
         seasons=seasons,
+        daily=bool(seasons) and seasons[-1] == DAY / panel.grid.frequency.seconds <= LONGEST_SEASON,
         season=season,
     )
 

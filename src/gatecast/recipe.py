@@ -16,9 +16,9 @@ from gatecast.nn.network import Shape
 from gatecast.nn.starting import is_rare
 
 LONGEST_SEGMENT = 48
-TREND, LONGEST_CONTEXT, YEARS = 128, 512, 5
+TREND, LONGEST_CONTEXT, YEARS, DAYS = 128, 512, 5, 7
 """Least (if the series has that many) and most steps that the simple forecasts are estimated from; of a year of days,
-so many years instead."""
+so many years instead, and where a day is the longest season so many days."""
 CLASSIC_MOST = 168
 """Longest reach of the classic recipe, which takes one recurrent step per value."""
 PER_STEP = 100
@@ -135,7 +135,7 @@ def _read(given: ModelSettings, facts: Facts) -> dict[str, Any]:
     reach = given.reach or given.context or _reach(facts, segment)
     segment = min(segment, reach)
     reach = -(-max(reach, *_readable(seasons, segment)) // segment) * segment
-    context = given.context or (0 if facts.classic else min(_lookback(facts.seasons), facts.longest))
+    context = given.context or (0 if facts.classic else min(_lookback(facts), facts.longest))
     return {
         "seasons": seasons,
         "segment": segment,
@@ -197,12 +197,12 @@ def _readable(seasons: tuple[int, ...], segment: int) -> tuple[int, ...]:
     return 1, *(season for season in seasons if season <= READABLE * segment)
 
 
-def _lookback(seasons: tuple[int, ...]) -> int:
+def _lookback(facts: Facts) -> int:
     """Steps to estimate the simple forecasts from: several seasons, long enough for a trend; of a rare one, YEARS."""
-    longest, shortest = max(seasons, default=1), min(seasons, default=1)
+    longest, shortest = max(facts.seasons, default=1), min(facts.seasons, default=1)
     if is_rare(longest, shortest):
         return -(-YEARS * longest // shortest) * shortest
-    return max(TREND, min(3 * longest, LONGEST_CONTEXT))
+    return max(TREND, DAYS * longest if facts.daily else min(3 * longest, LONGEST_CONTEXT))
 
 
 def _reach(facts: Facts, segment: int) -> int:
