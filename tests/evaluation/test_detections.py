@@ -8,7 +8,7 @@ import pytest
 from gatecast.config import ForecastSettings
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
-from gatecast.evaluation.detections import detect, training
+from gatecast.evaluation.detections import _change_point, detect, training
 from gatecast.evaluation.verdict import judge
 
 HORIZON, SEASON, SERIES = 12, 24, 30
@@ -121,6 +121,18 @@ def test_an_error_that_grows_after_a_date_is_named(make_backtest, waves):
     backtest = make_backtest(waves, known)
     first = backtest.panel.grid.label(600 - 48)
     assert f"From {first} on the error is 3." in detect(backtest)["drift"]
+
+
+@pytest.mark.parametrize("count", [8, 50])
+def test_the_change_point_is_the_loop(count):
+    errors = np.random.default_rng(count).gamma(2.0, size=count)
+    ratios = {at: errors[at:].mean() / errors[:at].mean() for at in range(3, count - 2)}
+    best = max(ratios, key=ratios.__getitem__)
+    assert _change_point(errors) == (best, pytest.approx(ratios[best]))
+
+
+def test_errors_that_begin_at_zero_have_no_ratio():
+    assert _change_point(np.array([0.0, 0, 0, 0, 1, 2, 3, 4])) == (5, pytest.approx(3 / 0.2))
 
 
 def lines(train, validation):

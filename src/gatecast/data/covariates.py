@@ -240,7 +240,8 @@ def unknown(columns: Sequence[Column], covariates: Covariates) -> list[str]:
             continue
         count = int((column.read(covariates) == 0).sum())
         if count:
-            new = [text for text in covariates.categories[column.name] if text not in column.categories]
+            known = set(column.categories)  # of a static column there may be as many as series
+            new = [text for text in covariates.categories[column.name] if text not in known]
             lines.append(
                 f"column {column.name!r}: {count:,} values are of no category that training told apart ({some(new)})"
             )

@@ -27,7 +27,8 @@ FEW = 0.05
 """Share of the series that may carry half of the error."""
 GROWTH = 1.5
 """How much larger the error must be after a date than before it."""
-SHUFFLES = 500
+SHUFFLES, CHANCE = 500, 0.01
+"""Random orders of the errors, and the share of them that may grow as much, for a change that is no chance."""
 LONGEST = 1_000
 """The longest lag that a copy is looked for at."""
 LATE, LOST, SPENT = 0.01, 0.05, 0.9
@@ -117,10 +118,11 @@ def drift(backtest: Backtest) -> str | None:
     if len(held) < 8:
         return None
     ours, naive = (np.bincount(blocks[seen], part[seen])[held] / size[held] for part in errors)
-    at, growth = _change(ours)
+    at, growth = _change_point(ours)
+    if growth < GROWTH:
+        return None
     rng = np.random.default_rng(1)
-    luck = np.mean([_change(rng.permutation(ours))[1] >= growth for _ in range(SHUFFLES)])
-    if growth < GROWTH or luck > LATE:
+    if np.mean([_change_point(rng.permutation(ours))[1] >= growth for _ in range(SHUFFLES)]) > CHANCE:
         return None
     first = int(backtest.cutoffs.min()) + 1 + int(held[at]) * backtest.horizon
     before, after = naive[:at].mean(), naive[at:].mean()
@@ -131,18 +133,20 @@ def drift(backtest: Backtest) -> str | None:
     )
 
 
-def _change(errors: Array) -> tuple[int, float]:
+def _change_point(errors: Array) -> tuple[int, float]:
     """Where the mean after is largest relative to the mean before, with 3 blocks on each side, and that ratio."""
-    best = (0, 0.0)
-    for at in range(3, len(errors) - 2):
-        before = float(errors[:at].mean())
-        best = max(best, (at, float(errors[at:].mean()) / before if before else 0.0), key=lambda pair: pair[1])
-    return best
+    at = np.arange(3, len(errors) - 2)
+    sums = np.cumsum(errors)
+    before, after = sums[at - 1] / at, (sums[-1] - sums[at - 1]) / (len(errors) - at)
+    growth = np.divide(after, before, out=np.zeros(len(at)), where=before > 0)
+    best = int(growth.argmax())
+    return int(at[best]), float(growth[best])
 
 
 def training(history: Sequence[Mapping[str, Any]], kept: int) -> dict[str, str]:
     """Training that ended too early, or too late."""
-    losses = [line["validation_loss"] for line in history if line["stage"] == "test"]
+    lines = [line for line in history if line["stage"] == "test"]
+    losses = [line["validation_loss"] for line in lines]
     if len(losses) < 5 or any(loss is None for loss in losses):
         return {}
     best = int(np.argmin(losses)) + 1
@@ -150,13 +154,9 @@ def training(history: Sequence[Mapping[str, Any]], kept: int) -> dict[str, str]:
     if best == len(losses) and losses[-1] < (1 - LATE) * before:
         text = f"the validation loss still fell by {1 - losses[-1] / before:.1%} over the last epochs"
         return {"not_converged": f"Training had not converged: {text}; give it more epochs or time."}
-    if (
-        losses[-1] > (1 + LOST) * losses[best - 1]
-        and history[len(losses) - 1]["train_loss"] < history[best - 1]["train_loss"]
-    ):
-        text = (
-            f"after epoch {best} of {len(losses)} the validation loss rose by {losses[-1] / losses[best - 1] - 1:.0%}"
-        )
+    if losses[-1] > (1 + LOST) * losses[best - 1] and lines[-1]["train_loss"] < lines[best - 1]["train_loss"]:
+        rise = losses[-1] / losses[best - 1] - 1
+        text = f"after epoch {best} of {len(losses)} the validation loss rose by {rise:.0%}"
         return {"overfitted": f"Training overfitted: {text}; the weights of epoch {kept} were kept."}
     return {}
 

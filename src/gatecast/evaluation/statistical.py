@@ -40,7 +40,9 @@ def left_out(baselines: Iterable[str], seconds: float) -> str:
     missing = [BASELINES[name] for name in MODELS if name not in set(baselines)]
     if not missing:
         return ""
-    why = f"not finished within --baselines {seconds:g}s" if seconds else "--baselines 0"
+    why = f"not finished within --baselines {seconds:g}s, or no series is long enough for the season"
+    if not seconds:
+        why = "--baselines 0"
     if not available():
         why = "statsforecast is not installed (pip install 'gatecast[baselines]')"
     return f"Without {', '.join(missing)}: {why}."
@@ -75,9 +77,10 @@ def statistical(
 def _jobs(panel: Panel, series: Indices, cutoffs: Steps, season: int) -> list[tuple[Any, list[tuple[int, Any]]]]:
     """For each series, in random order, the rows to fit on, and some windows with the rows up to their cutoff."""
     size, jobs = max(SEASONS * season, LEAST), []
-    for index in np.random.default_rng(1).permutation(np.unique(series)).tolist():
-        own = np.flatnonzero(series == index)
-        own = own[np.argsort(cutoffs[own])]
+    order = np.lexsort((cutoffs, series))
+    groups = np.split(order, np.flatnonzero(np.diff(series[order])) + 1)
+    for number in np.random.default_rng(1).permutation(len(groups)).tolist():
+        own, index = groups[number], int(series[groups[number][0]])
         chosen = own[np.unique(np.linspace(0, len(own) - 1, min(MOST, len(own))).round().astype(int))]
         first = max(0, int(cutoffs[chosen[0]] - panel.starts[index]) + 1 - size)
         rows = []
