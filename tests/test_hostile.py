@@ -19,7 +19,7 @@ from google.cloud import bigquery
 from gatecast import audit, fit, open_store, read
 from gatecast.data.table import ForecastTable
 from gatecast.errors import GatecastError
-from gatecast.store.query import relation
+from gatecast.store.sql import relation
 
 FIRST = dt.datetime(2024, 1, 1)
 

@@ -13,7 +13,7 @@ from gatecast.data.dates import Frequency, Grid
 from gatecast.data.table import AI_FORECAST, ForecastTable, timestamps
 from gatecast.errors import StoreError
 from gatecast.store import open_store
-from gatecast.store.query import SOURCE
+from gatecast.store.sql import SOURCE
 
 
 def forecasts(cutoff, value, shop="north"):

@@ -12,20 +12,11 @@ from gatecast.data.dates import Frequency, Grid
 from gatecast.data.table import AI_FORECAST
 from gatecast.errors import UsageError
 from gatecast.store.audit_query import audit_query, row_steps
+from gatecast.store.latest_query import latest_query
 from gatecast.store.opening_query import days_query, types_query, unreadable_query, years_query
-from gatecast.store.query import (
-    AGGREGATES,
-    SOURCE,
-    column,
-    latest_query,
-    relation,
-    render,
-    series_query,
-    translated,
-    user_sql,
-    without_older,
-)
+from gatecast.store.query import AGGREGATES, series_query, without_older
 from gatecast.store.spacing_query import groups_query, spacing_query
+from gatecast.store.sql import SOURCE, column, relation, render, translated, unended
 from gatecast.store.step_sql import needs_years
 
 NEW_YORK = "America/New_York"
@@ -253,7 +244,8 @@ def test_names_stay_names(dialect, name):
     source = SourceSettings(table=f"{name}.{name}", time=name, target=name + "1", series=(name + "2",))
     few = [series_query(source, kind, grid("h"), "last") for kind in ("instant", "text")]
     for query in [*few, spacing_query(source, "local", None), unreadable_query(source, 5)]:
-        (tree,) = sqlglot.parse(render(query, user_sql(source, None, dialect), dialect), dialect=dialect)
+        rows = exp.select("*").from_(relation(source.table)).sql(dialect)
+        (tree,) = sqlglot.parse(render(query, rows, dialect), dialect=dialect)
         own = {cte.alias for cte in tree.find_all(exp.CTE)} - {SOURCE}
         assert {table.name for table in tree.find_all(exp.Table)} - own == {SOURCE, name}
         assert {table.db for table in tree.find_all(exp.Table)} == {"", name}
@@ -270,13 +262,11 @@ def test_a_table_may_name_its_schema_and_database():
 
 def test_the_users_query_is_taken_as_it_is():
     own = SourceSettings(sql="SELECT  *\nFROM t -- all of it", time="at", target="y")
-    text = render(unreadable_query(own, 3), user_sql(own, None, "bigquery"), "bigquery")
+    text = render(unreadable_query(own, 3), unended(own.sql, "bigquery"), "bigquery")
     assert text.startswith("WITH gatecast_source AS (\nSELECT  *\nFROM t -- all of it\n)\nSELECT\n")
-    assert render(QUERIES["spacing"], user_sql(PLAIN, relation("other"), "duckdb"), "duckdb").startswith(
+    assert render(QUERIES["spacing"], 'SELECT * FROM "sales"', "duckdb").startswith(
         'WITH gatecast_source AS (\nSELECT * FROM "sales"\n),\ntimes AS (\n'
     )
-    unnamed = SourceSettings(time="at", target="y")
-    assert 'FROM "rows"' in render(QUERIES["spacing"], user_sql(unnamed, relation("rows"), "duckdb"), "duckdb")
 
 
 @pytest.mark.parametrize("text", ["2024-01-01' OR 1=1 --", "now()", "2024-01-01; DROP TABLE sales", ""])

@@ -21,8 +21,9 @@ from gatecast.reading import read_rows
 from gatecast.store import Errand, Unobserved, open_store
 from gatecast.store.duckdb import DuckDBStore
 from gatecast.store.opening_query import days_query, unreadable_query, years_query
-from gatecast.store.query import AGGREGATES, relation, series_query, static_query
+from gatecast.store.query import AGGREGATES, series_query, static_query
 from gatecast.store.spacing_query import spacing_query
+from gatecast.store.sql import relation
 from gatecast.store.step_sql import needs_years
 
 NEW_YORK = "America/New_York"

@@ -17,7 +17,7 @@ from gatecast.errors import SHOWN, DataError
 from gatecast.store import Store
 from gatecast.store.audit_query import audit_query
 from gatecast.store.duckdb import DuckDBStore
-from gatecast.store.query import SOURCE
+from gatecast.store.sql import SOURCE
 
 Row = Mapping[str, Any]
 

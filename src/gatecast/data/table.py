@@ -12,7 +12,7 @@ import pyarrow as pa
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.errors import StoreError, UsageError
 from gatecast.store import FORECAST_TIME, Errand, open_store
-from gatecast.store.query import latest_query
+from gatecast.store.latest_query import latest_query
 
 VALUE, CONFIDENCE = "forecast_value", "confidence_level"
 TIMESTAMP, LOWER, UPPER = FORECAST_TIME, "prediction_interval_lower_bound", "prediction_interval_upper_bound"

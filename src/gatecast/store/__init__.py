@@ -1,11 +1,11 @@
 """Where rows come from and forecasts go: one protocol, one module for each kind of warehouse."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
 import pyarrow as pa
 from sqlglot import exp
@@ -18,7 +18,6 @@ Kind = Literal["instant", "local", "date", "number", "boolean", "text", "other"]
 
 Dialect = Literal["duckdb", "bigquery"]
 """SQL dialects."""
-
 
 FORECAST_TIME = "forecast_timestamp"
 """The dates in a table of forecasts; its partitions, where it has some, are their days."""
@@ -84,7 +83,7 @@ class Store(Protocol):
         """The source with its table named, so that it stays the same when tables are added."""
 
     def read(self, source: SourceSettings, query: exp.Select) -> pa.RecordBatchReader:
-        """The rows of a query over `query.SOURCE`, as batches in any order."""
+        """The rows of a query over `sql.SOURCE`, as batches in any order."""
 
     def text(self, source: SourceSettings, query: exp.Select) -> str:
         """The SQL that `read` runs, for people and for the manifest."""
@@ -124,6 +123,12 @@ def other_columns(table: str, have: Set[tuple[str, str]], want: Set[tuple[str, s
     )
 
 
+def no_select(statements: int, text: str) -> UsageError:
+    """What is wrong with a query that is anything but one SELECT."""
+    got = "another statement" if statements == 1 else f"{statements} statements"
+    return UsageError(f"the query must be one SELECT, got {got}: {text!r}")
+
+
 def open_store(url: str | Path, *, write: bool = False, errand: Errand | None = None) -> Store:
     """Open the store behind a URL; a bare path is a DuckDB database or a file DuckDB reads.
 
@@ -147,10 +152,9 @@ def open_store(url: str | Path, *, write: bool = False, errand: Errand | None = 
         )
     module, name = STORES[scheme]
     try:
-        store: Any = getattr(import_module(module), name)
+        store: Callable[..., Store] = getattr(import_module(module), name)
     except ImportError as error:  # of a part of google.cloud, where others are installed, no ModuleNotFoundError
         if (error.name or "").partition(".")[0] not in ("google", "grpc"):
             raise
         raise UsageError(f"BigQuery needs libraries that are not here: pip install 'gatecast[{scheme}]'") from None
-    opened: Store = store(rest, write=write, errand=errand)
-    return opened
+    return store(rest, write=write, errand=errand)

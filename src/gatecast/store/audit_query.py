@@ -9,7 +9,8 @@ from gatecast.data.dates import Grid
 from gatecast.data.zones import clock_of
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
-from gatecast.store.query import AGGREGATES, column, sql, steps_query, terms
+from gatecast.store.query import AGGREGATES, steps_query, terms
+from gatecast.store.sql import column, sql
 from gatecast.store.step_sql import Years, micros, wall
 
 JUMP, SHIFT, FLAT, TAIL = 15, 8, 5, 10

@@ -1,12 +1,12 @@
 """DuckDB databases, and the files DuckDB reads: the embedded default."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from glob import escape, glob
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from uuid import uuid4
 
 import duckdb
@@ -15,8 +15,8 @@ from sqlglot import exp
 
 from gatecast.config import SourceSettings
 from gatecast.errors import DataError, StoreError, UsageError, some
-from gatecast.store import Dialect, Errand, Kind, other_columns
-from gatecast.store.query import SOURCE, column, dotted, no_select, relation, render, user_sql
+from gatecast.store import Dialect, Errand, Kind, no_select, other_columns
+from gatecast.store.sql import SOURCE, column, dotted, relation, render, unended
 
 BATCH_ROWS = 500_000
 READERS = {
@@ -132,23 +132,29 @@ class DuckDBStore:
 
     def text(self, source: SourceSettings, query: exp.Select) -> str:
         """See `Store.text`."""
-        if source.sql is not None:
-            with _translated("the query"):
-                statements = duckdb.extract_statements(source.sql)
-            if len(statements) != 1 or statements[0].type.name != "SELECT":
-                raise no_select(len(statements), source.sql)
-        elif not source.table and self.default is None:
-            there = some(map(dotted, self._tables()))
-            raise UsageError(
-                f"say which table of {self.path} with --table: {there}" if there else f"{self.path} has no tables"
-            )
-        rows = user_sql(source, self.default, "duckdb")
+        rows = self._rows(source)
         # Times to the nanosecond, as pandas writes them, are a type that few functions take.
         fine = [column(name).sql("duckdb") for name, type_ in self._types(rows).items() if type_ in FINE]
         if fine:
             narrow = ", ".join(f"CAST({name} AS TIMESTAMPTZ) AS {name}" for name in fine)
             rows = f"SELECT * REPLACE ({narrow}) FROM (\n{rows}\n)"
         return render(query, rows, "duckdb")
+
+    def _rows(self, source: SourceSettings) -> str:
+        """The user's query, or all rows of the user's table."""
+        if source.sql is not None:
+            with _translated("the query"):
+                statements = duckdb.extract_statements(source.sql)
+            if len(statements) != 1 or statements[0].type.name != "SELECT":
+                raise no_select(len(statements), source.sql)
+            return unended(source.sql, "duckdb")
+        table = relation(source.table) if source.table else self.default
+        if table is None:
+            there = some(map(dotted, self._tables()))
+            raise UsageError(
+                f"say which table of {self.path} with --table: {there}" if there else f"{self.path} has no tables"
+            )
+        return exp.select("*").from_(table).sql("duckdb")
 
     def estimate(self, source: SourceSettings, query: exp.Select) -> None:
         """See `Store.estimate`."""
@@ -265,7 +271,7 @@ def _kind(type_: str) -> Kind:
 
 
 @contextmanager
-def _translated(path: str, tables: Any = None) -> Iterator[None]:
+def _translated(path: str, tables: Callable[[], list[exp.Table]] | None = None) -> Iterator[None]:
     """DuckDB's errors, and the file system's, as StoreError with their own reason."""
     try:
         yield

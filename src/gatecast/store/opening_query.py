@@ -8,7 +8,8 @@ from gatecast.config import SourceSettings
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
 from gatecast.store import Dialect, Kind
-from gatecast.store.query import SOURCE, bounds, column, sql, terms
+from gatecast.store.query import bounds, terms
+from gatecast.store.sql import SOURCE, column, sql
 from gatecast.store.step_sql import wall
 
 

@@ -1,27 +1,19 @@
-"""The work pushed down into the warehouse: SQL for any dialect, built as a tree and never by pasting text.
+"""The work pushed down into the warehouse: rows filtered, and aggregated to one for each series and grid step.
 
-Expressions are written once in plain GoogleSQL and translated by sqlglot. Nothing is
-ordered: ORDER BY would force a warehouse into a single stream, and the panel sorts.
+Nothing is ordered: ORDER BY would force a warehouse into a single stream, and the panel sorts.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from functools import cache
 from types import MappingProxyType
 
 import numpy as np
-import sqlglot
-from sqlglot import TokenType, exp
-from sqlglot.errors import TokenError
+from sqlglot import exp
 
 from gatecast.config import Aggregate, SourceSettings
 from gatecast.data.dates import Grid
-from gatecast.errors import UsageError
-from gatecast.store import Dialect, Kind
+from gatecast.store import Kind
+from gatecast.store.sql import SOURCE, column, sql
 from gatecast.store.step_sql import Years, step_of
-
-SOURCE = "gatecast_source"
-"""The name under which queries here see the user's table or query."""
 
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 """How many of each unit of time make a second."""
@@ -130,112 +122,6 @@ def terms(source: SourceSettings, kind: Kind, grid: Grid) -> dict[str, exp.Expre
     target = exp.cast(column(source.target), "DOUBLE") if source.target else exp.null()
     found = sql("IF(IS_NAN(y), NULL, y)", y=target) if source.target else target
     return {"t": _time(source, kind), "y": found, "zone": exp.Literal.string(grid.timezone or "UTC")}
-
-
-def latest_query(table: str, series: Sequence[str], columns: Sequence[str], *, instants: bool = False) -> exp.Select:
-    """Of a table of forecasts the newest of each series, timestamp and level, as AI.FORECAST would give it.
-
-    Newest is the latest cutoff, and of runs that forecast from the same cutoff the latest run.
-
-    Args:
-        table: where the forecasts are.
-        series: its series columns.
-        columns: the columns of AI.FORECAST after them, first the timestamp, last the status.
-        instants: the timestamp is a TIMESTAMP, as AI.FORECAST gives it whatever the source has.
-    """
-    time, _, level, *_, status = columns
-    one = {f"part_{i}": column(name) for i, name in enumerate((*series, time, level))}
-    # Of one cutoff are the two hours of a clock that shows them twice.
-    rank = sql(f"RANK() OVER (PARTITION BY {', '.join(one)} ORDER BY cutoff DESC, run_id DESC)", **one)
-    ranked = exp.select("*", exp.alias_(rank, "gatecast_rank")).from_(relation(table)).subquery("ranked")
-    keys, others = ([column(name) for name in part] for part in (series, columns[1:-1]))
-    when = exp.alias_(exp.cast(column(time), "TIMESTAMPTZ"), time, quoted=True) if instants else column(time)
-    # A forecast that is written has worked: AI.FORECAST says so by an empty text.
-    done = exp.alias_(exp.Literal.string(""), status)
-    return exp.select(*keys, when, *others, done).from_(ranked).where("gatecast_rank = 1")
-
-
-def column(name: str) -> exp.Column:
-    """A column by name, always quoted."""
-    return exp.column(name, quoted=True)
-
-
-def relation(name: str) -> exp.Table:
-    """A table by name, `schema.table` and `database.schema.table` too, each part quoted."""
-    *path, table = (exp.to_identifier(part, quoted=True) for part in name.split("."))
-    schema, catalog = ([None, None, *path])[:-3:-1]
-    return exp.Table(this=table, db=schema, catalog=catalog)
-
-
-def dotted(table: exp.Table) -> str:
-    """The name that `relation` makes a table of."""
-    return ".".join(part.name for part in table.parts)
-
-
-def user_sql(source: SourceSettings, default: exp.Table | None, dialect: Dialect) -> str:
-    """The user's query as it is, the only text that is; or all rows of the user's table."""
-    if source.sql is not None:
-        return _unended(source.sql, dialect)
-    table = relation(source.table) if source.table else default
-    assert table is not None
-    return exp.select("*").from_(table).sql(dialect)
-
-
-def pinned(table: exp.Table, moment: datetime) -> exp.Table:
-    """A table as it was at a moment."""
-    instant = exp.cast(exp.Literal.string(moment.isoformat(" ")), "TIMESTAMPTZ")
-    return exp.Table(**table.args | {"version": exp.Version(this="TIMESTAMP", kind="AS OF", expression=instant)})
-
-
-def no_select(statements: int, text: str) -> UsageError:
-    """What is wrong with a query that is anything but one SELECT."""
-    got = "another statement" if statements == 1 else f"{statements} statements"
-    return UsageError(f"the query must be one SELECT, got {got}: {text!r}")
-
-
-def render(query: exp.Select, rows: str, dialect: Dialect) -> str:
-    """The query as SQL, with the user's rows in the place of `SOURCE`."""
-    text = translated(query, dialect, pretty=True)
-    own = text.removeprefix("WITH ")
-    # On lines of their own, so that a closing comment in them ends before our parenthesis.
-    return f"WITH {SOURCE} AS (\n{rows}\n){'' if own == text else ','}\n{own}"
-
-
-def translated(query: exp.Select, dialect: Dialect, *, pretty: bool = False) -> str:
-    """A query in a dialect."""
-    return (query.transform(_unstructured) if dialect == "bigquery" else query).sql(dialect, pretty=pretty)
-
-
-def _unstructured(node: exp.Expression) -> exp.Expression:
-    """The value at the greatest structure, where none are compared: the first of all in their order."""
-    if not (isinstance(node, exp.ArgMax) and isinstance(node.expression, exp.Struct)):
-        return node
-    time, value = (part.expression for part in node.expression.expressions)
-    # Without the limit a group is an array of all its rows, which BigQuery refuses from a hundred megabytes on.
-    return sql("ARRAY_AGG(y ORDER BY y IS NULL, t DESC, y DESC LIMIT 1)[SAFE_OFFSET(0)]", t=time, y=value)
-
-
-def _unended(sql: str, dialect: Dialect) -> str:
-    """A statement without the semicolon that ends it; what cannot be taken apart is the store's to refuse."""
-    try:
-        tokens = sqlglot.tokenize(sql, read=dialect)
-    except TokenError:
-        return sql
-    while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
-        sql = sql[: tokens.pop().start]
-    return sql
-
-
-def sql(template: str, **names: exp.Expression) -> exp.Expression:
-    """GoogleSQL with the columns named put in."""
-    return _parsed(template).transform(
-        lambda node: names[node.name].copy() if isinstance(node, exp.Column) and node.name in names else node
-    )
-
-
-@cache
-def _parsed(template: str) -> exp.Expr:
-    return sqlglot.parse_one(template, dialect="bigquery")
 
 
 def _time(source: SourceSettings, kind: Kind) -> exp.Expression:

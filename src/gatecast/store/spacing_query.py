@@ -7,7 +7,8 @@ from gatecast.data.dates import Grid
 from gatecast.data.frequency import DAY, Frequency
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
-from gatecast.store.query import SOURCE, bounds, column, sql, terms
+from gatecast.store.query import bounds, terms
+from gatecast.store.sql import SOURCE, column, sql
 from gatecast.store.step_sql import micros, wall
 
 REGULAR, ENOUGH = 0.9, 5

@@ -16,7 +16,7 @@ from gatecast.errors import DataError, some
 from gatecast.store import FORECAST_TIME, other_columns
 from gatecast.store.bigquery.columns import storable, type_of
 from gatecast.store.bigquery.jobs import RETRY, Jobs
-from gatecast.store.query import column
+from gatecast.store.sql import column
 
 STAGED = timedelta(hours=6)
 """After this a staging table deletes itself, should we have been stopped before we could."""

@@ -15,14 +15,14 @@ from sqlglot.errors import SqlglotError
 
 from gatecast.config import SourceSettings
 from gatecast.errors import StoreError, UsageError, some
-from gatecast.store import Dialect, Errand, Kind
+from gatecast.store import Dialect, Errand, Kind, no_select
 from gatecast.store.bigquery import merge
 from gatecast.store.bigquery.columns import by_way_of_integers, kinds
 from gatecast.store.bigquery.connect import connect
 from gatecast.store.bigquery.errors import reason, sentence, translated
 from gatecast.store.bigquery.jobs import RETRY, Jobs, size
 from gatecast.store.bigquery.streams import NoStreams, by_pages, by_streams
-from gatecast.store.query import dotted, no_select, pinned, relation, render, user_sql
+from gatecast.store.sql import dotted, pinned, relation, render, unended
 
 
 class BigQueryStore:
@@ -133,10 +133,10 @@ class BigQueryStore:
         """The user's query, or all rows of the user's table as they were at the snapshot."""
         if source.sql is not None:
             _refuse_statements(source.sql)
-            return user_sql(source, None, "bigquery")
-        table = self._full(source.table) if source.table else None
-        if source.table is None or table is None:
+            return unended(source.sql, "bigquery")
+        if not source.table:
             raise UsageError(f"say which table of {self.url} with --table: {some(self._names())}")
+        table = self._full(source.table)
         if self._table(source.table).table_type == "TABLE":  # views and external tables have no past
             if self.snapshot is None:
                 self.snapshot = self._moment(source)
