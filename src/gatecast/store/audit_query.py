@@ -118,12 +118,14 @@ FROM found
 def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggregate, years: Years | None) -> exp.Select:
     """Grid steps with what only the rows themselves tell: values that are no numbers, times that clocks skip."""
     named = terms(source, kind, grid)
-    plain = exp.cast(exp.column(source.target, quoted=True), "DOUBLE") if source.target else exp.null()
+    plain = exp.cast(column(source.target), "DOUBLE") if source.target else exp.null()
     columns = {"value": exp.cast(sql(AGGREGATES[aggregate], **named), "DOUBLE"), "row_count": sql("COUNT(*)")}
-    varying = [*source.past, *source.future]
-    for name, test, read in (("bare", "OR c{} IS NULL", varying), ("known", "AND c{} IS NOT NULL", source.future)):
-        tests = " ".join(test.format(i) for i in range(len(read))).partition(" ")[2]
+    for name, joint, test, read in (
+        ("bare", " OR ", "IS NULL", (*source.past, *source.future)),
+        ("known", " AND ", "IS NOT NULL", source.future),
+    ):
         beside = {f"c{i}": column(part) for i, part in enumerate(read)}
+        tests = joint.join(f"{name} {test}" for name in beside)
         columns[name] = sql(f"COUNTIF({tests or 'FALSE'})", **beside)
     beyond = f"ABS(y) > {LARGEST} AND NOT IS_NAN(y)"
     for name, test in (("nans", "IS_NAN(y)"), ("infinite", beyond)):

@@ -109,14 +109,9 @@ class DuckDBStore:
 
     def named(self, source: SourceSettings) -> SourceSettings:
         """See `Store.named`. A file or frame is its own table; a name with a dot could not be told from a path."""
+        told = bool(source.table) or source.sql is not None
         is_database = bool(self.url) and not self.reader
-        if (
-            not is_database
-            or self.default is None
-            or source.table
-            or source.sql is not None
-            or "." in self.default.name
-        ):
+        if told or not is_database or self.default is None or "." in self.default.name:
             return source
         return source.model_copy(update={"table": dotted(self.default)})
 
@@ -169,7 +164,7 @@ class DuckDBStore:
             if self.reader:
                 if table is not None:
                     raise UsageError(f"{self.path} is a file and has no tables: leave out --into")
-                self._write_file(rows)
+                self._write_file(self.reader, rows)
                 return
             if table is None:
                 raise UsageError(f"say which table of {self.path} to write: --into NAME")
@@ -204,14 +199,14 @@ class DuckDBStore:
                     f"CREATE OR REPLACE VIEW {relation(name).sql('duckdb')} AS {query.sql('duckdb')}"
                 )
 
-    def _write_file(self, rows: pa.Table) -> None:
+    def _write_file(self, reader: str, rows: pa.Table) -> None:
         """Write beside the file, then rename: a reader sees the old file or the new one.
 
         Only what holds the same columns is replaced, as no table is: it may be the source.
         """
         final = Path(os.path.realpath(self.path))  # what a link leads to is replaced, not the link
-        if self.reader and final.exists():
-            have = getattr(self.connection, self.reader)(escape(self.path)).columns
+        if final.exists():
+            have = getattr(self.connection, reader)(escape(self.path)).columns
             if have != rows.column_names:
                 odd = sorted({*have} ^ {*rows.column_names}) or have
                 raise DataError(
@@ -219,16 +214,14 @@ class DuckDBStore:
                     "write into another file"
                 )
         beside = final.with_name(f".{uuid4().hex}.{final.name}")
-        relation_ = self.connection.from_arrow(rows)
+        new = self.connection.from_arrow(rows)
         try:
-            if self.reader == "read_parquet":
-                relation_.write_parquet(str(beside))
-            elif self.reader == "read_csv":
-                relation_.write_csv(str(beside), sep="\t" if self.path.lower().endswith(".tsv") else ",")
+            if reader == "read_parquet":
+                new.write_parquet(str(beside))
+            elif reader == "read_csv":
+                new.write_csv(str(beside), sep="\t" if self.path.lower().endswith(".tsv") else ",")
             else:
-                self.connection.execute(
-                    f"COPY (SELECT * FROM relation_) TO {exp.Literal.string(str(beside))} (FORMAT json)"
-                )
+                self.connection.execute(f"COPY (SELECT * FROM new) TO {exp.Literal.string(str(beside))} (FORMAT json)")
             os.replace(beside, final)
         finally:
             beside.unlink(missing_ok=True)

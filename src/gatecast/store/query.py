@@ -86,11 +86,11 @@ def static_query(
 
     Columns: `key_0`, ..., the static columns as `static_0`, ..., and how many values each has: `distinct_0`, ...
     """
-    keys = [exp.alias_(column(name), f"key_{i}") for i, name in enumerate(source.series)]
+    keys = key_columns(source)
     counts = {f"distinct_{i}": sql("COUNT(DISTINCT c)", c=column(name)) for i, name in enumerate(names)}
     columns = _covariates(names, "static", "MAX(c)", kinds) | counts
     selected = exp.select(*keys, *(exp.alias_(value, name) for name, value in columns.items())).from_(SOURCE)
-    return selected.where(*bounds(source, kind, grid)).group_by(*[exp.Literal.number(i + 1) for i in range(len(keys))])
+    return selected.where(*bounds(source, kind, grid)).group_by(*map(str, range(1, len(keys) + 1)))
 
 
 def _covariates(
@@ -110,11 +110,15 @@ def steps_query(
     source: SourceSettings, kind: Kind, grid: Grid, years: Years | None, columns: Mapping[str, exp.Expression]
 ) -> exp.Select:
     """Some aggregates, by name, of the rows of each series and grid step."""
-    keys = [exp.alias_(column(name), f"key_{i}") for i, name in enumerate(source.series)]
+    keys = key_columns(source)
     selected = exp.select(*keys, sql(f"{step_of(kind, grid, years)} AS step", **terms(source, kind, grid)))
     selected = selected.select(*(exp.alias_(value, name) for name, value in columns.items()))
-    groups = [exp.Literal.number(i + 1) for i in range(len(keys) + 1)]
-    return selected.from_(SOURCE).where(*bounds(source, kind, grid)).group_by(*groups)
+    return selected.from_(SOURCE).where(*bounds(source, kind, grid)).group_by(*map(str, range(1, len(keys) + 2)))
+
+
+def key_columns(source: SourceSettings) -> list[exp.Expr]:
+    """The series columns, as `key_0`, `key_1`, ..."""
+    return [exp.alias_(column(name), f"key_{i}") for i, name in enumerate(source.series)]
 
 
 def terms(source: SourceSettings, kind: Kind, grid: Grid) -> dict[str, exp.Expression]:

@@ -7,8 +7,8 @@ from gatecast.data.dates import Grid
 from gatecast.data.frequency import DAY, Frequency
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
-from gatecast.store.query import bounds, terms
-from gatecast.store.sql import SOURCE, column, sql
+from gatecast.store.query import bounds, key_columns, terms
+from gatecast.store.sql import SOURCE, sql
 from gatecast.store.step_sql import micros, wall
 
 REGULAR, ENOUGH = 0.9, 5
@@ -68,8 +68,7 @@ def _own(source: SourceSettings, kind: Kind, timezone: str | None, query: exp.Se
     """A query over `own`: for each series and gap between its timestamps what is known of it."""
     grid = Grid(Frequency("day", 1), timezone)
     names = [f"key_{i}" for i in range(len(source.series))]
-    keys = [exp.alias_(column(name), key) for name, key in zip(source.series, names, strict=True)]
-    times = exp.select(sql(f"{wall(kind)} AS t", **terms(source, kind, grid)), *keys)
+    times = exp.select(sql(f"{wall(kind)} AS t", **terms(source, kind, grid)), *key_columns(source))
     query = query.with_("times", as_=times.from_(SOURCE).where(*bounds(source, kind, grid)))
     parts = {"keys": "".join(f"{name}, " for name in names), "of": f"PARTITION BY {', '.join(names)}" if names else ""}
     for name, text in {"marked": _MARKED, "counted": _COUNTED, "shares": _SHARES, "own": _OWN}.items():

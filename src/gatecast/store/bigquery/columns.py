@@ -77,6 +77,7 @@ def storable(rows: pa.Table) -> tuple[pa.Table, list[SchemaField]]:
     return rows.cast(pa.schema(types)), fields
 
 
+# The first that holds is the type: a timestamp with a zone before any, a number of few digits before any.
 _TESTS = {
     "TIMESTAMP": lambda type_: pa.types.is_timestamp(type_) and type_.tz is not None,
     "DATETIME": pa.types.is_timestamp,

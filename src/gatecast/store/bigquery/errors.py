@@ -1,7 +1,7 @@
 """Google's errors as the one sentence that helps: which role, which command, which option."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,13 +51,12 @@ def translated(where: str, *, writing: bool = False) -> Iterator[None]:
         raise StoreError(f"{where}: {sentence(error, writing=writing)}") from None
 
 
-def reason(error: Any) -> str:
+def reason(error: Exception) -> str:
     """Google's own word for what went wrong; several reasons share an exception class."""
-    errors = getattr(error, "errors", None) or [{}]
-    return str(errors[0].get("reason", "")) if isinstance(errors[0], dict) else ""
+    return str(_listed(error).get("reason", ""))
 
 
-def sentence(error: Any, *, writing: bool = False) -> str:
+def sentence(error: Exception, *, writing: bool = False) -> str:
     """What Google said, and what to do about it; a permission without a name is the one that the work needs."""
     said, why = _first(error), reason(error)
     if why == "accessNotConfigured" or "SERVICE_DISABLED" in str(error) or "has not been used in project" in said:
@@ -77,9 +76,14 @@ def _service(text: str) -> str:
     return "bigquerystorage.googleapis.com" if "bigquerystorage" in text else "bigquery.googleapis.com"
 
 
-def _first(error: Any) -> str:
-    """The message without the address, the reason again and the job's id, on one line."""
+def _listed(error: Exception) -> Mapping[str, Any]:
+    """The first of the errors that Google's answer lists, if it lists any."""
     errors = getattr(error, "errors", None)
-    message = errors[0].get("message") if errors and isinstance(errors[0], dict) else getattr(error, "message", None)
+    return errors[0] if errors and isinstance(errors[0], dict) else {}
+
+
+def _first(error: Exception) -> str:
+    """The message without the address, the reason again and the job's id, on one line."""
+    message = _listed(error).get("message") or getattr(error, "message", None)
     text = str(message or error).split("; reason:")[0].split("\n\n")[0].strip()
     return " ".join(re.sub(r"^(?:GET|POST|PUT|DELETE|PATCH) \S+: ", "", text).split())

@@ -1,6 +1,8 @@
 """Query jobs: what one costs is known before it runs, capped while it runs, and found by its labels after."""
 
-from typing import Any, BinaryIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
 
 from google.api_core.retry import Retry
 from google.cloud import bigquery
@@ -47,7 +49,8 @@ class Jobs:
         config = self._config(source)
         config.maximum_bytes_billed = int(source.max_bytes)
         job = self.client.query(sql, job_config=config, location=source.location, retry=RETRY)
-        rows = self.wait(job, page_size=1)  # a first page comes along unasked
+        with _cancelling(job):
+            rows = job.result(retry=RETRY, page_size=1)  # a first page comes along unasked
         self.billed += int(job.total_bytes_billed or 0)
         return job, rows
 
@@ -56,15 +59,9 @@ class Jobs:
         source = self.errand.source
         config.labels = self.labels(source)
         load = self.client.load_table_from_file
-        self.wait(load(file, table, rewind=True, job_config=config, location=source.location))
-
-    def wait(self, job: Any, **how: int) -> Any:
-        """The result of a job; Ctrl-C cancels it on the server."""
-        try:
-            return job.result(retry=RETRY, **how)
-        except KeyboardInterrupt:
-            job.cancel(retry=None, timeout=10)
-            raise
+        job = load(file, table, rewind=True, job_config=config, location=source.location)
+        with _cancelling(job):
+            job.result(retry=RETRY)
 
     def labels(self, source: SourceSettings) -> dict[str, str]:
         """Labels of every job, so that spending can be found in INFORMATION_SCHEMA.JOBS and in billing."""
@@ -97,6 +94,16 @@ class Jobs:
         ):
             raise StoreError("it was not run: the cost was not agreed to")
         self.agreed = True
+
+
+@contextmanager
+def _cancelling(job: bigquery.QueryJob | bigquery.LoadJob) -> Iterator[None]:
+    """Ctrl-C while a job is waited for cancels it on the server."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        job.cancel(retry=None, timeout=10)
+        raise
 
 
 def size(count: float) -> str:

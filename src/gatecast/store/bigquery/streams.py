@@ -108,7 +108,7 @@ def _gather(
     stopped, count = threading.Event(), 0
     waiting = iter([_stream(client, name, arrived, stopped) for name in names])
     pool = ThreadPoolExecutor(READERS, "gatecast-read")
-    coming = {pool.submit(_next, stream): stream for stream in itertools.islice(waiting, READERS)}
+    coming = {pool.submit(next, stream, None): stream for stream in itertools.islice(waiting, READERS)}
     try:
         with _frugal(), translated("reading rows"):
             while coming:
@@ -122,15 +122,11 @@ def _gather(
                     yield batch.cast(schema)
                     del batch  # before the next one is made
                 if after is not None:
-                    coming[pool.submit(_next, after)] = after
+                    coming[pool.submit(next, after, None)] = after
     finally:
         stopped.set()
         pool.shutdown(wait=False, cancel_futures=True)
     _all_came(count, total)
-
-
-def _next(stream: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
-    return next(stream, None)
 
 
 @contextmanager
