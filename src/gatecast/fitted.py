@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatecast.calibration import HeldBack, share_of, stretches
+from gatecast.data.arrays import Indices
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
-from gatecast.data.rows import Indices
 from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble

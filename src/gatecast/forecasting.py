@@ -15,10 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatecast.config import ForecastSettings
+from gatecast.data.arrays import Indices, Values
 from gatecast.data.dates import Grid, Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
-from gatecast.data.rows import Indices, Values
 from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable, timestamps
 from gatecast.data.windows import Windows
 from gatecast.errors import DataError, UsageError, some

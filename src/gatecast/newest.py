@@ -6,7 +6,7 @@ from contextlib import suppress
 import numpy as np
 import pyarrow as pa
 
-from gatecast.data.covariates import unknown
+from gatecast.data.column import unknown
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
 from gatecast.data.rows import name_of

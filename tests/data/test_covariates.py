@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatecast.config import Config
-from gatecast.data.covariates import FARTHEST, Column, Covariates, unknown
+from gatecast.data.column import Column, unknown
+from gatecast.data.covariates import Covariates
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.encoding import Encoder
 from gatecast.data.features import holiday_calendar
+from gatecast.data.gathering import FARTHEST
 from gatecast.data.panel import Beside, Panel
 from gatecast.errors import DataError
 

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatecast.data.covariates import Column, Covariates
+from gatecast.data.column import Column
+from gatecast.data.covariates import Covariates
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.encoding import Encoder
 from gatecast.data.features import calendar, holiday_calendar

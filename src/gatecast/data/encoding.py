@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gatecast.config import Config
-from gatecast.data.covariates import Column, Covariates, Role
+from gatecast.data.arrays import Flags, Indices, Values
+from gatecast.data.column import Column, Role
+from gatecast.data.covariates import Covariates
 from gatecast.data.dates import Grid, Steps
 from gatecast.data.features import CYCLES, HOLIDAY_FEATURES, calendar, holiday_calendar, meaningful
 from gatecast.data.panel import Panel
-from gatecast.data.rows import Indices, Values
 from gatecast.errors import some
 
 KEPT = 10_000
@@ -167,9 +168,9 @@ def _calendar(grid: Grid, cycles: tuple[str, ...], first: int, count: int) -> np
     return dates
 
 
-def _until(covariates: Covariates, starts: Steps, until: Steps) -> npt.NDArray[np.bool_]:
+def _until(covariates: Covariates, starts: Steps, until: Steps) -> Flags:
     """Which rows of the covariates lie at or before a step of their series."""
     lengths = np.diff(covariates.offsets)
     steps = np.arange(len(covariates.values)) - np.repeat(covariates.offsets[:-1], lengths)
-    found: npt.NDArray[np.bool_] = steps <= np.repeat(until - starts, lengths)
+    found: Flags = steps <= np.repeat(until - starts, lengths)
     return found

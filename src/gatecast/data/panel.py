@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from gatecast.config import Fill
-from gatecast.data.covariates import Covariates, Gathering, offsets_of, rows_of
+from gatecast.data.arrays import Flags, Indices, Values, offsets_of, part_rows
+from gatecast.data.covariates import Covariates
 from gatecast.data.dates import Grid, Steps, TimeKind
-from gatecast.data.rows import Arriving, Flags, Indices, Reading, Values, name_of
+from gatecast.data.gathering import Gathering
+from gatecast.data.rows import Arriving, Reading, name_of
 from gatecast.errors import DataError, NoRowsError, some
 
 
@@ -105,7 +107,7 @@ class Panel:
 
     def take(self, indices: Indices) -> Self:
         """Some of the series, in the order given."""
-        positions, offsets = rows_of(self.offsets, indices)
+        positions, offsets = part_rows(self.offsets, indices)
         keys = self.keys.take(pa.array(indices)) if self.keys.num_columns else self.keys
         number = np.full(len(self), -1)
         number[indices] = np.arange(len(indices))

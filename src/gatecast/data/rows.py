@@ -11,13 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gatecast.config import LARGEST
-from gatecast.data.covariates import offsets_of
+from gatecast.data.arrays import Indices, Values, offsets_of
 from gatecast.data.dates import Steps
 from gatecast.errors import DataError, some
-
-Values = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 SPARSE = 50
 """Grid steps for each row above which a grid is taken to be a mistake."""

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from gatecast.data.arrays import Flags, Indices
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
-from gatecast.data.rows import Flags, Indices
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import pyarrow as pa
 import torch
 
 from gatecast.config import ForecastSettings
+from gatecast.data.arrays import Flags, Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
-from gatecast.data.rows import Flags, Indices, Values
 from gatecast.data.table import DRIFT, SEASONAL, TIMESTAMP, VALUE, timestamps
 from gatecast.data.windows import Windows
 from gatecast.errors import UsageError, some

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
+from gatecast.data.arrays import Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
-from gatecast.data.rows import Indices, Values
 from gatecast.data.windows import Windows
 from gatecast.evaluation.metrics import Array
 from gatecast.nn.starting import seasonal_repeat

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gatecast.data.arrays import Indices
 from gatecast.data.dates import Steps
-from gatecast.data.rows import Indices
 from gatecast.evaluation.metrics import Array
 
 DRAWS = 1_000

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from gatecast.data.arrays import Indices
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
-from gatecast.data.rows import Indices
 from gatecast.data.split import Span, Split
 from gatecast.errors import DataError
 from gatecast.fitted import Fitted, find

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gatecast.data.arrays import Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
-from gatecast.data.rows import Indices, Values
 from gatecast.evaluation.backtest import Backtest
 
 MOST = 50

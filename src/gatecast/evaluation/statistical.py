@@ -16,9 +16,9 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from gatecast.data.arrays import Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
-from gatecast.data.rows import Indices, Values
 from gatecast.data.table import BASELINES
 
 MODELS = {"auto_theta": "AutoTheta", "auto_ets": "AutoETS", "auto_arima": "AutoARIMA"}

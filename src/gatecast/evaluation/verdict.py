@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gatecast.data.rows import Flags
+from gatecast.data.arrays import Flags
 from gatecast.data.table import BASELINES, SEASONAL
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate

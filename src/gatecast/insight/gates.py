@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gatecast.data.arrays import Indices
 from gatecast.data.dates import Grid, Steps
 from gatecast.data.features import CYCLES
-from gatecast.data.rows import Indices
 from gatecast.data.windows import Inputs, Windows
 from gatecast.ensemble import unit_of
 from gatecast.fitted import Fitted

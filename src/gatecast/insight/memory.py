@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gatecast.data.arrays import Indices
 from gatecast.data.dates import Steps
-from gatecast.data.rows import Indices
 from gatecast.data.windows import Inputs, Windows
 from gatecast.evaluation.bootstrap import Estimate, places, ratio
 from gatecast.evaluation.metrics import Array, accuracy
