@@ -12,7 +12,7 @@ from gatecast.config import Config
 from gatecast.data.audit import Audit, audit_panel
 from gatecast.data.covariates import refuse_without
 from gatecast.data.frequency import Frequency
-from gatecast.data.panel import Beside, Panel
+from gatecast.data.panel import CovariateRows, Panel
 from gatecast.data.rows import name_of
 from gatecast.data.table import refuse_own
 from gatecast.errors import DataError, UsageError, some
@@ -124,7 +124,7 @@ def _refuse_other(config: Config, panel: Panel) -> None:
             )
 
 
-def _beside(opened: Opened, since: str | None, errand: Errand | None) -> Beside | None:
+def _beside(opened: Opened, since: str | None, errand: Errand | None) -> CovariateRows | None:
     """The covariates: static columns, and known-future values from a table of their own.
 
     Args:
@@ -146,7 +146,7 @@ def _beside(opened: Opened, since: str | None, errand: Errand | None) -> Beside 
             where = f" in {some(sorted(name_of(list(row.values())) for row in keys.to_pylist()))}"
             raise DataError(f"column {name!r} has more than one value{where}: it is --past or --future, not static")
     more = _to_come(opened, errand) if source.future_table else ()
-    return Beside(varying, source.future, more, fixed, statics.to_batches())
+    return CovariateRows(varying, source.future, more, fixed, statics.to_batches())
 
 
 def _to_come(opened: Opened, errand: Errand | None) -> Iterable[pa.RecordBatch]:

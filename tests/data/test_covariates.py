@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from gatecast.config import Config
 from gatecast.data.column import Column, unknown
 from gatecast.data.covariates import Covariates
+from gatecast.data.covariates_builder import FARTHEST
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.encoding import Encoder
 from gatecast.data.features import holiday_calendar
-from gatecast.data.gathering import FARTHEST
-from gatecast.data.panel import Beside, Panel
+from gatecast.data.panel import CovariateRows, Panel
 from gatecast.errors import DataError
 
 NAN = float("nan")
@@ -36,7 +36,7 @@ def rows(*found):
 
 
 def read(*batches, **beside):
-    return Panel.from_batches(batches, DAYS, ["shop"], beside=Beside(("n", "t"), ("t",), **beside))
+    return Panel.from_batches(batches, DAYS, ["shop"], beside=CovariateRows(("n", "t"), ("t",), **beside))
 
 
 def lists(values):
@@ -83,7 +83,7 @@ def test_rows_of_a_table_of_their_own_fill_what_the_source_leaves_open():
 )
 def test_a_column_is_of_one_type_wherever_its_rows_are_or_empty(number, text, told):
     more = pa.record_batch({"key_0": ["a"], "step": [4], "covariate_0": number, "covariate_1": text})
-    beside = Beside(("n", "t"), ("n", "t"), more=[more])
+    beside = CovariateRows(("n", "t"), ("n", "t"), more=[more])
     batches = [rows(("a", 3, 2.0, 5.0, "x"))]
     if told:
         with pytest.raises(DataError, match=told):
@@ -120,7 +120,7 @@ def test_values_that_cannot_be_calculated_with_are_refused_by_name(value):
         read(good, rows(("b", 4, 2.0, value, "x")))
     more = pa.record_batch({"key_0": ["a"], "step": [4], "covariate_0": [value]})
     with pytest.raises(DataError, match=told.format("n", "a")):
-        Panel.from_batches([good], DAYS, ["shop"], beside=Beside(("n", "t"), ("n",), more=[more]))
+        Panel.from_batches([good], DAYS, ["shop"], beside=CovariateRows(("n", "t"), ("n",), more=[more]))
     with pytest.raises(DataError, match=told.format("size", "a, b")):
         read(good, fixed=["size"], statics=[pa.record_batch({"key_0": ["b", "a"], "static_0": [value] * 2})])
     assert read(good, rows(("unused", 3, None, value, "x"))).names == ["a", "b"]

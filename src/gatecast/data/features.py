@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatecast.data.dates import Grid, Steps
-from gatecast.data.frequency import DAY
+from gatecast.data.frequency import DAY, YEAR
 from gatecast.data.holidays import holidays_of
 from gatecast.data.zones import Seconds
 
@@ -56,7 +56,7 @@ CYCLES: Mapping[str, Cycle] = {
     "day": Cycle(DAY, 10, lambda wall: _since(wall, "D") / DAY),
     "week": Cycle(7 * DAY, 10, _of_week),
     "month": Cycle(30.44 * DAY, 10, lambda wall: _share(wall, "M")),
-    "year": Cycle(365.2425 * DAY, 2, lambda wall: _share(wall, "Y")),
+    "year": Cycle(YEAR, 2, lambda wall: _share(wall, "Y")),
 }
 
 

@@ -12,6 +12,8 @@ Weekdays = Literal["", "B", "C"]
 """Which days count: all, Mondays to Fridays, or those of them that are no holidays."""
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
+YEAR = 365.2425 * DAY
+"""Seconds of a mean year of the Gregorian calendar."""
 LONGEST_SEASON = 400
 """Seasons of more steps (a year of days is within it) need a long context."""
 OPENS, OPEN = 9, 8
@@ -121,13 +123,19 @@ class Frequency:
     @property
     def seconds(self) -> float:
         """Mean length of a step in seconds."""
-        week, year = 7 * DAY, 365.2425 * DAY
-        units = {"second": 1.0, "day": DAY, "business day": week / 5, "business hour": week / 5 / OPEN}
-        return units.get(self.unit, year / (12 if self.unit == "month" else 24)) * self.multiple
+        units: Mapping[Unit, float] = {
+            "second": 1,
+            "business hour": 7 * DAY / 5 / OPEN,
+            "day": DAY,
+            "business day": 7 * DAY / 5,
+            "half month": YEAR / 24,
+            "month": YEAR / 12,
+        }
+        return units[self.unit] * self.multiple
 
     def spell(self, steps: float) -> str:
         """How long so many steps last, in the largest unit that fits: `1 day`, `1.5 days`, `45 minutes`."""
-        seconds, units = steps * self.seconds, {"year": 365.2425 * DAY, "day": DAY, "hour": HOUR, "minute": 60}
+        seconds, units = steps * self.seconds, {"year": YEAR, "day": DAY, "hour": HOUR, "minute": MINUTE}
         name, size = next(((name, size) for name, size in units.items() if seconds >= size), ("second", 1))
         count = f"{seconds / size:,.3g}"
         return f"{count} {name}" + "s" * (count != "1")
@@ -146,7 +154,7 @@ class Frequency:
             if spans and spans[0] > LONGEST_SEASON * self.seconds:
                 spans.insert(0, finer)
         lengths = [int(span // self.seconds) for span in spans if span % self.seconds == 0]
-        lengths.append(round(365.2425 * DAY / self.seconds))
+        lengths.append(round(YEAR / self.seconds))
         return tuple(length for length in lengths if length > 1)
 
 

@@ -11,14 +11,14 @@ import pyarrow as pa
 from gatecast.config import Fill
 from gatecast.data.arrays import Flags, Indices, Values, offsets_of, part_rows
 from gatecast.data.covariates import Covariates
+from gatecast.data.covariates_builder import CovariatesBuilder
 from gatecast.data.dates import Grid, Steps, TimeKind
-from gatecast.data.gathering import Gathering
-from gatecast.data.rows import Arriving, Reading, name_of
+from gatecast.data.rows import PanelBuilder, Reading, name_of
 from gatecast.errors import DataError, NoRowsError, some
 
 
 @dataclass(frozen=True)
-class Beside:
+class CovariateRows:
     """The covariates that come with the rows of a panel.
 
     Attributes:
@@ -198,7 +198,7 @@ class Panel:
         series: Sequence[str],
         *,
         kind: TimeKind = "local",
-        beside: Beside | None = None,
+        beside: CovariateRows | None = None,
     ) -> Self:
         """A panel from the rows of `store.query.series_query`, in any order.
 
@@ -212,8 +212,8 @@ class Panel:
         Raises:
             DataError: no usable rows, an infinite value, or a grid far too fine for the rows.
         """
-        rows = Arriving(len(series))
-        gathering = Gathering(beside.varying if beside else ())
+        rows = PanelBuilder(len(series))
+        gathering = CovariatesBuilder(beside.varying if beside else ())
         for batch in batches:
             rows.add(batch)
             if gathering.names:
@@ -228,7 +228,7 @@ class Panel:
         return panel if beside is None else replace(panel, covariates=_gathered(panel, rows, gathering, beside))
 
 
-def _gathered(panel: Panel, rows: Arriving, gathering: Gathering, beside: Beside) -> Covariates:
+def _gathered(panel: Panel, rows: PanelBuilder, gathering: CovariatesBuilder, beside: CovariateRows) -> Covariates:
     """The covariates gathered for a panel, in the order of its series."""
     for batch in beside.more:
         gathering.add(*rows.located(batch), beside.future)

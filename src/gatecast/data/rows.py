@@ -38,7 +38,7 @@ def name_of(key: Sequence[object]) -> str:
     return "/".join(str(part) for part in key) if key else "the series"
 
 
-class Arriving:
+class PanelBuilder:
     """Rows on their way into a panel: twelve bytes each at most, eight up to 65,535 series and steps."""
 
     def __init__(self, parts: int) -> None:

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from gatecast.data.frequency import DAY, HOUR, Frequency
+from gatecast.data.frequency import DAY, HOUR, YEAR, Frequency
 from gatecast.data.zones import beyond_standard
 from gatecast.errors import DataError
 
 AGREEMENT = 0.9
 """Share of gaps that must be whole steps for a frequency to be believed."""
 
-_MONTH = 365.2425 / 12
+_MONTH = YEAR / 12 / DAY  # in days
 Gap = Mapping[str, Any]
 
 

@@ -14,6 +14,11 @@ from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
 
 
+def evenly(count: int, most: int) -> Indices:
+    """At most `most` of the numbers below `count`, evenly spread, the first and the last among them."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Span:
     """All windows whose cutoff lies within some steps of each series, counted but never listed."""
@@ -63,8 +68,7 @@ class Span:
 
     def spread(self, most: int) -> Int[Tensor, "B"]:
         """Numbers of at most `most` windows, evenly spread over series and time."""
-        size = len(self)
-        return torch.from_numpy(np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(np.int64)))
+        return torch.from_numpy(evenly(len(self), most))
 
 
 @dataclass(frozen=True)

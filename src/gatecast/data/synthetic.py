@@ -26,7 +26,7 @@ LEVEL = 100.0
 
 
 @dataclass(frozen=True)
-class Lot:
+class Draws:
     """Random draws for a number of series."""
 
     size: int
@@ -58,44 +58,44 @@ def synthetic(
         seasons: lengths in steps; 1 for none.
         intermittent: whether half of them are intermittent demand.
     """
-    lot, steps = Lot(size, chance), context + horizon
+    draws, steps = Draws(size, chance), context + horizon
     time = torch.arange(steps) - float(context)
-    total = lot.often(0.8) * lot.normal(steps) * (1 + 3 * lot.often(0.02, steps))
-    total += lot.often(0.8) * lot.between(0.03, 2) * lot.normal(steps).cumsum(1)
-    total += lot.often(0.5) * lot.between(0.001, 0.3) * lot.normal(steps).cumsum(1).cumsum(1)
-    for share, since in ((0.4, time), (0.5, (time + context - steps * lot.uniform()).relu())):
-        total += lot.often(share) * lot.between(0.003, 1) * lot.normal().sign() * since
-    total += lot.often(0.3) * lot.between(0.2, 5) * _cycle(lot, steps)
+    total = draws.often(0.8) * draws.normal(steps) * (1 + 3 * draws.often(0.02, steps))
+    total += draws.often(0.8) * draws.between(0.03, 2) * draws.normal(steps).cumsum(1)
+    total += draws.often(0.5) * draws.between(0.001, 0.3) * draws.normal(steps).cumsum(1).cumsum(1)
+    for share, since in ((0.4, time), (0.5, (time + context - steps * draws.uniform()).relu())):
+        total += draws.often(share) * draws.between(0.003, 1) * draws.normal().sign() * since
+    total += draws.often(0.3) * draws.between(0.2, 5) * _cycle(draws, steps)
     for season in seasons:
         if season > 1:
-            total += lot.often(0.7) * lot.between(0.2, 5) * _season(lot, season, steps)
+            total += draws.often(0.7) * draws.between(0.2, 5) * _season(draws, season, steps)
     total = (total - total.mean(1, keepdim=True)) / total.std(1, keepdim=True).clamp(min=1e-6)
-    moves = lot.between(0.02, 0.6) * total
-    found = LEVEL * torch.where(lot.often(0.5) > 0, moves.exp(), 1 + moves)
-    return torch.where(lot.often(0.5) > 0, _demand(lot, found), found) if intermittent else found
+    moves = draws.between(0.02, 0.6) * total
+    found = LEVEL * torch.where(draws.often(0.5) > 0, moves.exp(), 1 + moves)
+    return torch.where(draws.often(0.5) > 0, _demand(draws, found), found) if intermittent else found
 
 
-def _demand(lot: Lot, expected: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+def _demand(draws: Draws, expected: Float[Tensor, "B T"]) -> Float[Tensor, "B T"]:
     """Whole numbers, many zero: random orders of one or more units, more frequent where more is expected."""
-    rate = lot.between(0.05, 5) * expected.relu() / LEVEL * (lot.often(0.5) * lot.normal(expected.shape[1])).exp()
-    orders = torch.poisson(rate, lot.chance)
-    return orders * (1 + lot.often(0.5) * torch.poisson(lot.between(0.5, 10).expand_as(rate), lot.chance))
+    rate = draws.between(0.05, 5) * expected.relu() / LEVEL * (draws.often(0.5) * draws.normal(expected.shape[1])).exp()
+    orders = torch.poisson(rate, draws.chance)
+    return orders * (1 + draws.often(0.5) * torch.poisson(draws.between(0.5, 10).expand_as(rate), draws.chance))
 
 
-def _season(lot: Lot, length: int, steps: int) -> Float[Tensor, "B T"]:
+def _season(draws: Draws, length: int, steps: int) -> Float[Tensor, "B T"]:
     """A repeating pattern, smooth or not; in some series its size is a random walk."""
     angle = 2 * math.pi * torch.arange(length) / length
-    pattern = lot.often(0.5) * lot.normal(length)
+    pattern = draws.often(0.5) * draws.normal(length)
     for wave in range(1, min(HARMONICS, length // 2) + 1):
-        pattern += 2 / wave * lot.normal() * torch.sin(wave * angle + 2 * math.pi * lot.uniform())
-    growth = 1 + 0.3 * lot.often(0.3) * lot.normal(steps).cumsum(1) / math.sqrt(steps)
+        pattern += 2 / wave * draws.normal() * torch.sin(wave * angle + 2 * math.pi * draws.uniform())
+    growth = 1 + 0.3 * draws.often(0.3) * draws.normal(steps).cumsum(1) / math.sqrt(steps)
     return growth * pattern.repeat(1, -(-steps // length))[:, :steps]
 
 
-def _cycle(lot: Lot, steps: int) -> Float[Tensor, "B T"]:
+def _cycle(draws: Draws, steps: int) -> Float[Tensor, "B T"]:
     """A wave of any length and varying pace, like the business cycle or sunspots."""
-    pace = 2 * math.pi / lot.between(4, max(steps / 2, 5))
-    return torch.sin(2 * math.pi * lot.uniform() + (pace * (1 + 0.3 * lot.normal(steps))).cumsum(1))
+    pace = 2 * math.pi / draws.between(4, max(steps / 2, 5))
+    return torch.sin(2 * math.pi * draws.uniform() + (pace * (1 + 0.3 * draws.normal(steps))).cumsum(1))
 
 
 def with_synthetic(

@@ -1,6 +1,6 @@
 """A backtest is the ordinary forecast at past cutoffs, kept beside the truth and the baselines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -27,7 +27,14 @@ from gatecast.points import bounds, points
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-POINT_METRICS = ("mae", "rmse", "bias", "wape", "accuracy", "smape")
+POINT_METRICS: Mapping[str, Callable[[Array, Array], float]] = {
+    "mae": metrics.mae,
+    "rmse": metrics.rmse,
+    "bias": metrics.bias,
+    "wape": metrics.wape,
+    "accuracy": metrics.accuracy,
+    "smape": metrics.smape,
+}
 SHOWN_HORIZONS = 7
 """How many horizons of history an example keeps before its forecast."""
 
@@ -109,7 +116,7 @@ class Backtest:
     ) -> dict[str, float | None]:
         points = points[part][:, steps]
         truth = np.where(np.isnan(points), np.nan, self.truth[part][:, steps])  # only what was forecast counts
-        found = {name: getattr(metrics, name)(truth, points) for name in POINT_METRICS} | {
+        found = {name: metric(truth, points) for name, metric in POINT_METRICS.items()} | {
             "mase": metrics.mase(truth, points, self.scale[part]),
             "rmsse": metrics.rmsse(truth, points, self.squares[part]),
         }
@@ -130,12 +137,9 @@ class Backtest:
 
     def _skill(self, name: str) -> dict[str, float | None]:
         skill = self.skill(name)
-        return {
-            "skill": None if skill is None else skill.value,
-            "skill_low": None if skill is None else skill.low,
-            "skill_high": None if skill is None else skill.high,
-            "compared": float(self.compared(name).mean()),
-        }
+        value, low, high = (skill.value, skill.low, skill.high) if skill else (None, None, None)
+        compared = float(self.compared(name).mean())
+        return {"skill": value, "skill_low": low, "skill_high": high, "compared": compared}
 
     def skill(self, name: str, steps: slice = slice(None), confidence: float = CONFIDENCE) -> Estimate | None:
         """The share of a baseline's absolute error that the model saves, in percent; negative if it is worse.

@@ -8,6 +8,7 @@ import numpy as np
 from gatecast.data.arrays import Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
+from gatecast.data.split import evenly
 from gatecast.evaluation.backtest import Backtest
 
 MOST = 50
@@ -69,8 +70,7 @@ def _passes(series: Indices, cutoffs: Steps) -> list[Indices]:
     order = np.lexsort((cutoffs, series))
     first = np.searchsorted(series[order], series[order])
     rank = np.arange(len(order)) - first
-    chosen = np.unique(np.linspace(0, rank.max(), min(MOST, int(rank.max()) + 1)).round())
-    return [order[rank == number] for number in chosen]
+    return [order[rank == number] for number in evenly(int(rank.max()) + 1, MOST)]
 
 
 def _altered(panel: Panel, series: Indices, cutoffs: Steps) -> Panel:

@@ -19,6 +19,7 @@ import numpy as np
 from gatecast.data.arrays import Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
+from gatecast.data.split import evenly
 from gatecast.data.table import BASELINES
 
 MODELS = {"auto_theta": "AutoTheta", "auto_ets": "AutoETS", "auto_arima": "AutoARIMA"}
@@ -81,7 +82,7 @@ def _jobs(panel: Panel, series: Indices, cutoffs: Steps, season: int) -> list[tu
     groups = np.split(order, np.flatnonzero(np.diff(series[order])) + 1)
     for number in np.random.default_rng(1).permutation(len(groups)).tolist():
         own, index = groups[number], int(series[groups[number][0]])
-        chosen = own[np.unique(np.linspace(0, len(own) - 1, min(MOST, len(own))).round().astype(int))]
+        chosen = own[evenly(len(own), MOST)]
         first = max(0, int(cutoffs[chosen[0]] - panel.starts[index]) + 1 - size)
         rows = []
         for cutoff in cutoffs[chosen].tolist():

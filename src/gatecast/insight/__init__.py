@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
+from gatecast.data.split import evenly
 from gatecast.data.windows import Windows
 from gatecast.errors import UsageError, some
 from gatecast.evaluation.held_back import held_back
@@ -173,9 +174,9 @@ def inspect(
         stage = tested.known(trained)
     shape = stage.network.eval().shape
     windows = Windows.of(panel, stage.encoder, shape.context, shape.horizon, stage.device)
-    unseen, *held = held_back(tested, panel, keys)
-    chosen = np.linspace(0, len(held[0]) - 1, min(len(held[0]), LOOKED_AT)).round().astype(np.int64)
-    looked = held[0][chosen], held[1][chosen]
+    unseen, owners, cutoffs = held_back(tested, panel, keys)
+    chosen = evenly(len(cutoffs), LOOKED_AT)
+    looked = owners[chosen], cutoffs[chosen]
     inputs = windows.inputs(*(torch.tensor([part], device=windows.device) for part in (index, cutoff)))
     return Insight(
         panel,

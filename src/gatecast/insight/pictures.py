@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from gatecast.data.dates import Steps
 from gatecast.data.features import CYCLES
-from gatecast.data.frequency import DAY, HOUR, Frequency
+from gatecast.data.frequency import DAY, HOUR, MINUTE, YEAR, Frequency
 from gatecast.data.panel import Panel
 from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, counted, dated, named, new
 from gatecast.insight.attribution import Attribution
@@ -28,9 +28,16 @@ ROWS = {
     "c": ("Cell state: what it remembered afterwards", "RdBu_r"),
 }
 """Title and colours of each part of a trace: gates from closed to open, states from minus to plus."""
-FOLLOWED = {"level": MODEL, "trend": OTHER, "hour": "#3d8b5f", "weekday": "#94801f", "season": "#7a5ea8"}
-FOLLOWED["day of the month"] = "#a8456b"
-NICE = [60, 600, HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, 365.2425 * DAY, 3652.425 * DAY]
+FOLLOWED = {
+    "level": MODEL,
+    "trend": OTHER,
+    "hour": "#3d8b5f",
+    "weekday": "#94801f",
+    "day of the month": "#a8456b",
+    "season": "#7a5ea8",
+}
+"""Colours of what a unit may follow."""
+NICE = [MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, YEAR, 10 * YEAR]
 """Seconds that stand on an axis of durations."""
 BEYOND = 10
 """Half-lives are drawn up to so many contexts; what remembers longer forgets nothing that matters."""

@@ -4,7 +4,7 @@ from sqlglot import exp
 
 from gatecast.config import SourceSettings
 from gatecast.data.dates import Grid
-from gatecast.data.frequency import DAY, Frequency
+from gatecast.data.frequency import DAY, YEAR, Frequency
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
 from gatecast.store.query import bounds, key_columns, terms
@@ -13,7 +13,7 @@ from gatecast.store.step_sql import micros, wall
 
 REGULAR, ENOUGH = 0.9, 5
 """Share of alike gaps, and how many gaps, that make a series one of a frequency of its own."""
-MONTH = 365.2425 / 12 * DAY
+MONTH = YEAR / 12
 
 _SECONDS = f"DIV({micros('t')}, 1000000)"
 # Weekdays by arithmetic, because dialects number them differently (7000003 keeps MOD's operand positive).

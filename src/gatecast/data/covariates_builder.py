@@ -15,7 +15,7 @@ FARTHEST = 100_000
 """Steps past the end of a series beyond which known-future values must be a mistake."""
 
 
-class Gathering:
+class CovariatesBuilder:
     """The rows of covariates so far; the first value of a step counts."""
 
     def __init__(self, names: Sequence[str]) -> None:
