@@ -139,6 +139,16 @@ def test_series_encoded_with_nulls_and_another_dictionary_in_every_batch():
     assert lists(panel) == [((None,), 0, [2.0, 2.0]), (("a",), 0, [3.0, 1.0]), (("b",), 0, [1.0, 3.0])]
 
 
+def test_many_series_columns_of_many_values_each_are_told_apart():
+    keys = [*((i,) * 9 for i in range(256)), (0, *(1,) * 8)]  # 256 ** 9 combinations
+    columns = {f"key_{part}": pa.array([key[part] for key in keys]) for part in range(9)}
+    columns |= {"step": pa.array([0] * 257), "value": pa.array(np.arange(257.0)), "row_count": pa.array([1] * 257)}
+    panel = Panel.from_batches([pa.record_batch(columns)], DAYS, [f"part {part}" for part in range(9)])
+    assert dict(zip(panel.names, panel.values.tolist(), strict=True)) == {
+        "/".join(map(str, key)): float(number) for number, key in enumerate(keys)
+    }
+
+
 def test_what_was_met_is_counted():
     panel = panel_of(
         (("a",), 1, 1.0, 3),  # three rows on one step

@@ -79,8 +79,7 @@ class CovariatesBuilder:
         for codes, steps, values in self.chunks:
             used = (series[codes] >= 0) & ~np.isnan(values).all(1)
             np.maximum.at(ends, series[codes[used]], steps[used])
-        far = np.flatnonzero(ends - lasts > FARTHEST)
-        if far.size:
+        if (ends - lasts > FARTHEST).any():
             raise DataError(f"known-future values more than {FARTHEST:,} steps after the last target: check the dates")
         offsets = offsets_of(ends - starts + 1)
         table = np.full((int(offsets[-1]), len(self.names)), np.nan, np.float32)

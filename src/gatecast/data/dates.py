@@ -60,12 +60,12 @@ class Grid:
 
     @cached_property
     def closures(self) -> Steps:
-        """The same, each as a weekday numbered from the first of 1970."""
+        """Those holidays as numbers of weekdays, see `_weekdays`."""
         return _weekdays(self.closed)
 
     @cached_property
-    def since_1970(self) -> int:
-        """How many of them are before 1970."""
+    def closed_before_1970(self) -> int:
+        """How many of those holidays are before 1970."""
         return int(np.searchsorted(self.closures, 0))
 
     def from_wall(self, wall: Seconds) -> Steps:
@@ -212,13 +212,13 @@ class Grid:
     def _open(self, days: Days) -> Steps:
         """Numbers of days that count; one that does not is the one before it."""
         weekdays = _weekdays(days)
-        numbers: Steps = weekdays - np.searchsorted(self.closures, weekdays, side="right") + self.since_1970
+        numbers: Steps = weekdays - np.searchsorted(self.closures, weekdays, side="right") + self.closed_before_1970
         return numbers
 
     def _open_days(self, numbers: Steps) -> Days:
         """The days of such numbers."""
-        first = self.closures - np.arange(len(self.closures)) + self.since_1970
-        weekdays = numbers + np.searchsorted(first, numbers, side="right") - self.since_1970
+        first = self.closures - np.arange(len(self.closures)) + self.closed_before_1970
+        weekdays = numbers + np.searchsorted(first, numbers, side="right") - self.closed_before_1970
         # Weeks start on Mondays; 1970 began on a Thursday.
         return (weekdays // 5 * 7 + weekdays % 5 - 3).astype("datetime64[D]")
 

@@ -94,9 +94,12 @@ class PanelBuilder:
         if len(keys) == 1:
             inverse, parts = encoded[0].indices.to_numpy(), [encoded[0].dictionary.to_pylist()]
         else:
-            mixed = np.zeros(batch.num_rows, np.int64)
+            mixed, count = np.zeros(batch.num_rows, np.int64), 1
             for part in encoded:
-                mixed = mixed * max(1, len(part.dictionary)) + part.indices.to_numpy()
+                size = max(1, len(part.dictionary))
+                if count * size > np.iinfo(np.int64).max:  # it would run over, and series be taken for one another
+                    mixed, count = np.unique(mixed, return_inverse=True)[1], batch.num_rows
+                mixed, count = mixed * size + part.indices.to_numpy(), count * size
             _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
             parts = [part.take(pa.array(first)).dictionary_decode().to_pylist() for part in encoded]
         named: Iterable[tuple[object, ...]] = zip(*parts, strict=True)

@@ -25,6 +25,9 @@ FLAT, SOME = 1e-3, 4
 """The unit of a constant window, as a share of its level; and how many observed values make it count as constant."""
 TINY = 1e-6
 """A spread below this share of the level is float32 rounding noise: the series counts as constant."""
+MOST = 100.0
+"""No forecast in logarithms exceeds this many times the largest value of its window. Where the logarithms
+themselves vary widely, the bounds of an interval would otherwise be astronomical."""
 
 
 def minmax(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Scale:
@@ -132,11 +135,6 @@ class Unit:
             return read
         most = self.most[..., None]
         return self.small[..., None] * torch.sinh(read.clamp(-most, most))
-
-
-MOST = 100.0
-"""No forecast in logarithms exceeds this many times the largest value of its window. Where the logarithms
-themselves vary widely, the bounds of an interval would otherwise be astronomical."""
 
 
 @dataclass(frozen=True)

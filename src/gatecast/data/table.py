@@ -75,7 +75,7 @@ class ForecastTable:
         with open_store(url, write=True, errand=errand) as store:
             store.write(into, self.rows, (*self.series, TIMESTAMP, CONFIDENCE, "cutoff", "step", "run_id"))
             if into is not None:
-                instants = store.url.startswith("bigquery:")
+                instants = store.dialect == "bigquery"
                 try:
                     store.view(f"{into}_latest", latest_query(into, self.series, AI_FORECAST, instants=instants))
                 except StoreError as error:

@@ -28,12 +28,12 @@ def held_back(fitted: Fitted, panel: Panel, keys: pa.Table) -> tuple[Fitted, Ind
     known = find(panel.keys, keys, len(panel))
     fitted = fitted.known(known)
     # A series that training never saw is tested on its last half.
-    from_ = np.where(known >= 0, fitted.seen, panel.starts + panel.lengths // 2)
+    seen = np.where(known >= 0, fitted.seen, panel.starts + panel.lengths // 2)
     horizon = fitted.network.shape.horizon
-    span = Split(panel.starts, from_, from_, panel.lasts).testing(horizon)
+    span = Split(panel.starts, seen, seen, panel.lasts).testing(horizon)
     if not len(span):
         raise DataError(f"nothing to test on: no series has {horizon} steps after those the weights have seen")
-    return replace(fitted, seen=from_), *spread(span)
+    return replace(fitted, seen=seen), *spread(span)
 
 
 def spread(span: Span) -> tuple[Indices, Steps]:

@@ -108,7 +108,7 @@ def _run(given: TextIO, done: TextIO) -> None:
             try:
                 model.fit(np.array(first))
                 forecasts = [model.forward(y=np.array(part), h=horizon)["mean"].tolist() for _, part in rows]
-            except Exception:
+            except Exception:  # of any kind: what it cannot fit it does not forecast
                 continue
             done.write(json.dumps((name, [window for window, _ in rows], forecasts)) + "\n")
             done.flush()

@@ -65,7 +65,7 @@ def _open(grid: Grid, days: str, years: Years | None) -> str:
     assert years  # see `needs_years`
     ends = np.array([f"{years[0]}-01-01", f"{years[1] + 1}-01-01"], "datetime64[D]")
     first, last = np.searchsorted(grid.closed, ends).tolist()
-    counts = range(first - grid.since_1970, last - grid.since_1970 + 1)
+    counts = range(first - grid.closed_before_1970, last - grid.closed_before_1970 + 1)
     return f"({weekday} - {_table(days, grid.closed[first:last].astype(int).tolist(), counts)})"
 
 
