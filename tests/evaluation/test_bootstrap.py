@@ -19,7 +19,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(axis):
         place, other = np.repeat(np.arange(12), 5), np.zeros(60, int)  # five alike in each of twelve places
         top = 3 + np.repeat(rng.normal(size=12), 5)
         places = (place, other) if axis == "series" else (other, place)
-        found = ratio(top, np.ones(60), *places, draws=300)
+        found = ratio(top, np.ones(60), *places)
         inside += found.low <= 3 <= found.high
     assert 0.89 < inside / 300 < 0.99
 

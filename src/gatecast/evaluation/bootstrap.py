@@ -9,6 +9,7 @@ from gatecast.data.dates import Steps
 from gatecast.evaluation.metrics import Array
 
 DRAWS = 1_000
+"""How many times to resample."""
 CONFIDENCE = 95
 """Percent of the resampled ratios that lie within the interval."""
 ROOM = 1_000_000
@@ -24,9 +25,7 @@ class Estimate:
     high: float
 
 
-def ratio(
-    top: Array, bottom: Array, series: Indices, blocks: Indices, draws: int = DRAWS, confidence: float = CONFIDENCE
-) -> Estimate:
+def ratio(top: Array, bottom: Array, series: Indices, blocks: Indices, confidence: float = CONFIDENCE) -> Estimate:
     """Σ top / Σ bottom with a percentile interval (the pigeonhole bootstrap of Owen 2007: rows and columns).
 
     Errors of one date are alike in all series and all windows that reach it, and errors of one series
@@ -39,16 +38,15 @@ def ratio(
         bottom: (N,), finite.
         series: (N,), which series each belongs to.
         blocks: (N,), which stretch of time each belongs to.
-        draws: how many times to resample.
         confidence: percent of the resampled ratios between the bounds.
     """
     rows, columns = (np.unique(part, return_inverse=True)[1] for part in (series, blocks))
     shape = (int(rows.max()) + 1, int(columns.max()) + 1)
     sums = [np.bincount(rows * shape[1] + columns, part, shape[0] * shape[1]).reshape(shape) for part in (top, bottom)]
     value = sums[0].sum() / sums[1].sum()
-    rng, found, together = np.random.default_rng(1), np.full(draws, np.nan), max(1, ROOM // max(shape))
-    for at in range(0, draws, together):
-        count = min(together, draws - at)
+    rng, found, together = np.random.default_rng(1), np.full(DRAWS, np.nan), max(1, ROOM // max(shape))
+    for at in range(0, DRAWS, together):
+        count = min(together, DRAWS - at)
         weights = [_drawn(rng, size, count) for size in shape]
         above, below = (((weights[0] @ part) * weights[1]).sum(1) for part in sums)
         np.divide(above, below, out=found[at : at + count], where=below != 0)
