@@ -1,7 +1,6 @@
 """Rows on their way into a panel, in any order, batch by batch."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +88,8 @@ class PanelBuilder:
             self.codes.setdefault((), 0)
             return np.zeros(batch.num_rows, np.int32)
         plain = [key.dictionary_decode() if pa.types.is_dictionary(key.type) else key for key in keys]
+        # NaN, which equals nothing, is the same as NULL.
+        plain = [pc.if_else(pc.is_nan(key), None, key) if pa.types.is_floating(key.type) else key for key in plain]
         self.decimals |= {part: key.type for part, key in enumerate(plain) if pa.types.is_decimal(key.type)}
         encoded = [pc.dictionary_encode(key, null_encoding="encode") for key in plain]
         if len(keys) == 1:
@@ -102,10 +103,7 @@ class PanelBuilder:
                 mixed, count = mixed * size + part.indices.to_numpy(), count * size
             _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
             parts = [part.take(pa.array(first)).dictionary_decode().to_pylist() for part in encoded]
-        named: Iterable[tuple[object, ...]] = zip(*parts, strict=True)
-        if any(pa.types.is_floating(key.type) for key in plain):  # NaN, which equals nothing, is the same as NULL
-            named = (tuple(None if _is_nan(part) else part for part in key) for key in named)
-        found = [self.codes.setdefault(key, len(self.codes)) for key in named]
+        found = [self.codes.setdefault(key, len(self.codes)) for key in zip(*parts, strict=True)]
         numbered: npt.NDArray[np.int32] = np.array(found, np.int32)[inverse]
         return numbered
 
@@ -118,15 +116,17 @@ class PanelBuilder:
         )
 
     def assemble(self, series: Sequence[str]) -> tuple[pa.Table, Values, Indices, Steps, Reading]:
-        """Sort the series and put every value in its place; no row is ever sorted."""
+        """Sort the series and put every value in its place; no row is ever sorted.
+
+        Returns:
+            What a `Panel` has: keys (S rows), values (N,), offsets (S + 1,), starts (S,), and what was found.
+
+        Raises:
+            DataError: the grid is far too fine for the rows.
+        """
         order, keys = self._sorted()
-        count = len(self.codes)
-        low, high = np.full(count, np.iinfo(np.int32).max, np.int32), np.full(count, np.iinfo(np.int32).min, np.int32)
-        for codes, steps, _ in self.chunks:
-            index, exact = codes.astype(np.intp), steps.astype(np.int32)  # twenty times as fast as numpy's own casts
-            np.minimum.at(low, index, exact)
-            np.maximum.at(high, index, exact)
-        first, low, high = low, low[order], high[order]
+        count, (first, last) = len(self.codes), self._ends()
+        low, high = first[order], last[order]
         has = high >= low
         lengths = np.where(has, high.astype(np.int64) - low + 1, 0)
         taken = sum(len(values) for _, _, values in self.chunks)
@@ -146,16 +146,30 @@ class PanelBuilder:
             values[place[codes] + steps] = chunk
         number = np.empty(count, np.int64)
         number[order] = np.where(has, np.cumsum(has) - 1, -1)
-        hollow = [np.empty((2, 0), np.int64)]
-        for codes, steps in self.hollow:
-            begun = (number[codes] >= 0) & (steps - (self.base or 0) >= first[codes])
-            hollow.append(np.stack([number[codes], steps])[:, begun])
         used = [key for key, is_used in zip(keys, has.tolist(), strict=True) if is_used]
         columns = [pa.array([key[part] for key in used], self.decimals.get(part)) for part in range(len(series))]
         table = pa.table(columns, list(series))
         starts = low[has].astype(np.int64) + (self.base or 0)
-        reading = Reading(self.count, np.concatenate(hollow, 1))
+        reading = Reading(self.count, self._hollow(number, first))
         return table, values, np.append(offsets[:-1][has], offsets[-1]), starts, reading
+
+    def _ends(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """First and last step with a value of each code, from the base on; where there is none, the last is before."""
+        limits = np.iinfo(np.int32)
+        low, high = (np.full(len(self.codes), end, np.int32) for end in (limits.max, limits.min))
+        for codes, steps, _ in self.chunks:
+            index, exact = codes.astype(np.intp), steps.astype(np.int32)  # twenty times as fast as numpy's own casts
+            np.minimum.at(low, index, exact)
+            np.maximum.at(high, index, exact)
+        return low, high
+
+    def _hollow(self, number: Indices, first: npt.NDArray[np.int32]) -> Indices:
+        """The steps without a value of series that had begun, see `Reading`; number and first step of each code."""
+        found = [np.empty((2, 0), np.int64)]
+        for codes, steps in self.hollow:
+            begun = (number[codes] >= 0) & (steps - (self.base or 0) >= first[codes])
+            found.append(np.stack([number[codes], steps])[:, begun])
+        return np.concatenate(found, 1)
 
     def _sorted(self) -> tuple[Indices, list[tuple[object, ...]]]:
         """Codes in the order of their keys (nulls first), and the keys in that order."""
@@ -175,7 +189,3 @@ def _kept(numbers: npt.NDArray[Any], kind: npt.DTypeLike, base: int = 0) -> npt.
     kept: npt.NDArray[Any] = np.ndarray(len(numbers), kind, pa.allocate_buffer(len(numbers) * np.dtype(kind).itemsize))
     np.subtract(numbers, base, out=kept, casting="unsafe")
     return kept
-
-
-def _is_nan(part: object) -> bool:
-    return isinstance(part, float) and math.isnan(part)

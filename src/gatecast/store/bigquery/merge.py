@@ -44,7 +44,8 @@ def write(jobs: Jobs, table: exp.Table, rows: pa.Table, key: Sequence[str]) -> N
         _load(jobs, staging, rows, schema)
         if missing:
             made = _make(jobs.client, _described(target, schema, key))
-        jobs.run(merge_sql(table, _relation(staging), rows, key), jobs.errand.source)
+        staged = exp.table_(staging.table_id, db=staging.dataset_id, catalog=staging.project, quoted=True)
+        jobs.run(merge_sql(table, staged, rows, key), jobs.errand.source)
     except BaseException:
         # Another job may have found the table that was made here, and written into it.
         if made and not jobs.client.get_table(target, retry=RETRY).num_rows:
@@ -148,7 +149,3 @@ def _described(
 
 def _dataset(table: bigquery.TableReference) -> bigquery.DatasetReference:
     return bigquery.DatasetReference(table.project, table.dataset_id)
-
-
-def _relation(table: bigquery.TableReference) -> exp.Table:
-    return exp.table_(table.table_id, db=table.dataset_id, catalog=table.project, quoted=True)
