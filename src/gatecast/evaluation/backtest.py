@@ -95,7 +95,7 @@ class Backtest:
     def by(self, name: Literal["series", "step", "cutoff"]) -> list[dict[str, Any]]:
         """A row of metrics for each series, step ahead or cutoff, with the mean absolute error of each baseline."""
         if name == "step":
-            parts: list[tuple[object, Indices, Any]] = [
+            parts: list[tuple[object, Indices, slice]] = [
                 (step + 1, np.arange(len(self.series)), slice(step, step + 1)) for step in range(self.horizon)
             ]
         else:
@@ -251,16 +251,13 @@ class Backtest:
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Join backtests of one panel, ordered by series and cutoff."""
-        series, cutoffs = (np.concatenate([getattr(part, name) for part in parts]) for name in ("series", "cutoffs"))
-        order = np.lexsort((cutoffs, series))
         names = ("series", "cutoffs", "truth", "quantiles", "scale", "squares")
-        arrays: dict[str, Any] = {
-            name: np.concatenate([getattr(part, name) for part in parts])[order] for name in names
-        }
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        order = np.lexsort((arrays["cutoffs"], arrays["series"]))
         baselines = {
             name: np.concatenate([part.baselines[name] for part in parts])[order] for name in parts[0].baselines
         }
-        return replace(parts[0], baselines=baselines, **arrays)
+        return replace(parts[0], baselines=baselines, **{name: found[order] for name, found in arrays.items()})
 
 
 def evaluate(

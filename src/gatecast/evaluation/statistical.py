@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from tempfile import TemporaryFile
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 
@@ -75,7 +75,9 @@ def statistical(
     return {name: part for name, part in found.items() if not np.isnan(part).all()}
 
 
-def _jobs(panel: Panel, series: Indices, cutoffs: Steps, season: int) -> list[tuple[Any, list[tuple[int, Any]]]]:
+def _jobs(
+    panel: Panel, series: Indices, cutoffs: Steps, season: int
+) -> list[tuple[list[float], list[tuple[int, list[float]]]]]:
     """For each series, in random order, the rows to fit on, and some windows with the rows up to their cutoff."""
     size, jobs = max(SEASONS * season, LEAST), []
     order = np.lexsort((cutoffs, series))

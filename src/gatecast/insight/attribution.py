@@ -99,10 +99,10 @@ class _Path:
         """The forecasts of N inputs."""
         size = len(varied["context"])
         observed, series = self.inputs.observed.expand(size, -1), self.inputs.series.expand(size)
-        static = self.inputs.static and tuple(part.expand(size, -1) for part in self.inputs.static)
+        rows = self.inputs.static
+        static = None if rows is None else (rows[0].expand(size, -1), rows[1].expand(size, -1))
         context = (varied["context"] * self.scale + self.loc).masked_fill(~observed, 0)
-        given = {"context": context, "calendar": varied["calendar"], "observed": observed, "series": series}
-        inputs = replace(self.inputs, static=static, **given)  # type: ignore[arg-type]
+        inputs = Inputs(context, observed, varied["calendar"], series, static)
         return (self.fitted.raw(inputs)[..., self.fitted.middle] - self.loc) / self.scale
 
     def gradients(self, points: int) -> dict[str, Tensor]:

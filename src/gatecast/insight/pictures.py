@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from gatecast.data.dates import Steps
@@ -199,7 +200,7 @@ def _observed(axes: Axes, panel: Panel, index: int, steps: Steps) -> None:
 
 def _heat(
     axes: Axes, values: Array, extent: tuple[float, float, float, float], colors: str, low: float, high: float
-) -> Any:
+) -> AxesImage:
     """A heat map of (rows, segments); the first row is on top."""
     image = axes.imshow(values, aspect="auto", extent=extent, cmap=colors, interpolation="nearest")
     image.set_clim(low, high)

@@ -55,9 +55,11 @@ def type_of(field: SchemaField) -> str:
 
 def declared(schema: Sequence[SchemaField], arrived: pa.Schema) -> pa.Schema:
     """The Arrow schema that BigQuery's own declares; types without a rule, and arrays, stay as they arrived."""
-    rules = [None if field.mode == "REPEATED" else ARROW.get(type_of(field)) for field in schema]
-    types = [rule or arrived.field(i).type for i, rule in enumerate(rules)]
-    return pa.schema([pa.field(field.name, type_) for field, type_ in zip(schema, types, strict=True)])
+    fields = []
+    for field, came in zip(schema, arrived, strict=True):
+        rule = None if field.mode == "REPEATED" else ARROW.get(type_of(field))
+        fields.append(pa.field(field.name, rule or came.type))
+    return pa.schema(fields)
 
 
 def storable(rows: pa.Table) -> tuple[pa.Table, list[SchemaField]]:

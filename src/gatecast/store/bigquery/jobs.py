@@ -80,6 +80,7 @@ class Jobs:
         return config
 
     def _agree(self, count: int, source: SourceSettings) -> None:
+        """Tell what reading so many bytes costs, refuse more than `max_bytes`, and ask before the first."""
         if not count:
             return
         cost = f"{size(count)} ({money(count)} on demand)"
