@@ -188,26 +188,25 @@ class Grid:
 
     def _units(self, wall: Seconds) -> Steps:
         """Units of the frequency since 1970, of which `multiple` make a step."""
-        if self.frequency.unit == "second":
-            return wall.astype(np.int64)
-        if self.frequency.unit == "month":
-            return wall.astype("datetime64[M]").astype(np.int64)
-        days = wall.astype("datetime64[D]")
-        if self.frequency.unit == "half month":
-            months = wall.astype("datetime64[M]")
-            late = (days - months).astype(np.int64) >= 14 + self.frequency.end
-            halves: Steps = 2 * months.astype(np.int64) + late
-            return halves
-        if self.frequency.unit == "day":
-            return days.astype(np.int64)
-        if self.frequency.unit == "business day":
-            return self._open(days)
-        opened = wall - np.timedelta64(OPENS * HOUR, "s")
-        days = opened.astype("datetime64[D]")
-        hours = (opened - days).astype(np.int64) // HOUR
-        return self._open(days) * OPEN + np.where(
-            np.is_busday(days, holidays=self.closed), np.minimum(hours, OPEN - 1), OPEN - 1
-        )
+        match self.frequency.unit:
+            case "second":
+                return wall.astype(np.int64)
+            case "day":
+                return wall.astype("datetime64[D]").astype(np.int64)
+            case "business day":
+                return self._open(wall.astype("datetime64[D]"))
+            case "business hour":
+                opened = wall - np.timedelta64(OPENS * HOUR, "s")
+                days = opened.astype("datetime64[D]")
+                hours = np.minimum((opened - days).astype(np.int64) // HOUR, OPEN - 1)
+                is_open = np.is_busday(days, holidays=self.closed)
+                return self._open(days) * OPEN + np.where(is_open, hours, OPEN - 1)
+            case "month":
+                return wall.astype("datetime64[M]").astype(np.int64)
+            case "half month":
+                months = wall.astype("datetime64[M]")
+                late = (wall.astype("datetime64[D]") - months).astype(np.int64) >= 14 + self.frequency.end
+                return np.asarray(2 * months.astype(np.int64) + late)
 
     def _open(self, days: Days) -> Steps:
         """Numbers of days that count; one that does not is the one before it."""

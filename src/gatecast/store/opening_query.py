@@ -5,17 +5,15 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from gatecast.config import SourceSettings
-from gatecast.data.dates import Grid
-from gatecast.data.frequency import Frequency
 from gatecast.store import Dialect, Kind
-from gatecast.store.query import bounds, terms
+from gatecast.store.query import bounds, daily, terms
 from gatecast.store.sql import SOURCE, column, sql
 from gatecast.store.step_sql import wall
 
 
 def years_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
     """The first and last year of the rows, as columns `first` and `last`."""
-    grid = Grid(Frequency("day", 1), timezone)
+    grid = daily(timezone)
     ends = (sql(f"EXTRACT(YEAR FROM {each}({wall(kind)}))", **terms(source, kind, grid)) for each in ("MIN", "MAX"))
     selected = exp.select(*(exp.alias_(end, name) for end, name in zip(ends, ("first", "last"), strict=True)))
     return selected.from_(SOURCE).where(*bounds(source, kind, grid))
@@ -23,7 +21,7 @@ def years_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp
 
 def days_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
     """The days that have rows, counted from 1970 (column `day`)."""
-    grid = Grid(Frequency("day", 1), timezone)
+    grid = daily(timezone)
     day = exp.alias_(sql(f"UNIX_DATE(DATE({wall(kind)}))", **terms(source, kind, grid)), "day")
     return exp.select(day).distinct().from_(SOURCE).where(*bounds(source, kind, grid))
 
@@ -31,7 +29,7 @@ def days_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.
 def any_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
     """One row, if there is one."""
     query = exp.select("1").from_(SOURCE).limit(1)
-    return query if kind == "text" else query.where(*bounds(source, kind, Grid(Frequency("day", 1), timezone)))
+    return query if kind == "text" else query.where(*bounds(source, kind, daily(timezone)))
 
 
 def value_query(name: str) -> exp.Select:

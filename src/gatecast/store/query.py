@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from gatecast.config import Aggregate, SourceSettings
 from gatecast.data.dates import Grid
+from gatecast.data.frequency import Frequency
 from gatecast.store import Kind
 from gatecast.store.sql import SOURCE, column, sql
 from gatecast.store.step_sql import Years, step_of
@@ -141,6 +142,11 @@ def _time(source: SourceSettings, kind: Kind) -> exp.Expression:
 def _raw_time(source: SourceSettings, kind: Kind) -> exp.Expression:
     """The time column as dates of the user are compared with it: whole numbers as they are."""
     return column(source.time) if source.time_unit else _time(source, kind)
+
+
+def daily(timezone: str | None) -> Grid:
+    """A grid that dates of the user are read on before the frequency is known; which one it is plays no part."""
+    return Grid(Frequency("day", 1), timezone)
 
 
 def bounds(source: SourceSettings, kind: Kind, grid: Grid) -> list[exp.Expression]:

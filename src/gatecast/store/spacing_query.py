@@ -3,11 +3,10 @@
 from sqlglot import exp
 
 from gatecast.config import SourceSettings
-from gatecast.data.dates import Grid
-from gatecast.data.frequency import DAY, YEAR, Frequency
+from gatecast.data.frequency import DAY, YEAR
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
-from gatecast.store.query import bounds, key_columns, terms
+from gatecast.store.query import bounds, daily, key_columns, terms
 from gatecast.store.sql import SOURCE, sql
 from gatecast.store.step_sql import micros, wall
 
@@ -66,7 +65,7 @@ def groups_query(source: SourceSettings, kind: Kind, timezone: str | None) -> ex
 
 def _own(source: SourceSettings, kind: Kind, timezone: str | None, query: exp.Select) -> exp.Select:
     """A query over `own`: for each series and gap between its timestamps what is known of it."""
-    grid = Grid(Frequency("day", 1), timezone)
+    grid = daily(timezone)
     names = [f"key_{i}" for i in range(len(source.series))]
     times = exp.select(sql(f"{wall(kind)} AS t", **terms(source, kind, grid)), *key_columns(source))
     query = query.with_("times", as_=times.from_(SOURCE).where(*bounds(source, kind, grid)))
