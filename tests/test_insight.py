@@ -12,7 +12,7 @@ from gatecast import fit
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Panel
 from gatecast.errors import DataError, UsageError
-from gatecast.insight import CAPTIONS, LOOKED_AT
+from gatecast.insight import CAPTIONS, MAX_WINDOWS
 
 TINY = {"horizon": 6, "epochs": 2, "steps": 4, "hidden": 8}
 
@@ -65,7 +65,7 @@ def test_memory_is_of_the_weights_that_never_saw_the_windows(model):
     one, other = model.inspect(), replace(model, final=model.tested).inspect()
     assert one.memory.accuracy["shuffled"] == other.memory.accuracy["shuffled"]
     assert len(one.memory.truth) == 2 * (36 - 5)  # all cutoffs of the test part of both series
-    assert len(model.inspect(waves(size=900)).memory.truth) == LOOKED_AT
+    assert len(model.inspect(waves(size=900)).memory.truth) == MAX_WINDOWS
 
 
 @pytest.mark.parametrize("prefix", ["s", "new"])

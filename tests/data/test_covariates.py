@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gatecast.config import Config
 from gatecast.data.column import Column, unknown
 from gatecast.data.covariates import Covariates
-from gatecast.data.covariates_builder import FARTHEST
+from gatecast.data.covariates_builder import MAX_STEPS_AHEAD
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.encoding import Encoder
 from gatecast.data.features import holiday_calendar
@@ -128,7 +128,7 @@ def test_values_that_cannot_be_calculated_with_are_refused_by_name(value):
 
 def test_a_date_far_in_the_future_is_a_mistake():
     with pytest.raises(DataError, match="steps after the last target"):
-        read(rows(("a", 3, 2.0, 1.0, "x"), ("a", 4 + FARTHEST, None, 1.0, "x")))
+        read(rows(("a", 3, 2.0, 1.0, "x"), ("a", 4 + MAX_STEPS_AHEAD, None, 1.0, "x")))
 
 
 def test_static_columns_are_those_of_each_series():

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatecast.data.scaling import FLAT, MOST, SCALINGS, SOME, Scaler, flat, log, moves
+from gatecast.data.scaling import FLAT_SCALE, MAX_GROWTH, MIN_OBSERVED, SCALINGS, Scaler, flat, log, moves
 from gatecast.nn.masks import EVERY
 
 PROPERTY = settings(deadline=None, max_examples=60)
@@ -84,7 +84,7 @@ def test_a_constant_is_scaled_by_its_level(name, level, length):
     values, observed = all_seen(*[level] * length, dtype=torch.float32)
     loc, scale = SCALINGS[name](values, observed)
     assert loc.item() == pytest.approx(level, rel=1e-6)
-    unit = FLAT if name == "window" and level and length >= SOME else 1  # thousandths: nothing moved
+    unit = FLAT_SCALE if name == "window" and level and length >= MIN_OBSERVED else 1  # thousandths: nothing moved
     assert scale.item() == pytest.approx(unit * (abs(level) or 1), rel=1e-6)
 
 
@@ -92,7 +92,7 @@ def test_a_constant_is_scaled_by_its_level(name, level, length):
 def test_rounding_noise_of_float32_is_no_spread(name):
     values, observed = all_seen(1e6, 1e6 + 0.0625, 1e6, 1e6 + 0.125, dtype=torch.float32)
     loc, scale = SCALINGS[name](values, observed)
-    assert scale.item() == pytest.approx(FLAT * 1e6 if name == "window" else 1e6)
+    assert scale.item() == pytest.approx(FLAT_SCALE * 1e6 if name == "window" else 1e6)
     assert ((values - loc) / scale).abs().max() < 1e-3
 
 
@@ -202,7 +202,7 @@ def test_logarithms_give_back_a_hundred_times_the_largest_value_at_most(largest)
     values, observed = torch.tensor([[0.0, largest / 3, -largest, 1e35]]), torch.tensor([[True, True, True, False]])
     unit = Scaler("window")(values, observed, torch.tensor([0]), logs=True)
     ends = unit.values(torch.tensor([[[-torch.inf, -1e9, 1e9, torch.inf]]]))[0, 0]
-    most = MOST * (largest or 1)
+    most = MAX_GROWTH * (largest or 1)
     assert ends.tolist() == pytest.approx([-most, -most, most, most], rel=1e-4)
     inside = 99 * torch.tensor([[largest, -largest]])
     assert unit.values(unit.scaled(inside)[..., None])[..., 0].tolist() == [pytest.approx(inside[0].tolist(), rel=1e-3)]
@@ -256,7 +256,7 @@ def test_a_mask_of_one_value_is_as_one_of_many(name, row):
 @given(rows)
 def test_what_moves_is_not_flat_and_was_seen_often_enough(row):
     values, observed = tensors(row)
-    enough = observed.sum(-1) >= SOME
+    enough = observed.sum(-1) >= MIN_OBSERVED
     assert torch.equal(moves(values, observed)[..., 0], enough & ~flat(values, observed))
 
 

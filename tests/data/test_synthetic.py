@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gatecast.data.synthetic import LEAST, synthetic, with_synthetic
+from gatecast.data.synthetic import MIN_OBSERVED, synthetic, with_synthetic
 from gatecast.data.windows import Inputs, Truth
 
 CONTEXT, HORIZON = 60, 12
@@ -84,7 +84,9 @@ def test_only_the_first_windows_of_a_batch_are_replaced(batch):
     assert (batch[0].context == 7).all()  # the caller's own is left as it was
 
 
-@pytest.mark.parametrize(("seasons", "least"), [((1,), LEAST), ((), LEAST), ((12,), 12), ((12, 80), CONTEXT)])
+@pytest.mark.parametrize(
+    ("seasons", "least"), [((1,), MIN_OBSERVED), ((), MIN_OBSERVED), ((12,), 12), ((12, 80), CONTEXT)]
+)
 def test_histories_are_of_any_length_from_a_season_on(batch, seasons, least):
     lengths = set()
     for seed in range(100):

@@ -10,7 +10,7 @@ import torch
 from gatecast.data.scaling import Scaler
 from gatecast.data.split import Span
 from gatecast.errors import DataError
-from gatecast.evaluation.held_back import TESTED, held_back, spread
+from gatecast.evaluation.held_back import MAX_WINDOWS, held_back, spread
 from gatecast.fitted import Fitted
 
 HORIZON = 3
@@ -41,7 +41,7 @@ def test_nothing_new_is_nothing_to_test_on(make_panel):
 
 
 @pytest.mark.parametrize(
-    ("counts", "size"), [([5, 0, 3], 8), ([5000], TESTED), ([3000, 3000], TESTED), ([2] * 3000, 3000)]
+    ("counts", "size"), [([5, 0, 3], 8), ([5000], MAX_WINDOWS), ([3000, 3000], MAX_WINDOWS), ([2] * 3000, 3000)]
 )
 def test_windows_are_spread_over_all_series_with_the_newest_among_them(counts, size):
     span = Span(np.arange(len(counts)) * 10, np.array(counts))

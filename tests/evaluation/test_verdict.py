@@ -7,7 +7,7 @@ import pytest
 
 from gatecast.config import ForecastSettings
 from gatecast.evaluation.backtest import Backtest
-from gatecast.evaluation.verdict import LEAST, judge
+from gatecast.evaluation.verdict import MIN_WINDOWS, judge
 
 HORIZON = 4
 
@@ -85,17 +85,18 @@ def test_the_same_forecast_is_no_better(make_backtest):
     assert "its error is 0.0 % (95 % interval 0.0 to 0.0) above that" in verdict.sentence  # no minus before a zero
 
 
-@pytest.mark.parametrize("size", [1, LEAST - 1])
+@pytest.mark.parametrize("size", [1, MIN_WINDOWS - 1])
 def test_too_few_windows(make_backtest, size):
     verdict = judge(make_backtest(errors(size, 1, 1), errors(size, 9, 2)))
     assert not verdict.use
-    assert verdict.sentence == f"Not enough evidence: windows without overlap: {size}, at least {LEAST} are needed."
+    few = f"windows without overlap: {size}, at least {MIN_WINDOWS} are needed"
+    assert verdict.sentence == f"Not enough evidence: {few}."
 
 
 def test_windows_that_overlap_are_too_few(make_backtest):
     ours, naive = errors(16, 1, 1), errors(16, 9, 2)
     verdict = judge(make_backtest(ours, naive, cutoffs=np.arange(16)))
-    assert verdict.sentence == f"Not enough evidence: windows without overlap: 4, at least {LEAST} are needed."
+    assert verdict.sentence == f"Not enough evidence: windows without overlap: 4, at least {MIN_WINDOWS} are needed."
     assert judge(make_backtest(ours, naive, cutoffs=np.arange(16) * HORIZON)).use
 
 
@@ -134,7 +135,7 @@ def test_what_was_not_observed_does_not_count(make_backtest):
     assert found.use
 
 
-@pytest.mark.parametrize("seen", [1, 2, LEAST - 1])
+@pytest.mark.parametrize("seen", [1, 2, MIN_WINDOWS - 1])
 def test_windows_without_truth_are_no_evidence(make_backtest, seen):
     missing = np.ones((20, HORIZON), bool)
     missing[:: 20 // seen][:seen] = False

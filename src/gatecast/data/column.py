@@ -16,7 +16,7 @@ from gatecast.errors import DataError, some
 
 Role = Literal["static", "past", "future", "series"]
 
-MOST = 64
+MAX_CATEGORIES = 64
 """Most categories of a past or future column that a network distinguishes; the most frequent ones."""
 
 
@@ -68,7 +68,7 @@ class Column:
         values = covariates.column(name)
         if name in covariates.categories:
             counts = Counter(values[~np.isnan(values)].astype(int).tolist())
-            most = None if role == "static" else MOST
+            most = None if role == "static" else MAX_CATEGORIES
             return cls(
                 name, role, categories=tuple(covariates.categories[name][i] for i, _ in counts.most_common(most))
             )

@@ -11,7 +11,7 @@ from gatecast.data.arrays import Indices, Values, offsets_of
 from gatecast.data.covariates import NUMBERS, TEXTS
 from gatecast.errors import DataError
 
-FARTHEST = 100_000
+MAX_STEPS_AHEAD = 100_000
 """Steps past the end of a series beyond which known-future values must be a mistake."""
 
 
@@ -79,8 +79,10 @@ class CovariatesBuilder:
         for codes, steps, values in self.chunks:
             used = (series[codes] >= 0) & ~np.isnan(values).all(1)
             np.maximum.at(ends, series[codes[used]], steps[used])
-        if (ends - lasts > FARTHEST).any():
-            raise DataError(f"known-future values more than {FARTHEST:,} steps after the last target: check the dates")
+        if (ends - lasts > MAX_STEPS_AHEAD).any():
+            raise DataError(
+                f"known-future values more than {MAX_STEPS_AHEAD:,} steps after the last target: check the dates"
+            )
         offsets = offsets_of(ends - starts + 1)
         table = np.full((int(offsets[-1]), len(self.names)), np.nan, np.float32)
         for codes, steps, values in self.chunks:

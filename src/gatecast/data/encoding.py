@@ -20,7 +20,7 @@ from gatecast.data.features import CYCLES, HOLIDAY_FEATURES, calendar, holiday_c
 from gatecast.data.panel import Panel
 from gatecast.errors import some
 
-KEPT = 10_000
+CACHED_STEPS = 10_000
 """Steps whose calendar is kept for the next forecast: the series of a table end together, and are forecast again."""
 
 
@@ -107,7 +107,7 @@ class Encoder:
         Args:
             steps: one after the other.
         """
-        if len(steps) <= KEPT:
+        if len(steps) <= CACHED_STEPS:
             dates = _calendar(panel.grid, self.cycles, int(steps[0]), len(steps))
         else:
             dates = calendar(panel.grid, self.cycles, steps)

@@ -14,7 +14,7 @@ from gatecast.data.arrays import Indices, Values, offsets_of
 from gatecast.data.dates import Steps
 from gatecast.errors import DataError, some
 
-SPARSE = 50
+MAX_STEPS_PER_ROW = 50
 """Grid steps for each row above which a grid is taken to be a mistake."""
 
 
@@ -130,7 +130,7 @@ class PanelBuilder:
         has = high >= low
         lengths = np.where(has, high.astype(np.int64) - low + 1, 0)
         taken = sum(len(values) for _, _, values in self.chunks)
-        if lengths.sum() > SPARSE * taken + 1_000_000:
+        if lengths.sum() > MAX_STEPS_PER_ROW * taken + 1_000_000:
             raise DataError(
                 f"{taken:,} values would lie on a grid of {lengths.sum():,} steps: "
                 "the frequency is too fine for these rows, or a date among them is wrong, as 9999-12-31 for none; "

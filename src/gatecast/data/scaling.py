@@ -21,11 +21,11 @@ Estimator = Callable[[Float[Tensor, "*n T"], Bool[Tensor, "*n T"]], Scale]
 
 SMALL = 0.01
 """Values below this share of a window's mean size are read linearly, those well above it as logarithms."""
-FLAT, SOME = 1e-3, 4
+FLAT_SCALE, MIN_OBSERVED = 1e-3, 4
 """The unit of a constant window, as a share of its level; and how many observed values make it count as constant."""
 TINY = 1e-6
 """A spread below this share of the level is float32 rounding noise: the series counts as constant."""
-MOST = 100.0
+MAX_GROWTH = 100.0
 """No forecast in logarithms exceeds this many times the largest value of its window. Where the logarithms
 themselves vary widely, the bounds of an interval would otherwise be astronomical."""
 
@@ -58,18 +58,18 @@ def deviation(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> 
     if answers_at_once(loc.device) and not (scale == loc.abs()).any():  # as for a constant
         return loc, scale
     low, high = apart.amin(-1, keepdim=True), apart.amax(-1, keepdim=True)  # faster than both at once
-    still = (loc != 0) & ~(high - low > TINY * (loc + low).abs()) & (count >= SOME)
-    return loc, torch.where(still, FLAT * loc.abs(), scale)
+    still = (loc != 0) & ~(high - low > TINY * (loc + low).abs()) & (count >= MIN_OBSERVED)
+    return loc, torch.where(still, FLAT_SCALE * loc.abs(), scale)
 
 
 def flat(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n"]:
     """Whether enough values were observed and all are the same."""
-    return (~_differ(values, observed) & (counted(observed) >= SOME))[..., 0]
+    return (~_differ(values, observed) & (counted(observed) >= MIN_OBSERVED))[..., 0]
 
 
 def moves(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n 1"]:
     """Whether enough values were observed and not all are the same."""
-    return _differ(values, observed) & (counted(observed) >= SOME)
+    return _differ(values, observed) & (counted(observed) >= MIN_OBSERVED)
 
 
 def _differ(values: Float[Tensor, "*n T"], observed: Bool[Tensor, "*n T"]) -> Bool[Tensor, "*n 1"]:
@@ -169,7 +169,7 @@ class Scaler:
             small = SMALL * size.sum(-1, keepdim=True) / counted(observed)
             small = small.masked_fill(small == 0, 1)
             largest = torch.maximum(size.amax(-1, keepdim=True), small)
-            most = torch.asinh(MOST * (largest / small))
+            most = torch.asinh(MAX_GROWTH * (largest / small))
             return Unit(*SCALINGS[self.name](log(context / small), observed), small, most)
         if self.fixed is None:
             return Unit(*SCALINGS[self.name](context, observed))

@@ -18,7 +18,7 @@ from torch import Tensor
 from gatecast.data.windows import Inputs, Truth
 from gatecast.nn.devices import moved
 
-LEAST = 4
+MIN_OBSERVED = 4
 """Least observed steps of each context."""
 HARMONICS = 6
 LEVEL = 100.0
@@ -104,7 +104,7 @@ def with_synthetic(
     """A batch with the values of its first windows replaced by synthetic ones with histories of any length."""
     context, horizon = inputs.context.shape[1], truth.values.shape[1]
     values = synthetic(size, context, horizon, seasons, intermittent, chance)
-    least = min(max((LEAST, *seasons)), context)
+    least = min(max((MIN_OBSERVED, *seasons)), context)
     history = least + (torch.rand(size, 1, generator=chance) * (context - least + 1)).long()
     seen = torch.arange(context) >= context - history
     device = inputs.context.device

@@ -12,7 +12,7 @@ DRAWS = 1_000
 """How many times to resample."""
 CONFIDENCE = 95
 """Percent of the resampled ratios that lie within the interval."""
-ROOM = 1_000_000
+WEIGHTS_AT_ONCE = 1_000_000
 """Weights drawn at once."""
 
 
@@ -44,7 +44,7 @@ def ratio(top: Array, bottom: Array, series: Indices, blocks: Indices, confidenc
     shape = (int(rows.max()) + 1, int(columns.max()) + 1)
     sums = [np.bincount(rows * shape[1] + columns, part, shape[0] * shape[1]).reshape(shape) for part in (top, bottom)]
     value = sums[0].sum() / sums[1].sum()
-    rng, found, together = np.random.default_rng(1), np.full(DRAWS, np.nan), max(1, ROOM // max(shape))
+    rng, found, together = np.random.default_rng(1), np.full(DRAWS, np.nan), max(1, WEIGHTS_AT_ONCE // max(shape))
     for at in range(0, DRAWS, together):
         count = min(together, DRAWS - at)
         weights = [_drawn(rng, size, count) for size in shape]

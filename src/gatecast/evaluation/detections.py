@@ -23,15 +23,15 @@ BIAS = 0.25
 """Bias from which it is reported, relative to the mean absolute error."""
 SLACK = 2.0
 """Points that the coverage of an interval may lie off its level, beyond what luck explains."""
-FEW = 0.05
+FEW_SERIES = 0.05
 """Share of the series that may carry half of the error."""
 GROWTH = 1.5
 """How much larger the error must be after a date than before it."""
 SHUFFLES, CHANCE = 500, 0.01
 """Random orders of the errors, and the share of them that may grow as much, for a change that is no chance."""
-LONGEST = 1_000
+LONGEST_LAG = 1_000
 """The longest lag that a copy is looked for at."""
-LATE, LOST, SPENT = 0.01, 0.05, 0.9
+STILL_FALLING, RISEN, LAST_PART = 0.01, 0.05, 0.9
 """Loss still gained over the last epochs, loss lost again after the best one, and how late that may come."""
 
 
@@ -43,7 +43,7 @@ def detect(backtest: Backtest, history: Sequence[Mapping[str, Any]] = (), kept: 
 
 def lag_copy(backtest: Backtest) -> str | None:
     """Forecasts that repeat what was a lag ago: the last value, a day, a week or a season before."""
-    lags = sorted({1, backtest.season, *(s for s in backtest.panel.grid.frequency.seasons if s <= LONGEST)})
+    lags = sorted({1, backtest.season, *(s for s in backtest.panel.grid.frequency.seasons if s <= LONGEST_LAG)})
     for lag in lags:
         copy = seasonal_naive(backtest.panel, backtest.series, backtest.cutoffs, lag, backtest.horizon)
         both = ~np.isnan(backtest.truth) & ~np.isnan(copy)
@@ -101,7 +101,7 @@ def few_series(backtest: Backtest) -> str | None:
     count = len(np.unique(backtest.series))
     order = np.argsort(-sums)
     half = int(np.searchsorted(np.cumsum(sums[order]), sums.sum() / 2)) + 1
-    if half > FEW * count:
+    if half > FEW_SERIES * count:
         return None
     names = some(backtest.panel.names[index] for index in order[:half].tolist())
     return f"{half} of {count:,} series carry half of the error: {names}."
@@ -150,11 +150,11 @@ def training(history: Sequence[Mapping[str, Any]], kept: int) -> dict[str, str]:
     if len(losses) < 5 or any(loss is None for loss in losses):
         return {}
     best = int(np.argmin(losses)) + 1
-    before = losses[max(0, int(len(losses) * SPENT) - 1)]
-    if best == len(losses) and losses[-1] < (1 - LATE) * before:
+    before = losses[max(0, int(len(losses) * LAST_PART) - 1)]
+    if best == len(losses) and losses[-1] < (1 - STILL_FALLING) * before:
         text = f"the validation loss still fell by {1 - losses[-1] / before:.1%} over the last epochs"
         return {"not_converged": f"Training had not converged: {text}; give it more epochs or time."}
-    if losses[-1] > (1 + LOST) * losses[best - 1] and lines[-1]["train_loss"] < lines[best - 1]["train_loss"]:
+    if losses[-1] > (1 + RISEN) * losses[best - 1] and lines[-1]["train_loss"] < lines[best - 1]["train_loss"]:
         rise = losses[-1] / losses[best - 1] - 1
         text = f"after epoch {best} of {len(losses)} the validation loss rose by {rise:.0%}"
         return {"overfitted": f"Training overfitted: {text}; the weights of epoch {kept} were kept."}

@@ -12,7 +12,7 @@ from gatecast.data.split import Span, Split
 from gatecast.errors import DataError
 from gatecast.fitted import Fitted, find
 
-TESTED = 2_000
+MAX_WINDOWS = 2_000
 """Most windows of a test, but at least one per series."""
 
 
@@ -38,6 +38,6 @@ def held_back(fitted: Fitted, panel: Panel, keys: pa.Table) -> tuple[Fitted, Ind
 
 def spread(span: Span) -> tuple[Indices, Steps]:
     """Series and cutoffs of a test: several windows of each series of a span, the newest among them."""
-    most = max(1, TESTED // max(int((span.counts > 0).sum()), 1))
+    most = max(1, MAX_WINDOWS // max(int((span.counts > 0).sum()), 1))
     series, cutoffs = (part.numpy() for part in span.at(span.each(most)))
     return series, cutoffs

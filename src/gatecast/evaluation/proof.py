@@ -11,7 +11,7 @@ from gatecast.data.panel import Panel
 from gatecast.data.split import evenly
 from gatecast.evaluation.backtest import Backtest
 
-MOST = 50
+MAX_CUTOFFS = 50
 """Cutoffs of each series that are proved, evenly spread."""
 
 Evaluate = Callable[[Panel, Indices, Steps], Backtest]
@@ -66,11 +66,11 @@ def prove(evaluate: Evaluate, panel: Panel, series: Indices, cutoffs: Steps) -> 
 
 
 def _passes(series: Indices, cutoffs: Steps) -> list[Indices]:
-    """Windows in groups with one of each series, its k-th; at most `MOST` groups, the last among them."""
+    """Windows in groups with one of each series, its k-th; at most `MAX_CUTOFFS` groups, the last among them."""
     order = np.lexsort((cutoffs, series))
     first = np.searchsorted(series[order], series[order])
     rank = np.arange(len(order)) - first
-    return [order[rank == number] for number in evenly(int(rank.max()) + 1, MOST)]
+    return [order[rank == number] for number in evenly(int(rank.max()) + 1, MAX_CUTOFFS)]
 
 
 def _altered(panel: Panel, series: Indices, cutoffs: Steps) -> Panel:

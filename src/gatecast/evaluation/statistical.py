@@ -23,11 +23,11 @@ from gatecast.data.split import evenly
 from gatecast.data.table import BASELINES
 
 MODELS = {"auto_theta": "AutoTheta", "auto_ets": "AutoETS", "auto_arima": "AutoARIMA"}
-SEASONS, LEAST = 10, 100
+FITTED_SEASONS, MIN_FITTED = 10, 100
 """How many seasons, and at least how many values, a model is fitted on."""
-LONGEST = {"auto_theta": 10_000, "auto_ets": 24, "auto_arima": 24}
+LONGEST_SEASON = {"auto_theta": 10_000, "auto_ets": 24, "auto_arima": 24}
 """The longest season each can fit in reasonable time; beyond it, or where statsforecast allows none, it gets none."""
-MOST = 20
+MAX_CUTOFFS = 20
 """Cutoffs of each series, evenly spread, that are forecast."""
 
 
@@ -79,12 +79,12 @@ def _jobs(
     panel: Panel, series: Indices, cutoffs: Steps, season: int
 ) -> list[tuple[list[float], list[tuple[int, list[float]]]]]:
     """For each series, in random order, the rows to fit on, and some windows with the rows up to their cutoff."""
-    size, jobs = max(SEASONS * season, LEAST), []
+    size, jobs = max(FITTED_SEASONS * season, MIN_FITTED), []
     order = np.lexsort((cutoffs, series))
     groups = np.split(order, np.flatnonzero(np.diff(series[order])) + 1)
     for number in np.random.default_rng(1).permutation(len(groups)).tolist():
         own, index = groups[number], int(series[groups[number][0]])
-        chosen = own[evenly(len(own), MOST)]
+        chosen = own[evenly(len(own), MAX_CUTOFFS)]
         first = max(0, int(cutoffs[chosen[0]] - panel.starts[index]) + 1 - size)
         rows = []
         for cutoff in cutoffs[chosen].tolist():
@@ -104,7 +104,7 @@ def _run(given: TextIO, done: TextIO) -> None:
 
     jobs, season, horizon = json.load(given)
     for name, kind in MODELS.items():
-        length = season if season <= LONGEST[name] else 1
+        length = season if season <= LONGEST_SEASON[name] else 1
         for first, rows in jobs:
             model = getattr(models, kind)(season_length=length)
             try:

@@ -12,9 +12,9 @@ from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate
 from gatecast.evaluation.detections import detect
 
-LEAST = 5
+MIN_WINDOWS = 5
 """Fewest windows without overlap for a verdict."""
-STRICT = 99
+STRICT_CONFIDENCE = 99
 """Confidence in percent where the best of several horizons is looked for: more looks, more luck."""
 
 
@@ -48,10 +48,10 @@ def judge(backtest: Backtest, history: Sequence[Mapping[str, Any]] = (), kept: i
         kept: the one of them whose weights are tested.
     """
     count = _apart(backtest, np.asarray(backtest.compared(SEASONAL).any(1)))
-    skill = backtest.skill(SEASONAL) if count >= LEAST else None
+    skill = backtest.skill(SEASONAL) if count >= MIN_WINDOWS else None
     if skill is None:
-        few = f"windows without overlap: {count}, at least {LEAST} are needed"
-        reason = few if count < LEAST else "the seasonal naive makes no error"
+        few = f"windows without overlap: {count}, at least {MIN_WINDOWS} are needed"
+        reason = few if count < MIN_WINDOWS else "the seasonal naive makes no error"
         return Verdict(False, f"Not enough evidence: {reason}.")
     reasons = _rivals(backtest) | detect(backtest, history, kept)
     steps, name = _steps(backtest, skill), _named(backtest)
@@ -73,12 +73,12 @@ def _steps(backtest: Backtest, skill: Estimate) -> int:
     ends = sorted({max(1, backtest.horizon * part // 4) for part in (1, 2, 3, 4)})
     if skill.low > 0:
         while len(ends) > 1:  # a late part that is clearly worse is cut off
-            late = backtest.skill(SEASONAL, slice(ends[-2], ends[-1]), STRICT)
+            late = backtest.skill(SEASONAL, slice(ends[-2], ends[-1]), STRICT_CONFIDENCE)
             if late is None or late.high >= 0:
                 break
             ends.pop()
         return ends[-1]
-    early = ((end, backtest.skill(SEASONAL, slice(0, end), STRICT)) for end in ends[:-1])
+    early = ((end, backtest.skill(SEASONAL, slice(0, end), STRICT_CONFIDENCE)) for end in ends[:-1])
     return max((end for end, found in early if found is not None and found.low > 0), default=0)
 
 

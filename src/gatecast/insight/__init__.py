@@ -29,7 +29,7 @@ from gatecast.seal import write_json
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LOOKED_AT = 512
+MAX_WINDOWS = 512
 """Most test windows by which memory and units are judged, evenly over series and time."""
 CAPTIONS = {
     "memory": "Accuracy on windows that training never saw, when only the newest steps of each are left as they were. "
@@ -175,7 +175,7 @@ def inspect(
     shape = stage.network.eval().shape
     windows = Windows.of(panel, stage.encoder, shape.context, shape.horizon, stage.device)
     unseen, owners, cutoffs = held_back(tested, panel, keys)
-    chosen = evenly(len(cutoffs), LOOKED_AT)
+    chosen = evenly(len(cutoffs), MAX_WINDOWS)
     looked = owners[chosen], cutoffs[chosen]
     inputs = windows.inputs(*(torch.tensor([part], device=windows.device) for part in (index, cutoff)))
     return Insight(

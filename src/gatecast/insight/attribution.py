@@ -24,13 +24,13 @@ from gatecast.fitted import Fitted
 POINTS = (16, 64, 256, 1024)
 """Points of the integral (Gauss-Legendre); more are taken until it is complete. A few hundred are too few where
 logarithms of values of both signs are read: they turn sharply at zero."""
-COMPLETE = 0.01
+MAX_UNEXPLAINED = 0.01
 """Largest share of the difference between the forecasts that may be left unexplained."""
 ROUNDING = 1e-5
 """Difference that rounding makes, as a share of the scale, and of the level above it."""
 HARDLY = 0.1
 """Share of the context's spread below which it hardly moved the forecast: what is left of it is rounding."""
-FLAT = 1e-3
+FLAT_SHARE = 1e-3
 """What is left of the swings of a flat context: a constant would have no scale."""
 
 
@@ -91,7 +91,7 @@ class _Path:
         self.spread = torch.where(spread > ROUNDING, spread, 1)[0, 0]  # a fixed scale may be far from this window's
         self.end = {"context": context, "calendar": inputs.calendar}
         self.start = {
-            "context": torch.where(inputs.observed, mean.lerp(context, FLAT), 0),
+            "context": torch.where(inputs.observed, mean.lerp(context, FLAT_SHARE), 0),
             "calendar": inputs.calendar.mean(1, keepdim=True).expand_as(inputs.calendar),
         }
 
@@ -155,9 +155,9 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
             given = path.gradients(points)
             missed = given["context"].sum(1) + given["calendar"].sum((1, 2)) - (forecast - flat)
             error = float(missed.abs().sum() / moved)
-            if error < COMPLETE:
+            if error < MAX_UNEXPLAINED:
                 break
-        if error >= COMPLETE:
+        if error >= MAX_UNEXPLAINED:
             raise DataError(
                 f"what this forecast leaned on cannot be told: {error:.1%} of it would be left unexplained; "
                 "look at another one, by --at or --series"

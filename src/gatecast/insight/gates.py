@@ -19,13 +19,13 @@ from gatecast.nn.lstm import Trace
 
 Array = npt.NDArray[np.float64]
 
-AGREEMENT = 1e-4
+TOLERANCE = 1e-4
 """Largest difference that rounding may make between the readable cell and the fast path."""
 STRONG = 0.5**0.5
 """Correlation from which on a unit is said to follow something: it explains half of the unit's variance."""
-FEWEST = 30
+MIN_WINDOWS = 30
 """Fewest windows for saying that a unit follows something."""
-TURNS = 2
+MIN_TURNS = 2
 """How often the windows must go through a cycle of the calendar for saying that a unit follows it."""
 EVENT = 1.5
 """An event is a segment this many times as far from the average segment as the median one is."""
@@ -78,7 +78,7 @@ def read_gates(fitted: Fitted, inputs: Inputs, steps: Steps) -> Gates:
         lstm = fitted.network.leading.lstm
         trace, (fast, state) = lstm.trace(read), lstm(read)
     apart = max(float((trace.h[-1] - fast).abs().max()), float((trace.c[-1, :, -1] - state.c).abs().max()))
-    assert apart < AGREEMENT, f"the readable cell and the fast path differ by {apart}"
+    assert apart < TOLERANCE, f"the readable cell and the fast path differ by {apart}"
     segment = fitted.network.shape.segment
     x, seen = (part[0, -len(steps) :].reshape(-1, segment) for part in (x, inputs.observed))
     usual = x.sum(0) / seen.sum(0).clamp(min=1)
@@ -95,7 +95,7 @@ def follows(
     scaled unit, which is what the network sees), and multiple correlations with the places of the
     cutoff in the cycles of the calendar, as sine and cosine. Empty where there are too few windows.
     """
-    if len(series) < FEWEST:
+    if len(series) < MIN_WINDOWS:
         return {}
     with torch.inference_mode():
         inputs = windows.inputs(*(torch.from_numpy(part).to(windows.device) for part in (series, cutoffs)))
@@ -106,7 +106,7 @@ def follows(
     explaining, step = {"level": [level], "trend": [trend]}, grid.frequency.seconds
     length = (int(np.ptp(cutoffs)) + 1) * step
     for name, cycle in CYCLES.items():
-        if 2 * step <= cycle.length and TURNS * cycle.length <= length:
+        if 2 * step <= cycle.length and MIN_TURNS * cycle.length <= length:
             angle = 2 * np.pi * cycle.passed(grid.wall(cutoffs))
             explaining[PLACES[name]] = [np.sin(angle), np.cos(angle)]
     return {name: torch.from_numpy(_correlation(cell, columns)) for name, columns in explaining.items()}

@@ -15,7 +15,7 @@ from gatecast.data.dates import Steps
 from gatecast.data.windows import Inputs, Windows
 from gatecast.evaluation.bootstrap import Estimate, places, ratio
 from gatecast.evaluation.metrics import Array, accuracy
-from gatecast.evaluation.verdict import LEAST
+from gatecast.evaluation.verdict import MIN_WINDOWS
 from gatecast.fitted import Fitted
 
 SAME = 0.01
@@ -60,7 +60,7 @@ class Memory:
     def few(self) -> bool:
         """Whether the errors cover too few stretches of time, over all series, to show anything."""
         seen = ~np.isnan(self.truth)
-        return len(set(zip(*(part[seen].tolist() for part in self.places), strict=True))) < LEAST
+        return len(set(zip(*(part[seen].tolist() for part in self.places), strict=True))) < MIN_WINDOWS
 
     @cached_property
     def ratios(self) -> list[Estimate]:

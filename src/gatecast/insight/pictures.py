@@ -38,9 +38,9 @@ FOLLOWED = {
     "season": "#7a5ea8",
 }
 """Colours of what a unit may follow."""
-NICE = [MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, YEAR, 10 * YEAR]
+DURATION_TICKS = [MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, YEAR, 10 * YEAR]
 """Seconds that stand on an axis of durations."""
-BEYOND = 10
+MAX_CONTEXTS = 10
 """Half-lives are drawn up to so many contexts; what remembers longer forgets nothing that matters."""
 READS, FASTER = "what the LSTM reads", "half of the units forget faster"
 
@@ -81,14 +81,14 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
     lives = gates.half_lives.flatten().numpy()
     names = np.array([unit[0] if unit else "" for unit in following])
     order, span = np.argsort(-lives), len(gates.steps)
-    shown, names = np.minimum(lives[order], BEYOND * span), names[order]
+    shown, names = np.minimum(lives[order], MAX_CONTEXTS * span), names[order]
     figure, axes = new(WIDE, 3.6)
     rank = np.arange(1, len(shown) + 1)
     for name in ["", *dict.fromkeys(names[names != ""])]:
         part, label = names == name, f"follows the {name}" if name else "follows none of these"
         axes.scatter(rank[part], shown[part], s=16, color=FOLLOWED.get(name, QUIET), label=label, lw=0)
     median = float(gates.half_lives.median())
-    marks = [(steps, text) for steps, text in ((span, READS), (median, FASTER)) if steps <= BEYOND * span]
+    marks = [(steps, text) for steps, text in ((span, READS), (median, FASTER)) if steps <= MAX_CONTEXTS * span]
     for steps, text in marks:
         axes.axhline(steps, color=INK, lw=0.9, ls=":")
         label, end = f"{frequency.spell(steps)}: {text}", (len(rank), steps)
@@ -97,7 +97,7 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
     axes.set_yscale("log")
     clean(axes)
     low, high = axes.get_ylim()
-    ticks = [size / frequency.seconds for size in NICE if low <= size / frequency.seconds <= high]
+    ticks = [size / frequency.seconds for size in DURATION_TICKS if low <= size / frequency.seconds <= high]
     if len(ticks) < 2:  # all lives are about as long
         ticks = np.geomspace(low, high, 5)[1:-1].tolist()
     axes.set_yticks(ticks, [frequency.spell(size) for size in ticks])
@@ -107,8 +107,8 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
     counted(axes.xaxis)
     if names.any():
         axes.legend(frameon=False, fontsize=9, labelcolor=INK, ncols=6, loc="upper left", bbox_to_anchor=(0, -0.2))
-    if lives.max() > BEYOND * span:
-        axes.annotate(" this long, or longer", (1, BEYOND * span), va="bottom", fontsize=9, color=INK)
+    if lives.max() > MAX_CONTEXTS * span:
+        axes.annotate(" this long, or longer", (1, MAX_CONTEXTS * span), va="bottom", fontsize=9, color=INK)
     return figure
 
 

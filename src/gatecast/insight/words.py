@@ -11,7 +11,7 @@ from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
 from gatecast.evaluation.bootstrap import Estimate
 from gatecast.insight.attribution import HARDLY, Attribution
-from gatecast.insight.gates import FEWEST, STRONG, Gates
+from gatecast.insight.gates import MIN_WINDOWS, STRONG, Gates
 from gatecast.insight.memory import SURE, Memory
 
 
@@ -56,8 +56,8 @@ def remembers(gates: Gates, frequency: Frequency, members: int) -> str:
 
 def follow(units: Sequence[tuple[str, float] | None], windows: int) -> str:
     """What the units follow over so many windows, where it is strong."""
-    if windows < FEWEST:
-        return f"What the units follow cannot be told from {windows} test windows; at least {FEWEST} are needed."
+    if windows < MIN_WINDOWS:
+        return f"What the units follow cannot be told from {windows} test windows; at least {MIN_WINDOWS} are needed."
     found = Counter(unit[0] for unit in units if unit)
     if not found:
         return "No unit strongly follows level, trend or calendar."

@@ -27,7 +27,7 @@ READERS = {
     ".json": "read_json",
     ".jsonl": "read_json",
 }
-FINE = ("TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE")
+NANOSECOND_TYPES = ("TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE")
 DATABASES = (".duckdb", ".db", ".ddb")
 FRAME, DATA = "frame", "data"
 
@@ -129,7 +129,7 @@ class DuckDBStore:
         """See `Store.text`."""
         rows = self._rows(source)
         # Times to the nanosecond, as pandas writes them, are a type that few functions take.
-        fine = [column(name).sql("duckdb") for name, type_ in self._types(rows).items() if type_ in FINE]
+        fine = [column(name).sql("duckdb") for name, type_ in self._types(rows).items() if type_ in NANOSECOND_TYPES]
         if fine:
             narrow = ", ".join(f"CAST({name} AS TIMESTAMPTZ) AS {name}" for name in fine)
             rows = f"SELECT * REPLACE ({narrow}) FROM (\n{rows}\n)"

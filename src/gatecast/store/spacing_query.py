@@ -10,7 +10,7 @@ from gatecast.store.query import bounds, daily, key_columns, terms
 from gatecast.store.sql import SOURCE, sql
 from gatecast.store.step_sql import micros, wall
 
-REGULAR, ENOUGH = 0.9, 5
+REGULAR_SHARE, MIN_GAPS = 0.9, 5
 """Share of alike gaps, and how many gaps, that make a series one of a frequency of its own."""
 MONTH = YEAR / 12
 
@@ -35,7 +35,8 @@ _SHARES = """
 SELECT *, SUM(gaps) OVER (PARTITION BY {keys}alike) AS these, SUM(gaps) OVER ({of}) AS whole FROM counted
 """
 _OWN = f"""
-SELECT *, MAX(IF(these >= {REGULAR} * whole AND whole >= {ENOUGH}, alike, NULL)) OVER ({{of}}) AS usual FROM shares
+SELECT *, MAX(IF(these >= {REGULAR_SHARE} * whole AND whole >= {MIN_GAPS}, alike, NULL)) OVER ({{of}}) AS usual
+FROM shares
 """
 
 

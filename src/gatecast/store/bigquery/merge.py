@@ -18,12 +18,12 @@ from gatecast.store.bigquery.columns import storable, type_of
 from gatecast.store.bigquery.jobs import RETRY, Jobs
 from gatecast.store.sql import column
 
-STAGED = timedelta(hours=6)
+STAGING_LIFETIME = timedelta(hours=6)
 """After this a staging table deletes itself, should we have been stopped before we could."""
 
-CLUSTERS = 4
-DAYS = ("TIMESTAMP", "DATETIME", "DATE")
-CLUSTERABLE = ("STRING", "INTEGER", "BOOLEAN", "NUMERIC", "BIGNUMERIC", *DAYS)
+MAX_CLUSTERS = 4
+PARTITIONABLE = ("TIMESTAMP", "DATETIME", "DATE")
+CLUSTERABLE = ("STRING", "INTEGER", "BOOLEAN", "NUMERIC", "BIGNUMERIC", *PARTITIONABLE)
 OLD, NEW = "gatecast_old", "gatecast_new"
 
 
@@ -122,7 +122,7 @@ def _make(client: bigquery.Client, table: bigquery.Table) -> bool:
 
 def _load(jobs: Jobs, staging: bigquery.TableReference, rows: pa.Table, schema: list[bigquery.SchemaField]) -> None:
     table = bigquery.Table(staging, schema=schema)
-    table.expires = datetime.now(UTC) + STAGED
+    table.expires = datetime.now(UTC) + STAGING_LIFETIME
     jobs.client.create_table(table, exists_ok=True, retry=RETRY)  # nobody else knows its name: an answer was lost
     file = io.BytesIO()
     pq.write_table(rows, file)
@@ -138,12 +138,12 @@ def _described(
     """
     types = {field.name: type_of(field) for field in schema}
     table = bigquery.Table(target, schema=schema)
-    times = [name for name in key if types[name] in DAYS]
+    times = [name for name in key if types[name] in PARTITIONABLE]
     if times:
         time = FORECAST_TIME if FORECAST_TIME in times else times[0]
         table.time_partitioning = bigquery.TimePartitioning(field=time)
         before = [name for name in key[: key.index(time)] if types[name] in CLUSTERABLE]
-        table.clustering_fields = before[:CLUSTERS] or None
+        table.clustering_fields = before[:MAX_CLUSTERS] or None
     return table
 
 

@@ -24,7 +24,7 @@ from gatecast.store.bigquery.jobs import RETRY
 STREAMS = 100
 """Streams asked for: more than are read at once, so that a batch is a small part of all rows."""
 
-READERS = 3
+STREAMS_AT_ONCE = 3
 """Streams read at once, each a batch ahead at most, so that memory stays bounded."""
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
@@ -107,8 +107,8 @@ def _gather(
     """Batches of all streams as they come; a stream goes on when its last batch has been taken."""
     stopped, count = threading.Event(), 0
     waiting = iter([_stream(client, name, arrived, stopped) for name in names])
-    pool = ThreadPoolExecutor(READERS, "gatecast-read")
-    coming = {pool.submit(next, stream, None): stream for stream in itertools.islice(waiting, READERS)}
+    pool = ThreadPoolExecutor(STREAMS_AT_ONCE, "gatecast-read")
+    coming = {pool.submit(next, stream, None): stream for stream in itertools.islice(waiting, STREAMS_AT_ONCE)}
     try:
         with _frugal(), translated("reading rows"):
             while coming:
