@@ -17,7 +17,7 @@ from rich.table import Column, Table
 
 from gatecast.data.audit import Audit
 from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
-from gatecast.evaluation.metrics import number, percent
+from gatecast.evaluation.readable import number, percent
 
 if TYPE_CHECKING:
     from gatecast.course import Epoch

@@ -16,7 +16,7 @@ from gatecast import run_folder as files
 from gatecast.config import Config
 from gatecast.data.table import BASELINES
 from gatecast.errors import GatecastError, RunError
-from gatecast.evaluation.metrics import number
+from gatecast.evaluation.readable import number
 from gatecast.run_folder import refuse_absent
 from gatecast.seal import read_json, read_table, read_text, sealed
 

@@ -10,7 +10,7 @@ from gatecast.data.encoding import Encoder
 from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Windows
-from gatecast.evaluation.metrics import number, percent
+from gatecast.evaluation.readable import number, percent
 from gatecast.evaluation.verdict import Verdict
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn

@@ -220,11 +220,3 @@ def test_large_float32_values_lose_nothing():
     assert metrics.msis(-few, none, none, 80, one) == pytest.approx(10 * (2**24 + 2) / 3, rel=1e-9)
     huge = np.full((1, 3), 1e30, np.float32)
     assert metrics.rmse(huge, np.zeros_like(huge)) == pytest.approx(1e30, rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("value", "told"),
-    [(9999.6, "10,000"), (-22440.2, "-22,440"), (999.96, "1,000"), (999.94, "999.9"), (0.13317, "0.1332"), (0.0, "0")],
-)
-def test_a_number_of_any_size_is_read_without_powers(value, told):
-    assert metrics.number(value) == told
