@@ -187,7 +187,7 @@ def test_a_backtest_does_not_leak(recipe):
     assert (one.quantiles[before] == other.quantiles[before]).all()
     for name, found in one.baselines.items():
         assert (found[before] == other.baselines[name][before]).all()
-    assert (one.scale == other.scale).all()
+    assert (one.mase_scale == other.mase_scale).all()
     assert (one.quantiles[~before] != other.quantiles[~before]).any()
 
 

@@ -32,8 +32,8 @@ def found(make_panel):
         truth=np.array([[12, NAN], [11, 17], [-2, 6], [9, 9]], np.float32),
         quantiles=quantiles.astype(np.float32),
         baselines={"seasonal_naive": np.array([[8, 8], [10, 10], [4, 4], [NAN, 9]], np.float32)},
-        scale=np.array([NAN, 2.0, NAN, 2.0]),
-        squares=np.array([NAN, 4.0, NAN, 4.0]),
+        mase_scale=np.array([NAN, 2.0, NAN, 2.0]),
+        rmsse_scale=np.array([NAN, 4.0, NAN, 4.0]),
         probabilities=PROBABILITIES,
         settings=SETTINGS,
         season=1,
@@ -116,7 +116,7 @@ def test_rows_hold_everything_beside_each_other(found):
 
 def test_series_without_a_mase_are_not_ranked_among_those_with_one(found, make_panel):
     assert set(found.examples()["name"].to_pylist()) == {"s0"}  # s1 was constant in training
-    unscaled = replace(found, scale=np.zeros(4))
+    unscaled = replace(found, mase_scale=np.zeros(4))
     assert list(dict.fromkeys(unscaled.examples()["name"].to_pylist())) == ["s1", "s0"]  # errors of 3 and 6.5
 
 
@@ -150,7 +150,7 @@ def test_each_window_is_forecast_from_its_own_cutoff(make_panel):
     truth = [[values[11], values[12]], [values[::-1][11], values[::-1][12]], [values[28], values[29]], [NAN, NAN]]
     assert found.truth == pytest.approx(np.array(truth), rel=1e-6, nan_ok=True)
     scales = [np.abs(np.diff(part[:10].astype(np.float32))).mean() for part in (values, values[::-1])]
-    assert found.scale == pytest.approx([scales[0], scales[1]] * 2, rel=1e-5)
+    assert found.mase_scale == pytest.approx([scales[0], scales[1]] * 2, rel=1e-5)
 
 
 def test_a_panel_without_series_columns(make_panel):

@@ -21,6 +21,7 @@ from gatecast.nn.devices import moved
 MIN_OBSERVED = 4
 """Least observed steps of each context."""
 HARMONICS = 6
+"""Most waves that a smooth season is a sum of."""
 LEVEL = 100.0
 """Networks read every window in its own unit, so any level will do."""
 

@@ -45,8 +45,8 @@ class Backtest:
 
     Attributes:
         baselines: forecasts that the model has to beat, by the names of `data.table.BASELINES`.
-        scale: naive error of each window's series on the rows trained on, for MASE.
-        squares: root mean squared naive error there, for RMSSE.
+        mase_scale: naive error of each window's series on the rows trained on, for MASE.
+        rmsse_scale: root mean squared naive error there, for RMSSE.
         season: of the seasonal naive forecast.
     """
 
@@ -56,8 +56,8 @@ class Backtest:
     truth: Values  # (W, H), NaN where not observed
     quantiles: Values  # (W, H, P)
     baselines: Mapping[str, Values]  # (W, H) each, NaN where it gave nothing
-    scale: Array  # (W,)
-    squares: Array  # (W,)
+    mase_scale: Array  # (W,)
+    rmsse_scale: Array  # (W,)
     probabilities: tuple[float, ...]
     settings: ForecastSettings
     season: int
@@ -117,8 +117,8 @@ class Backtest:
         points = points[part][:, steps]
         truth = np.where(np.isnan(points), np.nan, self.truth[part][:, steps])  # only what was forecast counts
         found = {name: metric(truth, points) for name, metric in POINT_METRICS.items()} | {
-            "mase": metrics.mase(truth, points, self.scale[part]),
-            "rmsse": metrics.rmsse(truth, points, self.squares[part]),
+            "mase": metrics.mase(truth, points, self.mase_scale[part]),
+            "rmsse": metrics.rmsse(truth, points, self.rmsse_scale[part]),
         }
         return {name: known(value) for name, value in found.items()}
 
@@ -132,7 +132,7 @@ class Backtest:
             low, high = self.bounds(level)
             coverage[f"{level:g}"] = known(metrics.coverage(self.truth, low, high))
             width[f"{level:g}"] = known(metrics.width(self.truth, low, high))
-            msis[f"{level:g}"] = known(metrics.msis(self.truth, low, high, level, self.scale))
+            msis[f"{level:g}"] = known(metrics.msis(self.truth, low, high, level, self.mase_scale))
         return {"quantile_loss": known(loss), "coverage": coverage, "width": width, "msis": msis}
 
     def _skill(self, name: str) -> dict[str, float | None]:
@@ -192,7 +192,7 @@ class Backtest:
             columns[f"quantile_{probability:g}"] = self.quantiles[..., index].ravel()
         for name, found in self.baselines.items():
             columns[name] = pa.array(found.ravel(), from_pandas=True)
-        for name, scale in (("mase_scale", self.scale), ("rmsse_scale", self.squares)):
+        for name, scale in (("mase_scale", self.mase_scale), ("rmsse_scale", self.rmsse_scale)):
             columns[name] = pa.array(np.repeat(scale, horizon), from_pandas=True)
         return pa.table(columns)
 
@@ -251,7 +251,7 @@ class Backtest:
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Join backtests of one panel, ordered by series and cutoff."""
-        names = ("series", "cutoffs", "truth", "quantiles", "scale", "squares")
+        names = ("series", "cutoffs", "truth", "quantiles", "mase_scale", "rmsse_scale")
         arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         order = np.lexsort((arrays["cutoffs"], arrays["series"]))
         baselines = {
@@ -280,7 +280,16 @@ def evaluate(
         SEASONAL: seasonal_naive(panel, series, cutoffs, season, shape.horizon),
         DRIFT: naive_drift(panel, series, cutoffs, shape.horizon),
     }
-    scale, squares = (naive_error(panel, until, season, power)[series] for power in (1, 2))
     return Backtest(
-        panel, series, cutoffs, values, quantiles, naive, scale, squares, fitted.probabilities, settings, season
+        panel=panel,
+        series=series,
+        cutoffs=cutoffs,
+        truth=values,
+        quantiles=quantiles,
+        baselines=naive,
+        mase_scale=naive_error(panel, until, season)[series],
+        rmsse_scale=naive_error(panel, until, season, power=2)[series],
+        probabilities=fitted.probabilities,
+        settings=settings,
+        season=season,
     )

@@ -109,7 +109,7 @@ def few_series(backtest: Backtest) -> str | None:
 
 def drift(backtest: Backtest) -> str | None:
     """An error that is larger after some date than chance explains (a change point, by permutation)."""
-    scale = np.where(backtest.scale > 0, backtest.scale, np.nan)[:, None]
+    scale = np.where(backtest.mase_scale > 0, backtest.mase_scale, np.nan)[:, None]
     errors = [np.abs(part - backtest.truth) / scale for part in (backtest.points, backtest.baselines[SEASONAL])]
     blocks = backtest.places[1]
     seen = ~np.isnan(errors[0]) & ~np.isnan(errors[1])

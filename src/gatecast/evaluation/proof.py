@@ -105,7 +105,11 @@ def _change(rest: Values, categories: int, rng: np.random.Generator) -> None:
 def _pairs(before: Backtest, after: Backtest) -> list[tuple[str, np.ndarray, np.ndarray]]:
     named = [("forecasts", before.quantiles, after.quantiles), ("points", before.points, after.points)]
     named += [(name, found, after.baselines[name]) for name, found in before.baselines.items()]
-    return [*named, ("scales", before.scale, after.scale), ("squared scales", before.squares, after.squares)]
+    return [
+        *named,
+        ("scales", before.mase_scale, after.mase_scale),
+        ("squared scales", before.rmsse_scale, after.rmsse_scale),
+    ]
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ READERS = {
     ".json": "read_json",
     ".jsonl": "read_json",
 }
+"""DuckDB's reader of the files with each ending."""
 NANOSECOND_TYPES = ("TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE")
 DATABASES = (".duckdb", ".db", ".ddb")
 FRAME, DATA = "frame", "data"

@@ -43,6 +43,7 @@ CUT = (
     exceptions.DeadlineExceeded,
     exceptions.Unknown,
 )
+"""What a cut connection is reported as."""
 
 
 class NoStreams(Exception):  # noqa: N818 - not an error: rows come page by page then
