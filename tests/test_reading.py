@@ -352,11 +352,32 @@ def test_a_series_column_named_as_one_of_forecasts_is_refused(name):
         ({"freq": "D"}, "freq h, not D"),
         ({"timezone": "UTC"}, "timezone None, not UTC"),
         ({"series": "q"}, "series None, not q"),
+        ({"fill": "zero"}, "fill missing, not zero"),
+        ({"align": "common"}, "align last, not common"),
     ],
 )
 def test_a_panel_is_not_read_again_on_another_grid(other, told):
     options = {"time": "at", "target": "y"}
     panel = read(frame(hours("2024-01-01", 60), range(60)), **options)
-    assert read(panel, freq="60min", **options) is panel
-    with pytest.raises(UsageError, match=rf"^the panel was read with {told}: read it again with gatecast.read$"):
-        read(panel, **options, **other)
+    assert read(panel, freq="60min", fill="missing", align="last", **options) is panel
+    for verb in (read, audit):
+        with pytest.raises(UsageError, match=rf"^the panel was read with {told}: read it again with gatecast.read$"):
+            verb(panel, **options, **other)
+
+
+@pytest.mark.parametrize(
+    "vain",
+    [
+        {"since": "2024-01-02"},
+        {"until": "2024-01-02"},
+        {"aggregate": "sum"},
+        {"table": "sales"},
+        {"sql": "SELECT 1"},
+        {"max_bytes": "1GB"},
+    ],
+    ids=str,
+)
+def test_settings_of_reading_are_refused_for_a_panel_already_read(vain):
+    panel = read(frame(hours("2024-01-01", 60), range(60)), time="at", target="y")
+    with pytest.raises(UsageError, match=f"^the panel is read already, so {next(iter(vain))} would change nothing: "):
+        fit(panel, horizon=2, **vain)

@@ -22,6 +22,12 @@ from gatecast.seal import is_there
 from gatecast.store import Errand, open_store
 from gatecast.store.query import static_query
 
+READING = (
+    *("table", "sql", "time_unit", "future_table", "since", "until"),
+    *("snapshot", "location", "max_bytes", "label", "aggregate"),
+)
+"""Settings that only the reading of rows uses."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -41,6 +47,7 @@ class Rows:
 def audit_rows(config: Config, source: object, errand: Errand | None = None) -> Audit:
     """Find what is wrong with the rows, within the store. Arguments as for `read_rows`."""
     if isinstance(source, Panel):
+        _refuse_other(config, source)
         return audit_panel(source, config.grid, config.forecast.horizon)
     with open_source(config, source, errand) as found:
         return found.audit()
@@ -109,14 +116,25 @@ def read_rows(
 
 
 def _refuse_other(config: Config, panel: Panel) -> None:
-    """Refuse a grid or series columns other than those that a panel was read with: it is not read again."""
-    freq, grid = config.grid.freq, panel.grid
+    """Refuse settings other than those that a panel was read with: it is not read again."""
+    vain = [name for name in READING if name in config.source.model_fields_set | config.grid.model_fields_set]
+    if vain:
+        raise UsageError(f"the panel is read already, so {some(vain)} would change nothing: give it to gatecast.read")
+    freq, grid, (common, fill) = config.grid.freq, panel.grid, panel.rule
     asked = {
         "freq": Frequency.parse(freq) if freq and freq != "AUTO_FREQUENCY" else None,
         "timezone": config.grid.timezone,
+        "fill": config.grid.fill,
+        "align": config.grid.align,
         "series": ", ".join(config.source.series),
     }
-    there = {"freq": grid.frequency, "timezone": grid.timezone, "series": ", ".join(panel.keys.column_names) or None}
+    there = {
+        "freq": grid.frequency,
+        "timezone": grid.timezone,
+        "fill": fill,
+        "align": "common" if common else "last",
+        "series": ", ".join(panel.keys.column_names) or None,
+    }
     for name, wanted in asked.items():
         if wanted and wanted != there[name]:
             raise UsageError(
