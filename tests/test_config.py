@@ -133,6 +133,13 @@ def test_all_wrong_settings_are_named_at_once():
     assert lines == ["model.depth", "model.hidden", "training.sead"]
 
 
+def test_wrong_settings_given_to_the_constructor_are_named_too():
+    with pytest.raises(UsageError, match=r"^model.hidden: .* got 'no' instead$"):
+        Config(model={"hidden": "no"})
+    with pytest.raises(UsageError, match=r"^self: no such setting$"):
+        Config.of({"self": {}})
+
+
 def test_a_table_or_a_query_not_both():
     with pytest.raises(UsageError, match="table or sql, not both"):
         Config.of({"source": {"table": "sales", "sql": "SELECT 1"}})

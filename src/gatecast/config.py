@@ -246,7 +246,7 @@ class Config(Settings):
     """All settings of a run.
 
     Raises:
-        UsageError: from the constructors below, naming every setting that is wrong.
+        UsageError: naming every setting that is wrong.
     """
 
     source: SourceSettings = SourceSettings()
@@ -255,13 +255,16 @@ class Config(Settings):
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
 
-    @classmethod
-    def of(cls, tables: Mapping[str, Mapping[str, Any]]) -> Self:
-        """Settings from nested mappings; unknown or wrong ones are named."""
+    def __init__(self, /, **tables: Any) -> None:
         try:
-            return cls.model_validate(tables)
+            super().__init__(**tables)
         except ValidationError as error:
             raise UsageError(_explain(error)) from None
+
+    @classmethod
+    def of(cls, tables: Mapping[str, Mapping[str, Any]]) -> Self:
+        """Settings from nested mappings."""
+        return cls(**tables)
 
     @classmethod
     def from_options(cls, source: object, options: Mapping[str, Any]) -> Self:
