@@ -1,7 +1,9 @@
 """Frames with columns that nobody can read as they stand: named, or read for what they are."""
 
+import datetime as dt
 import decimal
 import uuid
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from gatecast import read
-from gatecast.errors import DataError
+from gatecast.errors import DataError, UsageError
 from gatecast.frames import rows_of
 
 HOURS = pd.date_range("2024-01-01", periods=4, freq="h")
@@ -29,7 +31,9 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_column_is_refused_by_name_and_does_not_matter_beside(name):
-    with pytest.raises(DataError, match=r"^cannot read column 'k' \(.+\): make its values numbers, texts or times$"):
+    with pytest.raises(
+        DataError, match=r"^cannot read column 'k' \(.+\): make its values numbers, .* of one kind$"
+    ):
         read(ODD[name], time="t", target="y", series="k")
     assert read(ODD[name], time="t", target="y").values.tolist() == [1, 2, 3, 4.5]
     assert read(ODD[name], time="t", target="y", sql="SELECT * FROM frame").values.tolist() == [1, 2, 3, 4.5]
@@ -44,3 +48,23 @@ def test_the_frame_of_the_caller_stays_as_it_was():
     frame, before = PLAIN.assign(y=np.float16(PLAIN["y"])), PLAIN.assign(y=np.float16(PLAIN["y"]))
     assert rows_of(frame, ["t", "y"], queried=False).schema.field("y").type == pa.float32()
     assert frame.equals(before)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_times_of_which_only_some_have_a_zone_are_refused(order):
+    berlin = ZoneInfo("Europe/Berlin")
+    times = [time.to_pydatetime().replace(tzinfo=berlin if i % 2 else None) for i, time in enumerate(HOURS)]
+    mixed = PLAIN.assign(t=pd.Series(times[::order], dtype=object))
+    with pytest.raises(DataError, match=r"^cannot read column 't' \(times with a time zone and without\): make its"):
+        read(mixed, time="t", target="y")
+    zoned = [time.replace(tzinfo=berlin) for time in times[:3]]
+    panel = read(PLAIN.assign(t=pd.Series([*zoned, pd.NaT], dtype=object)), time="t", target="y")
+    assert (panel.grid.timezone, panel.values.tolist()) == ("Europe/Berlin", [1, 2, 3])
+    assert panel.grid.instants(panel.starts)[0] == np.datetime64("2023-12-31T23:00:00")
+    plain = PLAIN.assign(t=pd.Series([dt.datetime(2024, 1, 1, hour) for hour in range(4)], dtype=object))
+    assert read(plain, time="t", target="y").grid.timezone is None
+
+
+def test_a_lazy_frame_is_refused_with_what_to_call():
+    with pytest.raises(UsageError, match=r"^cannot read rows from LazyFrame: it is lazy, give what its .collect\(\) "):
+        read(pl.from_pandas(PLAIN).lazy(), time="t", target="y")

@@ -1,6 +1,7 @@
 """A frame of pandas, polars or Arrow as rows to read: the columns that are named, in types that every step knows."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -23,18 +24,15 @@ def rows_of(frame: object, named: Sequence[str], *, queried: bool) -> pa.Table:
     try:
         rows: Any = nw.from_native(frame, eager_only=True)
     except TypeError:
-        raise UsageError(
-            f"cannot read rows from {type(frame).__name__}: "
-            "give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
-        ) from None
+        lazy, told = hasattr(frame, "collect"), "give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
+        hint = "it is lazy, give what its .collect() returns" if lazy else told
+        raise UsageError(f"cannot read rows from {type(frame).__name__}: {hint}") from None
     except ValueError as error:  # two columns of one name
         raise DataError(f"cannot read rows from {type(frame).__name__}: {' '.join(str(error).split())}") from None
     if not queried and set(named) <= set(rows.columns):  # else one may be the index, or is not there
         rows = rows.select(list(dict.fromkeys(named)))
-    # Of Python's objects polars gives Arrow the addresses.
-    odd = {
-        name: "objects" for name in rows.columns if rows.implementation.is_polars() and rows.schema[name] == nw.Object
-    }
+    objects = [name for name, type_ in rows.schema.items() if type_ == nw.Object]
+    odd = {name: why for name in objects if (why := _misread(rows[name]))}
     try:
         table = rows.to_arrow()
     except UNREADABLE:
@@ -43,9 +41,17 @@ def rows_of(frame: object, named: Sequence[str], *, queried: bool) -> pa.Table:
     else:
         odd |= {field.name: str(field.type) for field in table.schema if _foreign(field.type)}
     if not queried and (asked := [f"{name!r} ({odd[name]})" for name in odd if name in named]):
-        raise DataError(f"cannot read column {some(asked)}: make its values numbers, texts or times")
+        raise DataError(f"cannot read column {some(asked)}: make its values numbers, texts or times, all of one kind")
     table = table.drop_columns([*odd]) if table is not None else rows.drop([*odd]).to_arrow()
     return table.cast(pa.schema([field.with_type(_held(field.type)) for field in table.schema]))
+
+
+def _misread(column: Any) -> str:
+    """Why a column of Python's objects would be read as something else, or nothing."""
+    if column.implementation.is_polars():
+        return "objects"  # of which polars gives Arrow the addresses
+    zoned = {value.tzinfo is not None for value in column.drop_nulls() if isinstance(value, datetime)}
+    return "times with a time zone and without" if len(zoned) > 1 else ""  # Arrow takes all for what the first is
 
 
 def _oddity(column: Any) -> str:
