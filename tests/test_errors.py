@@ -40,6 +40,7 @@ def place(tmp_path_factory):
     (folder / "dates.csv").write_text("\nday\n2024-03-05\n")
     (folder / "notes.txt").write_text("no table")
     (folder / "heads.csv").write_text("day,y\n")
+    (folder / "hollow.csv").touch()
     pq.write_table(pa.table({"day": pa.nulls(0), "y": pa.array([], pa.float64())}), folder / "heads.parquet")
     (folder / "taken").mkdir()
     return folder
@@ -97,10 +98,11 @@ CASES = {
     "no rows": (good(*H, table="empty"), 1, ["no rows"]),
     "no rows, freq given": (good(*H, "--freq", "D", table="empty"), 1, ["no rows: check the table, the filter"]),
     "all filtered out": (good(*H, "--since", "2030-01-01"), 1, ["no rows: check the table, the filter"]),
-    "a heading only": (["audit", "heads.csv", "--time", "day", "--target", "y"], 1, ["column 'y' is empty", "no rows"]),
-    "no row to tell a type": (["audit", "heads.parquet", "--time", "day", "--target", "y"], 1, ["'day' is empty"]),
+    "a heading only": (["audit", "heads.csv", "--time", "day", "--target", "y"], 1, ["columns (day, y) but no rows"]),
+    "no row to tell a type": (["audit", "heads.parquet", "--time", "day", "--target", "y"], 1, ["but no rows"]),
+    "an empty file": (["audit", "hollow.csv", "--time", "day"], 1, ["the file is empty"]),
     "no target at all": (good(*H, table="missing"), 1, ["no usable value in 60 rows"]),
-    "infinite target": (good(*H, table="infinite"), 1, ["target values are infinite", "inf", "filter or repair"]),
+    "infinite target": (good(*H, table="infinite"), 1, ["as inf (in the series): filter or repair them with --sql"]),
     "no horizon": (good(), 2, ["--horizon H"]),
     "horizon beyond history": (good("--horizon", "40"), 1, ["too little history", "121 steps", "has 60", "19 or less"]),
     "frequency": (good(*H, "--freq", "fortnightly"), 2, ["'fortnightly' is not a frequency: write 15min, h"]),

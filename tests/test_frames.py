@@ -31,9 +31,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_column_is_refused_by_name_and_does_not_matter_beside(name):
-    with pytest.raises(
-        DataError, match=r"^cannot read column 'k' \(.+\): make its values numbers, .* of one kind$"
-    ):
+    with pytest.raises(DataError, match=r"^cannot read column 'k' \(.+\): make its values numbers, .* of one kind$"):
         read(ODD[name], time="t", target="y", series="k")
     assert read(ODD[name], time="t", target="y").values.tolist() == [1, 2, 3, 4.5]
     assert read(ODD[name], time="t", target="y", sql="SELECT * FROM frame").values.tolist() == [1, 2, 3, 4.5]

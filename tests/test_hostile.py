@@ -176,7 +176,7 @@ def test_series_of_any_key_keep_their_rows(place):
 WAVE = [10 + 3 * math.sin(i / 4) for i in range(60)]
 BEYOND = "DataError: target values are infinite or beyond 1e33, as {} (in the series): filter or repair them"
 NO_NUMBERS = "DataError: column 'y' holds no numbers ({}): cast it in --sql"
-EMPTY = "DataError: column 'y' is empty: there are no rows, or none of them has a value in it"
+EMPTY = "DataError: column 'y' is empty: none of the rows has a value in it"
 NOTHING = "DataError: no usable value in 60 rows: every target or every time is empty"
 
 

@@ -131,9 +131,7 @@ def test_a_column_of_a_frame_that_cannot_be_read_is_in_the_way_only_where_it_is_
     given = {"time": "at", "target": "y"}
     for rows, more in ((odd, {}), (odd.set_index("at"), {}), (odd, {"sql": 'SELECT "at", y FROM frame'})):
         assert values(read(rows, **given, **more)) == list(range(48))
-    with pytest.raises(
-        DataError, match=r"^cannot read column 'note' \(.+\): make its values numbers, .* of one kind$"
-    ):
+    with pytest.raises(DataError, match=r"^cannot read column 'note' \(.+\): make its values numbers, .* of one kind$"):
         read(odd, **given, past="note")
 
 

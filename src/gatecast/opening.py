@@ -1,6 +1,6 @@
 """A source before its rows are read: its store, the types of its columns, its grid, its years."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -151,7 +151,7 @@ def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kin
     if not source.target and aggregate != "count":
         raise UsageError(f"name the column to bring together by {aggregate}: --target COLUMN")
     if source.target and aggregate != "count" and columns[source.target] not in ("number", "boolean"):
-        _refuse_empty(source, store, source.target)
+        _refuse_empty(source, store, source.target, columns)
         raise _no_numbers(source, store, columns[source.target])
     odd = [
         f"{name!r} ({columns[name]})"
@@ -164,7 +164,7 @@ def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kin
         raise DataError(f"--holidays-column {source.holidays_column!r} holds no places such as DE or US-NY")
     kind = columns[source.time]
     if kind not in ("instant", "local", "date", "text", "number"):
-        _refuse_empty(source, store, source.time)
+        _refuse_empty(source, store, source.time, columns)
         raise DataError(f"column {source.time!r} holds no timestamps ({kind}): convert it in --sql")
     if source.time_unit and kind != "number":
         raise UsageError(f"--time-unit is for whole numbers; column {source.time!r} holds {kind}")
@@ -180,10 +180,12 @@ def _no_numbers(source: SourceSettings, store: Store, kind: Kind) -> DataError:
     return DataError(f'{wrong}, as "{number_sql(source.target, store.dialect)}"; it holds {text!r}')
 
 
-def _refuse_empty(source: SourceSettings, store: Store, name: str) -> None:
-    """Refuse a column without values, whose type means nothing."""
+def _refuse_empty(source: SourceSettings, store: Store, name: str, columns: Iterable[str]) -> None:
+    """Refuse a source without rows, or a column without values, whose type means nothing."""
+    if not store.read(source, any_query(source, "text", None)).read_all().num_rows:
+        raise NoRowsError(f"there are columns ({some(columns)}) but no rows: check the file, the table or the query")
     if not store.read(source, value_query(name)).read_all().num_rows:
-        raise DataError(f"column {name!r} is empty: there are no rows, or none of them has a value in it")
+        raise DataError(f"column {name!r} is empty: none of the rows has a value in it")
 
 
 def _with_unit(config: Config, store: Store, errand: Errand | None) -> Config:

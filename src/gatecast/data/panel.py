@@ -256,5 +256,5 @@ def _refuse_infinite(panel: Panel, found: Covariates) -> None:
             where = some(panel.names[index] for index in np.unique(series))
             raise DataError(
                 f"values of column {name!r} are infinite or beyond 3.4e38 (in {where}): "
-                "filter or repair them in the query"
+                "filter or repair them with --sql"
             )

@@ -112,7 +112,7 @@ class PanelBuilder:
         where = some(sorted({name_of(keys[code]) for code in codes.tolist()}))
         raise DataError(
             f"target values are infinite or beyond 1e33, as {values[0]} (in {where}): "
-            "filter or repair them in the query"
+            "filter or repair them with --sql, as by WHERE ABS(target) < 1e33"
         )
 
     def assemble(self, series: Sequence[str]) -> tuple[pa.Table, Values, Indices, Steps, Reading]:

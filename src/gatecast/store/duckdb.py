@@ -73,6 +73,8 @@ class DuckDBStore:
         there = os.path.exists(path)  # then it is no pattern, though its name may have brackets
         if not (write or there or (self.reader and glob(path, recursive=True))):
             raise StoreError(f"nothing to read at {path!r}: no such file")
+        if not write and os.path.isfile(path) and not os.path.getsize(path):
+            raise StoreError(f"nothing to read at {path!r}: the file is empty")
         with _translated(path):
             if not (there or self.reader):
                 _make(path)
