@@ -60,8 +60,12 @@ def test_other_settings_hold_on_the_very_rows(tmp_path):
     fit(tmp_path / "shop.parquet", run=tmp_path / "run", **RUN)
     model = fit(from_=tmp_path / "run", seed=2)
     assert model.config == load(tmp_path / "run").config.having("training", seed=2)
-    with pytest.raises(DataError, match="not there as they were"):
-        fit(from_=tmp_path / "run", since="2024-01-02")
+    again = fit(from_=tmp_path / "run", aggregate="max")  # of one row for each step
+    assert again.evidence["manifest"]["rows_sha256"] == model.evidence["manifest"]["rows_sha256"]
+    for other in ({"since": "2024-01-02"}, {"freq": "W"}, {"freq": "W", "timezone": "Asia/Tokyo"}):
+        told = rf"^{tmp_path / 'run'} has read other rows, with another {', '.join(other)}: leave that as it was, or "
+        with pytest.raises(UsageError, match=told):
+            fit(from_=tmp_path / "run", **other)
 
 
 @pytest.mark.parametrize(

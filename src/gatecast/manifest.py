@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,7 +16,7 @@ import torch
 from gatecast.config import Config, merged
 from gatecast.data.covariates import Covariates
 from gatecast.data.panel import Panel
-from gatecast.errors import DataError, UsageError
+from gatecast.errors import DataError, UsageError, some
 from gatecast.model import Model
 from gatecast.reading import Rows
 from gatecast.training import Trained
@@ -53,15 +53,22 @@ class Again:
     config: Config
     audit: Mapping[str, Any]
     digest: str | None  # None: the store keeps its past, and is asked for it
+    replaced: Sequence[str] = ()  # settings of the source and the grid that are not the run's
 
     def refuse_others(self, rows: Rows) -> None:
         """Refuse rows other than those the run read.
 
         Raises:
+            UsageError: settings that differ from the run's make other rows of them.
             DataError: these are other rows.
         """
         if self.digest is None or digest(rows.panel) == self.digest:
             return
+        if self.replaced:
+            raise UsageError(
+                f"{self.run} has read other rows, with another {some(self.replaced)}: leave that as it was, or "
+                f"give it to gatecast fit {self.run / 'config.toml'}, which is not bound to the rows of the run"
+            )
         assert rows.audit
         then, now = (
             f"{audit['rows']:,} from {audit['first']} to {audit['last']}" for audit in (self.audit, vars(rows.audit))
@@ -89,7 +96,9 @@ def again(run: str | Path, options: Mapping[str, Any]) -> Again:
     pinned = alone and source.url.startswith("bigquery:") and "FOR SYSTEM_TIME AS OF" in written["query"]
     snapshot = {"snapshot": written["snapshot_time"]} if pinned else {}
     config = Config.of(merged(model.config.model_dump(exclude_none=True), snapshot | dict(options)))
-    return Again(Path(run), config, written["audit"], None if pinned else written["rows_sha256"])
+    then, now = ({**dict(each.source), **dict(each.grid)} for each in (model.config, config))
+    replaced = [name for name in now if now[name] != then[name]]
+    return Again(Path(run), config, written["audit"], None if pinned else written["rows_sha256"], replaced)
 
 
 def digest(panel: Panel) -> str:
