@@ -235,6 +235,24 @@ def test_a_file_with_other_columns_is_not_replaced(name, tmp_path):
     assert os.listdir(tmp_path) == [name]
 
 
+@pytest.mark.parametrize("name", ["out.csv.gz", "out.parquet", "out.json", "out.duckdb"])
+def test_a_broken_file_stays_and_the_message_says_what_to_do(name, tmp_path):
+    into = "forecasts" if name == "out.duckdb" else None
+    write(tmp_path / name, forecasts([1.0, 2.0]), into=into)
+    cut = (tmp_path / name).read_bytes()[:150]
+    (tmp_path / name).write_bytes(cut)
+    with pytest.raises(StoreError, match=r" \(write into another file, or remove this one if it is broken\)$"):
+        write(tmp_path / name, forecasts([3.0]), into=into)
+    assert (tmp_path / name).read_bytes() == cut
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_empty_file_is_replaced(name, tmp_path):
+    (tmp_path / name).touch()
+    write(tmp_path / name, forecasts([9.0]), into=None)
+    assert read_back(tmp_path / name) == [("north", 1, 9.0, "r1")]
+
+
 def test_files_are_what_their_ending_says(tmp_path):
     for name in FILES:
         write(tmp_path / name, forecasts([1.0]), into=None)

@@ -31,6 +31,7 @@ READERS = {
 NANOSECOND_TYPES = ("TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE")
 DATABASES = (".duckdb", ".db", ".ddb")
 FRAME, DATA = "frame", "data"
+BROKEN = " (write into another file, or remove this one if it is broken)"
 
 _NUMBERS = (
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"),
@@ -73,9 +74,9 @@ class DuckDBStore:
         there = os.path.exists(path)  # then it is no pattern, though its name may have brackets
         if not (write or there or (self.reader and glob(path, recursive=True))):
             raise StoreError(f"nothing to read at {path!r}: no such file")
-        if not write and os.path.isfile(path) and not os.path.getsize(path):
+        if there and not write and _is_empty(Path(path)):
             raise StoreError(f"nothing to read at {path!r}: the file is empty")
-        with _translated(path):
+        with _translated(path, hint=BROKEN if write and there else ""):
             if not (there or self.reader):
                 _make(path)
             self.connection = duckdb.connect(":memory:" if self.reader else path, read_only=not (write or self.reader))
@@ -208,8 +209,9 @@ class DuckDBStore:
         Only what holds the same columns is replaced, as no table is: it may be the source.
         """
         final = Path(os.path.realpath(self.path))  # what a link leads to is replaced, not the link
-        if final.exists():
-            have = getattr(self.connection, reader)(escape(self.path)).columns
+        if final.exists() and not _is_empty(final):  # which holds nothing to lose
+            with _translated(self.path, hint=BROKEN):
+                have = getattr(self.connection, reader)(escape(self.path)).columns
             if have != rows.column_names:
                 odd = sorted({*have} ^ {*rows.column_names}) or have
                 raise DataError(
@@ -255,6 +257,10 @@ def _make(path: str) -> None:
         beside.unlink(missing_ok=True)
 
 
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and not path.stat().st_size
+
+
 def _table(name: str, schema: str = "main") -> exp.Table:
     return exp.table_(name, db=None if schema == "main" else schema, quoted=True)
 
@@ -267,8 +273,8 @@ def _kind(type_: str) -> Kind:
 
 
 @contextmanager
-def _translated(path: str, tables: Callable[[], list[exp.Table]] | None = None) -> Iterator[None]:
-    """DuckDB's errors, and the file system's, as StoreError with their own reason."""
+def _translated(path: str, tables: Callable[[], list[exp.Table]] | None = None, hint: str = "") -> Iterator[None]:
+    """DuckDB's errors, and the file system's, as StoreError with their own reason, and a hint what to do."""
     try:
         yield
     except duckdb.CatalogException as error:
@@ -279,7 +285,7 @@ def _translated(path: str, tables: Callable[[], list[exp.Table]] | None = None) 
             raise
         raise KeyboardInterrupt from None  # which is what DuckDB makes this of
     except (duckdb.Error, OSError) as error:
-        raise StoreError(f"{path}: {_reason(error)}") from None
+        raise StoreError(f"{path}: {_reason(error)}{hint}") from None
 
 
 def _reason(error: Exception) -> str:
