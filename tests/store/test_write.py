@@ -239,7 +239,8 @@ def test_a_file_with_other_columns_is_not_replaced(name, tmp_path):
 def test_a_broken_file_stays_and_the_message_says_what_to_do(name, tmp_path):
     into = "forecasts" if name == "out.duckdb" else None
     write(tmp_path / name, forecasts([1.0, 2.0]), into=into)
-    cut = (tmp_path / name).read_bytes()[:150]
+    whole = (tmp_path / name).read_bytes()
+    cut = whole[: len(whole) // 3]
     (tmp_path / name).write_bytes(cut)
     with pytest.raises(StoreError, match=r" \(write into another file, or remove this one if it is broken\)$"):
         write(tmp_path / name, forecasts([3.0]), into=into)
