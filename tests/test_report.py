@@ -160,6 +160,23 @@ def test_without_evidence_there_is_no_page(run, tmp_path, name):
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        ([], "ValueError: metrics: input should be a valid dictionary"),
+        ({}, "KeyError: 'series'"),
+        ({"series": [], "overall": {}}, "UndefinedError: 'dict object' has no attribute 'baselines'"),
+    ],
+)
+def test_evidence_of_another_shape_is_refused(run, tmp_path, metrics, told):
+    for path in run.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    seal(tmp_path)
+    with pytest.raises(RunError, match=rf"^no report .* its files are not as fit writes them \({told}.*\)$"):
+        report.write(tmp_path)
+
+
 def test_every_example_is_one_series_whatever_the_rows_came_from(run, monkeypatch, tmp_path):
     drawn, draw = [], report.evidence.example_figure
     monkeypatch.setattr(report.evidence, "example_figure", lambda *given: drawn.append(draw(*given)) or drawn[-1])

@@ -205,6 +205,30 @@ def test_weights_that_cannot_be_meant_are_refused(run, harm):
         assert "is damaged" in refused(run), name
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("manifest.json", "[]", "manifest: input should be"),
+        (
+            "manifest.json",
+            '{"query": null, "snapshot_time": null, "training": {"best": 1}}',
+            "manifest.audit: is needed",
+        ),
+        ("metrics.json", "7", "metrics: input should be a valid dictionary, got 7"),
+        ("history.jsonl", "1", "history: input should be"),
+        (
+            "history.jsonl",
+            '{"stage": "test", "train_loss": "low"}',
+            "history.train_loss: input should be a valid number",
+        ),
+    ],
+)
+def test_evidence_of_another_shape_is_refused(run, name, text, told):
+    (run / name).write_text(text)
+    seal(run)
+    assert f"is damaged (ValueError: {told}" in refused(run)
+
+
 SMALL = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -259,7 +259,7 @@ class Config(Settings):
         try:
             super().__init__(**tables)
         except ValidationError as error:
-            raise UsageError(_explain(error)) from None
+            raise UsageError(explained(error)) from None
 
     @classmethod
     def of(cls, tables: Mapping[str, Mapping[str, Any]]) -> Self:
@@ -331,7 +331,7 @@ def read_toml(path: str | Path) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def _explain(error: ValidationError) -> str:
+def explained(error: ValidationError) -> str:
     """One line a wrong setting: where, what must hold, what was found."""
     lines = []
     for problem in error.errors():

@@ -1,6 +1,5 @@
 """The trained thing, as users hold it, and its run folder: safetensors, Parquet, JSON and TOML, never a pickle."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,12 +19,13 @@ from gatecast.data.dates import Grid, TimeKind
 from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Panel
 from gatecast.data.table import ForecastTable
-from gatecast.errors import GatecastError, RunError, UsageError, some
+from gatecast.errors import RunError, UsageError, some
 from gatecast.fitted import Fitted
 from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
 from gatecast.nn.devices import names
+from gatecast.record import record
 from gatecast.run_folder import new_folder, refuse_absent, steadily
-from gatecast.seal import read_json, read_table, read_text, sealed, write_json
+from gatecast.seal import DAMAGE, read_json, read_table, sealed, write_json
 from gatecast.weights import facts, packed, unpacked
 
 if TYPE_CHECKING:
@@ -38,11 +38,6 @@ FORMAT = 4
 
 POINTS: Mapping[str, str] = {"mean": "rmse", "median": "mae"} | {metric: metric for metric in get_args(Metric)}
 """The kinds of point forecast, and the metric that each is best for."""
-DAMAGE = (
-    *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError, MemoryError),
-    *(AttributeError, SafetensorError, pa.ArrowException, GatecastError),
-)
-"""What reading a folder that is not as it was written may raise."""
 _SEEN = "gatecast_{}_seen"
 
 
@@ -246,16 +241,12 @@ class Model:
             grid = Grid(Frequency.parse(about["frequency"]), about["timezone"], about.get("holidays"))
             keys = table.select(about["series_columns"])
             config = Config.from_toml(folder / files.CONFIG)
-            found = [name for name in (files.MANIFEST, files.METRICS) if name in there]
-            evidence = {Path(name).stem: read_json(folder / name) for name in found}
-            if files.HISTORY in there:
-                evidence["history"] = [json.loads(line) for line in read_text(folder / files.HISTORY).splitlines()]
             tested = stages["tested"]
-            final = stages.get("final", tested)
+            final, evidence = stages.get("final", tested), record(folder, there)
             return cls(str(about["run_id"]), config, grid, about["time_kind"], keys, tested, final, evidence)
         except RunError:
             raise
-        except DAMAGE as error:
+        except (*DAMAGE, SafetensorError) as error:
             raise RunError(
                 f"{folder} is damaged ({type(error).__name__}: {_first_line(error)}): train it again"
             ) from None

@@ -1,13 +1,12 @@
 """A run folder as one self-contained page: the verdict first, then what it rests on."""
 
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, TemplateError
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -17,8 +16,9 @@ from gatecast.config import Config
 from gatecast.data.table import BASELINES
 from gatecast.errors import GatecastError, RunError
 from gatecast.evaluation.readable import number
+from gatecast.record import record
 from gatecast.run_folder import refuse_absent
-from gatecast.seal import read_json, read_table, read_text, sealed
+from gatecast.seal import DAMAGE, read_json, read_table, read_text, sealed
 
 REPORT = "report.html"
 MOST_SERIES = 200
@@ -43,19 +43,31 @@ def write(run: str | Path) -> Path:
     folder = Path(run)
     refuse_absent(folder)
     try:
-        sealed(folder, files.METRICS, files.MANIFEST, files.HISTORY, files.TEST, files.EXAMPLES, files.CONFIG)
-        metrics, manifest = (read_json(folder / name) for name in (files.METRICS, files.MANIFEST))
-        history = [json.loads(line) for line in read_text(folder / files.HISTORY).splitlines()]
-        tests, examples = (read_table(folder / name) for name in (files.TEST, files.EXAMPLES))
-        config = Config.from_toml(folder / files.CONFIG)
-    except (OSError, ValueError, GatecastError) as error:
+        text = _page(folder)
+    except (GatecastError, OSError) as error:
         raise RunError(f"no report can be made of {folder}: {error}") from None
+    except (*DAMAGE, TemplateError) as error:
+        found = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise RunError(f"no report can be made of {folder}, its files are not as fit writes them ({found})") from error
+    path, beside = folder / REPORT, folder / f".{REPORT}"
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+    return path
+
+
+def _page(folder: Path) -> str:
+    """The page of a run folder."""
+    there = sealed(folder, files.METRICS, files.MANIFEST, files.HISTORY, files.TEST, files.EXAMPLES, files.CONFIG)
+    found = record(folder, there)
+    metrics, manifest = found["metrics"], found["manifest"]
+    tests, examples = (read_table(folder / name) for name in (files.TEST, files.EXAMPLES))
+    config = Config.from_toml(folder / files.CONFIG)
     ranked = sorted(metrics["series"], key=_worst_first)
     by = "MASE" if any(row["mase"] is not None for row in ranked) else "mean absolute error"
     calendar = evidence.calendar_figure(tests)
     page = Environment(loader=PackageLoader("gatecast"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page.filters["number"] = number
-    text = page.get_template("report.html").render(
+    return page.get_template("report.html").render(
         metrics=metrics,
         manifest=manifest,
         settings=config.to_toml(),
@@ -63,17 +75,13 @@ def write(run: str | Path) -> Path:
         ranked=ranked[:MOST_SERIES],
         left_out=max(0, len(ranked) - MOST_SERIES),
         examples=_examples(tests, examples, config, by),
-        curves=_svg(figures.history_figure(history, manifest["training"]["best"])),
+        curves=_svg(figures.history_figure(found["history"], manifest["training"]["best"])),
         steps=_svg(evidence.steps_figure(tests)),
         calibration=_svg(evidence.calibration_figure(tests, config.forecast.level)),
         dates=_svg(evidence.dates_figure(tests)),
         calendar=calendar and _svg(calendar),
         insight=_insight(folder / files.INSPECTED),
     )
-    path, beside = folder / REPORT, folder / f".{REPORT}"
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
-    return path
 
 
 def _insight(folder: Path) -> dict[str, Any] | None:

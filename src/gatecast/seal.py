@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gatecast.errors import RunError
+from gatecast.errors import GatecastError, RunError
 from gatecast.memory import available
 
 SUMS = "SHA256SUMS"
@@ -22,6 +22,12 @@ LONGEST_TEXT = 200_000_000
 """Bytes of a file of text, of which those that `fit` writes have a few for each series."""
 ROWS = 1_024
 """Of a table taken at once: a file of a kilobyte may unpack to any size."""
+
+DAMAGE = (
+    *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, OSError, MemoryError),
+    *(AttributeError, pa.ArrowException, GatecastError),
+)
+"""What reading a folder that is not as it was written may raise."""
 
 
 def seal(folder: Path) -> None:

@@ -150,4 +150,5 @@ def test_training_that_was_not_done_or_overdone_is_named():
     assert list(told) == ["overfitted"]
     assert "after epoch 10 of 20 the validation loss rose by 100%" in told["overfitted"]
     assert told["overfitted"].endswith("the weights of epoch 20 were kept.")  # validation was too short to choose by
+    assert training(lines(down, [0] * 10 + [1] * 10), 1) == {}  # of a loss of nothing there is no share
     assert training([], 0) == training(lines([1, 2], [2, 1]), 2) == {}

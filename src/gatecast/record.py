@@ -1,0 +1,68 @@
+"""What a run folder says of its own making; refused where it has another shape than `fit` gives it."""
+
+import json
+from collections.abc import Set
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from gatecast import run_folder as files
+from gatecast.config import explained
+from gatecast.seal import read_json, read_text
+
+
+class Audit(BaseModel):
+    """The rows that were read."""
+
+    rows: int
+    first: str
+    last: str
+
+
+class Training(BaseModel):
+    """How training ended."""
+
+    best: int
+
+
+class Manifest(BaseModel):
+    """What `test` and `fit --from` use of `manifest.json`."""
+
+    query: str | None
+    snapshot_time: str | None
+    rows_sha256: str = ""  # older runs do not say
+    audit: Audit
+    training: Training
+
+
+class Epoch(BaseModel):
+    """What the verdict uses of a line of `history.jsonl`."""
+
+    stage: str
+    train_loss: float
+    validation_loss: float | None
+
+
+class Record(BaseModel):
+    """The parts that are there."""
+
+    manifest: Manifest | None = None
+    metrics: dict[str, Any] | None = None
+    history: list[Epoch] = []
+
+
+def record(folder: Path, there: Set[str]) -> dict[str, Any]:
+    """The manifest, the metrics and the history of a run, as far as they are among the files there.
+
+    Raises:
+        ValueError: one has another shape.
+    """
+    found = {Path(name).stem: read_json(folder / name) for name in (files.MANIFEST, files.METRICS) if name in there}
+    if files.HISTORY in there:
+        found["history"] = [json.loads(line) for line in read_text(folder / files.HISTORY).splitlines()]
+    try:
+        Record.model_validate(found, strict=True)
+    except ValidationError as error:
+        raise ValueError(explained(error)) from None
+    return found
