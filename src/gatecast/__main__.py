@@ -1,5 +1,6 @@
 """The command line as a process: streams, signals, messages and exit codes."""
 
+import errno
 import os
 import signal
 import sys
@@ -12,6 +13,8 @@ from gatecast.cli import app
 from gatecast.errors import GatecastError
 
 INTERRUPTED = 130
+UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a stream that takes no more; files that Gatecast opens itself are named with theirs."""
 
 
 def run() -> NoReturn:
@@ -60,6 +63,8 @@ def _explain(error: BaseException) -> int:
     elif isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    elif isinstance(error, OSError) and error.errno in UNWRITTEN and error.filename is None:
+        text, code = f"the output could not be written: {error.strerror}", 1
     else:
         text, code = f"{type(error).__name__}: {error} (run gatecast --debug ... to see where)", 1
     if text:  # empty where the help was printed instead
