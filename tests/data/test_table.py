@@ -82,6 +82,23 @@ def test_a_view_that_cannot_be_made_is_told_with_the_rows_that_are_there(tmp_pat
         assert connection.execute("FROM out_latest").fetchall() == [(1,)]
 
 
+@pytest.mark.parametrize("kind", ["duckdb", "bigquery"])
+def test_a_view_of_the_users_own_is_not_replaced(kind, tmp_path, request):
+    url = request.getfixturevalue(kind) if kind == "bigquery" else str(tmp_path / "shop.duckdb")
+    for value in (10.0, 11.0):  # the view that was made here is replaced
+        forecasts(1, value).write(url, "out")
+    with open_store(url, write=True) as store:
+        store.view("mine_latest", exp.select("shop").from_(exp.table_("out_latest")))
+    with pytest.raises(
+        StoreError, match=r"rows are in mine, .* a view mine_latest is there that Gatecast did not make"
+    ):
+        forecasts(1, 12.0).write(url, "mine")
+    with open_store(url) as store:
+        assert store.columns(SourceSettings(table="mine_latest")) == {"shop": "text"}
+        found = store.read(SourceSettings(table="out_latest"), exp.select("forecast_value").from_(SOURCE)).read_all()
+        assert found.column("forecast_value").to_pylist() == [11.0, 11.0]
+
+
 def test_a_file_has_no_view(tmp_path):
     forecasts(1, 10.0).write(str(tmp_path / "out.parquet"))
     assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]

@@ -98,7 +98,7 @@ class Store(Protocol):
         """
 
     def view(self, name: str, query: exp.Select) -> None:
-        """Create or replace a view of one of the store's tables."""
+        """Create a view of one of the store's tables, or replace one that was made here before."""
 
     def close(self) -> None:
         """Release the connection."""

@@ -16,6 +16,7 @@ from sqlglot import exp
 from gatecast.config import SourceSettings
 from gatecast.errors import DataError, StoreError, UsageError, some
 from gatecast.store import Dialect, Errand, Kind, no_select, other_columns
+from gatecast.store.latest_query import refuse_foreign
 from gatecast.store.sql import SOURCE, column, dotted, relation, render, unended
 
 BATCH_ROWS = 500_000
@@ -31,6 +32,7 @@ READERS = {
 NANOSECOND_TYPES = ("TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE")
 DATABASES = (".duckdb", ".db", ".ddb")
 FRAME, DATA = "frame", "data"
+VIEW = "SELECT sql FROM duckdb_views() WHERE lower(view_name) = lower(?) AND lower(schema_name) = lower(?)"
 BROKEN = " (write into another file, or remove this one if it is broken)"
 
 _NUMBERS = (
@@ -197,11 +199,14 @@ class DuckDBStore:
 
     def view(self, name: str, query: exp.Select) -> None:
         """See `Store.view`. Files have no views."""
-        if not self.reader:
-            with _translated(self.path):
-                self.connection.execute(
-                    f"CREATE OR REPLACE VIEW {relation(name).sql('duckdb')} AS {query.sql('duckdb')}"
-                )
+        if self.reader:
+            return
+        view = relation(name)
+        with _translated(self.path):
+            there = self.connection.execute(VIEW, [view.name, view.db or "main"]).fetchall()
+            for (made_by,) in there:
+                refuse_foreign(name, made_by)
+            self.connection.execute(f"CREATE OR REPLACE VIEW {view.sql('duckdb')} AS {query.sql('duckdb')}")
 
     def _write_file(self, reader: str, rows: pa.Table) -> None:
         """Write beside the file, then rename: a reader sees the old file or the new one.

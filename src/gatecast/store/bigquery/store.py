@@ -22,6 +22,7 @@ from gatecast.store.bigquery.connect import connect
 from gatecast.store.bigquery.errors import reason, sentence, translated
 from gatecast.store.bigquery.jobs import RETRY, Jobs, size
 from gatecast.store.bigquery.streams import NoStreams, by_pages, by_streams
+from gatecast.store.latest_query import refuse_foreign
 from gatecast.store.sql import dotted, pinned, relation, render, unended
 
 
@@ -115,6 +116,10 @@ class BigQueryStore:
         with self._translated(writing=True):
             for table in statement.expression.find_all(exp.Table):
                 table.replace(self._full(dotted(table)))
+            with suppress(NotFound):
+                there = self.client.get_table(dotted(self._full(name)), retry=RETRY)
+                if there.table_type == "VIEW":  # BigQuery itself replaces no table
+                    refuse_foreign(name, there.view_query)
             self.jobs.run(statement.sql("bigquery"), self.errand.source)
 
     def close(self) -> None:
