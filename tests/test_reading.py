@@ -381,3 +381,13 @@ def test_settings_of_reading_are_refused_for_a_panel_already_read(vain):
     panel = read(frame(hours("2024-01-01", 60), range(60)), time="at", target="y")
     with pytest.raises(UsageError, match=f"^the panel is read already, so {next(iter(vain))} would change nothing: "):
         fit(panel, horizon=2, **vain)
+
+
+@pytest.mark.parametrize(("freq", "label"), [("W", "9999-12-26"), ("MS", "9999-12-01"), ("YS", "9999-01-01")])
+def test_a_date_that_stands_for_none_is_refused_on_every_grid(freq, label):
+    times = [*(dt.datetime(2024, month, 1) for month in range(1, 13)), dt.datetime(9999, 12, 31)]
+    rows = frame(pa.array(times, pa.timestamp("us")), range(13), shop=["a"] * 13)
+    options = {"time": "at", "target": "y", "series": "shop", "freq": freq}
+    with pytest.raises(DataError, match=f"^a has the date {label}, which stands for none: leave .* with --until$"):
+        read(rows, **options)
+    assert read(rows, until="9999-01-01", **options).lasts[0] == read(rows.slice(0, 12), **options).lasts[0]

@@ -202,6 +202,9 @@ def test_a_grid_far_too_fine_for_the_rows_is_refused():
         DataError, match="the frequency is too fine for these rows, or a date among them is wrong, as 9999-12-31"
     ):
         panel_of((("a",), 0, 1.0, 1), (("a",), limit, 2.0, 1))
+    many = [(("b",), step, 1.0, 1) for step in range(30_000)]  # whose room is not for others
+    with pytest.raises(DataError, match=r"^2 values of a would lie on a grid of 1,000,101 steps: "):
+        panel_of((("a",), 0, 1.0, 1), (("a",), limit, 2.0, 1), *many)
     with pytest.raises(DataError, match="is the frequency right"):
         panel_of((("a",), -(2**40), 1.0, 1), (("b",), 2**40, 2.0, 1))
 

@@ -225,7 +225,17 @@ class Panel:
         panel = cls(grid, keys, values, offsets, starts, kind, reading)
         if not len(panel):
             raise DataError(f"no usable value in {rows.count:,} rows: every target or every time is empty")
+        panel._refuse_no_date()
         return panel if beside is None else replace(panel, covariates=_gathered(panel, rows, gathering, beside))
+
+    def _refuse_no_date(self) -> None:
+        """Refuse a date in the year 9999."""
+        last = int(self.lasts.argmax())
+        if self.grid.wall(self.lasts[last : last + 1]) >= np.datetime64("9999"):
+            raise DataError(
+                f"{self.names[last]} has the date {self.grid.label(int(self.lasts[last]))}, which stands for none: "
+                "leave such rows out with --until"
+            )
 
 
 def _gathered(panel: Panel, rows: PanelBuilder, gathering: CovariatesBuilder, beside: CovariateRows) -> Covariates:

@@ -129,13 +129,7 @@ class PanelBuilder:
         low, high = first[order], last[order]
         has = high >= low
         lengths = np.where(has, high.astype(np.int64) - low + 1, 0)
-        taken = sum(len(values) for _, _, values in self.chunks)
-        if lengths.sum() > MAX_STEPS_PER_ROW * taken + 1_000_000:
-            raise DataError(
-                f"{taken:,} values would lie on a grid of {lengths.sum():,} steps: "
-                "the frequency is too fine for these rows, or a date among them is wrong, as 9999-12-31 for none; "
-                "gatecast audit shows the first and the last"
-            )
+        _refuse_sparse(keys, lengths, self._valued()[order])
         offsets = offsets_of(lengths)
         place = np.empty(count, np.int64)
         place[order] = offsets[:-1] - low
@@ -163,6 +157,13 @@ class PanelBuilder:
             np.maximum.at(high, index, exact)
         return low, high
 
+    def _valued(self) -> Indices:
+        """Number of values of each code."""
+        found = np.zeros(len(self.codes), np.int64)
+        for codes, _, _ in self.chunks:
+            found += np.bincount(codes, minlength=len(found))
+        return found
+
     def _hollow(self, number: Indices, first: npt.NDArray[np.int32]) -> Indices:
         """The steps without a value of series that had begun, see `Reading`; number and first step of each code."""
         found = [np.empty((2, 0), np.int64)]
@@ -176,6 +177,18 @@ class PanelBuilder:
         keys = list(self.codes)
         order = sorted(range(len(keys)), key=lambda code: [(part is not None, part) for part in keys[code]])
         return np.array(order, np.int64), [keys[code] for code in order]
+
+
+def _refuse_sparse(keys: Sequence[Sequence[object]], lengths: Indices, valued: Indices) -> None:
+    """Refuse a grid far too long for its values, of one series or of all together."""
+    beyond = lengths - MAX_STEPS_PER_ROW * valued
+    if max(beyond.max(), beyond.sum()) > 1_000_000:
+        most = int(beyond.argmax())
+        raise DataError(
+            f"{valued[most]:,} values of {name_of(keys[most])} would lie on a grid of {lengths[most]:,} steps: "
+            "the frequency is too fine for these rows, or a date among them is wrong, as 9999-12-31 for none; "
+            "gatecast audit shows the first and the last, and --since and --until leave rows out"
+        )
 
 
 def _narrowed(numbers: npt.NDArray[np.integer], base: int = 0) -> npt.NDArray[np.integer]:

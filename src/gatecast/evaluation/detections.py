@@ -154,10 +154,7 @@ def training(history: Sequence[Mapping[str, Any]], kept: int) -> dict[str, str]:
     if best == len(losses) and losses[-1] < (1 - STILL_FALLING) * before:
         text = f"the validation loss still fell by {1 - losses[-1] / before:.1%} over the last epochs"
         return {"not_converged": f"Training had not converged: {text}; give it more epochs or time."}
-    if (
-        0 < (1 + RISEN) * losses[best - 1] < losses[-1]
-        and lines[-1]["train_loss"] < lines[best - 1]["train_loss"]
-    ):
+    if 0 < (1 + RISEN) * losses[best - 1] < losses[-1] and lines[-1]["train_loss"] < lines[best - 1]["train_loss"]:
         rise = losses[-1] / losses[best - 1] - 1
         text = f"after epoch {best} of {len(losses)} the validation loss rose by {rise:.0%}"
         return {"overfitted": f"Training overfitted: {text}; the weights of epoch {kept} were kept."}
