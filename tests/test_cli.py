@@ -292,7 +292,7 @@ def test_audit_prints_facts_and_findings(call):
     assert said == ""
     text = call(*arguments)[0].decode()
     assert "480 rows, 2 series, 2024-01-01 00:00 to 2024-01-10 23:00" in text
-    assert "frequency h (inferred: fits 100.0% of the gaps), zone none" in text
+    assert "frequency h (inferred: fits 100.0 % of the gaps), zone none" in text
     assert "series too short to learn from" in call(*arguments, "--horizon", 80)[0].decode()
 
 

@@ -17,6 +17,7 @@ from rich.table import Column, Table
 
 from gatecast.data.audit import Audit
 from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
+from gatecast.errors import in_percent
 from gatecast.evaluation.readable import number, percent
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def show_metrics(metrics: dict[str, Any]) -> None:
 
 def show_audit(audit: Audit) -> None:
     """Print the facts and findings of an audit."""
-    fits = "" if audit.agreement is None else f" (inferred: fits {audit.agreement:.1%} of the gaps)"
+    fits = "" if audit.agreement is None else f" (inferred: fits {in_percent(audit.agreement, 1)} of the gaps)"
     out.print(f"{audit.rows:,} rows, {audit.series:,} series, {audit.first} to {audit.last}")
     out.print(f"frequency {audit.frequency}{fits}, zone {audit.timezone or 'none'}")
     out.print(f"{audit.steps:,} steps; the shortest series has {audit.shortest:,}, the longest {audit.longest:,}")

@@ -51,3 +51,8 @@ def some(items: Iterable[object]) -> str:
     listed: Sequence[object] = list(items)
     text = ", ".join(str(item) for item in listed[:SHOWN])
     return text if len(listed) <= SHOWN else f"{text} and {len(listed) - SHOWN:,} more"
+
+
+def in_percent(share: float, digits: int = 0) -> str:
+    """A share as text in percent."""
+    return f"{100 * share:.{digits}f} %"

@@ -10,6 +10,7 @@ from gatecast.data.encoding import Encoder
 from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Windows
+from gatecast.errors import in_percent
 from gatecast.evaluation.readable import number, percent
 from gatecast.evaluation.verdict import Verdict
 from gatecast.fitted import Fitted
@@ -35,7 +36,7 @@ def prepare(
     listener.step(1, "Read", text)
     config, season = recipe.resolve(rows.config, panel, parts)
     encoder = Encoder.fit(panel, config, parts.train)
-    fits = "" if found.agreement is None else f" (fits {found.agreement:.1%} of the gaps)"
+    fits = "" if found.agreement is None else f" (fits {in_percent(found.agreement, 1)} of the gaps)"
     faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
     aggregate = rows.config.grid.resolved(rows.config.source.target).aggregate
     text = f"grid {panel.grid}, {aggregate} of each step{fits}; {faults}; {_known(encoder)}"
@@ -85,7 +86,7 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
     text = f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept"
     if tested.share < NEARLY_ALL:
-        naive = f"{1 - tested.share:.0%} of each forecast"
+        naive = f"{in_percent(1 - tested.share)} of each forecast"
         text += f"; {naive} is the seasonal naive one's, which does better on validation"
     listener.step(9, "Train", text)
     return tested, trained

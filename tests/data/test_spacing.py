@@ -194,7 +194,7 @@ def test_odd_rows_lower_the_share_down_to_nine_in_ten():
 
 def test_irregular_times_are_refused_with_the_gaps_seen():
     minutes = np.random.default_rng(1).integers(1, 10_000, 300).cumsum()
-    with pytest.raises(DataError, match=r"follow no frequency.* s \(\d+%\).*--freq"):
+    with pytest.raises(DataError, match=r"follow no frequency.* s \(\d+ %\).*--freq"):
         infer(gaps_of(np.datetime64("2024-01-01", "m") + minutes))
 
 

@@ -92,7 +92,7 @@ def test_a_model_that_copies_yesterday_is_named(make_backtest, waves):
 
 def test_a_flat_forecast_is_named(make_backtest, waves):
     found = detect(make_backtest(waves, lambda p, s, c, t: np.full(t.shape, 50.0)))
-    assert "are flat: within a window they vary 0% as much" in found["flat"]
+    assert "are flat: within a window they vary 0 % as much" in found["flat"]
 
 
 @pytest.mark.parametrize(("shift", "side"), [(1.0, "high"), (-1.0, "low")])
@@ -148,7 +148,7 @@ def test_training_that_was_not_done_or_overdone_is_named():
     up = np.concatenate([np.linspace(5, 1, 10), np.linspace(1.1, 2, 10)])
     told = training(lines(down, up), 20)
     assert list(told) == ["overfitted"]
-    assert "after epoch 10 of 20 the validation loss rose by 100%" in told["overfitted"]
+    assert "after epoch 10 of 20 the validation loss rose by 100 %" in told["overfitted"]
     assert told["overfitted"].endswith("the weights of epoch 20 were kept.")  # validation was too short to choose by
     assert training(lines(down, [0] * 10 + [1] * 10), 1) == {}  # of a loss of nothing there is no share
     assert training([], 0) == training(lines([1, 2], [2, 1]), 2) == {}

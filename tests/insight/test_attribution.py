@@ -139,7 +139,7 @@ def test_what_is_not_complete_is_not_shown(monkeypatch):
 
     monkeypatch.setattr(_Path, "gradients", halved)
     fixed = torch.tensor([[90.0]]), torch.tensor([[4.0]])
-    with pytest.raises(DataError, match=r"cannot be told: 50\.0% of it would be left unexplained; look at another"):
+    with pytest.raises(DataError, match=r"cannot be told: 50\.0 % of it would be left unexplained; look at another"):
         attribute(fitted_of(Known(lambda x, _: x[:, -2:]), fixed, "minmax"), inputs_of())
     assert tuple(tried) == attribution.POINTS
 

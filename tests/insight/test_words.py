@@ -34,7 +34,7 @@ def memory_of(enough, stretches=(), ratio=(2.5, 2.0, 3.0), rise=(1.0, 0.98, 1.02
     [
         (48, [(1, 24, 0.4), (25, 48, 0.6)], "It uses all 48 steps (2 days) of its context; a longer --context might "
          "help. With everything shuffled the error is 2.50 times that with all as it was, 99 % interval 2.00 to 3.00. "
-         "Of what they give, much comes from the steps 1 to 24 back (40%) and 25 to 48 back (60%)."),
+         "Of what they give, much comes from the steps 1 to 24 back (40 %) and 25 to 48 back (60 %)."),
         (24, [], "With the newest 24 steps (1 day) it does as well as with all 48; --context 24 might be enough: with "
          "older steps hidden it does as well. With everything shuffled the error is 2.50 times that with all as it "
          "was, 99 % interval 2.00 to 3.00."),
@@ -122,14 +122,14 @@ def test_what_the_forecast_leaned_on():
         context, {"week": torch.tensor([4.0])}, torch.tensor([9.0]), torch.tensor([5.0]), 8, 4, 0.0012, 0.9
     )
     gates = gates_of(torch.full((1, 3, 2), 0.5))
-    sure = "a date stands for 4 steps from it on; completeness error 0.12%, rank agreement with occlusion 0.90"
+    sure = "a date stands for 4 steps from it on; completeness error 0.12 %, rank agreement with occlusion 0.90"
     told = words.leaned(found, gates, HOURLY, memory_of(24))
     assert told == (
-        "Of what sets this forecast apart from that of a flat context, 50% from 1970-01-01 04:00, 40% from the week, "
-        f"10% from 1970-01-01 00:00 ({sure})."
+        "Of what sets this forecast apart from that of a flat context, 50 % from 1970-01-01 04:00, 40 % from the week, "
+        f"10 % from 1970-01-01 00:00 ({sure})."
     )
     told = words.leaned(found, gates, HOURLY, memory_of(0))
     assert told.endswith("Since nothing in the context helps measurably, take that for noise.")
     found = Attribution(context, {}, torch.tensor([5.1]), torch.tensor([5.0]), 8, 4, 0.0012, float("nan"))
     told = words.leaned(found, gates, HOURLY, memory_of(24))
-    assert told == "The context hardly moved this forecast (1% of the spread; completeness error 0.12%)."
+    assert told == "The context hardly moved this forecast (1 % of the spread; completeness error 0.12 %)."

@@ -7,7 +7,7 @@ import numpy as np
 
 from gatecast.data.frequency import DAY, HOUR, YEAR, Frequency
 from gatecast.data.zones import beyond_standard
-from gatecast.errors import DataError
+from gatecast.errors import DataError, in_percent
 
 AGREEMENT = 0.9
 """Share of gaps that must be whole steps for a frequency to be believed."""
@@ -34,7 +34,7 @@ def infer(gaps: Sequence[Gap], timezone: str | None = None) -> tuple[Frequency, 
     share: float = sum(gap["gaps"] for gap in gaps if _whole(gap["gap"], frequency)) / total
     if share < AGREEMENT:
         common = sorted(gaps, key=lambda gap: -gap["gaps"])[:5]
-        seen = ", ".join(f"{gap['gap']:,} s ({gap['gaps'] / total:.0%})" for gap in common)
+        seen = ", ".join(f"{gap['gap']:,} s ({in_percent(gap['gaps'] / total)})" for gap in common)
         raise DataError(
             f"the timestamps follow no frequency: the commonest gaps are {seen}; "
             "say one with --freq, and with --aggregate how its rows are brought together"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gatecast.data.table import SEASONAL
-from gatecast.errors import some
+from gatecast.errors import in_percent, some
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.baselines import seasonal_naive
 from gatecast.evaluation.bootstrap import Estimate, ratio
@@ -65,7 +65,7 @@ def flat(backtest: Backtest) -> str | None:
     ours, theirs = (float(np.median(np.nanstd(part[whole], 1, dtype=np.float64))) for part in (points, backtest.truth))
     if ours >= FLAT * theirs:
         return None
-    return f"The forecasts are flat: within a window they vary {ours / theirs:.0%} as much as the truth."
+    return f"The forecasts are flat: within a window they vary {in_percent(ours / theirs)} as much as the truth."
 
 
 def bias(backtest: Backtest) -> str | None:
@@ -75,7 +75,7 @@ def bias(backtest: Backtest) -> str | None:
     if found is None or abs(found.value) < BIAS or found.low <= 0 <= found.high:
         return None
     side = "high" if found.value > 0 else "low"
-    return f"The forecasts are too {side}: the bias is {abs(found.value):.0%} of the mean absolute error."
+    return f"The forecasts are too {side}: the bias is {in_percent(abs(found.value))} of the mean absolute error."
 
 
 def intervals(backtest: Backtest) -> str | None:
@@ -152,11 +152,11 @@ def training(history: Sequence[Mapping[str, Any]], kept: int) -> dict[str, str]:
     best = int(np.argmin(losses)) + 1
     before = losses[max(0, int(len(losses) * LAST_PART) - 1)]
     if best == len(losses) and losses[-1] < (1 - STILL_FALLING) * before:
-        text = f"the validation loss still fell by {1 - losses[-1] / before:.1%} over the last epochs"
+        text = f"the validation loss still fell by {in_percent(1 - losses[-1] / before, 1)} over the last epochs"
         return {"not_converged": f"Training had not converged: {text}; give it more epochs or time."}
     if 0 < (1 + RISEN) * losses[best - 1] < losses[-1] and lines[-1]["train_loss"] < lines[best - 1]["train_loss"]:
-        rise = losses[-1] / losses[best - 1] - 1
-        text = f"after epoch {best} of {len(losses)} the validation loss rose by {rise:.0%}"
+        rise = in_percent(losses[-1] / losses[best - 1] - 1)
+        text = f"after epoch {best} of {len(losses)} the validation loss rose by {rise}"
         return {"overfitted": f"Training overfitted: {text}; the weights of epoch {kept} were kept."}
     return {}
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatecast.data.windows import Inputs
-from gatecast.errors import DataError
+from gatecast.errors import DataError, in_percent
 from gatecast.fitted import Fitted
 
 POINTS = (16, 64, 256, 1024)
@@ -159,7 +159,7 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
                 break
         if error >= MAX_UNEXPLAINED:
             raise DataError(
-                f"what this forecast leaned on cannot be told: {error:.1%} of it would be left unexplained; "
+                f"what this forecast leaned on cannot be told: {in_percent(error, 1)} of it would be left unexplained; "
                 "look at another one, by --at or --series"
             )
         effects = path.without(segment, groups)

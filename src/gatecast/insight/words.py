@@ -9,6 +9,7 @@ import torch
 
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
+from gatecast.errors import in_percent
 from gatecast.evaluation.bootstrap import Estimate
 from gatecast.insight.attribution import HARDLY, Attribution
 from gatecast.insight.gates import MIN_WINDOWS, STRONG, Gates
@@ -37,7 +38,7 @@ def uses(memory: Memory, frequency: Frequency) -> str:
         text += f"; --context {memory.shorter} might be enough: with older steps hidden it does as well"
     elif memory.enough == context:
         text += "; a longer --context might help"
-    most = " and ".join(f"{first:,} to {last:,} back ({share:.0%})" for first, last, share in memory.stretches)
+    most = " and ".join(f"{first:,} to {last:,} back ({in_percent(share)})" for first, last, share in memory.stretches)
     where = f" Of what they give, much comes from the steps {most}." if most else ""
     return f"{text}. With everything shuffled the error is {spread}.{where}"
 
@@ -90,12 +91,12 @@ def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
     starts = int(gates.steps[-1]) + 1 - found.segment * np.arange(len(shares), 0, -1)
     parts = dict(zip(map(grid.label, starts.tolist()), shares.tolist(), strict=True))
     ranked = Counter[str](parts | {f"the {name}": share for name, share in others.items()})
-    most = ", ".join(f"{share:.0%} from {name}" for name, share in ranked.most_common(3))
+    most = ", ".join(f"{in_percent(share)} from {name}" for name, share in ranked.most_common(3))
     agree = "" if math.isnan(found.agreement) else f", rank agreement with occlusion {found.agreement:.2f}"
-    sure = f"completeness error {found.error:.2%}{agree}"
+    sure = f"completeness error {in_percent(found.error, 2)}{agree}"
     parts_of = "" if found.segment == 1 else f"a date stands for {found.segment} steps from it on; "
     if found.moved < HARDLY:
-        return f"The context hardly moved this forecast ({found.moved:.0%} of the spread; {sure})."
+        return f"The context hardly moved this forecast ({in_percent(found.moved)} of the spread; {sure})."
     noise = not (memory.enough or memory.few)
     helps = " Since nothing in the context helps measurably, take that for noise." if noise else ""
     return f"Of what sets this forecast apart from that of a flat context, {most} ({parts_of}{sure}).{helps}"
