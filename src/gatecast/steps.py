@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from gatecast import recipe
@@ -24,6 +25,9 @@ from gatecast.training import Trained
 NEARLY_ALL = 0.985
 """Share of the networks above which that of the naive forecast, a percent or none, is not mentioned."""
 
+MANY_ZEROS = 0.4
+"""Share of zeros among the values from which on percentage errors are best where nothing is forecast."""
+
 
 def prepare(
     rows: Rows, parts: Split, device: torch.device, listener: Listener, checkpoints: Checkpoints = NOWHERE
@@ -41,6 +45,10 @@ def prepare(
     aggregate = rows.config.grid.resolved(rows.config.source.target).aggregate
     text = f"grid {panel.grid}, {aggregate} of each step{fits}; {faults}; {_known(encoder)}"
     listener.step(2, "Dates to numbers", text)
+    zeros = float(np.mean(panel.values[~np.isnan(panel.values)] == 0))
+    if config.forecast.metric == "mape" and zeros >= MANY_ZEROS:
+        text = f"{in_percent(zeros)} of the values are zero, of which there are no percentages"
+        listener.note(f"{text}: the forecasts best for --metric mape are near zero; --metric rmse forecasts the mean")
     model, sizes = config.model, recipe.sizes(config)
     windows = Windows.of(panel, encoder, sizes.context, horizon, device)
     shop = Workshop(config, panel, parts, encoder, windows, listener.epoch, season, checkpoints)
