@@ -27,6 +27,7 @@ from gatecast.store.opening_query import (
     days_query,
     number_sql,
     size_query,
+    time_sql,
     types_query,
     unreadable_query,
     value_query,
@@ -177,7 +178,7 @@ def _no_numbers(source: SourceSettings, store: Store, kind: Kind) -> DataError:
     if kind != "text":
         return DataError(wrong)
     text = store.read(source, worst_query(source.target)).read_all().column("found")[0].as_py()
-    return DataError(f'{wrong}, as "{number_sql(source.target, store.dialect)}"; it holds {text!r}')
+    return DataError(f'{wrong}, as "{number_sql(source.target, text, store.dialect)}"; it holds {text!r}')
 
 
 def _refuse_empty(source: SourceSettings, store: Store, name: str, columns: Iterable[str]) -> None:
@@ -240,11 +241,13 @@ def _refuse_unreadable(config: Config, store: Store, kind: Kind) -> None:
     if not store.read(config.source, any_query(config.source, kind, config.grid.timezone)).read_all().num_rows:
         raise NoRowsError("the query gave no rows: check the table, the filter and the dates")
     if kind == "text":
-        rows = store.read(config.source, unreadable_query(config.source, 5)).read_all()
+        rows = store.read(config.source, unreadable_query(config.source, 5, config.grid.timezone)).read_all()
         if rows.num_rows:
-            found = some(repr(text) for text in rows.column("found").to_pylist())
+            texts = sorted(rows.column("found").to_pylist())
+            hint = time_sql(config.source.time, texts[0], store.dialect)
             raise DataError(
-                f"column {config.source.time!r} holds text that is no timestamp, as {found}; convert it in --sql"
+                f"column {config.source.time!r} holds text that is no timestamp, as {some(map(repr, texts))}; "
+                f"convert it in --sql, as with {hint}"
             )
 
 

@@ -153,11 +153,15 @@ OTHERS = {
         DATETIME))) < 20082, 478, 479)))) - 0) / 1) AS INT64) AS step, CAST(COUNT(*) AS FLOAT64) AS value,
         COUNT(*) AS row_count FROM gatecast_source GROUP BY 1""",
     ("unreadable", "duckdb"): """
-        SELECT CAST("at" AS TEXT) AS found FROM gatecast_source
-        WHERE NOT "at" IS NULL AND TRY_CAST("at" AS TIMESTAMP) IS NULL LIMIT 5""",
+        SELECT DISTINCT CAST("at" AS TEXT) AS found FROM gatecast_source
+        WHERE NOT "at" IS NULL AND (TRY_CAST("at" AS TIMESTAMP) IS NULL OR NOT REGEXP_MATCHES(CAST("at" AS TEXT),
+        '^ *[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([ T]+[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]+)?)?Z?)? *$'))
+        LIMIT 5""",
     ("unreadable", "bigquery"): """
-        SELECT CAST(`at` AS STRING) AS found FROM gatecast_source
-        WHERE NOT `at` IS NULL AND SAFE_CAST(`at` AS DATETIME) IS NULL LIMIT 5""",
+        SELECT DISTINCT CAST(`at` AS STRING) AS found FROM gatecast_source
+        WHERE NOT `at` IS NULL AND (SAFE_CAST(`at` AS DATETIME) IS NULL OR NOT REGEXP_CONTAINS(CAST(`at` AS STRING),
+        '^ *[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([ T]+[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]+)?)?Z?)? *$'))
+        LIMIT 5""",
 }
 
 
@@ -263,7 +267,7 @@ def test_a_table_may_name_its_schema_and_database():
 def test_the_users_query_is_taken_as_it_is():
     own = SourceSettings(sql="SELECT  *\nFROM t -- all of it", time="at", target="y")
     text = render(unreadable_query(own, 3), unended(own.sql, "bigquery"), "bigquery")
-    assert text.startswith("WITH gatecast_source AS (\nSELECT  *\nFROM t -- all of it\n)\nSELECT\n")
+    assert text.startswith("WITH gatecast_source AS (\nSELECT  *\nFROM t -- all of it\n)\nSELECT DISTINCT\n")
     assert render(QUERIES["spacing"], 'SELECT * FROM "sales"', "duckdb").startswith(
         'WITH gatecast_source AS (\nSELECT * FROM "sales"\n),\ntimes AS (\n'
     )

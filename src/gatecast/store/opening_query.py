@@ -1,5 +1,6 @@
 """What is asked of a source before its rows are read: whether there are any, which years, what a column holds."""
 
+import re
 from collections.abc import Sequence
 
 from sqlglot import exp
@@ -9,6 +10,9 @@ from gatecast.store import Dialect, Kind
 from gatecast.store.query import bounds, daily, terms
 from gatecast.store.sql import SOURCE, column, sql
 from gatecast.store.step_sql import wall
+
+_DAY = "[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}"
+_TIME = "[ T]+[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]+)?)?"
 
 
 def years_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
@@ -44,10 +48,22 @@ def worst_query(name: str) -> exp.Select:
     return found.order_by(odd, text.copy()).limit(1)
 
 
-def number_sql(name: str, dialect: Dialect) -> str:
-    """How a query says that a column of texts is one of numbers."""
-    number = sql("SAFE_CAST(c AS FLOAT64)", c=exp.column(name))
+def number_sql(name: str, text: str, dialect: Dialect) -> str:
+    """How a query makes numbers of a column of texts, such as one of them."""
+    digits = "c"
+    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d*)?", text):  # 1,234.5
+        digits = "REPLACE(c, ',', '')"
+    elif re.fullmatch(r"-?[\d.]*,\d*", text):  # 1.234,5
+        digits = "REPLACE(REPLACE(c, '.', ''), ',', '.')"
+    number = sql(f"SAFE_CAST({digits} AS FLOAT64)", c=exp.column(name))
     return f"SELECT * REPLACE ({exp.alias_(number, name).sql(dialect)}) FROM ..."
+
+
+def time_sql(name: str, text: str, dialect: Dialect) -> str:
+    """How a query makes timestamps of a column of texts, such as one of them."""
+    if re.search(r":.*(Z|[+-]\d\d(:?\d\d)?)\s*$", text):
+        return exp.cast(exp.column(name), "TIMESTAMPTZ").sql(dialect)
+    return exp.StrToTime(this=exp.column(name), format=exp.Literal.string("%d.%m.%Y")).sql(dialect)
 
 
 def size_query(source: SourceSettings) -> exp.Select:
@@ -60,13 +76,18 @@ def types_query(names: Sequence[str]) -> exp.Select:
     return exp.select(*map(column, names)).from_(SOURCE).limit(0)
 
 
-def unreadable_query(source: SourceSettings, count: int) -> exp.Select:
-    """Some texts in the time column that are no timestamps (column `found`)."""
-    time = column(source.time)
-    found = exp.alias_(exp.cast(time, "TEXT"), "found")
+def unreadable_query(source: SourceSettings, count: int, timezone: str | None = None) -> exp.Select:
+    """Some texts in the time column that are no timestamps (column `found`).
+
+    DuckDB takes what follows a time, as PM or +02:00, for a zone and leaves it out. Only the Z of UTC may be, in UTC.
+    """
+    time, zone = column(source.time), "Z?" if timezone in (None, "UTC") else ""
+    text, plain = exp.cast(time, "TEXT"), exp.Literal.string(f"^ *{_DAY}({_TIME}{zone})? *$")
+    odd = "t IS NOT NULL AND (SAFE_CAST(t AS DATETIME) IS NULL OR NOT REGEXP_CONTAINS(text, plain))"
     return (
-        exp.select(found)
+        exp.select(exp.alias_(text, "found"))
+        .distinct()
         .from_(SOURCE)
-        .where(sql("t IS NOT NULL AND SAFE_CAST(t AS DATETIME) IS NULL", t=time))
+        .where(sql(odd, t=time, text=text, plain=plain))
         .limit(count)
     )
