@@ -41,6 +41,10 @@ def place(tmp_path_factory):
     (folder / "notes.txt").write_text("no table")
     (folder / "heads.csv").write_text("day,y\n")
     (folder / "hollow.csv").touch()
+    (folder / "ragged.csv").write_text(
+        "day,y\n" + "2024-01-01,1\n" * 40 + "2024-01-02,1,more\n" + "2024-01-01,1\n" * 40
+    )
+    (folder / "latin.csv").write_bytes("day,größe\n2024-01-01,1\n".encode("latin1"))
     pq.write_table(pa.table({"day": pa.nulls(0), "y": pa.array([], pa.float64())}), folder / "heads.parquet")
     (folder / "taken").mkdir()
     return folder
@@ -101,6 +105,8 @@ CASES = {
     "a heading only": (["audit", "heads.csv", "--time", "day", "--target", "y"], 1, ["columns (day, y) but no rows"]),
     "no row to tell a type": (["audit", "heads.parquet", "--time", "day", "--target", "y"], 1, ["but no rows"]),
     "an empty file": (["audit", "hollow.csv", "--time", "day"], 1, ["the file is empty"]),
+    "a longer line": (["audit", "ragged.csv", "--time", "day"], 1, ["there are day,y, as if it were one: a line"]),
+    "not in UTF-8": (["audit", "latin.csv", "--time", "day"], 1, ["Save it as UTF-8, as with iconv"]),
     "no target at all": (good(*H, table="missing"), 1, ["no usable value in 60 rows"]),
     "infinite target": (good(*H, table="infinite"), 1, ["as inf (in the series): filter or repair them with --sql"]),
     "no horizon": (good(), 2, ["--horizon H"]),

@@ -1,5 +1,6 @@
 """A source before its rows are read: its store, the types of its columns, its grid, its years."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -147,7 +148,9 @@ def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kin
     varying, fixed = source.beside
     absent = [name for name in _named(source) if name not in columns]
     if absent:
-        raise DataError(f"no column {some(map(repr, absent))}; there are {some(columns)}")
+        one = len(columns) == 1 and re.search(r"[,;\t|]", next(iter(columns)))
+        hint = ", as if it were one: a line of the file may have more fields than the first, or a quote without end"
+        raise DataError(f"no column {some(map(repr, absent))}; there are {some(columns)}{hint if one else ''}")
     aggregate = config.grid.resolved(source.target).aggregate
     if not source.target and aggregate != "count":
         raise UsageError(f"name the column to bring together by {aggregate}: --target COLUMN")
@@ -198,17 +201,23 @@ def _with_unit(config: Config, store: Store, errand: Errand | None) -> Config:
     if not pa.types.is_integer(sizes.type) or (size is not None and size < YEAR_1973):
         raise DataError(
             f"column {config.source.time!r} holds no timestamps (numbers up to {size}): "
-            "convert it in --sql, or give --time-unit if it counts since 1970"
+            f"{_converted(config.source, store, [size])}, or give --time-unit if it counts since 1970"
         )
     if _spelled(size):
         raise DataError(
-            f"column {config.source.time!r} holds numbers that read as dates, as {size}: convert it in --sql, "
-            "as with strptime, or give --time-unit if it counts since 1970"
+            f"column {config.source.time!r} holds numbers that read as dates, as {size}: "
+            f"{_converted(config.source, store, [size])}, or give --time-unit if it counts since 1970"
         )
     unit = next((unit for unit, per in UNITS.items() if (size or 0) < per * YEAR_1973 * 1000), "ns")
     if errand:
         errand.observer.note(f"{config.source.time!r} holds whole numbers: taken as {unit} since 1970 (--time-unit)")
     return config.having("source", time_unit=unit)
+
+
+def _converted(source: SourceSettings, store: Store, examples: Sequence[object]) -> str:
+    """What to do with a time column that holds no timestamps but such values."""
+    how = time_sql(source.time, examples, store.dialect)
+    return f"convert it in --sql, as with {how}" if how else "convert it in --sql"
 
 
 def _spelled(size: object) -> bool:
@@ -244,10 +253,9 @@ def _refuse_unreadable(config: Config, store: Store, kind: Kind) -> None:
         rows = store.read(config.source, unreadable_query(config.source, 5, config.grid.timezone)).read_all()
         if rows.num_rows:
             texts = sorted(rows.column("found").to_pylist())
-            hint = time_sql(config.source.time, texts[0], store.dialect)
             raise DataError(
-                f"column {config.source.time!r} holds text that is no timestamp, as {some(map(repr, texts))}; "
-                f"convert it in --sql, as with {hint}"
+                f"column {config.source.time!r} holds text that is no timestamp, as {some(map(repr, texts))}: "
+                f"{_converted(config.source, store, texts)}, or leave such rows out"
             )
 
 

@@ -24,13 +24,20 @@ def test_how_texts_are_cast_is_told_in_the_words_of_the_store(dialect, name, tex
 
 
 @pytest.mark.parametrize(
-    ("dialect", "text", "told"),
+    ("dialect", "examples", "told"),
     [
-        ("duckdb", "31.12.2024", "STRPTIME(day, '%d.%m.%Y')"),
-        ("bigquery", "2024-W01", "PARSE_TIMESTAMP('%d.%m.%Y', day)"),
-        ("duckdb", "2024-01-01T10:00:00+02:00", "CAST(day AS TIMESTAMPTZ)"),
-        ("bigquery", "2024-01-01 10:00Z", "CAST(day AS TIMESTAMP)"),
+        ("duckdb", ["31.12.2024"], "STRPTIME(day, '%d.%m.%Y')"),
+        ("bigquery", ["2024-01", "2024-02"], "PARSE_TIMESTAMP('%Y-%m', day)"),
+        ("duckdb", ["01/02/2024", "13/02/2024"], "STRPTIME(day, '%d/%m/%Y')"),
+        ("duckdb", ["2024-01-02 01:00:00 PM"], "STRPTIME(day, '%Y-%m-%d %I:%M:%S %p')"),
+        ("duckdb", [20241103], "STRPTIME(CAST(day AS TEXT), '%Y%m%d')"),
+        ("duckdb", [2024], "STRPTIME(CAST(day AS TEXT), '%Y')"),
+        ("bigquery", [202411031530], "PARSE_TIMESTAMP('%Y%m%d%H%M', CAST(day AS STRING))"),
+        ("duckdb", ["2024-01-01T10:00:00+02:00"], "CAST(day AS TIMESTAMPTZ)"),
+        ("bigquery", ["2024-01-01 10:00Z"], "CAST(day AS TIMESTAMP)"),
+        ("duckdb", ["n/a", "31.12.2024"], ""),
+        ("duckdb", [45292], ""),
     ],
 )
-def test_how_texts_become_times_is_told_in_the_words_of_the_store(dialect, text, told):
-    assert time_sql("day", text, dialect) == told
+def test_how_times_are_made_is_told_in_the_words_of_the_store(dialect, examples, told):
+    assert time_sql("day", examples, dialect) == told

@@ -294,4 +294,5 @@ def _translated(path: str, tables: Callable[[], list[exp.Table]] | None = None, 
 
 
 def _reason(error: Exception) -> str:
-    return str(error).split("\n\n")[0].replace("\n", " ").strip()
+    said = str(error).split("\n\n")[0].replace("\n", " ").strip()
+    return f"{said} Save it as UTF-8, as with iconv -f latin1 -t utf-8" if said.endswith("not utf-8 encoded.") else said
