@@ -2,6 +2,7 @@
 
 import tomllib
 
+import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -131,6 +132,13 @@ def test_all_wrong_settings_are_named_at_once():
         Config.of({"model": {"hidden": 0, "depth": 2}, "training": {"sead": 1}})
     lines = sorted(line.partition(":")[0] for line in str(error.value).splitlines())
     assert lines == ["model.depth", "model.hidden", "training.sead"]
+
+
+def test_dates_of_python_and_toml_are_dates(tmp_path):
+    (tmp_path / "settings.toml").write_text("[source]\nsince = 2024-03-01\nuntil = 2024-03-02T10:00:00\n")
+    found = Config.from_toml(tmp_path / "settings.toml").source
+    assert (found.since, found.until) == ("2024-03-01", "2024-03-02 10:00:00")
+    assert Config(source={"since": pd.Timestamp("2024-03-01")}).source.since == "2024-03-01 00:00:00"
 
 
 def test_wrong_settings_given_to_the_constructor_are_named_too():

@@ -7,6 +7,7 @@ A setting that is `None` is chosen from the data and written back, so a run's
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -58,6 +59,12 @@ def _listed(value: object) -> object:
     return value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
 
 
+def _dated(value: object) -> object:
+    """A date of Python, which TOML has too, as text."""
+    return str(value) if isinstance(value, date) else value
+
+
+Date = Annotated[str | None, BeforeValidator(_dated)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Levels = Annotated[tuple[float, ...], BeforeValidator(_listed)]
 LONGEST_CONTEXT = 100_000
@@ -95,9 +102,9 @@ class SourceSettings(Settings):
     holidays_column: str | None = Field(
         None, description="column with the holiday calendar of each series, such as DE, US-NY or XNYS"
     )
-    since: str | None = Field(None, description="read rows from this date on")
-    until: str | None = Field(None, description="read rows before this date")
-    snapshot: str | None = Field(None, description="read a BigQuery table as of this time; UTC if it names no offset")
+    since: Date = Field(None, description="read rows from this date on")
+    until: Date = Field(None, description="read rows before this date")
+    snapshot: Date = Field(None, description="read a BigQuery table as of this time; UTC if it names no offset")
     location: str | None = Field(None, description="location of BigQuery jobs, such as EU; default: BigQuery's choice")
     max_bytes: Bytes = Field(
         10_000_000_000, ge=1, description="most bytes a BigQuery query may read, such as 500MB or 1TB; default: 10GB"
