@@ -134,6 +134,7 @@ CASES = {
     "which table": ([*FIT, *H], 2, ["say which table", "--table"]),
     "no such table": (good(*H, table="goods"), 1, ["goods", "good"]),
     "no such file": (["audit", "nowhere.parquet", "--time", "day"], 1, ["'nowhere.parquet'", "no such file"]),
+    "a folder": (["audit", "taken/", "--time", "day"], 2, ["'taken/' is a folder", "a glob, as taken/*.parquet"]),
     "no kind of file": (["audit", "notes.txt", "--time", "day"], 2, ["'notes.txt'", "must end in", ".json, .jsonl"]),
     "no kind of store": (["audit", "oracle://there", "--time", "day"], 2, ["no store for 'oracle://there'"]),
     "unknown setting": (["fit", "typo.toml", "--run", "new"], 2, ["training.epoks: no such setting"]),
@@ -179,6 +180,9 @@ FORECASTS = {
     "to without into": (["--to", "shop.duckdb"], 2, ["say which table", "--into NAME"]),
     "to nowhere": (["--to", "nowhere/at/all.csv"], 1, ["nowhere/at/all.csv"]),
     "into another table": (["--to", "shop.duckdb", "--into", "good"], 1, ["has other columns", "another table"]),
+    "to an empty name": (["--to", ""], 2, ["cannot tell what '' holds"]),
+    "into an empty name": (["--to", "shop.duckdb", "--into", ""], 2, ["say which table", "--into NAME"]),
+    "to a folder": (["--to", "taken"], 2, ["'taken' is a folder: name a file"]),
     "into a file": (["--to", "out.csv", "--into", "t"], 2, ["--into"]),
     "no format": (["--format", "xml"], 2, ["xml", "parquet"]),
 }  # fmt: skip

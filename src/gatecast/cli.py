@@ -143,9 +143,9 @@ def forecast(
     from gatecast.newest import newest
     from gatecast.store import Errand
 
-    if into and not to:
+    if into is not None and to is None:
         raise UsageError("--into names a table of the store that --to names: give --to too")
-    if to and form != "table":
+    if to is not None and form != "table":
         raise UsageError(
             "--format is for what is printed; what --to names ends in .csv, .json or .parquet, or is a store"
         )
@@ -156,7 +156,7 @@ def forecast(
     table = model.forecast(
         rows, horizon=horizon, at=dates, as_of=as_of, series=series or (), point=point, level=level or ()
     )
-    if to:
+    if to is not None:
         table.write(to, into, Errand("forecast", model.run_id, teller, model.config.source))
         console.say(f"wrote {len(table):,} rows to {' '.join(filter(None, [to, into]))}")
     else:

@@ -69,6 +69,8 @@ class DuckDBStore:
         self.path = path
         self.default: exp.Table | None = None
         self.reader = next((READERS[ending] for ending in READERS if path.lower().endswith(ending)), None)
+        if os.path.isdir(path):
+            raise UsageError(f"{path!r} is a folder: name a file, or several by a glob, as {Path(path) / '*.parquet'}")
         if self.reader is None and not path.lower().endswith(DATABASES):
             raise UsageError(
                 f"cannot tell what {path!r} holds: its name must end in {', '.join([*DATABASES, *READERS])}"
@@ -172,7 +174,7 @@ class DuckDBStore:
                     raise UsageError(f"{self.path} is a file and has no tables: leave out --into")
                 self._write_file(self.reader, rows)
                 return
-            if table is None:
+            if not table:
                 raise UsageError(f"say which table of {self.path} to write: --into NAME")
             self._merge(relation(table).sql("duckdb"), rows, key)
 

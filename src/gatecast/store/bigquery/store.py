@@ -103,7 +103,7 @@ class BigQueryStore:
 
     def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
         """See `Store.write`."""
-        if table is None:
+        if not table:
             raise UsageError(f"say which table of {self.url} to write: --into NAME")
         with self._translated(writing=True):
             merge.write(self.jobs, self._full(table), rows, key)
