@@ -3,6 +3,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from gatecast import read
 from gatecast.config import SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.spacing import infer
@@ -190,6 +191,24 @@ def test_odd_rows_lower_the_share_down_to_nine_in_ten():
     assert infer(gaps_of(hours_with_odd_rows(2))) == (Frequency("second", 3_600), 97 / 101)
     with pytest.raises(DataError, match="follow no frequency"):
         infer(gaps_of(hours_with_odd_rows(6)))  # 93 of 105
+
+
+@pytest.mark.parametrize("months", [1, 3])
+def test_months_that_were_read_as_days_are_refused(months, tmp_path):
+    """As in a CSV file whose 12/01/2024 may be January or December, and is not in any line beyond the twelfth."""
+    months_on = range(0, 60, months)
+    lines = "".join(f"{i % 12 + 1:02}/01/{2015 + i // 12},{i}\n" for i in months_on)
+    (tmp_path / "us.csv").write_text("day,y\n" + lines)
+    columns = {"time": "day", "target": "y"}
+    with pytest.raises(DataError, match=r"as if months were read as days: .*dateformat = '%m/%d/%Y'\)"):
+        read(tmp_path / "us.csv", **columns)
+    told = f"FROM read_csv('{tmp_path / 'us.csv'}', dateformat = '%m/%d/%Y')"
+    panel = read(tmp_path / "us.csv", sql=told, **columns)
+    assert panel.values.tolist() == [*months_on]
+    assert panel.grid.frequency == Frequency("month", months)
+    assert read(tmp_path / "us.csv", freq="D", **columns).grid.frequency == Frequency("day", 1)
+    days = dates("D", periods=60)  # of which a gap as long as that says nothing
+    assert infer(gaps_of(np.concatenate([days, days + np.timedelta64(59 + 354, "D")])))[0] == Frequency("day", 1)
 
 
 def test_irregular_times_are_refused_with_the_gaps_seen():

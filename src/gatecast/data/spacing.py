@@ -30,6 +30,7 @@ def infer(gaps: Sequence[Gap], timezone: str | None = None) -> tuple[Frequency, 
         raise DataError("the frequency cannot be seen: no series has two different timestamps; say it with --freq")
     total = sum(gap["gaps"] for gap in gaps)
     commonest = max(gaps, key=lambda gap: (gap["gaps"], -gap["gap"]))
+    _refuse_months_as_days(int(commonest["gap"]), gaps, total)
     frequency = _of_gap(commonest, gaps, timezone)
     share: float = sum(gap["gaps"] for gap in gaps if _whole(gap["gap"], frequency)) / total
     if share < AGREEMENT:
@@ -50,6 +51,20 @@ def frequencies(gaps: Sequence[Gap], timezone: str | None = None) -> dict[float,
             own.setdefault(gap["usual"], []).append(gap)
     commonest = {usual: max(rows, key=lambda gap: gap["gaps"]) for usual, rows in sorted(own.items())}
     return {usual: _of_gap(gap, own[usual], timezone) for usual, gap in commonest.items()}
+
+
+def _refuse_months_as_days(seconds: int, gaps: Sequence[Gap], total: int) -> None:
+    """Refuse months that were read as days: 12/01/2024, the first of December, as 12 January."""
+    if seconds % DAY or seconds >= 12 * DAY:
+        return
+    inside = sum(gap["gaps"] for gap in gaps if gap["gap"] == seconds)
+    # From the last of twelve months read as days to the first of the next year.
+    between = sum(gap["gaps"] for gap in gaps if gap["gap"] // DAY - seconds // DAY in (353, 354))
+    if inside + between >= AGREEMENT * total and 2 * between * 12 * DAY >= total * seconds:
+        raise DataError(
+            "all dates lie in the first days of a month, once a year, as if months were read as days: "
+            "read a CSV file with --sql \"FROM read_csv('FILE', dateformat = '%m/%d/%Y')\", or say --freq D"
+        )
 
 
 def _of_gap(gap: Gap, gaps: Sequence[Gap], timezone: str | None) -> Frequency:
