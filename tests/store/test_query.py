@@ -262,6 +262,10 @@ def test_a_table_may_name_its_schema_and_database():
     assert relation("a").sql("duckdb") == '"a"'
     assert relation("a b.c").sql("duckdb") == '"a b"."c"'
     assert relation("my-project.shop.sales").sql("bigquery") == "`my-project`.`shop`.`sales`"
+    with pytest.raises(
+        UsageError, match=r"^'a\.b\.c\.d' has 4 parts: write TABLE, SCHEMA\.TABLE or DATABASE\.SCHEMA\.TABLE$"
+    ):
+        relation("a.b.c.d")
 
 
 def test_the_users_query_is_taken_as_it_is():

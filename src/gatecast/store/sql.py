@@ -10,6 +10,7 @@ import sqlglot
 from sqlglot import TokenType, exp
 from sqlglot.errors import TokenError
 
+from gatecast.errors import UsageError
 from gatecast.store import Dialect
 
 SOURCE = "gatecast_source"
@@ -22,8 +23,14 @@ def column(name: str) -> exp.Column:
 
 
 def relation(name: str) -> exp.Table:
-    """A table by name, `schema.table` and `database.schema.table` too, each part quoted."""
+    """A table by name, `schema.table` and `database.schema.table` too, each part quoted.
+
+    Raises:
+        UsageError: the name has more parts.
+    """
     *path, table = (exp.to_identifier(part, quoted=True) for part in name.split("."))
+    if len(path) > 2:
+        raise UsageError(f"{name!r} has {len(path) + 1} parts: write TABLE, SCHEMA.TABLE or DATABASE.SCHEMA.TABLE")
     schema, catalog = ([None, None, *path])[:-3:-1]
     return exp.Table(this=table, db=schema, catalog=catalog)
 
