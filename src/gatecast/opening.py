@@ -23,12 +23,11 @@ from gatecast.errors import DataError, NoRowsError, UsageError, some
 from gatecast.frames import rows_of
 from gatecast.store import Errand, Kind, Store, open_store
 from gatecast.store.audit_query import row_steps
+from gatecast.store.casts import number_sql, time_sql
 from gatecast.store.opening_query import (
     any_query,
     days_query,
-    number_sql,
     size_query,
-    time_sql,
     types_query,
     unreadable_query,
     value_query,

@@ -1,24 +1,15 @@
 """What is asked of a source before its rows are read: whether there are any, which years, what a column holds."""
 
-import re
 from collections.abc import Sequence
-from contextlib import suppress
-from datetime import datetime
 
 from sqlglot import exp
 
 from gatecast.config import SourceSettings
-from gatecast.store import Dialect, Kind
+from gatecast.store import Kind
 from gatecast.store.query import bounds, daily, terms
 from gatecast.store.sql import SOURCE, column, sql
 from gatecast.store.step_sql import wall
 
-FORMATS = (
-    *("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%m/%d/%Y", "%d/%m/%Y", "%d-%b-%y", "%d-%b-%Y", "%b %d %Y"),
-    *("%Y", "%Y-%m", "%Y%m", "%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S"),
-    *("%Y-%m-%d %I:%M %p", "%Y-%m-%d %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p"),
-)
-"""How people write dates and times beside the way that is read as it is."""
 _DAY = "[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}"
 _TIME = "[ T]+[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]+)?)?"
 
@@ -54,36 +45,6 @@ def worst_query(name: str) -> exp.Select:
     odd, text = sql("IF(SAFE_CAST(c AS FLOAT64) IS NULL, 0, 1)", c=column(name)), column(name)
     found = exp.select(exp.alias_(text, "found")).from_(SOURCE).where(sql("c IS NOT NULL", c=text))
     return found.order_by(odd, text.copy()).limit(1)
-
-
-def number_sql(name: str, text: str, dialect: Dialect) -> str:
-    """How a query makes numbers of a column of texts, such as one of them."""
-    digits = "c"
-    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d*)?", text):  # 1,234.5
-        digits = "REPLACE(c, ',', '')"
-    elif re.fullmatch(r"-?[\d.]*,\d*", text):  # 1.234,5
-        digits = "REPLACE(REPLACE(c, '.', ''), ',', '.')"
-    number = sql(f"SAFE_CAST({digits} AS FLOAT64)", c=exp.column(name))
-    return f"SELECT * REPLACE ({exp.alias_(number, name).sql(dialect)}) FROM ..."
-
-
-def time_sql(name: str, examples: Sequence[object], dialect: Dialect) -> str:
-    """How a query makes timestamps of a column of texts or numbers, such as some of them; empty if nobody knows."""
-    texts, written = [str(example).strip() for example in examples], exp.column(name)
-    if all(re.search(r":.*(Z|[+-]\d\d(:?\d\d)?)$", text) for text in texts):
-        return exp.cast(written, "TIMESTAMPTZ").sql(dialect)
-    text_of = written if isinstance(examples[0], str) else exp.cast(written, "TEXT")
-    for form in FORMATS:
-        if all(_fits(text, form) for text in texts):
-            return exp.StrToTime(this=text_of, format=exp.Literal.string(form)).sql(dialect)
-    return ""
-
-
-def _fits(text: str, form: str) -> bool:
-    """Whether a text is a time in a form; of digits alone none may be left out."""
-    with suppress(ValueError):
-        return datetime.strptime(text, form).strftime(form) == text or not text.isdigit()
-    return False
 
 
 def size_query(source: SourceSettings) -> exp.Select:

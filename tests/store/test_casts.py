@@ -1,8 +1,8 @@
-"""What is asked of a source before its rows are read; their golden texts stand beside those of all other queries."""
+"""How texts are cast is told in the words of the store."""
 
 import pytest
 
-from gatecast.store.opening_query import number_sql, time_sql
+from gatecast.store.casts import number_sql, time_sql
 
 CAST = "SELECT * REPLACE ({} AS {}) FROM ..."
 

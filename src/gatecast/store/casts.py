@@ -1,0 +1,48 @@
+"""How a query makes numbers or times of a column of texts, for messages that refuse the column as it is."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from sqlglot import exp
+
+from gatecast.store import Dialect
+from gatecast.store.sql import sql
+
+FORMATS = (
+    *("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%m/%d/%Y", "%d/%m/%Y", "%d-%b-%y", "%d-%b-%Y", "%b %d %Y"),
+    *("%Y", "%Y-%m", "%Y%m", "%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S"),
+    *("%Y-%m-%d %I:%M %p", "%Y-%m-%d %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p"),
+)
+"""How people write dates and times beside the way that is read as it is."""
+
+
+def number_sql(name: str, text: str, dialect: Dialect) -> str:
+    """How a query makes numbers of a column of texts, such as one of them."""
+    digits = "c"
+    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d*)?", text):  # 1,234.5
+        digits = "REPLACE(c, ',', '')"
+    elif re.fullmatch(r"-?[\d.]*,\d*", text):  # 1.234,5
+        digits = "REPLACE(REPLACE(c, '.', ''), ',', '.')"
+    number = sql(f"SAFE_CAST({digits} AS FLOAT64)", c=exp.column(name))
+    return f"SELECT * REPLACE ({exp.alias_(number, name).sql(dialect)}) FROM ..."
+
+
+def time_sql(name: str, examples: Sequence[object], dialect: Dialect) -> str:
+    """How a query makes timestamps of a column of texts or numbers, such as some of them; empty if nobody knows."""
+    texts, written = [str(example).strip() for example in examples], exp.column(name)
+    if all(re.search(r":.*(Z|[+-]\d\d(:?\d\d)?)$", text) for text in texts):
+        return exp.cast(written, "TIMESTAMPTZ").sql(dialect)
+    text_of = written if isinstance(examples[0], str) else exp.cast(written, "TEXT")
+    for form in FORMATS:
+        if all(_fits(text, form) for text in texts):
+            return exp.StrToTime(this=text_of, format=exp.Literal.string(form)).sql(dialect)
+    return ""
+
+
+def _fits(text: str, form: str) -> bool:
+    """Whether a text is a time in a form; of digits alone none may be left out."""
+    with suppress(ValueError):
+        return datetime.strptime(text, form).strftime(form) == text or not text.isdigit()
+    return False
