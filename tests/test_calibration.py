@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gatecast.calibration import DOUBT, FEW, NARROWEST
+from gatecast.calibration import DOUBT, FEW, NARROWEST, widened
 from untrained import BOUNDS, CONTEXT, HORIZON, LEVELS, calibrated, fitted_of, held, shares_below, windows_of
 
 NORMAL = NormalDist()
@@ -157,3 +157,14 @@ def test_windows_that_never_moved_are_calibrated_apart():
         calm, wild = fitted.quantiles(still), fitted.quantiles(inputs)
     assert calm.numpy() == pytest.approx(10, abs=1e-4)
     assert (wild[..., 4] - wild[..., 0]).min() > 1
+
+
+def test_quantiles_of_other_weights_are_moved_halfway_to_the_width_of_those_that_were_calibrated():
+    """Each window in its own unit, or one of large values would decide for all."""
+    size, apart = torch.tensor([1.0, 1_000.0])[:, None, None], torch.tensor([[-3.0, -1, 0, 2, 4], [-6, -2, 0, 2, 6]])
+    tested = 50 + size * apart
+    final = 70 + size * apart * torch.tensor([0.25, 4, 1, 1, 0.0625])
+    assert_close(widened(tested, final, 2), torch.tensor([2, 0.5, 1, 1, 4]).expand(2, -1))
+    unlike = torch.cat([70 + apart[None], 70 + 7_000 * apart[None]])  # as wide, and seven times as wide
+    assert_close(widened(tested, unlike, 2)[:, BOUNDS], torch.full((2, 4), 0.5))
+    assert_close(widened(tested, tested[..., 2:3].expand_as(tested), 2), torch.ones(2, 5))  # closed, by whatever

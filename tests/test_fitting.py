@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from torch.testing import assert_close
 
 from gatecast import fitting, recipe, training
 from gatecast.config import Config
@@ -156,6 +157,23 @@ def test_final_intervals_are_calibrated_on_the_test_part_too(panel):
     noisy = workshop(changed(panel, shop.split.validation))[0]
     calm, wild = (refit(one, tested, 1)[0].stretch for one in (shop, noisy))
     assert (wild[:, [0, -1]] > 1.5 * calm[:, [0, -1]]).all()
+
+
+def test_final_intervals_are_halfway_as_wide_as_those_of_the_weights_that_were_tested(panel, monkeypatch):
+    """Weights that saw more rows may be surer of themselves, or less, without being better."""
+    shop, _ = workshop(panel, epochs=1)
+    tested, _ = learn(shop, build(shop))
+    final, _ = refit(shop, tested, 30)
+    monkeypatch.setattr(fitting, "widened", lambda *_: 1.0)
+    calibrated, _ = refit(shop, tested, 30)  # as tested, by factors that were found with the tested weights
+    newest = shop.split.newest(HORIZON)
+    inputs = shop.windows.inputs(*newest.at(newest.spread(100)))
+    with torch.inference_mode():
+        raw = [fitted.alone(inputs) for fitted in (tested, final)]
+    unit = (raw[0][..., [-1]] - raw[0][..., [0]]).mean(1, keepdim=True)
+    before, after = (((part - part[..., [final.middle]]).abs() / unit).mean(0)[:, [0, -1]] for part in raw)
+    assert after.mean() > 1.5 * before.mean()
+    assert_close((final.stretch / calibrated.stretch)[:, [0, -1]].square(), before / after)
 
 
 def test_the_time_limit_is_shared_by_both_trainings(panel, monkeypatch):

@@ -103,6 +103,22 @@ def stretches(held: HeldBack, probabilities: Sequence[float]) -> tuple[Float[Ten
     return stretch.expand(held.truth.shape[1], -1).clone(), _factors(still, probabilities).clamp(min=0)[0]
 
 
+def widened(tested: Float[Tensor, "W H P"], final: Float[Tensor, "W H P"], middle: int) -> Float[Tensor, "H P"]:
+    """Factors for the final weights' distances from the median, halfway (in logarithms) to those of the tested weights.
+
+    Calibration holds for the weights whose errors it was found with. Others that saw more rows, of short series
+    twice as many, may be surer of themselves, some of it with reason.
+
+    Args:
+        tested: quantiles of the weights that were calibrated, for windows that neither has seen the end of.
+        final: those of the other weights.
+        middle: index of the median.
+    """
+    unit = (tested[..., -1:] - tested[..., :1]).mean(1, keepdim=True).clamp(min=torch.finfo(tested.dtype).tiny)
+    before, after = (((raw - raw[..., middle, None]).abs() / unit).mean(0) for raw in (tested, final))
+    return torch.where(after > 0, before / after, 1.0).sqrt().clamp(min=NARROWEST)
+
+
 def _factors(away: Float[Tensor, "W H P"], probabilities: Sequence[float], *, mirrored: bool = False) -> Tensor:
     """The factor that makes each quantile of each step hold; 1 without evidence.
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatecast import recipe
-from gatecast.calibration import HeldBack
+from gatecast.calibration import HeldBack, widened
 from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import Config
 from gatecast.data.dates import Steps
@@ -92,7 +92,7 @@ def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]
     """New weights trained on all rows.
 
     They are weighed and calibrated by the errors that the tested weights made on rows they had not been
-    trained on, the newest ones included.
+    trained on, the newest ones included; so their intervals are moved towards the width of those of the tested weights.
     """
     network = build(shop)
     scaler = _scaler(shop, shop.split.lasts)
@@ -100,7 +100,11 @@ def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]
     units = _units(shop, shop.split.lasts)
     trained = _train(shop, network, scaler, units, shop.everything(), None, epochs, seconds)
     held = [shop.split.validating(shop.horizon), shop.split.testing(shop.horizon)]
-    return replace(_judged(shop, tested, held), network=network, scaler=scaler, seen=shop.split.lasts), trained
+    judged = _judged(shop, tested, held)
+    final = replace(judged, network=network, scaler=scaler, seen=shop.split.lasts)
+    newest = [shop.split.newest(shop.horizon)]
+    before, after = (_held_back(shop, fitted, newest).raw for fitted in (judged, final))
+    return replace(final, stretch=judged.stretch * widened(before, after, judged.middle)), trained
 
 
 def _train(

@@ -141,6 +141,8 @@ def test_a_split_by_hand():
     assert parts.validating(2).counts.tolist() == [14, 1, 0]
     assert parts.testing(2).lows.tolist() == [84, 15, 21]
     assert parts.testing(2).counts.tolist() == [14, 1, 1]
+    assert parts.newest(2).lows.tolist() == [98, 16, 22]
+    assert parts.newest(6).counts.tolist() == [6, 6, 4]  # the last series has but four steps
     assert parts.usable(2).tolist() == [True, True, False]
 
 

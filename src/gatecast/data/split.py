@@ -97,6 +97,10 @@ class Split:
         """Cutoffs whose horizon is within the test part."""
         return _span(np.maximum(self.validation, self.firsts), self.lasts - horizon)
 
+    def newest(self, horizon: int) -> Span:
+        """Cutoffs whose horizon goes beyond the last step: no weights have been trained on them."""
+        return _span(np.maximum(self.lasts - horizon + 1, self.firsts), self.lasts)
+
     def everything(self, horizon: int, history: int = 1) -> Span:
         """All cutoffs, for the final weights."""
         return _span(self.firsts + history - 1, self.lasts - horizon)
