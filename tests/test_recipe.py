@@ -203,6 +203,27 @@ def test_logarithms_are_read_only_where_all_training_values_lie_above_zero():
     assert resolved(panel, 24, logs=False)[0].logs is False
 
 
+@pytest.mark.parametrize(
+    ("level", "swing", "logs"),
+    [
+        ("grows", "share", True),  # each doubling of the level doubles the daily pattern
+        ("grows", "same", False),
+        ("stays", "share", False),  # hardly any difference, and logarithms lost a little there
+    ],
+)
+def test_few_long_series_are_read_in_logarithms_where_their_pattern_is_a_share_of_their_level(level, swing, logs):
+    rng, time = np.random.default_rng(0), np.arange(6_000)
+    levels = 100 * 2 ** (time / 2_000) if level == "grows" else np.full(len(time), 100.0)
+    pattern = 0.5 * np.sin(2 * np.pi * time / 24) + 0.05 * rng.normal(size=len(time))
+    values = levels * (1 + pattern) if swing == "share" else levels + 50 * pattern
+    missing = np.where(rng.random(len(time)) < 0.002, np.nan, values).astype(np.float32)
+    grid, keys = Grid(Frequency.parse("h")), pa.table({"name": ["a"]})
+    panel = Panel(grid, keys, missing, np.array([0, len(time)]), np.zeros(1, np.int64))
+    assert resolved(panel, 24)[0].logs is logs
+    below = Panel(grid, keys, missing - 300, np.array([0, len(time)]), np.zeros(1, np.int64))
+    assert resolved(below, 24)[0].logs is False  # of values below zero there are none
+
+
 def test_more_time_never_means_fewer_members():
     panel = panel_of("h", *[1_000] * 50, season=24)
     limits = ["1s", "2m", "10m", "1h"]

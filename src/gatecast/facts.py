@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from gatecast.config import Config, Scaling
+from gatecast.data.arrays import Values
 from gatecast.data.encoding import Encoder
 from gatecast.data.frequency import DAY, LONGEST_SEASON
 from gatecast.data.panel import Panel
@@ -26,6 +27,9 @@ LONG = 96
 LEAST_STEPS, BATCH = 40, 64
 """Least batches per epoch, and windows per batch: synthetic windows fill them if the table has too few of its own."""
 SAMPLED = 1_024
+LEAST_SEASONS, UNSTEADY, EXPLAINED = 20, 0.25, 0.5
+"""Of LEAST_SEASONS or more, the spreads are taken to be shares of the level if they differ by UNSTEADY of their mean or
+more, and their ratios to the level by less than EXPLAINED of that."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Facts:
         windows: number of training windows.
         bare: whether there are no static, past or future columns.
         positive: whether all training values lie above zero.
+        proportional: whether the spread of few series is a share of their level, see `_proportional`.
         zeros: share of the training values that is zero.
         seasons: the seasons of the frequency that the history allows.
         daily: whether the longest of them is a day.
@@ -55,6 +60,7 @@ class Facts:
     windows: int
     bare: bool
     positive: bool
+    proportional: bool
     zeros: float
     seasons: tuple[int, ...]
     daily: bool
@@ -111,6 +117,7 @@ def facts_of(config: Config, panel: Panel, split: Split) -> Facts:
         windows=len(split.training(horizon)),
         bare=not (config.source.static or config.source.past or config.source.future),
         positive=least > 0,
+        proportional=least > 0 and len(panel) < MANY_SERIES and _proportional(panel, split, min(seasons, default=1)),
         zeros=zeros,
         seasons=seasons,
         daily=bool(seasons) and seasons[-1] == DAY / panel.grid.frequency.seconds <= LONGEST_SEASON,
@@ -140,6 +147,28 @@ def _seasons(panel: Panel, split: Split, horizon: int, most: int) -> tuple[tuple
     worth = best if others and errors[best] < WORTH * errors[others[0]] else 0
     seasons = tuple(season for season in shown if season <= LONGEST_SEASON or season == worth)
     return seasons, min((1, *seasons), key=errors.__getitem__)
+
+
+def _proportional(panel: Panel, split: Split, season: int) -> bool:
+    """Whether the spread within seasons is a share of their level, so that logarithms make it even (Guerrero 1993)."""
+    found = [_variation(values, season) for values in panel.begun(split.train)]
+    spreads, shares = np.mean([both for both in found if both] or [(0, 0)], 0)
+    return bool(spreads >= UNSTEADY and shares < EXPLAINED * spreads)
+
+
+def _variation(values: Values, season: int) -> tuple[float, float] | None:
+    """How much the standard deviation within a season, and its ratio to the mean, differ between seasons without gaps.
+
+    Returns:
+        Their standard deviations as shares of their means; None if there is too little to tell from.
+    """
+    seasons = values[len(values) % season :].reshape(-1, season).astype(np.float64)
+    seasons = seasons[~np.isnan(seasons).any(1)]
+    spread = seasons.std(1)
+    if len(seasons) < LEAST_SEASONS or not spread.any():
+        return None
+    share = spread / seasons.mean(1)
+    return spread.std() / spread.mean(), share.std() / share.mean()
 
 
 def repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int) -> dict[int, float]:

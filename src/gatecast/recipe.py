@@ -97,7 +97,7 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
     manner = FAR_AHEAD if facts.far else MUCH if facts.much else LITTLE
     rules = {
         "scaling": facts.scaling,
-        "logs": facts.scaling == "window" and facts.varied and facts.positive,
+        "logs": facts.scaling == "window" and facts.positive and (facts.varied or facts.proportional),
         "hidden": 128 if facts.classic or facts.values > MANY_VALUES else 64,
         "gated": facts.varied,
         "intermittent": not facts.classic and facts.zeros >= ZEROS,
