@@ -4,27 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 from torch.testing import assert_close
 
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs
 from gatecast.ensemble import Ensemble, together, unit_of
-from gatecast.nn.network import Network, Shape
+from gatecast.nn.network import Network
+from networks import SHAPE, drawn
 
-LONG = Shape(
-    context=12,
-    reach=12,
-    horizon=5,
-    segment=4,
-    dates=2,
-    probabilities=(0.1, 0.5, 0.9),
-    seasons=(4,),
-    hidden=8,
-    layers=1,
-    dropout=0.0,
-    skip=True,
-)
+LONG = replace(SHAPE, horizon=5, segment=4, probabilities=(0.1, 0.5, 0.9), seasons=(4,), dropout=0.0)
 SHAPES = [LONG, replace(LONG, logs=True), replace(LONG, reach=8), replace(LONG, reach=8, logs=True)]
 SCALER = Scaler("window")
 
@@ -39,10 +27,7 @@ def read(batch=3, seed=0):
 
 def random(shapes, seed=0):
     torch.manual_seed(seed)
-    ensemble = Ensemble(Network(shape) for shape in shapes).eval()
-    for weights in ensemble.parameters():
-        nn.init.normal_(weights, std=0.2)
-    return ensemble
+    return drawn(Ensemble(Network(shape) for shape in shapes), 0.2).eval()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])

@@ -4,49 +4,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from gatecast.nn.network import Network, Shape
+from gatecast.nn.network import Network
 from gatecast.nn.starting import RATES, starting_points
+from networks import SHAPE, read, with_random_weights
 
-SHAPE = Shape(
-    context=12,
-    reach=12,
-    horizon=7,
-    segment=3,
-    dates=2,
-    probabilities=(0.1, 0.25, 0.5, 0.9),
-    seasons=(4, 6),
-    hidden=8,
-    layers=1,
-    dropout=0.2,
-    skip=True,
-)
 BARE = replace(SHAPE, seasons=(), skip=False, dropout=0.0)
-
-
-def read(shape, batch=3, seed=0):
-    """Something for a network to read, a third of it missing."""
-    chance = torch.Generator().manual_seed(seed)
-    x = torch.randn(batch, shape.context, generator=chance)
-    observed = torch.rand(batch, shape.context, generator=chance) > 0.3
-    return x, observed, torch.randn(batch, shape.context + shape.horizon, shape.features, generator=chance)
-
-
-def with_random_weights(shape, spread=1.0, seed=0):
-    torch.manual_seed(seed)
-    network = Network(shape).eval()
-    for weights in network.parameters():
-        nn.init.normal_(weights, std=spread)
-    return network
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("spread", [0.1, 1.0, 5.0])
 def test_quantiles_never_cross(seed, spread):
-    network = with_random_weights(SHAPE, spread, seed)
+    network = with_random_weights(SHAPE, seed, spread)
     out = network(*read(SHAPE, batch=20, seed=seed))
     gaps = out.diff(dim=-1)
     assert out.shape == (20, 7, 4)

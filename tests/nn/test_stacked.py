@@ -1,37 +1,19 @@
 """Several networks as one give what each gives alone, in value."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
-from torch import nn
 from torch.testing import assert_close
 
-from gatecast.nn.network import Network, Shape
 from gatecast.nn.stacked import can_stack, stacked
+from networks import SHAPE as ONE
+from networks import with_random_weights
 
-SHAPE = Shape(
-    context=20,
-    reach=16,
-    horizon=7,
-    segment=4,
-    dates=2,
-    probabilities=(0.1, 0.25, 0.5, 0.9),
-    seasons=(4, 6),
-    hidden=8,
-    layers=1,
-    dropout=0.2,
-    skip=True,
-)
+SHAPE = replace(ONE, context=20, reach=16, segment=4)
 MIXED = [SHAPE, replace(SHAPE, plain=True), replace(SHAPE, reach=8), replace(SHAPE, reach=12, plain=True)]
-
-
-def random(shape, seed):
-    torch.manual_seed(seed)
-    network = Network(shape).eval()
-    for weights in network.parameters():
-        nn.init.normal_(weights, std=0.5)
-    return network
+random = partial(with_random_weights, spread=0.5)
 
 
 @pytest.mark.parametrize(
