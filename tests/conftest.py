@@ -8,8 +8,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import jaxtyping
 
-# Tensor shapes in signatures are checked wherever a test runs the network; not in gatecast.nn.lstm,
-# as long as it writes a size as "4U", which jaxtyping cannot read.
+# Tensor shapes in signatures can be checked (see `shapes`); not in gatecast.nn.lstm, as long as it writes
+# a size as "4U", which jaxtyping cannot read.
 jaxtyping.install_import_hook(["gatecast.nn"], "beartype.beartype")
 
 import hypothesis
@@ -44,6 +44,13 @@ def bigquery_server(tmp_path_factory):
 def bigquery(bigquery_server, monkeypatch):
     """Clients are led to the local server; gives the URL of a data set of its own."""
     return bigquery_server.dataset(monkeypatch)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def shapes(request):
+    """Only tests of the network and of what looks into it check shapes: it takes a third of the time of a fit."""
+    checked = request.path.parent.name in ("nn", "insight")  # where networks of every kind are trained and forecast
+    jaxtyping.config.update("jaxtyping_disable", not checked)
 
 
 @pytest.fixture(autouse=True, scope="session")
