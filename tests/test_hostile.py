@@ -226,10 +226,16 @@ OTHERWISE = {
 }
 
 
+ALIKE = {"-inf", "all 1e308", "1e33", "what stands for missing in NetCDF", "all 1e-308", "1e-30", "minus zero"}
+ALIKE |= {"zero", "constant", "great constant", "one spike", "all NaN"}
+"""Floating-point numbers: what keeps them in binary form reads them as it does others, and DuckDB stands for it."""
+
+
 def test_targets_of_any_value_are_read_or_refused(place):
     kind, url, put = place
-    put(url, pa.table({"t": hours(60)} | {name: values for name, (values, _) in VALUES.items()}))
-    for name, (_, usual) in VALUES.items():
+    some = {name: VALUES[name] for name in VALUES if kind in ("duckdb", "csv", "json") or name not in ALIKE}
+    put(url, pa.table({"t": hours(60)} | {name: values for name, (values, _) in some.items()}))
+    for name, (_, usual) in some.items():
         wanted = OTHERWISE.get((kind, name), usual)
         options = {"sql": f'SELECT t, "{name}" AS y FROM rows', "time": "t", "target": "y", "freq": "h"}
         options["sql"] = options["sql"].replace('"', "`") if kind == "bigquery" else options["sql"]
@@ -238,7 +244,7 @@ def test_targets_of_any_value_are_read_or_refused(place):
             assert str(found).startswith(wanted), name
         else:
             assert found.values[:2].tolist() == pytest.approx(wanted[:2], rel=1e-6), name
-        if kind == "bigquery":
+        if kind not in ("duckdb", "csv"):
             continue  # the audit of every store is compared in tests/store/test_audit_query.py
         told = outcome(audit, url, **options)
         assert isinstance(told, str) == (isinstance(wanted, str) and "infinite" not in wanted), name
@@ -247,16 +253,12 @@ def test_targets_of_any_value_are_read_or_refused(place):
 
 
 TINY = {"horizon": 2, "epochs": 2, "steps": 2, "hidden": 4, "baselines": 0}
-GIVES_UP = {"1e38"}
 
 
 @pytest.mark.parametrize("name", [name for name, (_, wanted) in VALUES.items() if not isinstance(wanted, str)])
 def test_targets_of_any_value_are_forecast_by_finite_numbers(name):
     frame = pa.table({"t": hours(60), "y": VALUES[name][0]})
     model = outcome(fit, frame, time="t", target="y", **TINY)
-    if name in GIVES_UP:
-        assert model.startswith("TrainingError: the loss ")
-        return
     found = model.forecast().rows.to_pydict()
     values = np.array([found[part] for part in found if part.startswith(("forecast_value", "prediction"))])
     assert np.isfinite(values).all()

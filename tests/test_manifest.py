@@ -68,6 +68,15 @@ def test_other_settings_hold_on_the_very_rows(tmp_path):
             fit(from_=tmp_path / "run", **other)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A folder with a source and a run of it; each test puts other rows into the source."""
+    folder = tmp_path_factory.mktemp("whole")
+    pq.write_table(golden.rows(), folder / "shop.parquet")
+    fit(folder / "shop.parquet", run=folder / "run", **RUN)
+    return folder
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -80,18 +89,16 @@ def test_other_settings_hold_on_the_very_rows(tmp_path):
     ],
     ids=["value", "missing", "covariate", "series", "static", "one less"],
 )
-def test_other_rows_are_told_before_anything_is_trained(change, tmp_path):
-    path, run = tmp_path / "shop.parquet", tmp_path / "run"
-    pq.write_table(golden.rows(), path)
-    fit(path, run=run, **RUN)
-    pq.write_table(change(golden.rows()), path)
+def test_other_rows_are_told_before_anything_is_trained(change, whole):
+    run = whole / "run"
+    pq.write_table(change(golden.rows()), whole / "shop.parquet")
     told = (
         rf"the rows that {run} has read are not there as they were: 14[56] from 2024-01-01 to 2024-03-10 then, .* now"
     )
     with pytest.raises(DataError, match=told) as caught:
-        fit(from_=run, run=tmp_path / "again")
+        fit(from_=run, run=whole / "again")
     assert str(caught.value).endswith(f"; gatecast fit {run / 'config.toml'} takes those that are there")
-    assert sorted(found.name for found in tmp_path.iterdir()) == ["run", "shop.parquet"]
+    assert sorted(found.name for found in whole.iterdir()) == ["run", "shop.parquet"]
 
 
 def test_a_run_that_does_not_say_where_its_rows_are_is_not_made_again(tmp_path):

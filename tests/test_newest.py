@@ -9,6 +9,8 @@ from gatecast.listener import Silent
 from gatecast.newest import newest
 from test_pipeline import TINY, database, waves
 
+QUICK = TINY | {"context": 168, "epochs": 1, "steps": 1, "members": 1}
+
 
 def stale_and_fresh():
     """Two series to the end, one that ended long ago, and one with a null for a name that did too."""
@@ -21,7 +23,7 @@ def stale_and_fresh():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("newest")
-    fit(database(folder / "x.duckdb", stale_and_fresh()), run=folder / "run", table="t", context=168, **TINY)
+    fit(database(folder / "x.duckdb", stale_and_fresh()), run=folder / "run", table="t", **QUICK)
     return folder / "run"
 
 
@@ -48,7 +50,7 @@ def test_only_the_rows_that_a_forecast_needs_are_read_and_it_is_the_same(asked, 
 def test_a_gap_before_a_date_longer_than_the_context_makes_it_read_on(tmp_path):
     rows = waves(800, series=1).to_pandas()
     rows = pa.Table.from_pandas(rows[(rows.index < 200) | (rows.index >= 500)], preserve_index=False)
-    fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", context=168, **TINY)
+    fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", **QUICK)
     model, asked = load(tmp_path / "run"), {"as_of": "2024-01-19 18:00"}  # hour 450
     few = newest(model, context=True, **asked)
     assert few.reading.rows == 200
@@ -63,7 +65,7 @@ def test_a_gap_of_one_series_before_a_date_makes_it_read_on(gap, everything, tmp
     rows = waves(800, series=2).to_pandas()
     rows.loc[(rows.index < 800) & (rows.index > 450 - gap) & (rows.index <= 450), "y"] = None
     rows = pa.Table.from_pandas(rows, preserve_index=False)
-    fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", context=168, **TINY)
+    fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", **QUICK)
     model, asked = load(tmp_path / "run"), {"as_of": "2024-01-19 18:00"}  # hour 450
     few, all_ = newest(model, context=True, **asked), newest(model)
     assert (few.reading.rows == 2 * 451) is everything
@@ -75,7 +77,7 @@ def test_what_is_static_may_stand_in_rows_that_a_forecast_does_not_need(tmp_path
     rows["kind"] = rows.name.where(rows.groupby("name").cumcount() == 0)
     rows = pa.Table.from_pandas(rows, preserve_index=False)
     url = database(tmp_path / "x.duckdb", rows)
-    model = fit(url, run=tmp_path / "run", table="t", context=168, static="kind", **TINY)
+    model = fit(url, run=tmp_path / "run", table="t", static="kind", **QUICK)
     few = newest(model, context=True)
     assert few.reading.rows == 2 * 168
     assert few.covariates.statics.tolist() == [[few.covariates.categories["kind"].index(name)] for name in ("s0", "s1")]
@@ -84,7 +86,7 @@ def test_what_is_static_may_stand_in_rows_that_a_forecast_does_not_need(tmp_path
 @pytest.mark.parametrize("key", [float("nan"), float("inf"), -float("inf")])
 def test_a_series_that_ended_long_ago_is_read_whatever_number_it_is_named(key, tmp_path):
     rows = waves(400).slice(0, 600).set_column(1, "name", pa.array([1.5] * 400 + [key] * 200))
-    fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", context=168, **TINY)
+    fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", **QUICK)
     model = load(tmp_path / "run")
     few = newest(model, context=True)
     assert few.reading.rows == (400 - 200 + 168) + 168
@@ -98,7 +100,7 @@ def test_a_gap_where_the_context_begins_hides_what_is_beside_it(tmp_path):
     rows.loc[400 - 168 - 5 : 400 - 168 + 60, "y"] = None
     rows = pa.Table.from_pandas(rows, preserve_index=False)
     url = database(tmp_path / "x.duckdb", rows)
-    model = fit(url, run=tmp_path / "run", table="t", context=168, past="heat", **TINY)
+    model = fit(url, run=tmp_path / "run", table="t", past="heat", **QUICK)
     few = newest(model, context=True)
     assert (few.reading.rows, len(few.covariates.values)) == (168, 168 - 61)
     for asked in ({}, {"horizon": 150}, {"horizon": 300}):
@@ -110,7 +112,7 @@ def test_series_without_rows_are_told(tmp_path):
     rows = waves(800, series=3).to_pandas()
     rows = rows[(rows.name != "s1") | (rows.groupby("name").cumcount() >= 400)]  # from hour 400
     url = database(tmp_path / "x.duckdb", pa.Table.from_pandas(rows, preserve_index=False))
-    fit(url, run=tmp_path / "run", table="t", context=168, **TINY)
+    fit(url, run=tmp_path / "run", table="t", **QUICK)
     model, notes = load(tmp_path / "run"), []
     listener = Silent()
     listener.note = notes.append
