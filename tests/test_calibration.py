@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gatecast.calibration import DOUBT, FEW, NARROWEST, widened
+from gatecast.calibration import DOUBT, FEW, HeldBack, share_of, stretches, widened
 from untrained import BOUNDS, CONTEXT, HORIZON, LEVELS, calibrated, fitted_of, held, shares_below, windows_of
 
 NORMAL = NormalDist()
@@ -32,7 +32,7 @@ def test_errors_of_one_sign_in_a_few_windows_leave_the_other_side_open():
     many, truth = windows_of(100)
     above = many.context.amax(1, keepdim=True) + 10 * torch.arange(1, HORIZON + 1) + truth.abs()
     one_sided = calibrated(fitted_of(), many, above).stretch
-    assert_close(one_sided[:, :2], torch.full((HORIZON, 2), NARROWEST))
+    assert_close(one_sided[:, :2], torch.full((HORIZON, 2), 0.1))
     assert (one_sided[:, 3:] > 1).all()
 
 
@@ -69,6 +69,39 @@ def test_zeros_that_follow_zeros_do_not_decide_on_the_share():
     naive[:30] = 3.0  # the last value of demand that comes now and then
     few = replace(held(fitted_of(), *windows_of(100)), raw=raw, naive=naive, truth=truth)
     assert fitted_of().weighed(few).share == 1
+
+
+def about_zero(truth, naive, apart=10**9):
+    """Windows of one step whose median is 1, with bounds a unit away from it."""
+    truth = torch.as_tensor(truth, dtype=torch.float32)[:, None]
+    raw = torch.tensor([0.0, 1.0, 2.0]).expand(len(truth), 1, 3)
+    still = torch.zeros(len(truth), dtype=torch.bool)
+    return HeldBack(raw, torch.full_like(truth, naive), truth, torch.ones_like(truth, dtype=torch.bool), still, apart)
+
+
+@pytest.mark.parametrize(
+    ("naive", "apart", "share"),
+    [
+        (-1, 10**9, 0.5),  # halfway between them lies the truth, and both are equally wrong
+        (-4, 10**9, 1),  # clearly better than it, they say all, though a mixture would be right
+        (0, 30, 0.1),  # it is never wrong: 30² of 30² + 10²
+    ],
+)
+def test_how_much_the_networks_say(naive, apart, share):
+    assert share_of(about_zero([0.0] * 5, naive, apart), 1) == pytest.approx(share)
+
+
+def test_quantiles_that_lie_further_out_than_those_of_a_normal_distribution_are_left_there():
+    raw = torch.tensor([-2.0, -1.9, 0.0, 1.9, 2.0]).expand(5, 1, 5)
+    stretch, _ = stretches(replace(about_zero([0.0] * 5, 0, apart=0), raw=raw), LEVELS)
+    assert stretch.tolist() == [[1] * 5]
+
+
+def test_of_few_windows_a_quantile_is_the_one_that_holds_for_another_window():
+    sizes = np.arange(1, 20) / 20
+    stretch, _ = stretches(about_zero(1 + sizes * (-1) ** np.arange(19), 0), (0.1, 0.5, 0.9))
+    factor = np.quantile(sizes, 0.8 * 20 / 19)  # of 19 and the one to come
+    assert stretch[0].tolist() == pytest.approx([factor, 1, factor], rel=1e-5)
 
 
 def test_intervals_are_calibrated_around_what_is_said():

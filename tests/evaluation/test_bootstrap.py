@@ -24,6 +24,15 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(axis):
     assert 0.89 < inside / 300 < 0.99
 
 
+@pytest.mark.parametrize("axis", ["series", "blocks"])
+def test_one_fewer_is_drawn_than_there_are(axis):
+    """Of two, one: half of the ratios are those of either. As many as there are would often draw both."""
+    place, other = np.arange(2), np.zeros(2, int)
+    places = (place, other) if axis == "series" else (other, place)
+    found = ratio(np.array([1.0, 3.0]), np.ones(2), *places, confidence=40)
+    assert (found.value, found.low, found.high) == (2, 1, 3)
+
+
 def test_what_is_alike_in_all_series_does_not_get_surer_with_more_of_them():
     shock = np.random.default_rng(0).normal(size=20)
     blocks = np.tile(np.arange(20), 50)

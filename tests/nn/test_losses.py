@@ -31,6 +31,15 @@ def test_pinball_is_a_loop_over_what_is_observed(some):
     assert found.item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 
+def test_a_window_counts_as_often_as_its_weight_says(some):
+    quantiles, truth, observed = some
+    probabilities = torch.tensor(PROBABILITIES)
+    weights = torch.tensor([[2.0], [0.0], [0.5], [1.0]])
+    alone = [pinball(*(part[b : b + 1] for part in some), probabilities) * observed[b].sum() for b in range(4)]
+    found = pinball(quantiles, truth, observed, probabilities, weights)
+    assert_close(found, (weights[:, 0] * torch.stack(alone)).sum() / observed.sum())
+
+
 def test_squared_is_a_loop_over_what_is_observed(some):
     quantiles, truth, observed = some
     points = quantiles[..., 0]
