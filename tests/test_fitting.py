@@ -255,6 +255,8 @@ def test_all_members_are_trained_again(panel):
     shapes = [[member.shape for member in fitted.network.networks] for fitted in (tested, final)]
     assert shapes[0] == shapes[1] == recipe.shapes(shop.config, shop.encoder)
     assert len(shapes[0]) == 3
+    for first, member in zip(build(shop).networks, final.network.networks, strict=True):
+        assert not torch.equal(first.read.weight, member.read.weight)
 
 
 @pytest.mark.skipif(not multiplies_halved(torch.device("cpu")), reason="the processor has no bf16")

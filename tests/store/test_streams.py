@@ -257,8 +257,9 @@ def test_readers_stop_when_nobody_takes_their_rows(rows):
     with open_store(rows) as store:
         reader = store.read(SOURCE, series_query(SOURCE, "local", Grid(Frequency.parse("h")), "sum"))
         reader.read_next_batch()
+        threads = [thread for thread in threading.enumerate() if thread.name.startswith("gatecast-read")]
         del reader
-    for thread in threading.enumerate():
-        if thread.name.startswith("gatecast-read"):
-            thread.join(5)
-            assert not thread.is_alive()
+    assert threads
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive()
