@@ -198,6 +198,8 @@ def test_quantiles_of_other_weights_are_moved_halfway_to_the_width_of_those_that
     tested = 50 + size * apart
     final = 70 + size * apart * torch.tensor([0.25, 4, 1, 1, 0.0625])
     assert_close(widened(tested, final, 2), torch.tensor([2, 0.5, 1, 1, 4]).expand(2, -1))
-    unlike = torch.cat([70 + apart[None], 70 + 7_000 * apart[None]])  # as wide, and seven times as wide
-    assert_close(widened(tested, unlike, 2)[:, BOUNDS], torch.full((2, 4), 0.5))
+    unlike = torch.cat([70 + apart[None], 70 + 3_000 * apart[None]])  # as wide, and three times as wide
+    assert_close(widened(tested, unlike, 2)[:, BOUNDS], torch.full((2, 4), (0.75 / 1.25) ** 0.5))
+    certain = torch.cat([tested[:1], 50 + 1e-6 * apart[None]])
+    assert_close(widened(certain, tested, 2)[:, BOUNDS], torch.full((2, 4), (0.5 / 1.5) ** 0.5))
     assert_close(widened(tested, tested[..., 2:3].expand_as(tested), 2), torch.ones(2, 5))  # closed, by whatever

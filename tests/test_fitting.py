@@ -170,7 +170,8 @@ def test_final_intervals_are_halfway_as_wide_as_those_of_the_weights_that_were_t
     inputs = shop.windows.inputs(*newest.at(newest.spread(100)))
     with torch.inference_mode():
         raw = [fitted.alone(inputs) for fitted in (tested, final)]
-    unit = (raw[0][..., [-1]] - raw[0][..., [0]]).mean(1, keepdim=True)
+    both = sum(raw)
+    unit = (both[..., [-1]] - both[..., [0]]).mean(1, keepdim=True)
     before, after = (((part - part[..., [final.middle]]).abs() / unit).mean(0)[:, [0, -1]] for part in raw)
     assert after.mean() > 1.5 * before.mean()
     assert_close((final.stretch / calibrated.stretch)[:, [0, -1]].square(), before / after)

@@ -114,7 +114,8 @@ def widened(tested: Float[Tensor, "W H P"], final: Float[Tensor, "W H P"], middl
         final: those of the other weights.
         middle: index of the median.
     """
-    unit = (tested[..., -1:] - tested[..., :1]).mean(1, keepdim=True).clamp(min=torch.finfo(tested.dtype).tiny)
+    both = tested + final  # a window for which one of them is all but certain must not decide for the others
+    unit = (both[..., -1:] - both[..., :1]).mean(1, keepdim=True).clamp(min=torch.finfo(tested.dtype).tiny)
     before, after = (((raw - raw[..., middle, None]).abs() / unit).mean(0) for raw in (tested, final))
     return torch.where(after > 0, before / after, 1.0).sqrt().clamp(min=NARROWEST)
 
