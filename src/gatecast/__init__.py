@@ -46,11 +46,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: `import gatecast` itself costs nothing."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'gatecast' has no attribute {name!r}")
-    return getattr(import_module(f"gatecast.{_HOME[name]}"), name)
+if not TYPE_CHECKING:  # or type checkers would take any name for one of the package
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first used: `import gatecast` itself costs nothing."""
+        if name not in _HOME:
+            raise AttributeError(f"module 'gatecast' has no attribute {name!r}")
+        return getattr(import_module(f"gatecast.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -47,7 +47,7 @@ class TrainingError(GatecastError):
 
 
 def some(items: Iterable[object]) -> str:
-    """The first five items as text, and how many more there are."""
+    """The first items as text, and how many more there are."""
     listed: Sequence[object] = list(items)
     text = ", ".join(str(item) for item in listed[:SHOWN])
     return text if len(listed) <= SHOWN else f"{text} and {len(listed) - SHOWN:,} more"
@@ -55,4 +55,4 @@ def some(items: Iterable[object]) -> str:
 
 def in_percent(share: float, digits: int = 0) -> str:
     """A share as text in percent."""
-    return f"{100 * share:.{digits}f} %"
+    return f"{100 * share:z.{digits}f} %"

@@ -93,7 +93,7 @@ def again(run: str | Path, options: Mapping[str, Any]) -> Again:
         raise UsageError(f"{run} does not say which rows it has read: it was not made by fit from a path or URL")
     # A query's own time travel pins nothing, nor is all pinned that is read from a second table.
     alone = source.sql is None and source.future_table is None
-    pinned = alone and source.url.startswith("bigquery:") and "FOR SYSTEM_TIME AS OF" in written["query"]
+    pinned = alone and source.url.startswith("bigquery:") and "FOR SYSTEM_TIME AS OF" in (written["query"] or "")
     snapshot = {"snapshot": written["snapshot_time"]} if pinned else {}
     config = Config.of(merged(model.config.model_dump(exclude_none=True), snapshot | dict(options)))
     then, now = ({**dict(each.source), **dict(each.grid)} for each in (model.config, config))

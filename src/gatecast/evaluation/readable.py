@@ -1,9 +1,9 @@
 """Metrics as people read them."""
 
 
-def percent(share: float | None) -> str:
-    """A share in percent, as people read it; None where nothing was observed, or all of it is zero."""
-    return "undefined" if share is None else f"{share:z.1f} %"
+def percent(percentage: float | None) -> str:
+    """A percentage as people read it; None where nothing was observed, or all of it is zero."""
+    return "undefined" if percentage is None else f"{percentage:z.1f} %"
 
 
 def number(value: float) -> str:
