@@ -8,6 +8,7 @@ import torch
 from gatecast import recipe
 from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.data.encoding import Encoder
+from gatecast.data.panel import Panel
 from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Windows
@@ -45,10 +46,8 @@ def prepare(
     aggregate = rows.config.grid.resolved(rows.config.source.target).aggregate
     text = f"grid {panel.grid}, {aggregate} of each step{fits}; {faults}; {_known(encoder)}"
     listener.step(2, "Dates to numbers", text)
-    zeros = float(np.mean(panel.values[~np.isnan(panel.values)] == 0))
-    if config.forecast.metric == "mape" and zeros >= MANY_ZEROS:
-        text = f"{in_percent(zeros)} of the values are zero, of which there are no percentages"
-        listener.note(f"{text}: the forecasts best for --metric mape are near zero; --metric rmse forecasts the mean")
+    if config.forecast.metric == "mape":
+        _note_zeros(panel, listener)
     model, sizes = config.model, recipe.sizes(config)
     windows = Windows.of(panel, encoder, sizes.context, horizon, device)
     shop = Workshop(config, panel, parts, encoder, windows, listener.epoch, season, checkpoints)
@@ -66,6 +65,14 @@ def prepare(
         6, "Data to the device", f"{device}, once: {windows.nbytes / 1e6:.1f} MB, windows are gathered there by index"
     )
     return shop
+
+
+def _note_zeros(panel: Panel, listener: Listener) -> None:
+    """Say that forecasts best for percentage errors will be near zero, where many values are zero."""
+    zeros = float(np.sum(panel.values == 0) / np.sum(~np.isnan(panel.values)))
+    if zeros >= MANY_ZEROS:
+        text = f"{in_percent(zeros)} of the values are zero, of which there are no percentages"
+        listener.note(f"{text}: the forecasts best for --metric mape are near zero; --metric rmse forecasts the mean")
 
 
 def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:

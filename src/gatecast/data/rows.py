@@ -125,11 +125,11 @@ class PanelBuilder:
             DataError: the grid is far too fine for the rows.
         """
         order, keys = self._sorted()
-        count, (first, last) = len(self.codes), self._ends()
+        count, (first, last, valued) = len(self.codes), self._spans()
         low, high = first[order], last[order]
         has = high >= low
         lengths = np.where(has, high.astype(np.int64) - low + 1, 0)
-        _refuse_sparse(keys, lengths, self._valued()[order])
+        _refuse_sparse(keys, lengths, valued[order])
         offsets = offsets_of(lengths)
         place = np.empty(count, np.int64)
         place[order] = offsets[:-1] - low
@@ -147,22 +147,19 @@ class PanelBuilder:
         reading = Reading(self.count, self._hollow(number, first))
         return table, values, np.append(offsets[:-1][has], offsets[-1]), starts, reading
 
-    def _ends(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """First and last step with a value of each code, from the base on; where there is none, the last is before."""
-        limits = np.iinfo(np.int32)
+    def _spans(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Indices]:
+        """First and last step with a value of each code, from the base on, and how many it has.
+
+        Where there is none, the last is before the first.
+        """
+        limits, valued = np.iinfo(np.int32), np.zeros(len(self.codes), np.int64)
         low, high = (np.full(len(self.codes), end, np.int32) for end in (limits.max, limits.min))
         for codes, steps, _ in self.chunks:
             index, exact = codes.astype(np.intp), steps.astype(np.int32)  # twenty times as fast as numpy's own casts
             np.minimum.at(low, index, exact)
             np.maximum.at(high, index, exact)
-        return low, high
-
-    def _valued(self) -> Indices:
-        """Number of values of each code."""
-        found = np.zeros(len(self.codes), np.int64)
-        for codes, _, _ in self.chunks:
-            found += np.bincount(codes, minlength=len(found))
-        return found
+            valued += np.bincount(index, minlength=len(valued))
+        return low, high, valued
 
     def _hollow(self, number: Indices, first: npt.NDArray[np.int32]) -> Indices:
         """The steps without a value of series that had begun, see `Reading`; number and first step of each code."""
