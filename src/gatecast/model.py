@@ -25,7 +25,7 @@ from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
 from gatecast.nn.devices import names
 from gatecast.record import record
 from gatecast.run_folder import new_folder, refuse_absent, steadily
-from gatecast.seal import DAMAGE, read_json, read_table, sealed, write_json
+from gatecast.seal import DAMAGE, damage, read_json, read_table, sealed, write_json
 from gatecast.weights import facts, packed, unpacked
 
 if TYPE_CHECKING:
@@ -247,13 +247,7 @@ class Model:
         except RunError:
             raise
         except (*DAMAGE, SafetensorError) as error:
-            raise RunError(
-                f"{folder} is damaged ({type(error).__name__}: {_first_line(error)}): train it again"
-            ) from None
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "")
+            raise RunError(f"{folder} is damaged ({damage(error)}): train it again") from None
 
 
 def _chosen(panel: Panel, names: tuple[str, ...]) -> Panel:

@@ -18,7 +18,7 @@ from gatecast.errors import GatecastError, RunError
 from gatecast.evaluation.readable import number
 from gatecast.record import record
 from gatecast.run_folder import refuse_absent
-from gatecast.seal import DAMAGE, read_json, read_table, read_text, sealed
+from gatecast.seal import DAMAGE, damage, read_json, read_table, read_text, sealed
 
 REPORT = "report.html"
 MOST_SERIES = 200
@@ -47,8 +47,8 @@ def write(run: str | Path) -> Path:
     except (GatecastError, OSError) as error:
         raise RunError(f"no report can be made of {folder}: {error}") from None
     except (*DAMAGE, TemplateError) as error:
-        found = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise RunError(f"no report can be made of {folder}, its files are not as fit writes them ({found})") from error
+        why = f"its files are not as fit writes them ({damage(error)})"
+        raise RunError(f"no report can be made of {folder}, {why}") from error
     path, beside = folder / REPORT, folder / f".{REPORT}"
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)

@@ -30,6 +30,11 @@ DAMAGE = (
 """What reading a folder that is not as it was written may raise."""
 
 
+def damage(error: BaseException) -> str:
+    """What was raised, on one line."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+
+
 def seal(folder: Path) -> None:
     """Write the checksum of every file, as `sha256sum` does, and see that all of them are on the disk."""
     files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != SUMS)
