@@ -4,10 +4,8 @@ A setting that is `None` is chosen from the data and written back, so a run's
 `config.toml` always holds the values that were used.
 """
 
-import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from datetime import date
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -23,56 +21,17 @@ from pydantic import (
 )
 
 from gatecast.errors import UsageError
+from gatecast.written import Bytes, Date, Levels, Names, Seconds, listed
 
 Aggregate = Literal["sum", "mean", "last", "count", "min", "max"]
 Fill = Literal["zero", "missing", "forward", "interpolate"]
 Metric = Literal["mase", "wape", "mae", "rmse", "smape", "mape", "quantile"]
 Scaling = Literal["minmax", "standard", "robust", "window"]
 
-_SIZES = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_DURATIONS = {"": 1, "s": 1, "m": 60, "h": 3600}
-
-
-def _measured(value: object, units: Mapping[str, float], suffix: str, hint: str) -> object:
-    """Text such as 1.5h as a number; anything but text is left as it is."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(rf"(\d+(?:\.\d+)?)\s*([{''.join(units)}]?){suffix}", value.strip())
-    if match is None:
-        raise ValueError(hint)
-    return float(match[1]) * units[match[2]]
-
-
-def _seconds(value: object) -> object:
-    """'90', '90s', '10m' and '1.5h' to seconds."""
-    return _measured(value, _DURATIONS, "", "write a duration as 90s, 10m or 1.5h")
-
-
-def _bytes(value: object) -> object:
-    """'500MB', '10GB' and '1TB' to bytes."""
-    size = _measured(value, _SIZES, "B?", "write a size as 500MB, 10GB or 1TB")
-    return int(size) if isinstance(value, str) and isinstance(size, float) else size
-
-
-def _listed(value: object) -> object:
-    """One name is a list of one."""
-    return value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-
-
-def _dated(value: object) -> object:
-    """A date of Python, which TOML has too, as text."""
-    return str(value) if isinstance(value, date) else value
-
-
-Date = Annotated[str | None, BeforeValidator(_dated)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Levels = Annotated[tuple[float, ...], BeforeValidator(_listed)]
 LONGEST_CONTEXT = 100_000
 """Steps. No weight's shape depends on the length of the context, so a damaged run could claim any."""
 
-Seasons = Annotated[tuple[Annotated[int, Field(ge=1, le=LONGEST_CONTEXT)], ...], BeforeValidator(_listed)]
-Bytes = Annotated[int, BeforeValidator(_bytes)]
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+Seasons = Annotated[tuple[Annotated[int, Field(ge=1, le=LONGEST_CONTEXT)], ...], BeforeValidator(listed)]
 
 
 class Settings(BaseModel):
