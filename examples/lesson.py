@@ -43,12 +43,13 @@ print(f"{panel.reading.rows:,} rows on the grid {panel.grid}; {int(np.isnan(pane
 # %% [markdown]
 # ## 2. Dates to numbers
 # A date is the number of its step. Its places in day and week are angles, as sine and cosine, so that
-# 23:30 is next to 00:00. A cycle is only used if the history repeats it ten times.
+# 23:30 is next to 00:00. A cycle is only used if the history repeats it ten times, and the network learns to
+# forecast from all of its places.
 
 # %%
 print("2015-01-27 08:00 is step", panel.grid.step("2015-01-27 08:00"))
 parts = split(panel, HORIZON, share=0.15)
-cycles = meaningful(panel.grid, int((parts.train - parts.firsts)[0]))
+cycles = meaningful(panel.grid, int((parts.train - parts.firsts)[0]), int(parts.training(HORIZON).counts[0]))
 monday = np.array([panel.grid.step("2015-01-26 06:00")])
 print("cycles:", cycles, "at 06:00 on a Monday:", calendar(panel.grid, cycles, monday).round(2))
 

@@ -108,4 +108,9 @@ def test_features_lie_on_the_unit_circle(alias, zone, days):
     ],
 )
 def test_only_cycles_that_the_grid_resolves_and_the_history_repeats(alias, span, cycles):
-    assert meaningful(Grid(Frequency.parse(alias)), span) == cycles
+    assert meaningful(Grid(Frequency.parse(alias)), span, span) == cycles
+
+
+def test_a_cycle_is_learned_only_from_cutoffs_at_all_of_its_places():
+    months = Grid(Frequency.parse("MS"))
+    assert [meaningful(months, 60, cutoffs) for cutoffs in (-3, 1, 11, 12, 37)] == [(), (), (), ("year",), ("year",)]

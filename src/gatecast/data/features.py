@@ -60,13 +60,21 @@ CYCLES: Mapping[str, Cycle] = {
 }
 
 
-def meaningful(grid: Grid, span: int) -> tuple[str, ...]:
-    """The cycles that a grid resolves (two steps or more) and that `span` steps of history repeat often enough."""
+def meaningful(grid: Grid, span: int, cutoffs: int) -> tuple[str, ...]:
+    """The cycles that a grid resolves (two steps or more), and that the history repeats and shows from everywhere.
+
+    A network that has forecast from a few places of a cycle alone, as from one December of each series,
+    gives nonsense from the others.
+
+    Args:
+        span: steps of the history.
+        cutoffs: how many of them a network learns to forecast from.
+    """
     step = grid.frequency.seconds
     return tuple(
         name
         for name, cycle in CYCLES.items()
-        if 2 * step <= cycle.length and cycle.repeats * cycle.length <= span * step
+        if 2 * step <= cycle.length and cycle.repeats * cycle.length <= span * step and cycle.length <= cutoffs * step
     )
 
 
