@@ -47,8 +47,8 @@ def test_toml_gives_the_settings_back(tables):
     source = tables.get("source", {})
     named = [*source.get("series", []), *(source[key] for key in ("time", "target") if source.get(key))]
     assume(len(set(named)) == len(named))
-    config = Config.of(tables)
-    assert Config.of(tomllib.loads(config.to_toml())) == config
+    config = Config(**tables)
+    assert Config(**tomllib.loads(config.to_toml())) == config
 
 
 def test_a_file_may_begin_with_the_mark_that_windows_puts_before_texts(tmp_path):
@@ -57,13 +57,11 @@ def test_a_file_may_begin_with_the_mark_that_windows_puts_before_texts(tmp_path)
 
 
 def test_a_file_gives_the_settings_back(tmp_path):
-    config = Config.of(
-        {
-            "source": {"sql": 'SELECT *\nFROM "söld"\r\n-- it\'s\ttabbed 🦆', "time": "at", "series": ["shop", "item"]},
-            "forecast": {"horizon": 48, "level": [50, 99.5]},
-            "model": {"seasons": []},
-            "training": {"time_limit": "1.5h", "refit": False},
-        }
+    config = Config(
+        source={"sql": 'SELECT *\nFROM "söld"\r\n-- it\'s\ttabbed 🦆', "time": "at", "series": ["shop", "item"]},
+        forecast={"horizon": 48, "level": [50, 99.5]},
+        model={"seasons": []},
+        training={"time_limit": "1.5h", "refit": False},
     )
     (tmp_path / "settings.toml").write_bytes(config.to_toml().encode())
     again = Config.from_toml(tmp_path / "settings.toml")
@@ -121,7 +119,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, text, told):
 )
 def test_a_wrong_setting_is_named_with_what_was_found(table, key, wrong, told):
     with pytest.raises(UsageError) as error:
-        Config.of({table: {key: wrong}})
+        Config(**{table: {key: wrong}})
     assert str(error.value).startswith(f"{table}.{key}: ")
     assert told in str(error.value)
     assert "\n" not in str(error.value)
@@ -129,7 +127,7 @@ def test_a_wrong_setting_is_named_with_what_was_found(table, key, wrong, told):
 
 def test_all_wrong_settings_are_named_at_once():
     with pytest.raises(UsageError) as error:
-        Config.of({"model": {"hidden": 0, "depth": 2}, "training": {"sead": 1}})
+        Config(model={"hidden": 0, "depth": 2}, training={"sead": 1})
     lines = sorted(line.partition(":")[0] for line in str(error.value).splitlines())
     assert lines == ["model.depth", "model.hidden", "training.sead"]
 
@@ -145,12 +143,12 @@ def test_wrong_settings_given_to_the_constructor_are_named_too():
     with pytest.raises(UsageError, match=r"^model.hidden: .* got 'no' instead$"):
         Config(model={"hidden": "no"})
     with pytest.raises(UsageError, match=r"^self: no such setting$"):
-        Config.of({"self": {}})
+        Config(self={})
 
 
 def test_a_table_or_a_query_not_both():
     with pytest.raises(UsageError, match="table or sql, not both"):
-        Config.of({"source": {"table": "sales", "sql": "SELECT 1"}})
+        Config(source={"table": "sales", "sql": "SELECT 1"})
 
 
 @pytest.mark.parametrize(
@@ -158,20 +156,20 @@ def test_a_table_or_a_query_not_both():
     [("90", 90), ("90s", 90), (" 10m ", 600), ("1.5h", 5400), ("2 m", 120), (45, 45), (0.5, 0.5)],
 )
 def test_durations(written, seconds):
-    assert Config.of({"training": {"time_limit": written}}).training.time_limit == seconds
+    assert Config(training={"time_limit": written}).training.time_limit == seconds
 
 
 @pytest.mark.parametrize("written", ["", "m", "ten", "1d", "-5m", "1h30m", "1e3", "10M"])
 def test_what_is_no_duration(written):
     with pytest.raises(UsageError, match="duration"):
-        Config.of({"training": {"time_limit": written}})
+        Config(training={"time_limit": written})
 
 
 @pytest.mark.parametrize(
     ("written", "levels"), [(80, (80,)), ("90", (90,)), ([95, 80, 95], (80, 95)), ((99.9, 50), (50, 99.9))]
 )
 def test_levels_are_sorted_and_single(written, levels):
-    assert Config.of({"forecast": {"level": written}}).forecast.level == levels
+    assert Config(forecast={"level": written}).forecast.level == levels
 
 
 def test_options_by_their_bare_names():

@@ -228,22 +228,17 @@ class Config(Settings):
             raise UsageError(explained(error)) from None
 
     @classmethod
-    def of(cls, tables: Mapping[str, Mapping[str, Any]]) -> Self:
-        """Settings from nested mappings."""
-        return cls(**tables)
-
-    @classmethod
     def from_options(cls, source: object, options: Mapping[str, Any]) -> Self:
         """Settings by their bare names, which are unique across tables; `source` counts if it is a URL or a path."""
         tables = merged({}, options)
         if isinstance(source, str | Path):
             tables.setdefault("source", {})["url"] = str(source)
-        return cls.of(tables)
+        return cls(**tables)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
         """Settings from a TOML file."""
-        return cls.of(read_toml(path))
+        return cls(**read_toml(path))
 
     def to_toml(self) -> str:
         """The settings as TOML, without those that are None; `from_toml` reads them back."""

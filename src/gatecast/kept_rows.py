@@ -75,7 +75,7 @@ def kept(checkpoints: Checkpoints) -> Rows:
         checkpoints.note(f"begun with {facts['made_by']}, resumed with {_made_by()}: the last bits may differ")
     stale, *read = facts["read"]
     findings = tuple(Finding(**part | {"places": tuple(part["places"])}) for part in facts["audit"]["findings"])
-    audit, config = Audit(**facts["audit"] | {"findings": findings}), Config.of(facts["config"])
+    audit, config = Audit(**facts["audit"] | {"findings": findings}), Config(**facts["config"])
     checkpoints.every = config.training.checkpoint_every
     return Rows(_panel(tensors, facts), config, audit, tuple(stale), *read)
 

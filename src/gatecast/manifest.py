@@ -95,7 +95,7 @@ def again(run: str | Path, options: Mapping[str, Any]) -> Again:
     alone = source.sql is None and source.future_table is None
     pinned = alone and source.url.startswith("bigquery:") and "FOR SYSTEM_TIME AS OF" in (written["query"] or "")
     snapshot = {"snapshot": written["snapshot_time"]} if pinned else {}
-    config = Config.of(merged(model.config.model_dump(exclude_none=True), snapshot | dict(options)))
+    config = Config(**merged(model.config.model_dump(exclude_none=True), snapshot | dict(options)))
     then, now = ({**dict(each.source), **dict(each.grid)} for each in (model.config, config))
     replaced = [name for name in now if now[name] != then[name]]
     return Again(Path(run), config, written["audit"], None if pinned else written["rows_sha256"], replaced)

@@ -98,7 +98,7 @@ class Model:
             raise UsageError("ask for a horizon or for dates, not both")
         trained = self.config.forecast.horizon
         if horizon is not None:
-            horizon = Config.of({"forecast": {"horizon": horizon}}).forecast.horizon  # a whole number
+            horizon = Config(forecast={"horizon": horizon}).forecast.horizon  # a whole number
             if horizon < 1:
                 raise UsageError(f"ask for a horizon of 1 or more, not {horizon}")
         if point and point not in POINTS:
@@ -122,7 +122,7 @@ class Model:
         levels = level if np.size(level) else None  # type: ignore[arg-type]
         if point or levels is not None:
             given = {"metric": POINTS[point] if point else None, "level": levels}
-            settings = Config.of(merged({"forecast": settings.model_dump()}, given)).forecast
+            settings = Config(**merged({"forecast": settings.model_dump()}, given)).forecast
         return forecast(self.tested, self.final, panel, self.keys, asked, settings, self.run_id, observed, cut)
 
     def plot(self, series: str | None = None, **asked: Any) -> "Figure":

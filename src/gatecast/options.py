@@ -67,7 +67,7 @@ def config_of(source: str, options: dict[str, Any]) -> Config:
     """Settings from a file, if the source is one, with the options given put over them."""
     asked = given(options)
     if source.endswith(".toml"):
-        return Config.of(merged(read_toml(source), asked))
+        return Config(**merged(read_toml(source), asked))
     return Config.from_options(source, asked)
 
 

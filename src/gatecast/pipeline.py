@@ -290,7 +290,7 @@ def backtest(
 def _config(source: object, options: dict[str, Any]) -> Config:
     """The settings: the source's own if it is a `Config`, overridden by the options."""
     if isinstance(source, Config):
-        return Config.of(merged(source.model_dump(exclude_none=True), options))
+        return Config(**merged(source.model_dump(exclude_none=True), options))
     return Config.from_options(source, options)
 
 

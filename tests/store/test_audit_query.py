@@ -81,7 +81,7 @@ def audited(put, rows, **settings):  # noqa: F811
     """The audit of rows in a store, as a user asks for it."""
     series = tuple(name for name in rows.column_names if name == "shop")
     store, source = put(rows, series=series)
-    config = Config.of({"source": source.model_dump(exclude_none=True) | {"url": store.url}} | settings)
+    config = Config(source=source.model_dump(exclude_none=True) | {"url": store.url}, **settings)
     return audit_rows(config, store.url or rows)
 
 
@@ -139,7 +139,7 @@ def test_keys_of_any_type(put):  # noqa: F811
     days = [dt.datetime(2024, 1, day) for day in (1, 2, 4, 5)]
     rows = pa.table({"at": days * 2, "n": [7] * 4 + [None] * 4, "since": [dt.date(2020, 1, 1)] * 8, "y": range(8)})
     store, source = put(rows, series=("n", "since"))
-    config = Config.of({"source": source.model_dump(exclude_none=True) | {"url": store.url}, "grid": {"freq": "D"}})
+    config = Config(source=source.model_dump(exclude_none=True) | {"url": store.url}, grid={"freq": "D"})
     found = found_in(audit_rows(config, store.url or rows))
     assert found == {
         "missing steps": (2, ("None/2020-01-01 from 2024-01-03", "7/2020-01-01 from 2024-01-03")),
