@@ -221,3 +221,9 @@ def test_settings_are_frozen():
 def test_a_number_that_no_machine_could_hold_is_refused(name):
     with pytest.raises(UsageError, match=rf"^\w+\.{name}: input should be less than .*, got {10**30} instead$"):
         Config.from_options("x.csv", {name: 10**30})
+
+
+def test_covariates_have_a_value_for_each_step_or_one_for_each_series():
+    named = {"past": ["heat", "rain"], "future": "promo", "static": ["land", "size"], "holidays_column": "land"}
+    source = Config.from_options(None, named).source
+    assert (source.varying, source.fixed) == (("heat", "rain", "promo"), ("land", "size"))

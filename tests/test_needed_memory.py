@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from gatecast import Config, audit, fit, memory
+from gatecast import fit, memory
 from gatecast.errors import DataError, TrainingError
 from gatecast.listener import Silent
 from gatecast.memory import available, needed
@@ -63,10 +63,10 @@ def test_the_least_room_of_the_system_and_its_groups_counts(machine, files, free
     assert available(machine(**files)) == pytest.approx(free * GB)
 
 
-def test_where_nobody_says_nothing_is_refused(tmp_path, make_frame, monkeypatch):
+def test_where_nobody_says_nothing_is_refused(tmp_path, monkeypatch):
     assert available(tmp_path) is None
     monkeypatch.setattr(memory, "available", lambda: None)
-    memory.refuse_too_large(audit(make_frame(), **NAMES), Config())
+    memory.refuse_too_large(2**60, 2**60, 0)
 
 
 def test_this_machine_says_what_it_has():
@@ -86,7 +86,7 @@ class Hearing(Silent):
 
 def test_what_is_needed_is_told_or_refused_before_the_rows_are_read(make_frame, monkeypatch, tmp_path):
     rows, hearing = make_frame(), Hearing()
-    wanted = needed(audit(rows, **NAMES), Config())
+    wanted = needed(480, 480, 0)
     monkeypatch.setattr(memory, "available", lambda: wanted - 10**7)
     monkeypatch.setattr("gatecast.reading.Panel.from_batches", lambda *_, **__: pytest.fail("the rows were read"))
     told = r"480 rows on 480 steps need about 0\.4 GB of memory, and 0\.3 GB are free: read fewer \(--since"
@@ -99,12 +99,10 @@ def test_what_is_needed_is_told_or_refused_before_the_rows_are_read(make_frame, 
     assert hearing.read[0].endswith("; about 0.4 GB of memory")
 
 
-def test_rows_steps_and_covariates_are_counted(make_frame):
-    found = audit(make_frame(series=3, hours=1_000), **NAMES)
-    bare = needed(found, Config())
-    assert bare == 350_000_000 + 3_000 * 48
-    beside = Config.from_options(None, {"past": ["a", "b"], "future": ["c"]})
-    assert needed(found, beside) == bare + 3_000 * (12 + 3 * 24)
+def test_rows_steps_and_covariates_are_counted():
+    bare = 350_000_000 + 3_000 * 24 + 5_000 * 24
+    assert needed(3_000, 5_000, 0) == bare
+    assert needed(3_000, 5_000, 3) == bare + 3_000 * 12 + 5_000 * 3 * 24
 
 
 def test_what_training_takes_is_refused_before_its_first_step(make_frame, monkeypatch, tmp_path):

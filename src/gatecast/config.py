@@ -71,10 +71,15 @@ class SourceSettings(Settings):
     label: Names = Field((), description="label of BigQuery jobs, such as team:sales; repeat for several")
 
     @property
-    def beside(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The covariates: the columns with a value for each step, and those with one for each series."""
+    def varying(self) -> tuple[str, ...]:
+        """The covariates with a value for each step."""
+        return *self.past, *self.future
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The covariates with one value for each series."""
         places = (self.holidays_column,) if self.holidays_column else ()
-        return (*self.past, *self.future), tuple(dict.fromkeys((*self.static, *places)))
+        return tuple(dict.fromkeys((*self.static, *places)))
 
     @model_validator(mode="after")
     def _one_relation(self) -> Self:

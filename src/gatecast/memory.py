@@ -3,13 +3,8 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gatecast.errors import DataError
-
-if TYPE_CHECKING:
-    from gatecast.config import Config
-    from gatecast.data.audit import Audit
 
 TRAINING = 350_000_000
 """Bytes beside the rows, most of them for windows, weights and forecasts of the test (docs/log.md)."""
@@ -25,22 +20,26 @@ _FIRST = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file
 """Files of a control group of the second version and of the first."""
 
 
-def needed(found: "Audit", config: "Config") -> int:
-    """Bytes that `fit` takes at most beyond the program itself; DuckDB beside makes do with what is left."""
-    columns = len(config.source.past) + len(config.source.future)
-    return TRAINING + found.rows * (ROW + ROW_BESIDE * bool(columns)) + found.steps * (STEP + VALUE * columns)
+def needed(rows: int, steps: int, columns: int) -> int:
+    """Bytes that `fit` takes at most beyond the program itself; DuckDB beside makes do with what is left.
+
+    Args:
+        steps: of all series.
+        columns: covariates with a value for each step.
+    """
+    return TRAINING + rows * (ROW + ROW_BESIDE * bool(columns)) + steps * (STEP + VALUE * columns)
 
 
-def refuse_too_large(found: "Audit", config: "Config") -> None:
-    """Refuse rows that do not fit into memory, before they are read.
+def refuse_too_large(rows: int, steps: int, columns: int) -> None:
+    """Refuse rows that do not fit into memory, before they are read. Arguments as for `needed`.
 
     Raises:
         DataError: the machine, or the container, has less memory than `fit` needs.
     """
-    wanted, free = needed(found, config), available()
+    wanted, free = needed(rows, steps, columns), available()
     if free is not None and wanted > free:
         raise DataError(
-            f"{found.rows:,} rows on {found.steps:,} steps need about {in_gigabytes(wanted)} of memory, and "
+            f"{rows:,} rows on {steps:,} steps need about {in_gigabytes(wanted)} of memory, and "
             f"{in_gigabytes(free)} are free: read fewer (--since, --sql), a coarser --freq, or fewer covariates"
         )
 

@@ -116,8 +116,7 @@ def open_in(store: Store, config: Config, errand: Errand | None) -> Opened:
 
 def _named(source: SourceSettings) -> list[str]:
     """The columns that the settings name."""
-    varying, fixed = source.beside
-    return [source.time, *source.series, *filter(None, [source.target]), *fixed, *varying]
+    return [source.time, *source.series, *filter(None, [source.target]), *source.fixed, *source.varying]
 
 
 def _with_zone(config: Config, rows: pa.Table) -> Config:
@@ -144,7 +143,6 @@ def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kin
     source = config.source
     if not source.time:
         raise UsageError(f"name the timestamp column: --time COLUMN; there are {some(columns)}")
-    varying, fixed = source.beside
     absent = [name for name in _named(source) if name not in columns]
     if absent:
         one = len(columns) == 1 and re.search(r"[,;\t|]", next(iter(columns)))
@@ -158,7 +156,7 @@ def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kin
         raise _no_numbers(source, store, columns[source.target])
     odd = [
         f"{name!r} ({columns[name]})"
-        for name in (*fixed, *varying)
+        for name in (*source.fixed, *source.varying)
         if columns[name] not in ("number", "boolean", "text")
     ]
     if odd:

@@ -80,7 +80,7 @@ def read_rows(
         _refuse_other(config, source)
         config = config.having("grid", freq=str(grid.frequency), timezone=grid.timezone)
         config = config.having("source", series=tuple(source.keys.column_names))
-        refuse_without(source.covariates, *config.source.beside)
+        refuse_without(source.covariates, config.source.varying, config.source.fixed)
         return Rows(source, config, audit_panel(source, config.grid, config.forecast.horizon) if audited else None)
     whole = config.source
     if needed:
@@ -90,7 +90,7 @@ def read_rows(
         store, config, grid = opened.store, opened.config, opened.grid
         found = opened.audit() if audited else None
         if found:
-            refuse_too_large(found, config)
+            refuse_too_large(found.rows, found.steps, len(config.source.varying))
         query, settings = opened.query(config.source, needed), config.grid.resolved(config.source.target)
         if needed and errand:
             both = (store.estimate(whole, opened.query(whole)), store.estimate(config.source, query))
@@ -149,22 +149,21 @@ def _beside(opened: Opened, since: str | None, errand: Errand | None) -> Covaria
         since: the date from which rows are read for static columns, however few are read otherwise.
     """
     store, source = opened.store, opened.config.source
-    varying, fixed = source.beside
-    if not (varying or fixed):
+    if not (source.varying or source.fixed):
         return None
     if source.future and not source.future_table and opened.aggregate == "count":
         raise UsageError("rows to come would be counted: give the values of --future in a --future-table")
     settled = source.model_copy(update={"since": since})
-    query = static_query(settled, opened.kind, opened.grid, fixed, opened.kinds)
-    statics = store.read(source, query).read_all() if fixed else pa.table({})
-    for i, name in enumerate(fixed):
+    query = static_query(settled, opened.kind, opened.grid, source.fixed, opened.kinds)
+    statics = store.read(source, query).read_all() if source.fixed else pa.table({})
+    for i, name in enumerate(source.fixed):
         several = statics.filter(pc.field(f"distinct_{i}") > 1)
         if several.num_rows:
             keys = several.select([f"key_{k}" for k in range(len(source.series))])
             where = f" in {some(sorted(name_of(list(row.values())) for row in keys.to_pylist()))}"
             raise DataError(f"column {name!r} has more than one value{where}: it is --past or --future, not static")
     more = _to_come(opened, errand) if source.future_table else ()
-    return CovariateRows(varying, source.future, more, fixed, statics.to_batches())
+    return CovariateRows(source.varying, source.future, more, source.fixed, statics.to_batches())
 
 
 def _to_come(opened: Opened, errand: Errand | None) -> Iterable[pa.RecordBatch]:

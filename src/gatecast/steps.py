@@ -36,7 +36,7 @@ def prepare(
     """Steps 1 to 6 of the eleven: what training needs; the split comes before the scaling."""
     panel, horizon, found = rows.panel, rows.config.forecast.horizon, rows.audit
     assert found
-    size = in_gigabytes(needed(found, rows.config))
+    size = in_gigabytes(needed(found.rows, found.steps, len(rows.config.source.varying)))
     text = f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}; about {size} of memory"
     listener.step(1, "Read", text)
     config, season = recipe.resolve(rows.config, panel, parts)
