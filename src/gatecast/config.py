@@ -7,7 +7,7 @@ A setting that is `None` is chosen from the data and written back, so a run's
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import tomli_w
 from pydantic import (
@@ -24,6 +24,7 @@ from gatecast.errors import UsageError
 from gatecast.written import Bytes, Date, Levels, Names, Seconds, listed
 
 Aggregate = Literal["sum", "mean", "last", "count", "min", "max"]
+Align = Literal["last", "common"]
 Fill = Literal["zero", "missing", "forward", "interpolate"]
 Metric = Literal["mase", "wape", "mae", "rmse", "smape", "mape", "quantile"]
 Scaling = Literal["minmax", "standard", "robust", "window"]
@@ -96,6 +97,14 @@ class SourceSettings(Settings):
         return self
 
 
+class Alignment(NamedTuple):
+    """How rows become values of a grid: several of one step, none of a step, none any more."""
+
+    aggregate: Aggregate
+    fill: Fill
+    align: Align
+
+
 class GridSettings(Settings):
     """The regular timestamps that every series is aligned to."""
 
@@ -105,17 +114,16 @@ class GridSettings(Settings):
         None, description="how rows of one series and step are combined; default: mean, or count without a target"
     )
     fill: Fill | None = Field(None, description="fill for empty steps; default: zero for sum and count, else missing")
-    align: Literal["last", "common"] | None = Field(
+    align: Align | None = Field(
         None, description="series end at their own last row or all at the newest; default: common for count, else last"
     )
     holidays: str | None = Field(None, description="holidays of a country, region or exchange, such as DE, US-NY, XNYS")
 
-    def resolved(self, target: str) -> Self:
-        """A copy with the defaults for what was left open."""
+    def alignment(self, target: str) -> Alignment:
+        """How rows become values of the grid, with the defaults for what was left open."""
         aggregate = self.aggregate or ("mean" if target else "count")
         fill = self.fill or ("zero" if aggregate in ("count", "sum") else "missing")
-        align = self.align or ("common" if aggregate == "count" else "last")
-        return self.model_copy(update={"aggregate": aggregate, "fill": fill, "align": align})
+        return Alignment(aggregate, fill, self.align or ("common" if aggregate == "count" else "last"))
 
 
 class ForecastSettings(Settings):
@@ -244,6 +252,11 @@ class Config(Settings):
     def from_toml(cls, path: str | Path) -> Self:
         """Settings from a TOML file."""
         return cls(**read_toml(path))
+
+    @property
+    def alignment(self) -> Alignment:
+        """How rows become values of the grid, with the defaults for what was left open."""
+        return self.grid.alignment(self.source.target)
 
     def to_toml(self) -> str:
         """The settings as TOML, without those that are None; `from_toml` reads them back."""

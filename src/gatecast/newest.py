@@ -47,8 +47,8 @@ def newest(
         config = config.having("source", until=grid.begins(grid.floor(str(as_of)) + 1))
     errand, rows, ends = Errand(verb, model.run_id, listener), None, [int(model.final.seen.max())]
     # What is filled, and where a series ends, hangs on rows before the context.
-    settings = config.grid.resolved(config.source.target)
-    if context and (settings.fill, settings.align) == ("missing", "last"):
+    alignment = config.alignment
+    if context and (alignment.fill, alignment.align) == ("missing", "last"):
         ends += [] if at is None else [step - 1 for step in read_dates(grid, at)]
         ends += [] if as_of is None else [grid.floor(str(as_of))]
         # By a date some series have had no value for some steps: their contexts begin earlier.

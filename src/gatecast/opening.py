@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from sqlglot import exp
 
-from gatecast.config import Aggregate, Config, SourceSettings
+from gatecast.config import Config, SourceSettings
 from gatecast.data import spacing
 from gatecast.data.audit import Audit
 from gatecast.data.audit import audit as look_over
@@ -63,16 +63,9 @@ class Opened:
     agreement: float | None  # share of gaps that fit an inferred frequency
     years: Years | None
 
-    @property
-    def aggregate(self) -> Aggregate:
-        """How several rows of one series and step become one value."""
-        aggregate = self.config.grid.resolved(self.config.source.target).aggregate
-        assert aggregate
-        return aggregate
-
     def query(self, source: SourceSettings, needed: Needed | None = None) -> exp.Select:
         """The query for the panel."""
-        query = series_query(source, self.kind, self.grid, self.aggregate, self.years, self.kinds)
+        query = series_query(source, self.kind, self.grid, self.config.alignment.aggregate, self.years, self.kinds)
         if needed is None or not needed.older:
             return query
         return without_older(query, source, self.kind, self.grid, needed.recent, needed.older)
@@ -80,7 +73,7 @@ class Opened:
     def audit(self) -> Audit:
         """What is wrong with the rows."""
         source, settings = self.config.source, self.config.grid
-        steps = row_steps(source, self.kind, self.grid, self.aggregate, self.years)
+        steps = row_steps(source, self.kind, self.grid, self.config.alignment.aggregate, self.years)
         horizon = self.config.forecast.horizon
         return look_over(self.store, source, steps, self.grid, settings, self.agreement, horizon)
 
@@ -148,7 +141,7 @@ def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kin
         one = len(columns) == 1 and re.search(r"[,;\t|]", next(iter(columns)))
         hint = ", as if it were one: a line of the file may have more fields than the first, or a quote without end"
         raise DataError(f"no column {some(map(repr, absent))}; there are {some(columns)}{hint if one else ''}")
-    aggregate = config.grid.resolved(source.target).aggregate
+    aggregate = config.alignment.aggregate
     if not source.target and aggregate != "count":
         raise UsageError(f"name the column to bring together by {aggregate}: --target COLUMN")
     if source.target and aggregate != "count" and columns[source.target] not in ("number", "boolean"):

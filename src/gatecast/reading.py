@@ -91,7 +91,7 @@ def read_rows(
         found = opened.audit() if audited else None
         if found:
             refuse_too_large(found.rows, found.steps, len(config.source.varying))
-        query, settings = opened.query(config.source, needed), config.grid.resolved(config.source.target)
+        query, alignment = opened.query(config.source, needed), config.alignment
         if needed and errand:
             both = (store.estimate(whole, opened.query(whole)), store.estimate(config.source, query))
             _tell_saved(errand, needed.since, *both)
@@ -111,7 +111,7 @@ def read_rows(
         )
         read_at = store.snapshot.isoformat() if store.snapshot else began
         stale = panel.ending_before(max(config.forecast.horizon, 1))
-        panel = panel.continued(settings.align == "common", settings.fill or "missing")
+        panel = panel.continued(alignment.align == "common", alignment.fill)
         return Rows(panel, resolved, found, stale, sql, read_at, store.bytes_billed)
 
 
@@ -151,7 +151,7 @@ def _beside(opened: Opened, since: str | None, errand: Errand | None) -> Covaria
     store, source = opened.store, opened.config.source
     if not (source.varying or source.fixed):
         return None
-    if source.future and not source.future_table and opened.aggregate == "count":
+    if source.future and not source.future_table and opened.config.alignment.aggregate == "count":
         raise UsageError("rows to come would be counted: give the values of --future in a --future-table")
     settled = source.model_copy(update={"since": since})
     query = static_query(settled, opened.kind, opened.grid, source.fixed, opened.kinds)

@@ -43,8 +43,7 @@ def prepare(
     encoder = Encoder.fit(panel, config, parts.train)
     fits = "" if found.agreement is None else f" (fits {in_percent(found.agreement, 1)} of the gaps)"
     faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
-    aggregate = rows.config.grid.resolved(rows.config.source.target).aggregate
-    text = f"grid {panel.grid}, {aggregate} of each step{fits}; {faults}; {_known(encoder)}"
+    text = f"grid {panel.grid}, {config.alignment.aggregate} of each step{fits}; {faults}; {_known(encoder)}"
     listener.step(2, "Dates to numbers", text)
     if config.forecast.metric == "mape":
         _note_zeros(panel, listener)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from sqlglot import exp
 
-from gatecast.config import GridSettings, SourceSettings
+from gatecast.config import Alignment, GridSettings, SourceSettings
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import LONGEST_SEASON
 from gatecast.data.panel import Panel
@@ -84,8 +84,8 @@ def audit(
         DataError: there is no row with a time and a value.
     """
     block = next((length for length in grid.frequency.seasons if length <= LONGEST_SEASON), 10)
-    resolved, planned = settings.resolved(source.target), bool(source.future) and source.future_table is None
-    query = audit_query(steps, len(source.series), block, horizon, resolved.fill == "zero", planned)
+    alignment, planned = settings.alignment(source.target), bool(source.future) and source.future_table is None
+    query = audit_query(steps, len(source.series), block, horizon, alignment.fill == "zero", planned)
     rows = store.read(source, query).read_all().to_pylist()
     facts = {name: int(rows[0][name] or 0) for name in ("row_count", "series", "steps", "shortest", "longest")}
     if not facts["series"]:
@@ -101,7 +101,7 @@ def audit(
         agreement=agreement,
         shortest=facts["shortest"],
         longest=facts["longest"],
-        findings=tuple(_findings(rows, grid, len(source.series), settings, resolved, horizon)),
+        findings=tuple(_findings(rows, grid, len(source.series), settings, alignment, horizon)),
     )
 
 
@@ -163,7 +163,7 @@ _COUNTED = ("no_time", "shared", "no_value", "not_a_number", "infinite", "skippe
 
 
 def _findings(
-    rows: list[Row], grid: Grid, keys: int, given: GridSettings, resolved: GridSettings, horizon: int
+    rows: list[Row], grid: Grid, keys: int, given: GridSettings, alignment: Alignment, horizon: int
 ) -> Iterable[Finding]:
     """What was found, in the order of `_FINDINGS`."""
 
@@ -176,18 +176,18 @@ def _findings(
         if not found:
             continue
         largest, places = next(row for row in found if row["size_rank"] == 1), found[0]["places"]
-        stops = resolved.align == "last" and rows[0]["longest"] <= 3 * horizon
+        stops = alignment.align == "last" and rows[0]["longest"] <= 3 * horizon
         learns = "forecast, with nothing learned from them before the test"
         text = done.format(
-            aggregate=resolved.aggregate,
-            filled=_FILLED[resolved.fill or "missing"],
+            aggregate=alignment.aggregate,
+            filled=_FILLED[alignment.fill],
             gaps=f"{places:,} gap{'s' if places > 1 else ''}",
             longest=f"{largest['size']:,}: {place(largest)}",
             then="fit stops, as all of them are" if stops else learns,
             needed=3 * horizon + 1,
-            ends=_ENDS[resolved.align or "last"],
+            ends=_ENDS[alignment.align],
         )
-        decided = getattr(given, option or "", None) or (kind == "shared" and resolved.aggregate == "count")
+        decided = getattr(given, option or "", None) or (kind == "shared" and alignment.aggregate == "count")
         yield Finding(
             name,
             count=int(found[0]["total"] if kind in _COUNTED else places),
