@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain
-from typing import Self, cast
+from typing import Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -30,12 +30,8 @@ class Ensemble(nn.Module):
 
     def __init__(self, networks: Iterable[Network]) -> None:
         super().__init__()
-        self.members = nn.ModuleList(networks)
-
-    @cached_property
-    def networks(self) -> tuple[Network, ...]:
-        """The members."""
-        return tuple(cast(Network, member) for member in self.members)
+        self.networks = tuple(networks)
+        self.members = nn.ModuleList(self.networks)  # the same ones, under the name that their weights are saved by
 
     @cached_property
     def leading(self) -> Network:
