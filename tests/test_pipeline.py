@@ -90,7 +90,7 @@ def test_the_seed_decides(model):
 
 
 def test_the_final_weights_train_as_long_as_validation_says(monkeypatch):
-    monkeypatch.setattr(Trained, "again", 1)
+    monkeypatch.setattr(Trained, "refit_epochs", 1)
     lines = fit(waves(), **TINY).evidence["history"]
     assert [(line["stage"], line["epoch"]) for line in lines] == [("test", 1), ("test", 2), ("final", 1)]
 

@@ -5,7 +5,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from gatecast.points import LEAST, at, bounds, points
+from gatecast.points import LEAST, bounds, interpolated, points
 
 PROBABILITIES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 FINE = np.linspace(0, 1, 4_001)[1::2]
@@ -94,19 +94,21 @@ def test_other_levels_of_a_normal_distribution_are_read_exactly():
     normal = NormalDist(5, 2)
     known = np.array([normal.inv_cdf(share) for share in PROBABILITIES])
     wanted = (0.005, 0.2, 0.5, 0.6, 0.99)
-    assert at(known, PROBABILITIES, wanted) == pytest.approx([normal.inv_cdf(share) for share in wanted])
-    assert at(np.array([known, 2 * known]), PROBABILITIES, PROBABILITIES) == pytest.approx(np.array([known, 2 * known]))
+    assert interpolated(known, PROBABILITIES, wanted) == pytest.approx([normal.inv_cdf(share) for share in wanted])
+    assert interpolated(np.array([known, 2 * known]), PROBABILITIES, PROBABILITIES) == pytest.approx(
+        np.array([known, 2 * known])
+    )
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_levels_read_off_never_cross(name):
-    found = at(np.array(DISTRIBUTIONS[name], np.float64), PROBABILITIES, np.linspace(0.001, 0.999, 500))
+    found = interpolated(np.array(DISTRIBUTIONS[name], np.float64), PROBABILITIES, np.linspace(0.001, 0.999, 500))
     assert (np.diff(found) >= 0).all()
 
 
 def test_levels_that_were_trained_are_given_as_they_are():
     quantiles = np.array([[1.0, 5.0, 5.1], [2.0, 2.0, 9.0]], np.float32)
-    assert np.array_equal(at(quantiles, (0.1, 0.5, 0.9), [0.9, 0.1]), quantiles[:, [2, 0]])
+    assert np.array_equal(interpolated(quantiles, (0.1, 0.5, 0.9), [0.9, 0.1]), quantiles[:, [2, 0]])
 
 
 @pytest.mark.parametrize("metric", ["mape", "smape", "rmse", "mase"])

@@ -125,7 +125,7 @@ def test_a_history_that_no_horizon_fits_asks_for_rows_only():
 
 def test_probabilities_are_the_bounds_of_the_levels_and_the_quartiles():
     config = Config.from_options(None, {"level": [80, 95]})
-    assert recipe.bounds(config) == (0.025, 0.1, 0.5, 0.9, 0.975)
+    assert recipe.level_probabilities(config) == (0.025, 0.1, 0.5, 0.9, 0.975)
     assert recipe.probabilities(config) == (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
     assert recipe.probabilities(config.having("model", recipe="classic")) == ()
 

@@ -104,7 +104,7 @@ def facts_of(config: Config, panel: Panel, split: Split) -> Facts:
         raise DataError(_too_little(horizon, longest, panel.names))
     room = max(1, int(np.median(panel.lengths)) - horizon)
     seasons, season = _seasons(panel, split, horizon, room // 2)
-    least, zeros = _sizes(panel, split)
+    least, zeros = _least_and_zeros(panel, split)
     classic = config.model.recipe == "classic"
     return Facts(
         classic=classic,
@@ -142,7 +142,7 @@ def _seasons(panel: Panel, split: Split, horizon: int, most: int) -> tuple[tuple
         these seasons, and that of the naive forecast.
     """
     shown = [season for season in panel.grid.frequency.seasons if season <= min(most, LONGEST_WEEK)]
-    errors = repeated_errors(panel, split, [1, *shown], horizon)
+    errors = _repeated_errors(panel, split, [1, *shown], horizon)
     best, *others = sorted(errors, key=errors.__getitem__)
     worth = best if others and errors[best] < WORTH * errors[others[0]] else 0
     seasons = tuple(season for season in shown if season <= LONGEST_SEASON or season == worth)
@@ -171,7 +171,7 @@ def _variation(values: Values, season: int) -> tuple[float, float] | None:
     return spread.std() / spread.mean(), share.std() / share.mean()
 
 
-def repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int) -> dict[int, float]:
+def _repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int) -> dict[int, float]:
     """Scaled absolute error of repeating each season, summed over training windows that have all seasons."""
     reach = max(seasons)
     whole = split.training(horizon, reach)
@@ -189,7 +189,7 @@ def repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int
     return {season: error(season) for season in seasons}
 
 
-def _sizes(panel: Panel, split: Split) -> tuple[float, float]:
+def _least_and_zeros(panel: Panel, split: Split) -> tuple[float, float]:
     """The smallest training value, and the share of training values that are zero."""
     found = [(np.nanmin(part), np.sum(part == 0), np.isfinite(part).sum()) for part in panel.begun(split.train)]
     least, zeros, values = np.array(found, np.float64).T

@@ -80,11 +80,13 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
     validating = shop.split.validating(shop.horizon)
     units = _units(shop, shop.split.train)
     trained = _train(shop, network, scaler, units, shop.training(), validating, training.epochs, seconds)
-    levels = recipe.probabilities(shop.config) or recipe.bounds(shop.config)
-    stretch = torch.ones(shop.horizon, len(levels), device=shop.windows.device)
+    probabilities = recipe.probabilities(shop.config) or recipe.level_probabilities(shop.config)
+    stretch = torch.ones(shop.horizon, len(probabilities), device=shop.windows.device)
     seen, bounds = shop.split.validation, _bounds(shop)
     given = shop.config.forecast.bounds is not None
-    fitted = Fitted(network, scaler, shop.encoder, levels, stretch, stretch[0], seen, bounds, shop.season, given=given)
+    fitted = Fitted(
+        network, scaler, shop.encoder, probabilities, stretch, stretch[0], seen, bounds, shop.season, given=given
+    )
     return _judged(shop, fitted, [validating]), trained
 
 

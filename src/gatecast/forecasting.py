@@ -24,7 +24,7 @@ from gatecast.data.windows import Windows
 from gatecast.errors import DataError, UsageError, some
 from gatecast.fitted import Fitted, find
 from gatecast.nn.devices import moved
-from gatecast.points import at, bounds, points
+from gatecast.points import bounds, interpolated, points
 
 BATCH = 256
 FARTHEST = 1_000
@@ -214,7 +214,7 @@ def _kinds(dates: Steps, ahead: Indices, lasts: Steps, seen: Steps, horizon: int
 
 def _columns(values: Values, floors: Values, fitted: Fitted, settings: ForecastSettings) -> dict[str, Any]:
     """Point and bounds; a bound has a column for each level."""
-    sides = at(values, fitted.probabilities, [side for level in settings.level for side in bounds(level)])
+    sides = interpolated(values, fitted.probabilities, [side for level in settings.level for side in bounds(level)])
     # Those of levels that were not trained may lie beyond the bounds.
     sides = np.clip(sides, floors[:, None], fitted.bounds[1])
     return {VALUE: points(values, fitted.probabilities, settings.metric), LOWER: sides[:, ::2], UPPER: sides[:, 1::2]}

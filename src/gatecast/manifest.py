@@ -46,7 +46,7 @@ def manifest(rows: Rows, device: torch.device, durations: Mapping[str, float], t
 
 
 @dataclass(frozen=True)
-class Again:
+class Repeat:
     """The settings of a run to repeat, and what shows whether rows are those that it read."""
 
     run: Path
@@ -80,7 +80,7 @@ class Again:
         )
 
 
-def again(run: str | Path, options: Mapping[str, Any]) -> Again:
+def repeat(run: str | Path, options: Mapping[str, Any]) -> Repeat:
     """What it takes to repeat a run: its settings, some of them replaced, and a check of its rows.
 
     Raises:
@@ -98,7 +98,7 @@ def again(run: str | Path, options: Mapping[str, Any]) -> Again:
     config = Config(**merged(model.config.model_dump(exclude_none=True), snapshot | dict(options)))
     then, now = ({**dict(each.source), **dict(each.grid)} for each in (model.config, config))
     replaced = [name for name in now if now[name] != then[name]]
-    return Again(Path(run), config, written["audit"], None if pinned else written["rows_sha256"], replaced)
+    return Repeat(Path(run), config, written["audit"], None if pinned else written["rows_sha256"], replaced)
 
 
 def digest(panel: Panel) -> str:

@@ -14,8 +14,7 @@ from sqlglot import exp
 
 from gatecast.config import Config, SourceSettings
 from gatecast.data import spacing
-from gatecast.data.audit import Audit
-from gatecast.data.audit import audit as look_over
+from gatecast.data.audit import Audit, audit
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
 from gatecast.data.rows import name_of
@@ -75,7 +74,7 @@ class Opened:
         source, settings = self.config.source, self.config.grid
         steps = row_steps(source, self.kind, self.grid, self.config.alignment.aggregate, self.years)
         horizon = self.config.forecast.horizon
-        return look_over(self.store, source, steps, self.grid, settings, self.agreement, horizon)
+        return audit(self.store, source, steps, self.grid, settings, self.agreement, horizon)
 
 
 @contextmanager

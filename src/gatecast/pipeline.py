@@ -20,16 +20,15 @@ from gatecast.data.audit import Audit
 from gatecast.data.panel import Panel
 from gatecast.data.split import Split, split
 from gatecast.errors import DataError, UsageError
+from gatecast.evaluation import proof
 from gatecast.evaluation.backtest import Backtest, evaluate
 from gatecast.evaluation.held_back import held_back, spread
-from gatecast.evaluation.proof import Proof
-from gatecast.evaluation.proof import prove as leaks
 from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitting import refit
 from gatecast.insight import Insight
 from gatecast.kept_rows import keep, kept
 from gatecast.listener import SILENT, Listener
-from gatecast.manifest import Again, again, manifest
+from gatecast.manifest import Repeat, manifest, repeat
 from gatecast.model import Model
 from gatecast.newest import newest
 from gatecast.nn.devices import multiplies_halved, names
@@ -97,30 +96,30 @@ def fit(
             raise UsageError("resume keeps the rows and settings of the stopped training: give nothing else")
         with new_folder(Path(resume), resume=True) as folder:
             return _train_into(folder, Path(resume), listener)
-    same = None
+    repeated = None
     if from_ is not None:
         if source is not None:
             raise UsageError("from_ reads again what a run has read: give no source")
-        same = again(from_, options)
-        source, options = same.config, {}
+        repeated = repeat(from_, options)
+        source, options = repeated.config, {}
     config = _config(source, options)
     _device(config)  # before anything is read
     if run is None:
-        return _fit(_read(config, source, listener, same), listener)[0]
+        return _fit(_read(config, source, listener, repeated), listener)[0]
     with new_folder(Path(run), overwrite) as folder:
         if unfinished(Path(run)):
             stopped = f"a stopped training of {run} will be deleted once this one is complete"
             listener.note(f"{stopped}: gatecast fit --resume {run} continues it instead")
-        return _train_into(folder, Path(run), listener, _read(config, source, listener, same))
+        return _train_into(folder, Path(run), listener, _read(config, source, listener, repeated))
 
 
-def _read(config: Config, source: object, listener: Listener, same: Again | None) -> Rows:
+def _read(config: Config, source: object, listener: Listener, repeated: Repeat | None) -> Rows:
     # Greater for later runs: of two that forecast from one cutoff the later one's forecasts hold. The letter is after
     # all digits that names began with when they were drawn; of those that begin at once four digits are.
     began, run_id = time.monotonic(), f"r{time.time_ns() >> 18:011x}{uuid4().hex[:4]}"
     rows = read_rows(config, source, Errand("fit", run_id, listener), audited=True)
-    if same:
-        same.refuse_others(rows)
+    if repeated:
+        repeated.refuse_others(rows)
     return replace(rows, run_id=run_id, seconds=time.monotonic() - began)
 
 
@@ -166,7 +165,7 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     times.append(time.monotonic())
     final, history = tested, list(trained.epochs)
     if config.training.refit:
-        final, retrained = refit(shop, tested, trained.again)
+        final, retrained = refit(shop, tested, trained.refit_epochs)
         history += retrained.epochs
     times.append(time.monotonic())
     seconds = [round(rows.seconds, 3), *np.diff(times).round(3).tolist()]
@@ -224,7 +223,7 @@ def inspect(
     return found
 
 
-def prove(model: Model, panel: Panel | None = None) -> Proof:
+def prove(model: Model, panel: Panel | None = None) -> proof.Proof:
     """Forecast the held-back end again after changing everything behind each cutoff; see `evaluation.proof`.
 
     Raises:
@@ -235,7 +234,7 @@ def prove(model: Model, panel: Panel | None = None) -> Proof:
     assert (cutoffs >= fitted.seen[series]).all()
 
     forecast = partial(evaluate, fitted, until=fitted.seen, season=fitted.season, settings=model.config.forecast)
-    return leaks(forecast, panel, series, cutoffs)
+    return proof.prove(forecast, panel, series, cutoffs)
 
 
 def backtest(

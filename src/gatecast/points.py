@@ -40,13 +40,14 @@ def points(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> 
     if metric not in _BY_SIZE and metric != "rmse":
         return quantiles[..., probabilities.index(0.5)]
     # Flat beyond the outermost quantiles: untrained tails would dominate the mean and the percentage errors.
-    values = at(quantiles, probabilities, np.clip((np.arange(GRID) + 0.5) / GRID, probabilities[0], probabilities[-1]))
+    even = np.clip((np.arange(GRID) + 0.5) / GRID, probabilities[0], probabilities[-1])
+    values = interpolated(quantiles, probabilities, even)
     if metric == "rmse":
         mean: Array = values.mean(-1).astype(quantiles.dtype)
         return mean
     # The expected loss is not convex; the best of the quantiles themselves is found by trying them all.
     loss = _BY_SIZE[metric]
-    expected = np.stack([loss(values[..., at : at + 1], values).mean(-1) for at in range(GRID)], -1)
+    expected = np.stack([loss(values[..., i : i + 1], values).mean(-1) for i in range(GRID)], -1)
     best: Array = np.take_along_axis(values, expected.argmin(-1)[..., None], -1)[..., 0]
     return best.astype(quantiles.dtype)
 
@@ -69,7 +70,7 @@ def _above_zero(sizes: Array) -> Array:
     return found
 
 
-def at(quantiles: Array, probabilities: Sequence[float], wanted: Iterable[float]) -> Array:
+def interpolated(quantiles: Array, probabilities: Sequence[float], wanted: Iterable[float]) -> Array:
     """Quantiles at other probabilities: straight lines between the given ones, over normal scores.
 
     A normal distribution is read exactly, beyond the outermost quantiles too.

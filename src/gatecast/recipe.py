@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from gatecast import points
 from gatecast.config import Config, ModelSettings, TrainingSettings
@@ -16,7 +16,7 @@ from gatecast.nn.network import Shape
 from gatecast.nn.starting import is_rare
 
 LONGEST_SEGMENT = 48
-TREND, LONGEST_CONTEXT, YEARS, DAYS = 128, 512, 5, 7
+SHORTEST_LOOKBACK, LONGEST_LOOKBACK, YEARS, DAYS = 128, 512, 5, 7
 """Least (if the series has that many) and most steps that the simple forecasts are estimated from; of a year of days,
 so many years instead, and where a day is the longest season so many days."""
 CLASSIC_MOST = 168
@@ -68,22 +68,21 @@ OVERHEAD, SPEED = 8e-3, 4.5e10
 """Of a slow processor: seconds per batch besides the arithmetic, and operations per second."""
 
 
-def bounds(config: Config) -> tuple[float, ...]:
+def level_probabilities(config: Config) -> tuple[float, ...]:
     """The probabilities of the bounds of every level, and the median."""
     return tuple(sorted({0.5, *chain.from_iterable(map(points.bounds, config.forecast.level))}))
 
 
 def probabilities(config: Config) -> tuple[float, ...]:
     """The probabilities the network is trained for: bounds, quartiles and median; none (one point) if classic."""
-    return () if config.model.recipe == "classic" else tuple(sorted({*bounds(config), 0.25, 0.75}))
+    return () if config.model.recipe == "classic" else tuple(sorted({*level_probabilities(config), 0.25, 0.75}))
 
 
 def sizes(config: Config) -> Sizes:
     """The sizes of resolved settings, none of which is left open."""
     model, training = config.model, config.training
     found = model.context, model.reach, model.segment, model.hidden, training.batch, training.steps
-    assert None not in found
-    return Sizes(*cast("tuple[int, ...]", found))
+    return Sizes(*filter(None, found))
 
 
 def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
@@ -202,7 +201,7 @@ def _lookback(facts: Facts) -> int:
     longest, shortest = max(facts.seasons, default=1), min(facts.seasons, default=1)
     if is_rare(longest, shortest):
         return -(-YEARS * longest // shortest) * shortest
-    return max(TREND, DAYS * longest if facts.daily else min(3 * longest, LONGEST_CONTEXT))
+    return max(SHORTEST_LOOKBACK, DAYS * longest if facts.daily else min(3 * longest, LONGEST_LOOKBACK))
 
 
 def _reach(facts: Facts, segment: int) -> int:

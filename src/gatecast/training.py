@@ -51,7 +51,7 @@ class Trained:
     epochs: tuple[Epoch, ...]
 
     @property
-    def again(self) -> int:
+    def refit_epochs(self) -> int:
         """How long to train on all rows, where nothing validates: the whole schedule, unless its end overfits.
 
         The epoch that validated best was not at the low rates at which a schedule ends, and says little of how long
