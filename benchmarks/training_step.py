@@ -25,6 +25,7 @@ from gatecast.data.windows import Windows
 from gatecast.ensemble import unit_of
 from gatecast.fitting import Workshop, build
 from gatecast.nn.losses import pinball
+from gatecast.objective import Objective
 from gatecast.training import run_epoch
 
 parser = argparse.ArgumentParser()
@@ -60,7 +61,7 @@ probabilities = torch.tensor(network.shape.probabilities)
 
 def ours() -> None:
     """Five steps of training."""
-    run_epoch(network, scaler, windows, span, iter(batches), "mase", course)
+    run_epoch(network, scaler, windows, span, iter(batches), Objective("mase"), course)
 
 
 def bare() -> None:

@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from gatecast import ensemble, training
+from gatecast import ensemble, objective, training
 from gatecast import schedule as module
 from gatecast.config import TrainingSettings
 from gatecast.course import Course, Epoch
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.data.split import split
-from gatecast.data.windows import Inputs, Windows
+from gatecast.data.windows import Windows
 from gatecast.ensemble import Ensemble
 from gatecast.errors import TrainingError
 from gatecast.nn.network import Network, Shape
+from gatecast.objective import Objective
 from gatecast.schedule import one_cycle
-from gatecast.training import Trained, importance, mixed, run_epoch, train
+from gatecast.training import Trained, mixed, run_epoch, train
 
 HORIZON, LONG = 6, 1e9  # steps, and seconds that never run out
 SHAPE = {
@@ -32,7 +33,7 @@ SHAPE = {
     "hidden": 16,
     "layers": 1,
 }
-SCALER = Scaler("window")
+SCALER, MASE = Scaler("window"), Objective("mase")
 
 
 class Bench:
@@ -51,7 +52,7 @@ class Bench:
         torch.manual_seed(settings.seed)
         held = self.validating if validate else None
         return train(
-            self.network, SCALER, self.windows, self.training, held, settings, "mase",
+            self.network, SCALER, self.windows, self.training, held, settings, MASE,
             epochs=epochs, seconds=seconds, on_epoch=self.note,
         )  # fmt: skip
 
@@ -61,7 +62,7 @@ class Bench:
 
     def loss(self, span, batch=64):
         """Loss and accuracy of the network as it is, over all windows of a span."""
-        return run_epoch(self.network, SCALER, self.windows, span, torch.arange(len(span)).split(batch), "mase")
+        return run_epoch(self.network, SCALER, self.windows, span, torch.arange(len(span)).split(batch), MASE)
 
     def weights(self):
         return {name: part.clone() for name, part in self.network.state_dict().items()}
@@ -170,7 +171,7 @@ def test_the_best_weights_are_kept(noise):
     losses = [line.validation_loss for line in bench.history]
     assert trained.best == 1 + int(np.argmin(losses)) < len(losses)  # noise is soon learned by heart
     numbers = bench.validating.spread(training.VALIDATION)
-    kept, _ = run_epoch(bench.network, SCALER, bench.windows, bench.validating, numbers.split(256), "mase")
+    kept, _ = run_epoch(bench.network, SCALER, bench.windows, bench.validating, numbers.split(256), MASE)
     assert kept == pytest.approx(min(losses), rel=1e-6)
     assert same(bench.weights(), bench.snapshots[trained.best - 1])
     assert {line.stage for line in bench.history} == {"test"}
@@ -205,13 +206,13 @@ def test_without_validation_the_last_weights_are_kept(noise):
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_ends_training_after_going_back_three_times(waves, monkeypatch, broken):
-    bench, whole, calls = Bench(waves), training.pinball, []
+    bench, whole, calls = Bench(waves), objective.pinball, []
 
     def pinball(*parts):
         calls.append(1)
         return whole(*parts) * (broken if len(calls) > 15 + VALIDATIONS + 3 else 1)
 
-    monkeypatch.setattr(training, "pinball", pinball)
+    monkeypatch.setattr(objective, "pinball", pinball)
     told = r"no longer a number in epoch 2, also after going back 3 times to lower rates, 0.000156.* \(it was 0.01\) or"
     with pytest.raises(TrainingError, match=told):
         bench.train()
@@ -246,12 +247,12 @@ def test_a_poisoned_batch_costs_one_epoch_and_lowers_the_rate(waves, monkeypatch
         calls.append(1)
         return part * (math.nan if len(calls) == poisoned else 1)
 
-    whole = training.loss_of
+    whole = Objective.loss
     if where == "gradient":
         next(bench.network.parameters()).register_hook(poison)
     else:
         learning = torch.is_grad_enabled
-        monkeypatch.setattr(training, "loss_of", lambda *of: poison(whole(*of)) if learning() else whole(*of))
+        monkeypatch.setattr(Objective, "loss", lambda *of: poison(whole(*of)) if learning() else whole(*of))
     if where == "a loss on a device that is not asked at each step":
         monkeypatch.setattr(training, "answers_at_once", lambda device: False)
     trained = bench.train(epochs=4)
@@ -306,35 +307,6 @@ def test_the_time_limit_ends_an_epoch_of_many_steps(waves, monkeypatch):
         assert now[0] - began == 20
         assert (trained.ended, trained.best, len(trained.epochs)) == ("the time limit was reached", 1, 1)
         assert trained.epochs[0].learning_rate == pytest.approx(0.01 * one_cycle(1))  # run through
-
-
-def weights_of(metric, logs=False, units=None):
-    """Importance of windows at levels of 10 and 1,000 whose spread is a tenth of the level."""
-    context = torch.tensor([[9.0, 11, 9, 11], [900.0, 1100, 900, 1100]])
-    inputs = Inputs(
-        context,
-        torch.ones_like(context, dtype=torch.bool),
-        torch.zeros(2, 5, 0),
-        torch.arange(2) * (units is not None and len(units) > 1),
-    )
-    found = importance(SCALER(context, inputs.observed, inputs.series, logs), inputs, metric, units)
-    return None if found is None else found[:, 0].tolist()
-
-
-def test_each_series_has_its_own_unit():
-    assert weights_of("mase", units=torch.tensor([[1.0], [100.0]])) == pytest.approx([1, 1])
-    assert weights_of("mase", units=torch.tensor([[1.0], [50.0]])) == pytest.approx([2 / 3, 4 / 3])
-
-
-@pytest.mark.parametrize("logs", [False, True])
-def test_a_window_counts_by_what_its_errors_are_judged_by(logs):
-    assert weights_of("mase", logs) is weights_of("quantile", logs) is None
-    for metric in ("mape", "smape"):  # a tenth of the level is a tenth, whatever the level
-        assert weights_of(metric, logs) == pytest.approx([1, 1])
-    for metric in ("mae", "rmse", "wape"):  # a hundred times as large an error counts a hundred times
-        assert weights_of(metric, logs) == pytest.approx([2 / 101, 200 / 101], rel=1e-4)
-    for metric in ("mase", "quantile"):  # and so it does in the unit of one series
-        assert weights_of(metric, logs, torch.tensor([[5.0]])) == pytest.approx([2 / 101, 200 / 101], rel=1e-4)
 
 
 def test_members_are_trained_side_by_side(waves):

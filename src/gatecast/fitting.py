@@ -23,7 +23,8 @@ from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
 from gatecast.nn.devices import moved, own_chance
 from gatecast.nn.network import Network
-from gatecast.training import VALIDATION, OnEpoch, Trained, Units, train
+from gatecast.objective import Objective
+from gatecast.training import VALIDATION, OnEpoch, Trained, train
 
 REFIT_SHARE = 0.4
 """Share of the time limit kept for the final weights."""
@@ -78,8 +79,8 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
     seconds = training.time_limit * (1 - REFIT_SHARE if training.refit else 1)
     scaler = _scaler(shop, shop.split.train)
     validating = shop.split.validating(shop.horizon)
-    units = _units(shop, shop.split.train)
-    trained = _train(shop, network, scaler, units, shop.training(), validating, training.epochs, seconds)
+    objective = _objective(shop, shop.split.train)
+    trained = _train(shop, network, scaler, objective, shop.training(), validating, training.epochs, seconds)
     probabilities = recipe.probabilities(shop.config) or recipe.level_probabilities(shop.config)
     stretch = torch.ones(shop.horizon, len(probabilities), device=shop.windows.device)
     seen, bounds = shop.split.validation, _bounds(shop)
@@ -99,8 +100,8 @@ def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]
     network = build(shop)
     scaler = _scaler(shop, shop.split.lasts)
     seconds = shop.config.training.time_limit * REFIT_SHARE
-    units = _units(shop, shop.split.lasts)
-    trained = _train(shop, network, scaler, units, shop.everything(), None, epochs, seconds)
+    objective = _objective(shop, shop.split.lasts)
+    trained = _train(shop, network, scaler, objective, shop.everything(), None, epochs, seconds)
     held = [shop.split.validating(shop.horizon), shop.split.testing(shop.horizon)]
     judged = _judged(shop, tested, held)
     final = replace(judged, network=network, scaler=scaler, seen=shop.split.lasts)
@@ -113,7 +114,7 @@ def _train(
     shop: Workshop,
     network: Ensemble,
     scaler: Scaler,
-    units: Units,
+    objective: Objective,
     span: Span,
     validating: Span | None,
     epochs: int,
@@ -127,12 +128,11 @@ def _train(
             span,
             validating,
             shop.config.training,
-            shop.config.forecast.metric,
+            objective,
             epochs=epochs,
             seconds=seconds,
             on_epoch=shop.on_epoch,
             checkpoints=shop.checkpoints,
-            units=units,
         )
 
 
@@ -143,14 +143,15 @@ def _scaler(shop: Workshop, until: Steps) -> Scaler:
     return Scaler.fit(name, [] if name == "window" else _rows(shop, until)).to(shop.windows.device)
 
 
-def _units(shop: Workshop, until: Steps) -> Units:
-    """The mean absolute deviation of each series up to a step, if errors are to count in such units."""
+def _objective(shop: Workshop, until: Steps) -> Objective:
+    """The loss of the settings; errors that are scaled by series are so by the deviation of its rows up to a step."""
+    metric = shop.config.forecast.metric
     if not shop.config.training.by_series:
-        return None
+        return Objective(metric)
     missing = torch.tensor([torch.nan])  # of a series without rows nothing is known
     rows = [torch.cat([missing, part])[None] for part in _rows(shop, until)]
     found = [deviation(part.nan_to_num(), ~part.isnan())[1] for part in rows]
-    return torch.cat(found).to(shop.windows.device)
+    return Objective(metric, torch.cat(found).to(shop.windows.device))
 
 
 def _rows(shop: Workshop, until: Steps) -> list[Float[Tensor, "T"]]:

@@ -11,21 +11,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatecast.checkpoint import NOWHERE, Checkpoints
-from gatecast.config import Metric, TrainingSettings
+from gatecast.config import TrainingSettings
 from gatecast.course import Course, DivergedError, Epoch
 from gatecast.data.scaling import Scaler, Unit
 from gatecast.data.split import Span
 from gatecast.data.synthetic import with_synthetic
 from gatecast.data.windows import Inputs, Truth, Windows
 from gatecast.ensemble import Ensemble, together
-from gatecast.nn.devices import answers_at_once, moved, vector
-from gatecast.nn.losses import pinball, squared
+from gatecast.nn.devices import answers_at_once, moved
 from gatecast.nn.network import Network, Shape
+from gatecast.objective import Objective
 
 OVERFITTED = 0.05
 """Training overfits if the validation loss ends more than this share above its best."""
-FAR = 100.0
-"""Units at which targets are clipped: after a flat stretch a jump may be millions of them."""
 CHOOSABLE = 10
 """Windows without overlap that validation needs: among fewer the best epoch is a matter of luck, and the
 last weights are kept."""
@@ -33,7 +31,6 @@ VALIDATION = 2_048
 """Most windows a validation."""
 
 OnEpoch = Callable[[Epoch], None]
-Units = Float[Tensor, "S 1"] | None
 
 
 @dataclass(frozen=True)
@@ -70,24 +67,21 @@ def train(
     training: Span,
     validating: Span | None,
     settings: TrainingSettings,
-    metric: Metric,
+    objective: Objective,
     *,
     epochs: int,
     seconds: float,
     on_epoch: OnEpoch,
     checkpoints: Checkpoints = NOWHERE,
-    units: Units = None,
 ) -> Trained:
     """Train all members at once, on the same windows; they end with the weights that validated best.
 
     Args:
         training: windows to learn from.
         validating: windows to choose the best epoch by; None keeps the last.
-        metric: what forecasts will be judged by, see `importance`.
         epochs: length of the schedule.
         seconds: time at which the schedule has run through, whatever the epoch.
         checkpoints: where the course is saved after an epoch, and resumed from.
-        units: see `importance`.
 
     Raises:
         TrainingError: the loss diverges again and again, or there is no memory for the first epoch.
@@ -105,10 +99,10 @@ def train(
         held: tuple[float | None, float | None] = (None, None)
         drawn = course.draw(training, settings.batch, settings.steps)
         try:
-            found = run_epoch(network, scaler, windows, training, drawn, metric, course, units)
+            found = run_epoch(network, scaler, windows, training, drawn, objective, course)
             lasted = time.monotonic() - began
             if validating is not None:
-                held = run_epoch(network, scaler, windows, validating, held_back, metric, units=units)
+                held = run_epoch(network, scaler, windows, validating, held_back, objective)
         except DivergedError as error:
             course.go_back(error)
             continue
@@ -132,9 +126,8 @@ def run_epoch(
     windows: Windows,
     span: Span,
     batches: Iterator[Int[Tensor, "B"]] | tuple[Int[Tensor, "B"], ...],
-    metric: Metric,
+    objective: Objective,
     course: Course | None = None,
-    units: Units = None,
 ) -> tuple[float, float | None]:
     """Loss and accuracy in percent over some batches of window numbers; weights move only on a course.
 
@@ -158,7 +151,7 @@ def run_epoch(
             if course is not None and course.synthetic:
                 kind = (shape.seasons, shape.intermittent)
                 inputs, truth = with_synthetic(inputs, truth, course.synthetic, *kind, course.chance)
-            do = partial(judged, inputs, truth, metric, units, course is not None)
+            do = partial(judged, inputs, truth, objective, course is not None)
             losses, said = zip(*network.each(inputs, scaler, do, at_once=at_once), strict=True)
             loss = torch.stack(losses).mean()
             error = loss if shape.probabilities else loss.sqrt()
@@ -182,15 +175,14 @@ def run_epoch(
 def judged(
     inputs: Inputs,
     truth: Truth,
-    metric: Metric,
-    units: Units,
+    objective: Objective,
     learns: bool,
     member: Network,
     out: Float[Tensor, "B H Q"],
     unit: Unit,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "B H 1"]]:
     """Loss and point of a member; where it learns, its gradients are added, and its graph is let go."""
-    loss = loss_of(member.shape, out, unit, inputs, truth, metric, units)
+    loss = objective.loss(member.shape, out, unit, inputs, truth)
     if learns:
         loss.backward()  # type: ignore[no-untyped-call]
     return loss.detach(), unit.values(point(member.shape, out.detach()))
@@ -208,43 +200,6 @@ def move(course: Course, error: Float[Tensor, ""]) -> Float[Tensor, ""]:
     course.optimizer.step(course.schedule())
     course.optimizer.clear()
     return error
-
-
-def loss_of(
-    shape: Shape,
-    out: Float[Tensor, "B H Q"],
-    unit: Unit,
-    inputs: Inputs,
-    truth: Truth,
-    metric: Metric,
-    units: Units,
-) -> Float[Tensor, ""]:
-    """Quantile loss of a member in its own unit, or squared error of a network that gives one point."""
-    target = unit.scaled(truth.values).clamp(-FAR, FAR)
-    if not shape.probabilities:
-        return squared(out[..., 0], target, truth.observed)
-    weights = importance(unit, inputs, metric, units)
-    return pinball(out, target, truth.observed, vector(shape.probabilities, out.device), weights)
-
-
-def importance(unit: Unit, inputs: Inputs, metric: Metric, units: Units = None) -> Float[Tensor, "B 1"] | None:
-    """How much an error of one unit counts in each window, 1 in the mean; None if as much in all.
-
-    Percentage errors count by the share of the level that a unit is, errors in the target's own
-    unit by its size. The weights depend on what the forecast may see alone, so that quantiles stay quantiles.
-
-    Args:
-        units: what scaled errors of each series are measured in; None for those of each window.
-    """
-    is_scaled = metric in ("mase", "quantile")
-    if is_scaled and units is None:
-        return None
-    level = inputs.context.abs().sum(1, keepdim=True) / inputs.observed.sum(1, keepdim=True).clamp(min=1)
-    share = unit.scale if unit.small is not None else unit.scale / level.clamp(min=torch.finfo(level.dtype).tiny)
-    weights = share if metric in ("mape", "smape") else share * level
-    if is_scaled and units is not None:
-        weights = weights / units[inputs.series]
-    return weights / weights.mean().clamp(min=torch.finfo(level.dtype).tiny)
 
 
 def mixed(numbers: Int[Tensor, "B"]) -> Int[Tensor, "B"]:

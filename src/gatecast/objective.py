@@ -1,0 +1,56 @@
+"""What training minimises: quantile losses, in which each window counts by what the metric makes of its errors."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gatecast.config import Metric
+from gatecast.data.scaling import Unit
+from gatecast.data.windows import Inputs, Truth
+from gatecast.nn.devices import vector
+from gatecast.nn.losses import pinball, squared
+from gatecast.nn.network import Shape
+
+FAR = 100.0
+"""Units at which targets are clipped: after a flat stretch a jump may be millions of them."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of a network.
+
+    Attributes:
+        metric: what forecasts will be judged by.
+        deviations: what scaled errors of each series are measured in; None for those of each window.
+    """
+
+    metric: Metric
+    deviations: Float[Tensor, "S 1"] | None = None
+
+    def loss(
+        self, shape: Shape, out: Float[Tensor, "B H Q"], unit: Unit, inputs: Inputs, truth: Truth
+    ) -> Float[Tensor, ""]:
+        """Quantile loss of a network in its own unit, or squared error of one that gives one point."""
+        target = unit.scaled(truth.values).clamp(-FAR, FAR)
+        if not shape.probabilities:
+            return squared(out[..., 0], target, truth.observed)
+        weights = self.importance(unit, inputs)
+        return pinball(out, target, truth.observed, vector(shape.probabilities, out.device), weights)
+
+    def importance(self, unit: Unit, inputs: Inputs) -> Float[Tensor, "B 1"] | None:
+        """How much an error of one unit counts in each window, 1 in the mean; None if as much in all.
+
+        Percentage errors count by the share of the level that a unit is, errors in the target's own
+        unit by its size. The weights depend on what the forecast may see alone, so that quantiles stay quantiles.
+        """
+        is_scaled = self.metric in ("mase", "quantile")
+        if is_scaled and self.deviations is None:
+            return None
+        level = inputs.context.abs().sum(1, keepdim=True) / inputs.observed.sum(1, keepdim=True).clamp(min=1)
+        share = unit.scale if unit.small is not None else unit.scale / level.clamp(min=torch.finfo(level.dtype).tiny)
+        weights = share if self.metric in ("mape", "smape") else share * level
+        if is_scaled and self.deviations is not None:
+            weights = weights / self.deviations[inputs.series]
+        return weights / weights.mean().clamp(min=torch.finfo(level.dtype).tiny)
