@@ -60,7 +60,9 @@ def test_a_bound_that_nobody_gave_gives_way_where_the_context_lies_below_it():
     wide = replace(fitted_of(), stretch=torch.full((HORIZON, len(LEVELS)), 90.0))
     with torch.inference_mode():
         free = wide.quantiles(inputs)
-        given, found = (replace(wide, bounds=(0.0, 99.0), given=part).quantiles(inputs) for part in (True, False))
+        given, found = (
+            replace(wide, bounds=(0.0, 99.0), bounds_given=part).quantiles(inputs) for part in (True, False)
+        )
     assert (free[:, :, 0] < 0).all()
     assert torch.equal(given, free.clamp(0, 99))
     assert torch.equal(found, torch.stack([free[0].clamp(0, 99), free[1].clamp(max=99)]))

@@ -45,7 +45,7 @@ def state(fitted):
     return {
         **fitted.network.state_dict(),
         "stretch": fitted.stretch,
-        "still": fitted.still,
+        "still": fitted.flat_stretch,
         "scale": torch.cat(fitted.scaler.fixed or (torch.zeros(1),)),
         "bounds": torch.tensor(fitted.bounds),
         "seen": torch.from_numpy(fitted.seen),
@@ -197,7 +197,7 @@ def test_nothing_below_zero_is_forecast_where_nothing_was(panel):
     below = replace(panel, values=np.where(np.arange(440) == 5, -1, panel.values).astype(np.float32))
     free, bound = (-math.inf, math.inf), (0, math.inf)
     found = [learn(shop, build(shop))[0] for shop, _ in map(workshop, (panel, below))]
-    assert [(fitted.bounds, fitted.given) for fitted in found] == [(bound, False), (free, False)]
+    assert [(fitted.bounds, fitted.bounds_given) for fitted in found] == [(bound, False), (free, False)]
 
 
 @pytest.mark.parametrize("zeros", [False, True])
@@ -223,7 +223,7 @@ def test_synthetic_windows_are_of_demand_that_comes_now_and_then_where_the_rows_
 def test_bounds_that_are_given_hold(panel, given, bounds):
     shop, _ = workshop(panel, bounds=given)
     fitted = learn(shop, build(shop))[0]
-    assert (fitted.bounds, fitted.given) == (bounds, True)
+    assert (fitted.bounds, fitted.bounds_given) == (bounds, True)
 
 
 def test_the_first_weights_come_from_the_seed_alone(panel):

@@ -148,7 +148,7 @@ def test_what_is_loaded_forecasts_the_same(database, recipe, tmp_path):
         for ask in asked:
             assert loaded.forecast(model.panel, **ask).rows.equals(model.forecast(**ask).rows)
         assert loaded.tested.bounds == loaded.final.bounds == (0, math.inf)
-        assert not loaded.tested.given
+        assert not loaded.tested.bounds_given
         assert (loaded.config, loaded.run_id, loaded.tested.season) == (model.config, model.run_id, model.tested.season)
     assert load(run).evidence["metrics"] == model.evidence["metrics"]
     assert newest(load(run)).values.tobytes() == model.panel.values.tobytes()

@@ -45,7 +45,9 @@ def weights(model):
     """All of a run that is learnt: both sets of weights, and how they are calibrated."""
     parts = {"tested": model.tested, "final": model.final}
     learnt = {f"{name}.{key}": part for name, one in parts.items() for key, part in one.network.state_dict().items()}
-    return learnt | {f"{name}.{key}": getattr(one, key) for name, one in parts.items() for key in ("stretch", "still")}
+    return learnt | {
+        f"{name}.{key}": getattr(one, key) for name, one in parts.items() for key in ("stretch", "flat_stretch")
+    }
 
 
 def same(model, other):

@@ -28,7 +28,7 @@ class HeldBack:
     Attributes:
         raw: quantiles before calibration.
         naive: the seasonal naive forecast.
-        still: windows whose context is constant.
+        flat: windows whose context is constant.
         apart: how many of the windows do not overlap; few are weak evidence.
     """
 
@@ -36,7 +36,7 @@ class HeldBack:
     naive: Float[Tensor, "W H"]
     truth: Float[Tensor, "W H"]
     observed: Bool[Tensor, "W H"]
-    still: Bool[Tensor, "W"]
+    flat: Bool[Tensor, "W"]
     apart: int
 
     def believed(self, sharpness: int = 1) -> float:
@@ -94,13 +94,13 @@ def stretches(held: HeldBack, probabilities: Sequence[float]) -> tuple[Float[Ten
     distance = (held.raw - median).abs()
     away = (held.truth[..., None] - median) * sides / distance
     away = away.masked_fill(~(held.observed[..., None] & away.isfinite()), torch.nan)
-    moving, still = away[~held.still], away[held.still].flatten(0, 1)[:, None]
+    moving, flat = away[~held.flat], away[held.flat].flatten(0, 1)[:, None]
     few = int(moving.isfinite().any(-1).sum(0).min()) < FEW
     if few:  # too few for each step and side on its own: all taken together
         moving = moving.flatten(0, 1)[:, None]
-    seen, trained = _factors(moving, probabilities, mirrored=few), _least(distance[~held.still], probabilities)
+    seen, trained = _factors(moving, probabilities, mirrored=few), _least(distance[~held.flat], probabilities)
     stretch = trained ** (1 - held.believed()) * seen.clamp(min=NARROWEST) ** held.believed()
-    return stretch.expand(held.truth.shape[1], -1).clone(), _factors(still, probabilities).clamp(min=0)[0]
+    return stretch.expand(held.truth.shape[1], -1).clone(), _factors(flat, probabilities).clamp(min=0)[0]
 
 
 def widened(tested: Float[Tensor, "W H P"], final: Float[Tensor, "W H P"], middle: int) -> Float[Tensor, "H P"]:

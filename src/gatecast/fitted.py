@@ -34,12 +34,12 @@ class Fitted:
     Attributes:
         probabilities: the P probabilities of the quantiles.
         stretch: calibration's factor for each quantile's distance from the median.
-        still: the same for windows whose context is constant.
+        flat_stretch: the same for windows whose context is constant.
         seen: the last step of each series that training, or the choice of its length, used.
         bounds: the lowest and the highest forecast allowed.
         season: of the seasonal naive forecast.
         share: weight of the networks against the seasonal naive forecast, 0 to 1.
-        given: whether the bounds are the user's; those inferred from training rows do not hold for a window
+        bounds_given: whether the bounds are the user's; those inferred from training rows do not hold for a window
             whose context is beyond them.
     """
 
@@ -48,12 +48,12 @@ class Fitted:
     encoder: Encoder
     probabilities: tuple[float, ...]
     stretch: Float[Tensor, "H P"]
-    still: Float[Tensor, "P"]
+    flat_stretch: Float[Tensor, "P"]
     seen: Steps
     bounds: tuple[float, float] = (-math.inf, math.inf)
     season: int = 1
     share: float = 1.0
-    given: bool = True
+    bounds_given: bool = True
 
     @property
     def device(self) -> torch.device:
@@ -73,8 +73,8 @@ class Fitted:
         """
         raw = self.raw(inputs)
         median = raw[..., self.middle : self.middle + 1]
-        still = flat(inputs.context, inputs.observed)[:, None, None]
-        stretch = torch.where(still, self.still, self.stretch)
+        is_flat = flat(inputs.context, inputs.observed)[:, None, None]
+        stretch = torch.where(is_flat, self.flat_stretch, self.stretch)
         floors = self.floors(inputs.context) if floors is None else floors
         return self.bounded((median + stretch * (raw - median)).sort(-1).values, floors)
 
@@ -82,7 +82,7 @@ class Fitted:
         """The lower bound of each window: one that nobody gave gives way where the context has been below it."""
         low = self.bounds[0]
         floors = context.new_full((len(context),), low)
-        if self.given or (answers_at_once(context.device) and context.amin() >= low):  # as nearly always
+        if self.bounds_given or (answers_at_once(context.device) and context.amin() >= low):  # as nearly always
             return floors
         return floors.masked_fill((context < low).any(1), -math.inf)
 
@@ -119,8 +119,8 @@ class Fitted:
     def calibrated(self, held: HeldBack) -> Self:
         """A copy with quantiles stretched to hold on held-back windows, see `calibration.stretches`."""
         raw = self._leant(held.raw, held.naive)
-        stretch, still = stretches(replace(held, raw=raw), self.probabilities)
-        return replace(self, stretch=stretch, still=still)
+        stretch, flat_stretch = stretches(replace(held, raw=raw), self.probabilities)
+        return replace(self, stretch=stretch, flat_stretch=flat_stretch)
 
     def on(self, device: torch.device) -> Self:
         """A copy on a device."""
@@ -129,7 +129,7 @@ class Fitted:
             network=self.network.to(device),
             scaler=self.scaler.to(device),
             stretch=self.stretch.to(device),
-            still=self.still.to(device),
+            flat_stretch=self.flat_stretch.to(device),
         )
 
     def known(self, known: Indices) -> Self:

@@ -83,10 +83,17 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
     trained = _train(shop, network, scaler, objective, shop.training(), validating, training.epochs, seconds)
     probabilities = recipe.probabilities(shop.config) or recipe.level_probabilities(shop.config)
     stretch = torch.ones(shop.horizon, len(probabilities), device=shop.windows.device)
-    seen, bounds = shop.split.validation, _bounds(shop)
-    given = shop.config.forecast.bounds is not None
     fitted = Fitted(
-        network, scaler, shop.encoder, probabilities, stretch, stretch[0], seen, bounds, shop.season, given=given
+        network=network,
+        scaler=scaler,
+        encoder=shop.encoder,
+        probabilities=probabilities,
+        stretch=stretch,
+        flat_stretch=stretch[0],
+        seen=shop.split.validation,
+        bounds=_bounds(shop),
+        season=shop.season,
+        bounds_given=shop.config.forecast.bounds is not None,
     )
     return _judged(shop, fitted, [validating]), trained
 
@@ -184,7 +191,7 @@ def _held_back(shop: Workshop, fitted: Fitted, spans: Sequence[Span]) -> HeldBac
             for numbers in torch.split(span.spread(VALIDATION), 256):
                 series, cutoffs = (moved(part, shop.windows.device) for part in span.at(numbers))
                 inputs, truth = shop.windows.inputs(series, cutoffs), shop.windows.truth(series, cutoffs)
-                still = flat(inputs.context, inputs.observed)
-                parts.append([fitted.alone(inputs), fitted.naive(inputs), truth.values, truth.observed, still])
-    raw, naive, values, seen, flats = (torch.cat(part) for part in zip(*parts, strict=True))
-    return HeldBack(raw, naive, values, seen, flats, sum(span.apart(shop.horizon) for span in spans))
+                is_flat = flat(inputs.context, inputs.observed)
+                parts.append([fitted.alone(inputs), fitted.naive(inputs), truth.values, truth.observed, is_flat])
+    raw, naive, values, observed, is_flat = (torch.cat(part) for part in zip(*parts, strict=True))
+    return HeldBack(raw, naive, values, observed, is_flat, sum(span.apart(shop.horizon) for span in spans))

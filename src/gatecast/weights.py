@@ -24,7 +24,7 @@ def packed(stages: Mapping[str, Fitted]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for stage, fitted in stages.items():
         tensors |= {f"{stage}.network.{name}": part for name, part in fitted.network.state_dict().items()}
-        tensors |= {f"{stage}.stretch": fitted.stretch, f"{stage}.still": fitted.still}
+        tensors |= {f"{stage}.stretch": fitted.stretch, f"{stage}.still": fitted.flat_stretch}
         if fitted.scaler.fixed is not None:
             loc, scale = fitted.scaler.fixed
             tensors |= {f"{stage}.loc": loc, f"{stage}.scale": scale}
@@ -41,7 +41,7 @@ def facts(stages: Mapping[str, Fitted]) -> dict[str, Any]:
         "scaling": fitted.scaler.name,
         "shares": {stage: fitted.share for stage, fitted in stages.items()},
         "bounds": [bound if math.isfinite(bound) else None for bound in fitted.bounds],
-        "given": fitted.given,
+        "given": fitted.bounds_given,
         "stages": list(stages),
         "shapes": [member.shape.to_dict() for member in fitted.network.networks],
     }
@@ -83,12 +83,12 @@ def unpacked(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
         encoder=encoder,
         probabilities=probabilities,
         stretch=tensors[f"{stage}.stretch"],
-        still=tensors[f"{stage}.still"],
+        flat_stretch=tensors[f"{stage}.still"],
         seen=seen,
         bounds=(-math.inf if low is None else low, math.inf if high is None else high),
         season=about["season"],
         share=share,
-        given=bool(about.get("given", True)),  # older runs do not say
+        bounds_given=bool(about.get("given", True)),  # older runs do not say
     )
 
 

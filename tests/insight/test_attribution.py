@@ -113,9 +113,9 @@ def test_it_is_complete(name, fixed, seed):
     given_ = found.context.sum(1) + found.covariates["day"]
     assert given_ == pytest.approx(found.forecast - found.flat, rel=0.01, abs=0.01)
     assert found.error < 0.001
-    quantiles = replace(fitted, probabilities=(0.1, 0.5, 0.9), stretch=torch.ones(2, 3), still=torch.ones(3)).quantiles(
-        inputs
-    )
+    quantiles = replace(
+        fitted, probabilities=(0.1, 0.5, 0.9), stretch=torch.ones(2, 3), flat_stretch=torch.ones(3)
+    ).quantiles(inputs)
     assert found.forecast == pytest.approx(quantiles[0, :, 1].detach(), rel=1e-5)  # the forecast as it is made
     assert -1 <= found.agreement <= 1
 
