@@ -1,12 +1,12 @@
 """From a panel to trained weights: tested ones that never saw its end, then final ones that saw all of it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatecast import recipe
@@ -75,12 +75,9 @@ def build(shop: Workshop) -> Ensemble:
 
 def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
     """Weights trained up to the validation part, chosen and calibrated on it."""
-    training = shop.config.training
+    training, validating = shop.config.training, shop.split.validating(shop.horizon)
     seconds = training.time_limit * (1 - REFIT_SHARE if training.refit else 1)
-    scaler = _scaler(shop, shop.split.train)
-    validating = shop.split.validating(shop.horizon)
-    objective = _objective(shop, shop.split.train)
-    trained = _train(shop, network, scaler, objective, shop.training(), validating, training.epochs, seconds)
+    scaler, trained = _train(shop, network, shop.split.train, shop.training(), validating, training.epochs, seconds)
     probabilities = recipe.probabilities(shop.config) or recipe.level_probabilities(shop.config)
     stretch = torch.ones(shop.horizon, len(probabilities), device=shop.windows.device)
     fitted = Fitted(
@@ -95,7 +92,7 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
         season=shop.season,
         bounds_given=shop.config.forecast.bounds is not None,
     )
-    return _judged(shop, fitted, [validating]), trained
+    return _judged(shop, fitted, validating), trained
 
 
 def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]:
@@ -104,31 +101,24 @@ def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]
     They are weighed and calibrated by the errors that the tested weights made on rows they had not been
     trained on, the newest ones included; so their intervals are moved towards the width of those of the tested weights.
     """
-    network = build(shop)
-    scaler = _scaler(shop, shop.split.lasts)
-    seconds = shop.config.training.time_limit * REFIT_SHARE
-    objective = _objective(shop, shop.split.lasts)
-    trained = _train(shop, network, scaler, objective, shop.everything(), None, epochs, seconds)
-    held = [shop.split.validating(shop.horizon), shop.split.testing(shop.horizon)]
-    judged = _judged(shop, tested, held)
-    final = replace(judged, network=network, scaler=scaler, seen=shop.split.lasts)
-    newest = [shop.split.newest(shop.horizon)]
-    before, after = (_held_back(shop, fitted, newest).raw for fitted in (judged, final))
+    network, lasts, seconds = build(shop), shop.split.lasts, shop.config.training.time_limit * REFIT_SHARE
+    scaler, trained = _train(shop, network, lasts, shop.everything(), None, epochs, seconds)
+    judged = _judged(shop, tested, shop.split.validating(shop.horizon), shop.split.testing(shop.horizon))
+    final = replace(judged, network=network.eval(), scaler=scaler, seen=lasts)
+    with torch.inference_mode():
+        newest = (shop.windows.inputs(*window) for window in _windows(shop, shop.split.newest(shop.horizon)))
+        raw = [(judged.alone(inputs), final.alone(inputs)) for inputs in newest]
+    before, after = (torch.cat(part) for part in zip(*raw, strict=True))
     return replace(final, stretch=judged.stretch * widened(before, after, judged.middle)), trained
 
 
 def _train(
-    shop: Workshop,
-    network: Ensemble,
-    scaler: Scaler,
-    objective: Objective,
-    span: Span,
-    validating: Span | None,
-    epochs: int,
-    seconds: float,
-) -> Trained:
+    shop: Workshop, network: Ensemble, until: Steps, span: Span, validating: Span | None, epochs: int, seconds: float
+) -> tuple[Scaler, Trained]:
+    """Train by a scaler and an objective fitted on rows up to a step of each series."""
+    scaler, objective = _scaler(shop, until), _objective(shop, until)
     with own_chance(shop.config.training.seed, shop.windows.device):
-        return train(
+        trained = train(
             network,
             scaler,
             shop.windows,
@@ -141,6 +131,7 @@ def _train(
             on_epoch=shop.on_epoch,
             checkpoints=shop.checkpoints,
         )
+    return scaler, trained
 
 
 def _scaler(shop: Workshop, until: Steps) -> Scaler:
@@ -175,23 +166,29 @@ def _bounds(shop: Workshop) -> tuple[float, float]:
     return (0.0 if least >= 0 else -math.inf), math.inf
 
 
-def _judged(shop: Workshop, fitted: Fitted, spans: Sequence[Span]) -> Fitted:
+def _judged(shop: Workshop, fitted: Fitted, *spans: Span) -> Fitted:
     """Weighed against the naive forecast (but for the classic recipe) and calibrated on held-back windows."""
-    held = _held_back(shop, fitted, spans)
+    held = _held_back(shop, fitted, *spans)
     classic = shop.config.model.recipe == "classic"
     return (fitted if classic else fitted.weighed(held)).calibrated(held)
 
 
-def _held_back(shop: Workshop, fitted: Fitted, spans: Sequence[Span]) -> HeldBack:
+def _held_back(shop: Workshop, fitted: Fitted, *spans: Span) -> HeldBack:
     """What the networks forecast for windows held back from training, and the truth."""
     fitted.network.eval()
     parts: list[list[Tensor]] = []
     with torch.inference_mode():
-        for span in spans:
-            for numbers in torch.split(span.spread(VALIDATION), 256):
-                series, cutoffs = (moved(part, shop.windows.device) for part in span.at(numbers))
-                inputs, truth = shop.windows.inputs(series, cutoffs), shop.windows.truth(series, cutoffs)
-                is_flat = flat(inputs.context, inputs.observed)
-                parts.append([fitted.alone(inputs), fitted.naive(inputs), truth.values, truth.observed, is_flat])
+        for window in _windows(shop, *spans):
+            inputs, truth = shop.windows.inputs(*window), shop.windows.truth(*window)
+            is_flat = flat(inputs.context, inputs.observed)
+            parts.append([fitted.alone(inputs), fitted.naive(inputs), truth.values, truth.observed, is_flat])
     raw, naive, values, observed, is_flat = (torch.cat(part) for part in zip(*parts, strict=True))
     return HeldBack(raw, naive, values, observed, is_flat, sum(span.apart(shop.horizon) for span in spans))
+
+
+def _windows(shop: Workshop, *spans: Span) -> Iterator[tuple[Int[Tensor, "B"], Int[Tensor, "B"]]]:
+    """Series and cutoffs of windows spread over some spans, in batches on the device."""
+    for span in spans:
+        for numbers in torch.split(span.spread(VALIDATION), 256):
+            series, cutoffs = (moved(part, shop.windows.device) for part in span.at(numbers))
+            yield series, cutoffs
