@@ -12,7 +12,7 @@ import pyarrow.csv
 import pytest
 import torch
 
-from gatecast import Config, audit, backtest, fit, load, pipeline, read
+from gatecast import Config, audit, backtest, fit, load, pipeline, read, steps
 from gatecast.errors import DataError, UsageError
 from gatecast.listener import SILENT, Silent
 from gatecast.training import Trained
@@ -126,7 +126,8 @@ def test_a_test_of_unchanged_rows_is_the_test_of_the_run(tmp_path):
 
 def test_the_verdict_is_told_the_epoch_that_was_kept(tmp_path, monkeypatch):
     judge, told = pipeline.judge, []
-    monkeypatch.setattr(pipeline, "judge", lambda *given: told.append(given[2]) or judge(*given))
+    for module in (pipeline, steps):
+        monkeypatch.setattr(module, "judge", lambda *given: told.append(given[2]) or judge(*given))
     made = fit(database(tmp_path / "x.duckdb", waves()), run=tmp_path / "run", table="t", **TINY)
     pipeline.test(load(tmp_path / "run"))
     assert told == [made.evidence["manifest"]["training"]["best"]] * 2

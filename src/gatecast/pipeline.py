@@ -22,7 +22,7 @@ from gatecast.data.split import Split, split
 from gatecast.errors import DataError, UsageError
 from gatecast.evaluation import proof
 from gatecast.evaluation.backtest import Backtest, evaluate
-from gatecast.evaluation.held_back import held_back, spread
+from gatecast.evaluation.held_back import held_back
 from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitting import refit
 from gatecast.insight import Insight
@@ -35,7 +35,7 @@ from gatecast.nn.devices import multiplies_halved, names
 from gatecast.reading import Rows, audit_rows, read_rows
 from gatecast.run_folder import new_folder, unfinished
 from gatecast.seal import write_json
-from gatecast.steps import define_and_train, prepare, test_summary
+from gatecast.steps import define_and_train, prepare, test_held_back
 from gatecast.store import Errand
 
 
@@ -150,21 +150,15 @@ def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None =
 
 def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> tuple[Model, Backtest]:
     """The eleven steps but the last, forecasting, which the model does."""
-    config, times = rows.config, [time.monotonic()]
-    device, parts = _device(config), split(rows.panel, config.forecast.horizon, config.training.test)
+    panel, settings, device, times = rows.panel, rows.config.training, _device(rows.config), [time.monotonic()]
+    parts = split(panel, rows.config.forecast.horizon, settings.test)
     shop = prepare(rows, parts, device, listener, checkpoints)
     tested, trained = define_and_train(shop, listener)
     times.append(time.monotonic())
-    series, cutoffs = spread(parts.testing(shop.horizon))
-    backtest = evaluate(tested, shop.panel, series, cutoffs, tested.seen, shop.season, shop.config.forecast)
-    backtest = backtest.beside_statistical(config.training.baselines)
-    verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs], trained.best)
-    metrics = backtest.metrics() | {"verdict": asdict(verdict)}
-    left_out = backtest.left_out(config.training.baselines)
-    listener.step(10, "Test", " ".join(filter(None, [test_summary(metrics, verdict), left_out])))
+    backtest, metrics = test_held_back(shop, tested, trained, listener)
     times.append(time.monotonic())
-    final, history = tested, list(trained.epochs)
-    if config.training.refit:
+    final, history = tested, trained.epochs
+    if settings.refit:
         final, retrained = refit(shop, tested, trained.refit_epochs)
         history += retrained.epochs
     times.append(time.monotonic())
@@ -175,7 +169,6 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
         "metrics": metrics,
         "history": [asdict(epoch) for epoch in history],
     }
-    panel = rows.panel
     model = Model(rows.run_id, shop.config, panel.grid, panel.kind, panel.keys, tested, final, evidence, panel)
     return model, backtest
 

@@ -1,5 +1,6 @@
-"""The steps from rows to tested weights, announced as they are taken: one to nine of the eleven."""
+"""The steps from rows to tested weights, announced as they are taken: one to ten of the eleven."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Windows
 from gatecast.errors import in_percent
+from gatecast.evaluation.backtest import Backtest, evaluate
+from gatecast.evaluation.held_back import spread
 from gatecast.evaluation.readable import number, percent
-from gatecast.evaluation.verdict import Verdict
+from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn
 from gatecast.listener import Listener
@@ -104,6 +107,20 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
         text += f"; {naive} is the seasonal naive one's, which does better on validation"
     listener.step(9, "Train", text)
     return tested, trained
+
+
+def test_held_back(
+    shop: Workshop, tested: Fitted, trained: Trained, listener: Listener
+) -> tuple[Backtest, dict[str, Any]]:
+    """Step 10: a test on the held-back end, beside baselines; its metrics, with the verdict."""
+    series, cutoffs = spread(shop.split.testing(shop.horizon))
+    backtest = evaluate(tested, shop.panel, series, cutoffs, tested.seen, shop.season, shop.config.forecast)
+    backtest = backtest.beside_statistical(shop.config.training.baselines)
+    verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs], trained.best)
+    metrics = backtest.metrics() | {"verdict": asdict(verdict)}
+    left_out = backtest.left_out(shop.config.training.baselines)
+    listener.step(10, "Test", " ".join(filter(None, [test_summary(metrics, verdict), left_out])))
+    return backtest, metrics
 
 
 def test_summary(metrics: dict[str, Any], verdict: Verdict) -> str:
