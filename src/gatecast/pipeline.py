@@ -38,6 +38,9 @@ from gatecast.seal import write_json
 from gatecast.steps import define_and_train, prepare, test_held_back
 from gatecast.store import Errand
 
+VALIDATION_SHARE = 0.15
+"""Share of each series before the cutoffs of a backtest that training is validated on."""
+
 
 def read(source: object, **options: object) -> Panel:
     """Read rows into a panel: many series on one grid.
@@ -102,8 +105,7 @@ def fit(
             raise UsageError("from_ reads again what a run has read: give no source")
         repeated = repeat(from_, options)
         source, options = repeated.config, {}
-    config = _config(source, options)
-    _device(config)  # before anything is read
+    config, _ = _trainable(source, options)
     if run is None:
         return _fit(_read(config, source, listener, repeated), listener)[0]
     with new_folder(Path(run), overwrite) as folder:
@@ -251,8 +253,8 @@ def backtest(
     Raises:
         DataError: the history is too short for so many cutoffs.
     """
-    config = _config(source, options)
-    device, horizon = _device(config), config.forecast.horizon
+    config, device = _trainable(source, options)
+    horizon = config.forecast.horizon
     stride = horizon if stride is None else stride
     if not all(int(number) == number >= 1 for number in (windows, stride)):
         raise UsageError(f"windows and stride must be whole numbers of 1 or more, got {windows} and {stride}")
@@ -268,7 +270,7 @@ def backtest(
     found, season = [], 0
     for group in [[end] for end in ends] if retrain else [ends]:
         end, count = group[0], len(group)
-        validation = np.maximum(horizon, ((end - panel.starts) * 0.15).astype(int))
+        validation = np.maximum(horizon, ((end - panel.starts) * VALIDATION_SHARE).astype(int))
         parts = Split(panel.starts, end - validation, end, panel.lasts)
         shop = prepare(rows, parts, device, listener)
         season = season or shop.season
@@ -286,12 +288,18 @@ def _config(source: object, options: dict[str, Any]) -> Config:
     return Config.from_options(source, options)
 
 
-def _device(config: Config) -> torch.device:
-    """The device of the settings; `auto` is the fastest there is."""
+def _trainable(source: object, options: dict[str, Any]) -> tuple[Config, torch.device]:
+    """The settings to train with, and their device: both are looked at before anything is read."""
+    config = _config(source, options)
     if not config.forecast.horizon:
         raise UsageError("say how many steps to forecast: --horizon H")
-    there: list[str] = names()
-    wanted: str = there[0] if config.training.device == "auto" else config.training.device
+    return config, _device(config)
+
+
+def _device(config: Config) -> torch.device:
+    """The device of the settings; `auto` is the fastest there is."""
+    there = names()
+    wanted = there[0] if config.training.device == "auto" else config.training.device
     if wanted not in there:
         raise UsageError(f"there is no {wanted} device here: use --device auto")
     device = torch.device(wanted)
