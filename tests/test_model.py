@@ -93,6 +93,12 @@ def run(made, tmp_path):
     return folder
 
 
+def test_models_are_told_apart_and_can_be_keys(made):
+    one, other = load(made[0]), load(made[0])
+    assert {one: 1, other: 2}[one] == 1
+    assert one != replace(one, run_id=one.run_id)
+
+
 def test_the_naive_forecasts_share_is_kept(made, tmp_path):
     whole = load(made[0])
     half, none = (replace(whole, final=replace(whole.final, share=share)) for share in (0.5, 0.0))

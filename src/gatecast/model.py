@@ -41,7 +41,7 @@ POINTS: Mapping[str, str] = {"mean": "rmse", "median": "mae"} | {metric: metric 
 _SEEN = "gatecast_{}_seen"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A trained model with two sets of weights: `tested` never saw the held-back end, `final` saw all rows.
 
@@ -108,12 +108,7 @@ class Model:
         whole, panel = panel, _chosen(panel, asked_for)
         observed, cut = panel.lasts, None if as_of is None else self.grid.floor(str(as_of))
         if cut is not None:
-            if (panel.starts > cut).any():
-                late = np.flatnonzero(panel.starts > cut).tolist()
-                raise UsageError(f"no history by {self.grid.label(cut)} in {some(panel.names[i] for i in late)}")
-            # Where series end together, those that are not asked for have a say.
-            together = whole.take(np.flatnonzero(whole.starts <= cut)) if whole.rule[0] else panel
-            panel = _chosen(together.until(cut), asked_for)
+            panel = _chosen(_known_by(cut, panel, whole), asked_for)
         if at is None:
             asked = next_steps(panel, horizon or trained, trained)
         else:
@@ -259,3 +254,10 @@ def _chosen(panel: Panel, names: tuple[str, ...]) -> Panel:
     if len(panel.places) < len(panel) and (twice := [name for name in names if panel.names.count(name) > 1]):
         raise UsageError(f"several series are called {some(map(repr, twice))}: parts of their keys hold slashes")
     return panel.take(np.array([panel.places[name] for name in names]))
+
+
+def _known_by(step: int, panel: Panel, whole: Panel) -> Panel:
+    """What was known of a panel by a step; where series end together, the others of the whole have a say."""
+    if late := np.flatnonzero(panel.starts > step).tolist():
+        raise UsageError(f"no history by {panel.grid.label(step)} in {some(panel.names[i] for i in late)}")
+    return (whole.take(np.flatnonzero(whole.starts <= step)) if whole.rule[0] else panel).until(step)
