@@ -4,7 +4,7 @@ A forecast is made at a cutoff for a number of steps ahead. Dates are translated
 after a series' last value are forecast from it, earlier ones from a cutoff before them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from gatecast.errors import DataError, UsageError, some
 from gatecast.fitted import Fitted, find
 from gatecast.nn.devices import moved
 from gatecast.points import bounds, interpolated, points
+from gatecast.written import listed
 
 BATCH = 256
 FARTHEST = 1_000
@@ -253,8 +254,7 @@ def read_dates(grid: Grid, dates: object) -> list[int]:
     Raises:
         UsageError: there are none, or one is no date or off the grid.
     """
-    several: Iterable[object] = dates if isinstance(dates, Iterable) and not isinstance(dates, str) else [dates]
-    steps = [grid.step(str(date)) for date in several]
+    steps = [grid.step(str(date)) for date in listed(dates)]
     if not steps:
         raise UsageError("no date was given: name at least one, as in 2015-01-31 14:30")
     return steps

@@ -27,6 +27,7 @@ from gatecast.record import record
 from gatecast.run_folder import new_folder, refuse_absent, steadily
 from gatecast.seal import DAMAGE, damage, read_json, read_table, sealed, write_json
 from gatecast.weights import facts, packed, unpacked
+from gatecast.written import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,28 +97,24 @@ class Model:
         panel = self.rows(panel)
         if horizon is not None and at is not None:
             raise UsageError("ask for a horizon or for dates, not both")
-        trained = self.config.forecast.horizon
-        if horizon is not None:
-            horizon = Config(forecast={"horizon": horizon}).forecast.horizon  # a whole number
-            if horizon < 1:
-                raise UsageError(f"ask for a horizon of 1 or more, not {horizon}")
         if point and point not in POINTS:
             raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
-        several = series if isinstance(series, Iterable) and not isinstance(series, str) else [series]
-        asked_for = tuple(dict.fromkeys(map(str, several)))  # one named twice would be written twice
+        settings = trained = self.config.forecast
+        levels = level if np.size(level) else None  # type: ignore[arg-type]
+        if horizon is not None or point or levels is not None:
+            given = {"horizon": horizon, "metric": POINTS[point] if point else None, "level": levels}
+            settings = Config(**merged({"forecast": trained.model_dump()}, given)).forecast
+        if settings.horizon < 1:
+            raise UsageError(f"ask for a horizon of 1 or more, not {horizon}")
+        asked_for = tuple(dict.fromkeys(map(str, listed(series))))  # one named twice would be written twice
         whole, panel = panel, _chosen(panel, asked_for)
         observed, cut = panel.lasts, None if as_of is None else self.grid.floor(str(as_of))
         if cut is not None:
             panel = _chosen(_known_by(cut, panel, whole), asked_for)
         if at is None:
-            asked = next_steps(panel, horizon or trained, trained)
+            asked = next_steps(panel, settings.horizon, trained.horizon)
         else:
-            asked = at_dates(panel, read_dates(self.grid, at), trained, cut)
-        settings = self.config.forecast
-        levels = level if np.size(level) else None  # type: ignore[arg-type]
-        if point or levels is not None:
-            given = {"metric": POINTS[point] if point else None, "level": levels}
-            settings = Config(**merged({"forecast": settings.model_dump()}, given)).forecast
+            asked = at_dates(panel, read_dates(self.grid, at), trained.horizon, cut)
         return forecast(self.tested, self.final, panel, self.keys, asked, settings, self.run_id, observed, cut)
 
     def plot(self, series: str | None = None, **asked: Any) -> "Figure":

@@ -32,8 +32,8 @@ def _bytes(value: object) -> object:
     return int(size) if isinstance(value, str) and isinstance(size, float) else size
 
 
-def listed(value: object) -> object:
-    """One name is a list of one."""
+def listed(value: object) -> Iterable[object]:
+    """One value is a list of one."""
     return value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
 
 
