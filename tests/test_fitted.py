@@ -3,14 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from gatecast.data.scaling import Scaler
-from gatecast.fitted import NEVER, find
+from gatecast.fitted import NEVER
 from untrained import CONTEXT, HORIZON, LEVELS, fitted_of, windows_of
 
 
@@ -68,31 +65,10 @@ def test_a_bound_that_nobody_gave_gives_way_where_the_context_lies_below_it():
     assert torch.equal(found, torch.stack([free[0].clamp(0, 99), free[1].clamp(max=99)]))
 
 
-def test_find_looks_keys_up_by_value():
-    among = pa.table({"shop": ["a", "a", None], "item": [1, 2, 1]})
-    keys = pa.table({"shop": [None, "b", "a", "a"], "item": [1, 1, 1, 2]})
-    assert find(keys, among, 4).tolist() == [2, -1, 0, 1]
-    assert find(pa.table({}), pa.table({}), 1).tolist() == [0]
-    assert find(pa.table({"shop": ["1"]}), pa.table({"shop": [1]}), 1).tolist() == [-1]
-
-
-@given(st.data())
-def test_find_is_the_loop_however_many_are_looked_for(data):
-    rows = st.tuples(st.none() | st.sampled_from("abc"), st.none() | st.integers(0, 3))
-    among = data.draw(st.lists(rows, min_size=1, max_size=12, unique=True))
-    keys = data.draw(st.lists(rows, min_size=1, max_size=14, unique=True))
-    schema = pa.schema({"shop": pa.string(), "item": pa.int64()})
-    tables = (
-        pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in part], schema)
-        for part in (keys, among)
-    )
-    assert find(*tables, len(keys)).tolist() == [among.index(key) if key in among else -1 for key in keys]
-
-
-def test_known_takes_each_series_own_scale_and_newest_step():
+def test_each_series_takes_its_own_scale_and_newest_step():
     scaler = Scaler.fit("minmax", [torch.tensor(part) for part in ([2.0, 4, 6, 8], [10.0, 30, 20, 50])])
     fitted = fitted_of(scaler=scaler, seen=(3, 5))
-    found = fitted.known(np.array([1, -1, 0]))
+    found = fitted.for_series(np.array([1, -1, 0]))
     assert found.seen.tolist() == [5, NEVER, 3]
     context = torch.tensor([[7.0, 9, 99]]).expand(3, 3)
     observed = torch.tensor([[True, True, False]]).expand(3, 3)
@@ -103,7 +79,7 @@ def test_known_takes_each_series_own_scale_and_newest_step():
     assert fitted.scaler.fixed[0][:, 0].tolist() == [2, 10]  # the fitted one is as it was
 
 
-def test_known_needs_no_scale_where_each_window_has_its_own():
-    found = fitted_of().known(np.array([-1, 1]))
+def test_no_scale_is_needed_where_each_window_has_its_own():
+    found = fitted_of().for_series(np.array([-1, 1]))
     assert found.scaler == Scaler("window")
     assert found.seen.tolist() == [NEVER, 9]

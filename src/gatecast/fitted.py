@@ -1,14 +1,10 @@
 """The result of training: weights, and all that is needed to use them on any panel."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Self
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -132,7 +128,7 @@ class Fitted:
             flat_stretch=self.flat_stretch.to(device),
         )
 
-    def known(self, known: Indices) -> Self:
+    def for_series(self, known: Indices) -> Self:
         """A copy for the series of another panel.
 
         Args:
@@ -145,22 +141,3 @@ class Fitted:
         index, new = (torch.from_numpy(part).to(self.device) for part in (known, known < 0))
         loc, scale = (part[index].masked_fill(new[:, None], torch.nan) for part in self.scaler.fixed)
         return replace(self, seen=seen, scaler=replace(self.scaler, fixed=(loc, scale)))
-
-
-def find(keys: pa.Table, among: pa.Table, count: int) -> Indices:
-    """Index of each key (a row) among others, -1 where it is not; `count` keys where there are no columns."""
-    if not keys.num_columns:
-        return np.zeros(count, np.int64)
-    if keys.equals(among):
-        return np.arange(count)
-    places = np.arange(len(among))
-    if len(keys) < len(among) and keys.schema.types == among.schema.types:  # most are told apart at a glance
-        alike = [pc.is_in(*pair) for pair in zip(among.columns, keys.combine_chunks().columns, strict=True)]
-        may_be = reduce(pc.and_, alike)
-        among, places = among.filter(may_be), places[may_be.to_numpy()]
-    index: Mapping[tuple[object, ...], int] = dict(zip(_rows(among), places.tolist(), strict=True))
-    return np.array([index.get(key, -1) for key in _rows(keys)], np.int64)
-
-
-def _rows(table: pa.Table) -> list[tuple[object, ...]]:
-    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))

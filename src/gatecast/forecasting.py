@@ -18,11 +18,12 @@ from gatecast.config import ForecastSettings
 from gatecast.data.arrays import Indices, Values
 from gatecast.data.dates import Grid, Steps
 from gatecast.data.encoding import Encoder
+from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
 from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable, timestamps
 from gatecast.data.windows import Windows
 from gatecast.errors import DataError, UsageError, some
-from gatecast.fitted import Fitted, find
+from gatecast.fitted import Fitted
 from gatecast.nn.devices import moved
 from gatecast.points import bounds, interpolated, points
 from gatecast.written import listed
@@ -146,8 +147,8 @@ def forecast(
         observed: the last step known of each series, which the panel may have been cut before.
         as_of: weights that have seen any series past it are not used, if there are others.
     """
-    known = find(panel.keys, keys, len(panel))
-    both = [fitted.known(known) for fitted in (tested, final)]
+    known = find_keys(panel.keys, keys, len(panel))
+    both = [fitted.for_series(known) for fitted in (tested, final)]
     observed = np.maximum(observed, both[1].seen)
     _refuse_gaps(panel, final.encoder, observed, asked.dates.max(1))
     shape = final.network.shape

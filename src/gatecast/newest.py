@@ -8,10 +8,11 @@ import pyarrow as pa
 
 from gatecast.data.column import unknown
 from gatecast.data.dates import Steps
+from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
 from gatecast.data.rows import name_of
 from gatecast.errors import NoRowsError, UsageError, some
-from gatecast.fitted import NEVER, find
+from gatecast.fitted import NEVER
 from gatecast.forecasting import read_dates
 from gatecast.listener import SILENT, Listener
 from gatecast.model import Model
@@ -75,7 +76,7 @@ def newest(
 
 def _lasts(panel: Panel, model: Model) -> Steps:
     """The last step in a panel of each series that was trained on, `NEVER` where it has none."""
-    known = find(model.keys, panel.keys, len(model.final.seen))
+    known = find_keys(model.keys, panel.keys, len(model.final.seen))
     return np.where(known >= 0, panel.lasts[known], NEVER)
 
 

@@ -7,10 +7,11 @@ import pyarrow as pa
 
 from gatecast.data.arrays import Indices
 from gatecast.data.dates import Steps
+from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
 from gatecast.data.split import Span, Split
 from gatecast.errors import DataError
-from gatecast.fitted import Fitted, find
+from gatecast.fitted import Fitted
 
 MAX_WINDOWS = 2_000
 """Most windows of a test, but at least one per series."""
@@ -25,8 +26,8 @@ def held_back(fitted: Fitted, panel: Panel, keys: pa.Table) -> tuple[Fitted, Ind
     Raises:
         DataError: no series has a whole horizon after the rows they saw.
     """
-    known = find(panel.keys, keys, len(panel))
-    fitted = fitted.known(known)
+    known = find_keys(panel.keys, keys, len(panel))
+    fitted = fitted.for_series(known)
     # A series that training never saw is tested on its last half.
     seen = np.where(known >= 0, fitted.seen, panel.starts + panel.lengths // 2)
     horizon = fitted.network.shape.horizon

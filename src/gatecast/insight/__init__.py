@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from gatecast.data.dates import Steps
+from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
 from gatecast.data.split import evenly
 from gatecast.data.windows import Windows
 from gatecast.errors import UsageError, some
 from gatecast.evaluation.held_back import held_back
 from gatecast.evaluation.metrics import known
-from gatecast.fitted import Fitted, find
+from gatecast.fitted import Fitted
 from gatecast.insight import words
 from gatecast.insight.attribution import Attribution, attribute
 from gatecast.insight.gates import Gates, follows, read_gates, strongest
@@ -168,10 +169,10 @@ def inspect(
     cutoff = int(panel.lasts[index]) if at is None else min(panel.grid.floor(at), int(panel.lasts[index]))
     if cutoff < panel.starts[index]:
         raise UsageError(f"{panel.names[index]} begins {panel.grid.label(int(panel.starts[index]))}, after {at}")
-    trained = find(panel.keys, keys, len(panel))
-    stage = final.known(trained)
+    trained = find_keys(panel.keys, keys, len(panel))
+    stage = final.for_series(trained)
     if cutoff < stage.seen[index]:
-        stage = tested.known(trained)
+        stage = tested.for_series(trained)
     shape = stage.network.eval().shape
     windows = Windows.of(panel, stage.encoder, shape.context, shape.horizon, stage.device)
     unseen, owners, cutoffs = held_back(tested, panel, keys)
