@@ -6,6 +6,7 @@ from contextlib import suppress
 import numpy as np
 import pyarrow as pa
 
+from gatecast.config import Config
 from gatecast.data.column import unknown
 from gatecast.data.dates import Steps
 from gatecast.data.keys import find_keys
@@ -17,7 +18,7 @@ from gatecast.forecasting import read_dates
 from gatecast.listener import SILENT, Listener
 from gatecast.model import Model
 from gatecast.opening import Needed
-from gatecast.reading import read_rows
+from gatecast.reading import Rows, read_rows
 from gatecast.store import Errand
 
 OLDER = 100
@@ -44,34 +45,46 @@ def newest(
     config, grid = model.config, model.grid
     if not config.source.url:
         raise UsageError("this model was not trained from a URL: give it a panel, as from gatecast.read")
-    if as_of is not None:
-        config = config.having("source", until=grid.begins(grid.floor(str(as_of)) + 1))
-    errand, rows, ends = Errand(verb, model.run_id, listener), None, [int(model.final.seen.max())]
-    # What is filled, and where a series ends, hangs on rows before the context.
-    alignment = config.alignment
-    if context and (alignment.fill, alignment.align) == ("missing", "last"):
-        ends += [] if at is None else [step - 1 for step in read_dates(grid, at)]
-        ends += [] if as_of is None else [grid.floor(str(as_of))]
-        # By a date some series have had no value for some steps: their contexts begin earlier.
-        least = min(ends) - (0 if as_of is None else config.forecast.horizon)
-        with suppress(NoRowsError):
-            rows = read_rows(config, config.source.url, errand, _needed(model, least))
-        if rows is not None and ends[1:] and _cut_short(rows.panel, model, least, ends[1:]):
-            rows = None
+    cut = None if as_of is None else grid.floor(str(as_of))
+    if cut is not None:
+        config = config.having("source", until=grid.begins(cut + 1))
+    errand = Errand(verb, model.run_id, listener)
+    rows = _context_rows(model, config, errand, at, cut) if context else None
     if rows is None:
         rows = read_rows(config, config.source.url, errand)
     if verb == "forecast":
-        if absent := np.flatnonzero(_lasts(rows.panel, model) == NEVER).tolist():
-            keys = model.keys.take(pa.array(absent)).to_pylist()
-            there = f" by {grid.label(grid.floor(str(as_of)))}" if as_of is not None else ""
-            names = some(name_of(list(key.values())) for key in keys)
-            listener.note(f"{len(absent):,} series that were trained on have no rows{there}: {names}")
-        if rows.stale:
-            listener.note(f"{len(rows.stale):,} series end before the others: {some(rows.stale)}")
+        _note_ended(rows, model, "" if cut is None else f" by {grid.label(cut)}", listener)
     if rows.panel.covariates is not None:
         for line in unknown(model.final.encoder.columns, rows.panel.covariates):
             listener.note(f"{line}: forecast as the average of all")
     return rows.panel
+
+
+def _context_rows(
+    model: Model, config: Config, errand: Errand, at: Iterable[object] | None, cut: int | None
+) -> Rows | None:
+    """Only the rows that a forecast of some dates, or from a cutoff, needs; None if all may be needed."""
+    # What is filled, and where a series ends, hangs on rows before the context.
+    if (config.alignment.fill, config.alignment.align) != ("missing", "last"):
+        return None
+    ends = [] if at is None else [step - 1 for step in read_dates(model.grid, at)]
+    ends += [] if cut is None else [cut]
+    # By a date some series have had no value for some steps: their contexts begin earlier.
+    least = min([int(model.final.seen.max()), *ends]) - (0 if cut is None else config.forecast.horizon)
+    with suppress(NoRowsError):
+        rows = read_rows(config, config.source.url, errand, _needed(model, least))
+        if not ends or not _cut_short(rows.panel, model, least, ends):
+            return rows
+    return None
+
+
+def _note_ended(rows: Rows, model: Model, by: str, listener: Listener) -> None:
+    """Name the series of which there are no rows, or none as new as those of others."""
+    if absent := np.flatnonzero(_lasts(rows.panel, model) == NEVER).tolist():
+        names = some(name_of(list(key.values())) for key in model.keys.take(pa.array(absent)).to_pylist())
+        listener.note(f"{len(absent):,} series that were trained on have no rows{by}: {names}")
+    if rows.stale:
+        listener.note(f"{len(rows.stale):,} series end before the others: {some(rows.stale)}")
 
 
 def _lasts(panel: Panel, model: Model) -> Steps:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from sqlglot import exp
 from gatecast.config import Config, SourceSettings
 from gatecast.data import spacing
 from gatecast.data.audit import Audit, audit
-from gatecast.data.dates import Grid
+from gatecast.data.dates import Grid, TimeKind
 from gatecast.data.frequency import Frequency
 from gatecast.data.rows import name_of
 from gatecast.errors import DataError, NoRowsError, UsageError, some
@@ -56,7 +56,7 @@ class Opened:
 
     store: Store
     config: Config  # with the zone of the time column
-    kind: Kind
+    kind: TimeKind | Literal["text"]
     kinds: Mapping[str, Kind]  # of all columns
     grid: Grid
     agreement: float | None  # share of gaps that fit an inferred frequency
@@ -130,7 +130,7 @@ def _store(source: str | Path | pa.Table, errand: Errand | None) -> Store:
     return DuckDBStore.of_frame(source)
 
 
-def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> Kind:
+def _time_kind(config: Config, store: Store, columns: Mapping[str, Kind]) -> TimeKind | Literal["text", "number"]:
     """What the time column holds; the columns named must exist and have a fitting type."""
     source = config.source
     if not source.time:

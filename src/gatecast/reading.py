@@ -74,14 +74,9 @@ def read_rows(
         DataError: a column is missing or of the wrong type, or the rows cannot be used.
         StoreError: the store refused.
     """
-    refuse_own(source.keys.column_names if isinstance(source, Panel) else config.source.series)
     if isinstance(source, Panel):
-        grid = source.grid
-        _refuse_other(config, source)
-        config = config.having("grid", freq=str(grid.frequency), timezone=grid.timezone)
-        config = config.having("source", series=tuple(source.keys.column_names))
-        refuse_without(source.covariates, config.source.varying, config.source.fixed)
-        return Rows(source, config, audit_panel(source, config.grid, config.forecast.horizon) if audited else None)
+        return _rows_of(source, config, audited)
+    refuse_own(config.source.series)
     whole = config.source
     if needed:
         config = config.having("source", since=needed.since)
@@ -100,7 +95,7 @@ def read_rows(
             store.read(config.source, query),
             grid,
             config.source.series,
-            kind="local" if opened.kind == "text" else opened.kind,  # type: ignore[arg-type]
+            kind="local" if opened.kind == "text" else opened.kind,
             beside=beside,
         )
         sql = store.text(config.source, query)
@@ -113,6 +108,17 @@ def read_rows(
         stale = panel.ending_before(max(config.forecast.horizon, 1))
         panel = panel.continued(alignment.align == "common", alignment.fill)
         return Rows(panel, resolved, found, stale, sql, read_at, store.bytes_billed)
+
+
+def _rows_of(panel: Panel, config: Config, audited: bool) -> Rows:
+    """The rows of a panel, which was read already."""
+    series = tuple(panel.keys.column_names)
+    refuse_own(series)
+    _refuse_other(config, panel)
+    config = config.having("grid", freq=str(panel.grid.frequency), timezone=panel.grid.timezone)
+    config = config.having("source", series=series)
+    refuse_without(panel.covariates, config.source.varying, config.source.fixed)
+    return Rows(panel, config, audit_panel(panel, config.grid, config.forecast.horizon) if audited else None)
 
 
 def _refuse_other(config: Config, panel: Panel) -> None:
