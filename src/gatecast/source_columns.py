@@ -1,0 +1,162 @@
+"""The columns that the settings name: there, of types that fit, and times in the time column."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Literal
+
+import pyarrow as pa
+
+from gatecast.config import Config, SourceSettings
+from gatecast.data.dates import TimeKind
+from gatecast.errors import DataError, NoRowsError, UsageError, some
+from gatecast.store import Errand, Kind, Store
+from gatecast.store.casts import number_sql, time_sql
+from gatecast.store.opening_query import any_query, size_query, types_query, unreadable_query, value_query, worst_query
+from gatecast.store.query import UNITS
+
+YEAR_1973 = 100_000_000
+"""In seconds since 1970. A thousand times that, the year 5138 if it were seconds, is 1973 in milliseconds."""
+
+
+def named(source: SourceSettings) -> list[str]:
+    """The columns that the settings name."""
+    return [source.time, *source.series, *filter(None, [source.target]), *source.fixed, *source.varying]
+
+
+def checked(
+    config: Config, store: Store, kinds: Mapping[str, Kind], errand: Errand | None
+) -> tuple[Config, TimeKind | Literal["text"]]:
+    """The settings, with the unit of times that are integers, and what the time column holds.
+
+    Raises:
+        UsageError: too few columns are named, or in vain.
+        DataError: one is not there, or holds what does not fit.
+    """
+    _refuse_unfit(config, store, kinds)
+    source = config.source
+    kind = _time_kind(source, store, kinds)
+    if kind == "number":
+        unit = source.time_unit or _time_unit(source, store, errand)
+        config, kind = config.having("source", time_unit=unit), "instant"
+    _refuse_nested(source, store, kinds)
+    _refuse_unreadable(config, store, kind)
+    return config, kind
+
+
+def _refuse_unfit(config: Config, store: Store, columns: Mapping[str, Kind]) -> None:
+    """Refuse settings that name columns which do not exist or do not fit, and those that name too few."""
+    source = config.source
+    if not source.time:
+        raise UsageError(f"name the timestamp column: --time COLUMN; there are {some(columns)}")
+    absent = [name for name in named(source) if name not in columns]
+    if absent:
+        one = len(columns) == 1 and re.search(r"[,;\t|]", next(iter(columns)))
+        hint = ", as if it were one: a line of the file may have more fields than the first, or a quote without end"
+        raise DataError(f"no column {some(map(repr, absent))}; there are {some(columns)}{hint if one else ''}")
+    aggregate = config.alignment.aggregate
+    if not source.target and aggregate != "count":
+        raise UsageError(f"name the column to bring together by {aggregate}: --target COLUMN")
+    if source.target and aggregate != "count" and columns[source.target] not in ("number", "boolean"):
+        _refuse_empty(source, store, source.target, columns)
+        raise _no_numbers(source, store, columns[source.target])
+    odd = [
+        f"{name!r} ({columns[name]})"
+        for name in (*source.fixed, *source.varying)
+        if columns[name] not in ("number", "boolean", "text")
+    ]
+    if odd:
+        raise DataError(f"a covariate is a number, a truth value or a text, not {some(odd)}: cast it in --sql")
+    if source.holidays_column and columns[source.holidays_column] != "text":
+        raise DataError(f"--holidays-column {source.holidays_column!r} holds no places such as DE or US-NY")
+
+
+def _time_kind(
+    source: SourceSettings, store: Store, columns: Mapping[str, Kind]
+) -> TimeKind | Literal["text", "number"]:
+    """What the time column holds."""
+    kind = columns[source.time]
+    if kind not in ("instant", "local", "date", "text", "number"):
+        _refuse_empty(source, store, source.time, columns)
+        raise DataError(f"column {source.time!r} holds no timestamps ({kind}): convert it in --sql")
+    if source.time_unit and kind != "number":
+        raise UsageError(f"--time-unit is for whole numbers; column {source.time!r} holds {kind}")
+    return kind
+
+
+def _no_numbers(source: SourceSettings, store: Store, kind: Kind) -> DataError:
+    """The error for a target that holds no numbers: for text, an example that is no number, and the cast to write."""
+    wrong = f"column {source.target!r} holds no numbers ({kind}): cast it in --sql"
+    if kind != "text":
+        return DataError(wrong)
+    text = store.read(source, worst_query(source.target)).read_all().column("found")[0].as_py()
+    return DataError(f'{wrong}, as "{number_sql(source.target, text, store.dialect)}"; it holds {text!r}')
+
+
+def _refuse_empty(source: SourceSettings, store: Store, name: str, columns: Iterable[str]) -> None:
+    """Refuse a source without rows, or a column without values, whose type means nothing."""
+    if not store.read(source, any_query(source, "text", None)).read_all().num_rows:
+        raise NoRowsError(f"there are columns ({some(columns)}) but no rows: check the file, the table or the query")
+    if not store.read(source, value_query(name)).read_all().num_rows:
+        raise DataError(f"column {name!r} is empty: none of the rows has a value in it")
+
+
+def _time_unit(source: SourceSettings, store: Store, errand: Errand | None) -> str:
+    """The unit of a time column of integers: the one that puts them after 1973."""
+    sizes = store.read(source, size_query(source)).read_all().column("size")
+    size = sizes[0].as_py()
+    odd = f"numbers that read as dates, as {size}" if _spelled(size) else ""
+    if not pa.types.is_integer(sizes.type) or (size is not None and size < YEAR_1973):
+        odd = f"no timestamps (numbers up to {size})"
+    if odd:
+        how = _converted(source, store, [size])
+        raise DataError(f"column {source.time!r} holds {odd}: {how}, or give --time-unit if it counts since 1970")
+    unit = next((unit for unit, per in UNITS.items() if (size or 0) < per * YEAR_1973 * 1000), "ns")
+    if errand:
+        errand.observer.note(f"{source.time!r} holds whole numbers: taken as {unit} since 1970 (--time-unit)")
+    return unit
+
+
+def _converted(source: SourceSettings, store: Store, examples: Sequence[object]) -> str:
+    """What to do with a time column that holds no timestamps but such values."""
+    how = time_sql(source.time, examples, store.dialect)
+    return f"convert it in --sql, as with {how}" if how else "convert it in --sql"
+
+
+def _spelled(size: object) -> bool:
+    """Whether a number spells a date to the hour, the minute or the second, as 20240131235959 does."""
+    text = str(size)
+    if len(text) not in (10, 12, 14) or text[:2] not in ("19", "20"):
+        return False
+    with suppress(ValueError):
+        return bool(datetime.strptime(text, "%Y%m%d%H%M%S"[: len(text) - 2]))
+    return False
+
+
+def _refuse_nested(source: SourceSettings, store: Store, kinds: Mapping[str, Kind]) -> None:
+    """Refuse series columns of types that cannot name a series."""
+    names = [name for name in source.series if kinds[name] == "other"]
+    types = store.read(source, types_query(names)).schema.types if names else []
+    odd = [
+        f"{name!r} ({type_})"
+        for name, type_ in zip(names, types, strict=True)
+        if pa.types.is_nested(type_) or pa.types.is_interval(type_)
+    ]
+    if odd:
+        raise DataError(f"a series column holds texts, numbers or times, not {some(odd)}: cast it in --sql")
+
+
+def _refuse_unreadable(config: Config, store: Store, kind: Kind) -> None:
+    """Refuse a source without rows, or with text in the time column that is no timestamp."""
+    source, zone = config.source, config.grid.timezone
+    if not store.read(source, any_query(source, kind, zone)).read_all().num_rows:
+        raise NoRowsError("the query gave no rows: check the table, the filter and the dates")
+    if kind != "text":
+        return
+    texts = sorted(store.read(source, unreadable_query(source, 5, zone)).read_all().column("found").to_pylist())
+    if texts:
+        raise DataError(
+            f"column {source.time!r} holds text that is no timestamp, as {some(map(repr, texts))}: "
+            f"{_converted(source, store, texts)}, or leave such rows out"
+        )
