@@ -19,7 +19,7 @@ import typer
 
 from gatecast import Config, audit, backtest, cli, fit, load, pipeline
 from gatecast.__main__ import main
-from gatecast.config import TABLES, all_names
+from gatecast.config import TABLE_OF, TABLES
 from gatecast.evaluation.proof import Proof
 
 SOURCE = {"table": "t", "time": "at", "target": "y", "series": "name"}
@@ -134,7 +134,7 @@ def test_help_needs_nothing_heavy():
 
 def test_every_setting_has_an_option_and_help():
     parameters = {part.name: part for part in typer.main.get_command(cli.app).commands["fit"].params}
-    assert set(all_names()) - {"url"} <= set(parameters)
+    assert TABLE_OF.keys() - {"url"} <= set(parameters)
     for table in TABLES.values():
         for name, field in table.model_fields.items():
             assert field.description, name
@@ -186,7 +186,7 @@ def test_every_option_reaches_its_setting(call, monkeypatch):
     given += [part for name, values in LISTS.items() for value in values for part in (f"--{name}", value)]
     call("fit", "shop.duckdb", "--run", "new", "--no-refit", "--series-embedding", *given)
     flags = {"refit": False, "series_embedding": True}
-    assert GIVEN.keys() | LISTS.keys() | flags.keys() | {"url", "sql"} == set(all_names())
+    assert GIVEN.keys() | LISTS.keys() | flags.keys() | {"url", "sql"} == TABLE_OF.keys()
     assert seen[0] == Config.from_options("shop.duckdb", GIVEN | LISTS | flags)
     call("fit", "shop.duckdb", "--run", "new", "--sql", "FROM t")
     assert seen[1] == Config.from_options("shop.duckdb", {"sql": "FROM t"})

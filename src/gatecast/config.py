@@ -10,15 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import tomli_w
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gatecast.errors import UsageError
 from gatecast.written import Bytes, Date, Levels, Names, Seconds, listed
@@ -31,6 +23,9 @@ Scaling = Literal["minmax", "standard", "robust", "window"]
 
 LONGEST_CONTEXT = 100_000
 """Steps. No weight's shape depends on the length of the context, so a damaged run could claim any."""
+
+LARGEST = 1e33
+"""Size of a value beyond which sums over a context would overflow; larger ones mostly stand for missing values."""
 
 Seasons = Annotated[tuple[Annotated[int, Field(ge=1, le=LONGEST_CONTEXT)], ...], BeforeValidator(listed)]
 
@@ -154,10 +149,6 @@ class ForecastSettings(Settings):
         return bounds
 
 
-LARGEST = 1e33
-"""Size of a value beyond which sums over a context would overflow; larger ones mostly stand for missing values."""
-
-
 class ModelSettings(Settings):
     """The network."""
 
@@ -269,6 +260,8 @@ class Config(Settings):
 
 # pydantic types an annotation as anything or none; each of these is a table.
 TABLES: dict[str, type[Settings]] = {name: field.annotation for name, field in Config.model_fields.items()}  # type: ignore[misc]
+TABLE_OF = {name: table for table, kind in TABLES.items() for name in kind.model_fields}
+"""The table of each setting, by its bare name."""
 
 
 def merged(tables: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -279,17 +272,11 @@ def merged(tables: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) 
     """
     result = {name: dict(table) for name, table in tables.items()}
     for name, value in options.items():
-        table = next((table for table, kind in TABLES.items() if name in kind.model_fields), None)
-        if table is None:
-            raise UsageError(f"no setting is called {name!r}; there are {', '.join(sorted(all_names()))}")
+        if name not in TABLE_OF:
+            raise UsageError(f"no setting is called {name!r}; there are {', '.join(sorted(TABLE_OF))}")
         if value is not None:
-            result.setdefault(table, {})[name] = value
+            result.setdefault(TABLE_OF[name], {})[name] = value
     return result
-
-
-def all_names() -> list[str]:
-    """The names of all settings."""
-    return [name for kind in TABLES.values() for name in kind.model_fields]
 
 
 def read_toml(path: str | Path) -> dict[str, dict[str, Any]]:
