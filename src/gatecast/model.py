@@ -23,7 +23,7 @@ from gatecast.errors import RunError, UsageError, some
 from gatecast.fitted import Fitted
 from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
 from gatecast.nn.devices import names
-from gatecast.record import record
+from gatecast.record import read_record
 from gatecast.run_folder import new_folder, refuse_absent, steadily
 from gatecast.seal import DAMAGE, damage, read_json, read_table, sealed, write_json
 from gatecast.weights import facts, packed, unpacked
@@ -234,7 +234,7 @@ class Model:
             keys = table.select(about["series_columns"])
             config = Config.from_toml(folder / files.CONFIG)
             tested = stages["tested"]
-            final, evidence = stages.get("final", tested), record(folder, there)
+            final, evidence = stages.get("final", tested), read_record(folder, there)
             return cls(str(about["run_id"]), config, grid, about["time_kind"], keys, tested, final, evidence)
         except RunError:
             raise

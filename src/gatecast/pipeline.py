@@ -1,6 +1,5 @@
 """One function per verb: the whole flow from rows to forecasts, top to bottom."""
 
-import json
 import shutil
 import time
 from dataclasses import asdict, replace
@@ -33,8 +32,8 @@ from gatecast.model import Model
 from gatecast.newest import newest
 from gatecast.nn.devices import multiplies_halved, names
 from gatecast.reading import Rows, audit_rows, read_rows
+from gatecast.record import write_record
 from gatecast.run_folder import new_folder, unfinished
-from gatecast.seal import write_json
 from gatecast.steps import define_and_train, prepare, test_held_back
 from gatecast.store import Errand
 
@@ -141,10 +140,7 @@ def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None =
             shutil.rmtree(folder / files.CHECKPOINT, ignore_errors=True)  # rows alone are soon read again
         raise
     model.write(folder)
-    write_json(folder / files.MANIFEST, model.evidence["manifest"])
-    write_json(folder / files.METRICS, model.evidence["metrics"])
-    lines = (json.dumps(line) + "\n" for line in model.evidence["history"])
-    (folder / files.HISTORY).write_text("".join(lines), encoding="utf-8")
+    write_record(folder, model.evidence)
     pq.write_table(backtest.to_arrow(), folder / files.TEST)
     pq.write_table(backtest.examples(), folder / files.EXAMPLES)
     return model

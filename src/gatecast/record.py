@@ -1,7 +1,7 @@
-"""What a run folder says of its own making; refused where it has another shape than `fit` gives it."""
+"""What a run folder says of its own making: refused where it has another shape than `fit` gives it."""
 
 import json
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from gatecast import run_folder as files
 from gatecast.config import explained
-from gatecast.seal import read_json, read_text
+from gatecast.seal import read_json, read_text, write_json
 
 
 class Audit(BaseModel):
@@ -52,7 +52,15 @@ class Record(BaseModel):
     history: list[Epoch] = []
 
 
-def record(folder: Path, there: Set[str]) -> dict[str, Any]:
+def write_record(folder: Path, evidence: Mapping[str, Any]) -> None:
+    """Write the manifest, the metrics and the history of a run."""
+    write_json(folder / files.MANIFEST, evidence["manifest"])
+    write_json(folder / files.METRICS, evidence["metrics"])
+    lines = (json.dumps(line) + "\n" for line in evidence["history"])
+    (folder / files.HISTORY).write_text("".join(lines), encoding="utf-8")
+
+
+def read_record(folder: Path, there: Set[str]) -> dict[str, Any]:
     """The manifest, the metrics and the history of a run, as far as they are among the files there.
 
     Raises:

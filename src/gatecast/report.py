@@ -16,7 +16,7 @@ from gatecast.config import Config
 from gatecast.data.table import BASELINES
 from gatecast.errors import GatecastError, RunError
 from gatecast.evaluation.readable import number
-from gatecast.record import record
+from gatecast.record import read_record
 from gatecast.run_folder import refuse_absent
 from gatecast.seal import DAMAGE, damage, read_json, read_table, read_text, sealed
 
@@ -58,7 +58,7 @@ def write(run: str | Path) -> Path:
 def _page(folder: Path) -> str:
     """The page of a run folder."""
     there = sealed(folder, files.METRICS, files.MANIFEST, files.HISTORY, files.TEST, files.EXAMPLES, files.CONFIG)
-    found = record(folder, there)
+    found = read_record(folder, there)
     metrics, manifest = found["metrics"], found["manifest"]
     tests, examples = (read_table(folder / name) for name in (files.TEST, files.EXAMPLES))
     config = Config.from_toml(folder / files.CONFIG)
