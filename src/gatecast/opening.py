@@ -64,7 +64,7 @@ class Opened:
 
 
 @contextmanager
-def open_source(config: Config, source: object, errand: Errand | None) -> Iterator[Opened]:
+def open_source(config: Config, source: object, errand: Errand) -> Iterator[Opened]:
     """Open a URL, a path or a frame, or the source that settings name."""
     if isinstance(source, Config):
         source = config.source.url
@@ -75,7 +75,7 @@ def open_source(config: Config, source: object, errand: Errand | None) -> Iterat
         yield open_in(store, config, errand)
 
 
-def open_in(store: Store, config: Config, errand: Errand | None) -> Opened:
+def open_in(store: Store, config: Config, errand: Errand) -> Opened:
     """The table or query of the settings in a store that is open."""
     kinds = store.columns(config.source)
     config, kind = checked(config, store, kinds, errand)
@@ -97,7 +97,7 @@ def _with_zone(config: Config, rows: pa.Table) -> Config:
     return config.having("grid", timezone=zone)
 
 
-def _store(source: str | Path | pa.Table, errand: Errand | None) -> Store:
+def _store(source: str | Path | pa.Table, errand: Errand) -> Store:
     if isinstance(source, str | Path):
         if not str(source):
             raise UsageError("say what to read: a path or URL as the first argument, or url in [source]")

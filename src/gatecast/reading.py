@@ -19,7 +19,7 @@ from gatecast.errors import DataError, UsageError, some
 from gatecast.memory import refuse_too_large
 from gatecast.opening import Needed, Opened, open_in, open_source
 from gatecast.seal import is_there
-from gatecast.store import Errand, open_store
+from gatecast.store import NO_ERRAND, Errand, open_store
 from gatecast.store.query import static_query
 
 READING = (
@@ -44,7 +44,7 @@ class Rows:
     seconds: float = 0.0  # spent reading
 
 
-def audit_rows(config: Config, source: object, errand: Errand | None = None) -> Audit:
+def audit_rows(config: Config, source: object, errand: Errand = NO_ERRAND) -> Audit:
     """Find what is wrong with the rows, within the store. Arguments as for `read_rows`."""
     if isinstance(source, Panel):
         _refuse_other(config, source)
@@ -54,12 +54,7 @@ def audit_rows(config: Config, source: object, errand: Errand | None = None) -> 
 
 
 def read_rows(
-    config: Config,
-    source: object,
-    errand: Errand | None = None,
-    needed: Needed | None = None,
-    *,
-    audited: bool = False,
+    config: Config, source: object, errand: Errand = NO_ERRAND, needed: Needed | None = None, *, audited: bool = False
 ) -> Rows:
     """Read rows from a store, a frame or a panel, on the grid of the settings.
 
@@ -87,7 +82,7 @@ def read_rows(
         if found:
             refuse_too_large(found.rows, found.steps, len(config.source.varying))
         query, alignment = opened.query(config.source, needed), config.alignment
-        if needed and errand:
+        if needed:
             both = (store.estimate(whole, opened.query(whole)), store.estimate(config.source, query))
             _tell_saved(errand, needed.since, *both)
         beside = _beside(opened, whole.since, errand)  # before the rows, which stream
@@ -148,7 +143,7 @@ def _refuse_other(config: Config, panel: Panel) -> None:
             )
 
 
-def _beside(opened: Opened, since: str | None, errand: Errand | None) -> CovariateRows | None:
+def _beside(opened: Opened, since: str | None, errand: Errand) -> CovariateRows | None:
     """The covariates: static columns, and known-future values from a table of their own.
 
     Args:
@@ -172,7 +167,7 @@ def _beside(opened: Opened, since: str | None, errand: Errand | None) -> Covaria
     return CovariateRows(source.varying, source.future, more, source.fixed, statics.to_batches())
 
 
-def _to_come(opened: Opened, errand: Errand | None) -> Iterable[pa.RecordBatch]:
+def _to_come(opened: Opened, errand: Errand) -> Iterable[pa.RecordBatch]:
     """Rows of the table of known-future values."""
     config, table = opened.config, opened.config.source.future_table
     assert table

@@ -26,7 +26,7 @@ def named(source: SourceSettings) -> list[str]:
 
 
 def checked(
-    config: Config, store: Store, kinds: Mapping[str, Kind], errand: Errand | None
+    config: Config, store: Store, kinds: Mapping[str, Kind], errand: Errand
 ) -> tuple[Config, TimeKind | Literal["text"]]:
     """The settings, with the unit of times that are integers, and what the time column holds.
 
@@ -102,7 +102,7 @@ def _refuse_empty(source: SourceSettings, store: Store, name: str, columns: Iter
         raise DataError(f"column {name!r} is empty: none of the rows has a value in it")
 
 
-def _time_unit(source: SourceSettings, store: Store, errand: Errand | None) -> str:
+def _time_unit(source: SourceSettings, store: Store, errand: Errand) -> str:
     """The unit of a time column of integers: the one that puts them after 1973."""
     sizes = store.read(source, size_query(source)).read_all().column("size")
     size = sizes[0].as_py()
@@ -113,8 +113,7 @@ def _time_unit(source: SourceSettings, store: Store, errand: Errand | None) -> s
         how = _converted(source, store, [size])
         raise DataError(f"column {source.time!r} holds {odd}: {how}, or give --time-unit if it counts since 1970")
     unit = next((unit for unit, per in UNITS.items() if (size or 0) < per * YEAR_1973 * 1000), "ns")
-    if errand:
-        errand.observer.note(f"{source.time!r} holds whole numbers: taken as {unit} since 1970 (--time-unit)")
+    errand.observer.note(f"{source.time!r} holds whole numbers: taken as {unit} since 1970 (--time-unit)")
     return unit
 
 

@@ -64,6 +64,9 @@ class Errand:
     """Its location, labels and cost limit apply to jobs that write."""
 
 
+NO_ERRAND = Errand()
+
+
 class Store(Protocol):
     """A place with tables. Every method raises StoreError with the store's own reason."""
 
