@@ -14,6 +14,7 @@ import torch
 
 import gatecast
 from gatecast import figures, recipe
+from gatecast.cutoffs import next_steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.features import calendar, meaningful
 from gatecast.data.scaling import Scaler
@@ -24,7 +25,7 @@ from gatecast.evaluation.backtest import evaluate
 from gatecast.evaluation.held_back import held_back
 from gatecast.evaluation.verdict import judge
 from gatecast.fitting import Workshop, build, learn
-from gatecast.forecasting import forecast, next_steps
+from gatecast.forecasting import forecast
 from gatecast.insight import inspect
 
 HORIZON, DEVICE, OUT = 48, torch.device("cpu"), Path("lesson")

@@ -8,14 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gatecast import fit, read
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Panel
 from gatecast.errors import UsageError
-from gatecast.forecasting import at_dates, next_steps
 
 HORIZON = 6
 TINY = {"horizon": HORIZON, "epochs": 2, "steps": 5, "hidden": 8}
@@ -55,52 +52,6 @@ def model(request):
 def kept():
     """The tested weights kept as the final ones."""
     return fit(waves(), refit=False, **TINY)
-
-
-@pytest.mark.parametrize(
-    ("dates", "as_of", "cutoffs"),
-    [
-        ([100, 105], None, [[99, 99], [79, 79]]),  # future, for each from its own last value
-        ([50, 53], None, [[49, 49], [49, 49]]),  # past: from before the earliest
-        ([90, 100], None, [[89, 99], [79, 79]]),  # past for one, future for both
-        ([53, 50, 53], None, [[49, 49], [49, 49]]),  # any order, and twice
-        ([30, 35, 36, 60], None, [[29, 29, 35, 59], [29, 29, 35, 59]]),  # too far apart to share a cutoff
-        ([50, 60], 40, [[40, 40], [40, 40]]),
-        ([95, 110], 90, [[90, 90], [79, 79]]),
-        ([200], 150, [[99], [79]]),  # there are no rows up to the date named
-    ],
-)
-def test_cutoffs_of_dates(dates, as_of, cutoffs):
-    panel = waves((100, 60), (0, 20))
-    asked = at_dates(panel if as_of is None else panel.until(as_of), dates, HORIZON, as_of)
-    assert asked.cutoffs.tolist() == cutoffs
-    assert asked.dates.tolist() == [sorted(set(dates))] * 2
-    assert asked.ahead.tolist() == (np.array([sorted(set(dates))] * 2) - cutoffs).tolist()
-
-
-def test_cutoffs_of_the_next_steps():
-    panel = waves((100, 60), (0, 20))
-    assert next_steps(panel, 2, 2).dates.tolist() == [[100, 101], [80, 81]]
-    assert next_steps(panel.until(85), 2, 2).cutoffs.tolist() == [[85, 85], [79, 79]]
-    assert next_steps(panel, 3, 2).ahead.tolist() == [[1, 2, 3]] * 2
-
-
-@given(st.lists(st.integers(21, 140), min_size=1, max_size=8), st.integers(1, 12))
-def test_past_dates_are_forecast_from_before_them_within_the_horizon(dates, horizon):
-    panel = waves((100, 60), (0, 20))
-    asked, lasts = at_dates(panel, dates, horizon), panel.lasts[:, None]
-    future = asked.dates > lasts
-    assert (asked.ahead >= 1).all()
-    assert (np.where(future, asked.cutoffs == lasts, asked.ahead <= horizon)).all()
-
-
-def test_dates_without_history_are_refused():
-    panel = waves((100, 60), (0, 20))
-    assert at_dates(panel, [21], HORIZON).cutoffs.tolist() == [[20], [20]]
-    with pytest.raises(UsageError, match=r"1970-01-01 20:00 has no history before it in s1 \(from 1970-01-01 20:00\)"):
-        at_dates(panel, [20, 30], HORIZON)
-    with pytest.raises(UsageError, match="1970-01-02 00:00 is not before 1970-01-01 23:00, 1970-01-02 00:00"):
-        at_dates(panel, [23, 24, 25], HORIZON, 24)
 
 
 def test_dates_may_be_text_dates_or_times(model):

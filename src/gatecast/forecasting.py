@@ -1,11 +1,7 @@
-"""Trained weights + panel + dates → a table of forecasts.
-
-A forecast is made at a cutoff for a number of steps ahead. Dates are translated to that: those
-after a series' last value are forecast from it, earlier ones from a cutoff before them.
-"""
+"""Trained weights + panel + cutoffs → a table of forecasts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,77 +11,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatecast.config import ForecastSettings
+from gatecast.cutoffs import Asked
 from gatecast.data.arrays import Indices, Values
-from gatecast.data.dates import Grid, Steps
+from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
 from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable, timestamps
 from gatecast.data.windows import Windows
-from gatecast.errors import DataError, UsageError, some
+from gatecast.errors import DataError, some
 from gatecast.fitted import Fitted
 from gatecast.nn.devices import moved
 from gatecast.points import bounds, interpolated, points
-from gatecast.written import listed
 
 BATCH = 256
-FARTHEST = 1_000
-"""Horizons ahead beyond which a date must be a mistake: each horizon is forecast from the one before."""
-NO_DATE = np.datetime64("10000-01-01", "s")
-"""The first date that neither Python nor BigQuery can represent."""
 KINDS = ("extrapolated", "future", "test", "in_sample")
 """The kinds of forecast, see README.md."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What to forecast from where: for each series and date, the cutoff and the steps ahead of it."""
-
-    cutoffs: Steps  # (S, D)
-    ahead: Indices  # (S, D), 1 or more
-
-    @property
-    def dates(self) -> Steps:
-        """The step of each date, (S, D)."""
-        return self.cutoffs + self.ahead
-
-
-def next_steps(panel: Panel, steps: int, horizon: int) -> Asked:
-    """The steps after the last value of each series.
-
-    Raises:
-        UsageError: these are far too many; no room is made for them.
-    """
-    lasts = panel.lasts[:, None]
-    _refuse_far(panel, Asked(lasts, np.full_like(lasts, steps)), horizon)
-    return Asked(np.repeat(lasts, steps, 1), np.tile(np.arange(1, steps + 1), (len(panel), 1)))
-
-
-def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None = None) -> Asked:
-    """Some dates, in any order, for every series.
-
-    A date after a series' last value is forecast from that value. Earlier dates are forecast from
-    the step before the first of them; those beyond a horizon from there form the next group, which
-    is forecast from the step before its first date, and so on.
-
-    Raises:
-        UsageError: a date is not after `as_of`, lies before the series began, or far too late.
-    """
-    dates = np.unique(np.array(steps, np.int64))
-    if as_of is not None and dates[0] <= as_of:
-        early = [panel.grid.label(int(date)) for date in dates if date <= as_of]
-        raise UsageError(f"--as-of {panel.grid.label(as_of)} is not before {some(early)}: forecast dates come after it")
-    cutoffs, group = np.repeat(panel.lasts[:, None], len(dates), 1), np.full(len(panel), np.iinfo(np.int64).min // 2)
-    for column, date in enumerate(dates):
-        group = np.where(date > group + horizon, date - 1, group)
-        cutoffs[:, column] = np.where(date > panel.lasts, panel.lasts, group)
-    early_series = np.flatnonzero((cutoffs < panel.starts[:, None]).any(1))
-    if early_series.size:
-        names = (f"{panel.names[i]} (from {panel.grid.label(int(panel.starts[i]))})" for i in early_series.tolist())
-        raise UsageError(f"{panel.grid.label(int(dates[0]))} has no history before it in {some(names)}")
-    asked = Asked(cutoffs, dates - cutoffs)
-    _refuse_far(panel, asked, horizon)
-    return asked
 
 
 def predict(
@@ -173,21 +114,6 @@ def forecast(
     return _table(panel, asked, asking, columns, settings.level, run_id)
 
 
-def _refuse_far(panel: Panel, asked: Asked, horizon: int) -> None:
-    """Refuse dates so far ahead that they must be mistakes."""
-    if panel.grid.wall(asked.dates.max(keepdims=True)[0]) >= NO_DATE:
-        raise UsageError(
-            f"{int(asked.ahead.max()):,} steps ahead lie beyond the year 9999: is the date or horizon right?"
-        )
-    if asked.ahead.max() > FARTHEST * horizon:
-        series, at = np.unravel_index(asked.ahead.argmax(), asked.ahead.shape)
-        date, ahead = panel.grid.label(int(asked.dates[series, at])), int(asked.ahead[series, at])
-        raise UsageError(
-            f"{date} lies {ahead:,} steps after the last row of {panel.names[series]}; "
-            f"no more than {FARTHEST:,} times the {horizon:,} trained are forecast: is the date right?"
-        )
-
-
 def _refuse_gaps(panel: Panel, encoder: Encoder, observed: Steps, until: Steps) -> None:
     """Refuse to forecast where known-future values are missing after the last step observed."""
     names = [column.name for column in encoder.columns if column.role == "future"]
@@ -247,15 +173,3 @@ def _taken(values: pa.Array | pa.ChunkedArray, places: Indices, count: int) -> p
     if (places == places[0]).all():
         return pa.repeat(values[int(places[0])], count * len(places))
     return values.take(pa.array(np.repeat(places, count)))
-
-
-def read_dates(grid: Grid, dates: object) -> list[int]:
-    """The steps of one or more dates, given as text, `date` or `datetime`.
-
-    Raises:
-        UsageError: there are none, or one is no date or off the grid.
-    """
-    steps = [grid.step(str(date)) for date in listed(dates)]
-    if not steps:
-        raise UsageError("no date was given: name at least one, as in 2015-01-31 14:30")
-    return steps

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 
 from gatecast import run_folder as files
 from gatecast.config import Config, Metric, merged
+from gatecast.cutoffs import at_dates, next_steps, read_dates
 from gatecast.data.covariates import refuse_without
 from gatecast.data.dates import Grid, TimeKind
 from gatecast.data.frequency import Frequency
@@ -21,7 +22,7 @@ from gatecast.data.panel import Panel
 from gatecast.data.table import ForecastTable
 from gatecast.errors import RunError, UsageError, some
 from gatecast.fitted import Fitted
-from gatecast.forecasting import at_dates, forecast, next_steps, read_dates
+from gatecast.forecasting import forecast
 from gatecast.nn.devices import names
 from gatecast.record import read_record
 from gatecast.run_folder import new_folder, refuse_absent, steadily
@@ -85,7 +86,7 @@ class Model:
         Args:
             panel: newest rows; by default those the model holds.
             horizon: steps after the last row of each series; by default the trained horizon.
-            at: one or more dates to forecast instead, in any order, past ones too (see `forecasting.at_dates`).
+            at: one or more dates to forecast instead, in any order, past ones too (see `cutoffs.at_dates`).
             as_of: last date whose row may be used.
             series: one or more names of series (key parts joined by a slash); by default all.
             point: mean, median, or the metric to give the best point for; by default the metric trained for.

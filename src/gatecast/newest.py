@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from gatecast.config import Config
+from gatecast.cutoffs import read_dates
 from gatecast.data.column import unknown
 from gatecast.data.dates import Steps
 from gatecast.data.keys import find_keys
@@ -14,7 +15,6 @@ from gatecast.data.panel import Panel
 from gatecast.data.rows import name_of
 from gatecast.errors import NoRowsError, UsageError, some
 from gatecast.fitted import NEVER
-from gatecast.forecasting import read_dates
 from gatecast.listener import SILENT, Listener
 from gatecast.model import Model
 from gatecast.opening import Needed
