@@ -58,11 +58,10 @@ def prepare(
     listener.step(3, "Split in time", f"before anything is fitted; windows: {shares}")
     where = "each window by itself" if model.scaling == "window" else "fitted on training rows only"
     listener.step(4, "Scale", f"{model.scaling}, {where}")
-    newest = "" if sizes.reach == sizes.context else f" the newest {sizes.reach:,}"
-    text = f"{sizes.context:,} steps in, {horizon:,} out; the LSTM reads{newest or ' them'}, {sizes.segment} at once: "
-    text += f"{sizes.recurrent} recurrent steps; batches of {sizes.batch}"
-    text += f", {config.training.synthetic} of them synthetic" if config.training.synthetic else ""
-    listener.step(5, "Windows", text)
+    reads = "them" if sizes.reach == sizes.context else f"the newest {sizes.reach:,}"
+    synthetic = f", {config.training.synthetic} of them synthetic" if config.training.synthetic else ""
+    text = f"{sizes.context:,} steps in, {horizon:,} out; the LSTM reads {reads}, {sizes.segment} at once: "
+    listener.step(5, "Windows", f"{text}{sizes.recurrent} recurrent steps; batches of {sizes.batch}{synthetic}")
     listener.step(
         6, "Data to the device", f"{device}, once: {windows.nbytes / 1e6:.1f} MB, windows are gathered there by index"
     )
@@ -93,10 +92,9 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
     if device.type == "cpu":
         refuse_too_wide(size, states, sizes.batch)
     starts = f", starting from simple forecasts of season {_and([*map(str, model.seasons)])}" if model.seasons else ""
+    logs = f"; {'every other network' if model.members != 1 else 'it'} reads logarithms" if model.logs else ""
     text = f"{model.recipe}: {model.members} × {model.layers} layer of {model.hidden} units, {size:,} parameters"
-    readers = "every other network" if model.members != 1 else "it"
-    text += starts + (f"; {readers} reads logarithms" if model.logs else "")
-    listener.step(7, "Define the LSTM", text)
+    listener.step(7, "Define the LSTM", f"{text}{starts}{logs}")
     threads = torch.get_num_threads()
     listener.step(8, "Model to the device", f"{device}, {threads} thread{'s' if threads > 1 else ''}")
     tested, trained = learn(shop, build(shop))

@@ -139,19 +139,19 @@ def run_epoch(
         DivergedError: see `Course.watch`; raised before the weights move, or after the last batch on a
             device that would have to be waited for.
     """
-    network.train(course is not None)
-    shape = network.shape
-    in_turn = course is not None and any(member.shape.draws for member in network.networks)
+    shape, learns = network.shape, course is not None
+    network.train(learns)
+    in_turn = learns and any(member.shape.draws for member in network.networks)
     at_once = answers_at_once(windows.device) and not in_turn
     parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|, error; left on the device until the end
-    with torch.set_grad_enabled(course is not None):
+    with torch.set_grad_enabled(learns):
         for numbers in batches:
             series, cutoffs = (moved(part, windows.device) for part in span.at(numbers))
             inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
             if course is not None and course.synthetic:
                 kind = (shape.seasons, shape.intermittent)
                 inputs, truth = with_synthetic(inputs, truth, course.synthetic, *kind, course.chance)
-            do = partial(judged, inputs, truth, objective, course is not None)
+            do = partial(judged, inputs, truth, objective, learns)
             losses, said = zip(*network.each(inputs, scaler, do, at_once=at_once), strict=True)
             loss = torch.stack(losses).mean()
             error = loss if shape.probabilities else loss.sqrt()
