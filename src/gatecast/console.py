@@ -6,13 +6,13 @@ from base64 import b64encode
 from contextlib import suppress
 from datetime import date, time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
 from gatecast.data.audit import Audit
@@ -27,16 +27,12 @@ Format = Literal["table", "csv", "json", "parquet"]
 SHOWN_ROWS = 60
 EVERY = 5
 """Epochs between lines where no progress bar can be drawn."""
-
 MANY = 100_000
 """Rows from which on reading gets a progress bar."""
-
 PIPED = 240
 """Width where there is no terminal to fit into."""
-
 SHORT = {TIMESTAMP: "date", VALUE: "forecast", CONFIDENCE: "level", LOWER: "low", UPPER: "high"}
 """What columns are called on a terminal, which has no room for their names."""
-
 AS_IS: dict[str, Any] = {"markup": False, "emoji": False}
 """Names of series may hold anything, brackets and colons too."""
 
@@ -64,7 +60,7 @@ class Teller:
     def __init__(self, yes: bool = False) -> None:
         self.yes = yes  # to costs, up to what the settings allow
         self.progress: Progress | None = None
-        self.task: Any = None
+        self.task = TaskID(0)
 
     def note(self, text: str) -> None:
         """See `store.Observer`."""
@@ -81,14 +77,8 @@ class Teller:
 
     def rows(self, done: int, total: int) -> None:
         """See `store.Observer`."""
-        if not err.is_terminal or total < MANY:
-            return
-        if self.progress is None:
-            self.progress = _bar(TextColumn("{task.completed:,.0f} rows"), transient=True)
-            self.task = self.progress.add_task("reading", total=total)
-        self.progress.update(self.task, completed=done)
-        if done >= total:
-            self.stop()
+        if err.is_terminal and total >= MANY:
+            self._draw("reading", done, total, f"{done:,} rows", transient=True)
 
     def step(self, number: int, title: str, found: str) -> None:
         """See `listener.Listener`."""
@@ -104,15 +94,20 @@ class Teller:
         if epoch.setbacks:
             text += f"; ran away {epoch.setbacks} times, gone back at a lower rate"
         name = "training" if epoch.stage == "test" else "final weights"
-        if not err.is_terminal:
-            if epoch.epoch % EVERY == 0 or epoch.epoch in (1, epoch.epochs) or epoch.setbacks:
-                err.print(f"      {name}, epoch {epoch.epoch} of {epoch.epochs}: {text}", soft_wrap=True)
-            return
+        if err.is_terminal:
+            self._draw(name, epoch.epoch, epoch.epochs, text, transient=False)
+        elif epoch.epoch % EVERY == 0 or epoch.epoch in (1, epoch.epochs) or epoch.setbacks:
+            err.print(f"      {name}, epoch {epoch.epoch} of {epoch.epochs}: {text}", soft_wrap=True)
+
+    def _draw(self, name: str, done: int, total: int, text: str, *, transient: bool) -> None:
+        """Draw a progress bar with a text behind it, until all is done."""
         if self.progress is None:
-            self.progress = _bar(TextColumn("{task.fields[text]}"), transient=False)
-            self.task = self.progress.add_task(name, total=epoch.epochs, text=text)
-        self.progress.update(self.task, completed=epoch.epoch, description=name, text=text)
-        if epoch.epoch == epoch.epochs:
+            columns = (TextColumn("      {task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
+            self.progress = Progress(*columns, TextColumn("{task.fields[text]}"), console=err, transient=transient)
+            self.progress.start()
+            self.task = self.progress.add_task(name, total=total, text=text)
+        self.progress.update(self.task, completed=done, description=name, text=text)
+        if done >= total:
             self.stop()
 
     def stop(self) -> None:
@@ -120,14 +115,6 @@ class Teller:
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
-
-
-def _bar(text: TextColumn, *, transient: bool) -> Progress:
-    """A started progress bar with a text behind it."""
-    columns = (TextColumn("      {task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
-    progress = Progress(*columns, text, console=err, transient=transient)
-    progress.start()
-    return progress
 
 
 def say(text: str) -> None:
@@ -214,7 +201,7 @@ def show_audit(audit: Audit) -> None:
     out.print(table)
 
 
-def _bytes_out() -> Any:
+def _bytes_out() -> BinaryIO:
     sys.stdout.flush()
     return sys.stdout.buffer
 

@@ -9,7 +9,7 @@ GatecastError        1   base of all
 └── TrainingError    1   training that cannot continue
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 SHOWN = 5
 
@@ -48,7 +48,7 @@ class TrainingError(GatecastError):
 
 def some(items: Iterable[object]) -> str:
     """The first items as text, and how many more there are."""
-    listed: Sequence[object] = list(items)
+    listed = list(items)
     text = ", ".join(str(item) for item in listed[:SHOWN])
     return text if len(listed) <= SHOWN else f"{text} and {len(listed) - SHOWN:,} more"
 
