@@ -122,25 +122,16 @@ def _refuse_other(config: Config, panel: Panel) -> None:
     if vain:
         raise UsageError(f"the panel is read already, so {some(vain)} would change nothing: give it to gatecast.read")
     freq, grid, (common, fill) = config.grid.freq, panel.grid, panel.rule
-    asked = {
-        "freq": Frequency.parse(freq) if freq and freq != "AUTO_FREQUENCY" else None,
-        "timezone": config.grid.timezone,
-        "fill": config.grid.fill,
-        "align": config.grid.align,
-        "series": ", ".join(config.source.series),
+    pairs = {
+        "freq": (Frequency.parse(freq) if freq and freq != "AUTO_FREQUENCY" else None, grid.frequency),
+        "timezone": (config.grid.timezone, grid.timezone),
+        "fill": (config.grid.fill, fill),
+        "align": (config.grid.align, "common" if common else "last"),
+        "series": (", ".join(config.source.series), ", ".join(panel.keys.column_names) or None),
     }
-    there = {
-        "freq": grid.frequency,
-        "timezone": grid.timezone,
-        "fill": fill,
-        "align": "common" if common else "last",
-        "series": ", ".join(panel.keys.column_names) or None,
-    }
-    for name, wanted in asked.items():
-        if wanted and wanted != there[name]:
-            raise UsageError(
-                f"the panel was read with {name} {there[name]}, not {wanted}: read it again with gatecast.read"
-            )
+    for name, (wanted, there) in pairs.items():
+        if wanted and wanted != there:
+            raise UsageError(f"the panel was read with {name} {there}, not {wanted}: read it again with gatecast.read")
 
 
 def _beside(opened: Opened, since: str | None, errand: Errand) -> CovariateRows | None:
