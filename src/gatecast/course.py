@@ -145,10 +145,11 @@ class Course:
         """End an epoch: keep the best weights, and decide whether it was the last."""
         self.history.append(line)
         loss = line.validation_loss if self.choosing else None
-        if loss is None or loss < self.best_loss:
-            self.best, self.best_loss = line.epoch, math.inf if loss is None else loss
-            if loss is not None:
-                self.best_weights = {name: part.clone() for name, part in self.network.state_dict().items()}
+        if loss is None:
+            self.best = line.epoch
+        elif loss < self.best_loss:
+            self.best, self.best_loss = line.epoch, loss
+            self.best_weights = {name: part.clone() for name, part in self.network.state_dict().items()}
         if line.epoch - self.best >= patience:
             self.ended = f"no better validation loss for {patience} epochs"
         elif self.schedule.elapsed >= self.seconds:

@@ -174,8 +174,7 @@ def _variation(values: Values, season: int) -> tuple[float, float] | None:
 def _repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int) -> dict[int, float]:
     """Scaled absolute error of repeating each season, summed over training windows that have all seasons."""
     reach = max(seasons)
-    whole = split.training(horizon, reach)
-    span = whole if len(whole) else split.training(horizon)
+    span = split.training(horizon, reach) or split.training(horizon)
     windows = Windows.of(panel, Encoder(), reach, horizon, torch.device("cpu"))
     series, cutoffs = span.at(span.spread(SAMPLED))
     inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)

@@ -55,13 +55,11 @@ class Workshop:
 
     def training(self) -> Span:
         """Windows to learn from; where no series has enough history, those with any."""
-        span = self.split.training(self.horizon, self.history)
-        return span if len(span) else self.split.training(self.horizon)
+        return self.split.training(self.horizon, self.history) or self.split.training(self.horizon)
 
     def everything(self) -> Span:
         """Windows for the final weights."""
-        span = self.split.everything(self.horizon, self.history)
-        return span if len(span) else self.split.everything(self.horizon)
+        return self.split.everything(self.horizon, self.history) or self.split.everything(self.horizon)
 
 
 def build(shop: Workshop) -> Ensemble:
