@@ -63,7 +63,7 @@ def history(model):
 
 def checkpoints(run, kind=""):
     """The files of a stopped training, the newest first."""
-    return sorted(run.parent.glob(f".{run.name}.????????/checkpoint/{kind}*"), reverse=True)
+    return sorted(run.parent.glob(f".{run.name}.????????/checkpoint/{kind}*.safetensors"), reverse=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
