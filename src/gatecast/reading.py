@@ -154,16 +154,14 @@ def _beside(opened: Opened, since: str | None, errand: Errand) -> CovariateRows 
             keys = several.select([f"key_{k}" for k in range(len(source.series))])
             where = f" in {some(sorted(name_of(list(row.values())) for row in keys.to_pylist()))}"
             raise DataError(f"column {name!r} has more than one value{where}: it is --past or --future, not static")
-    more = _to_come(opened, errand) if source.future_table else ()
+    more = _to_come(opened, source.future_table, errand) if source.future_table else ()
     return CovariateRows(source.varying, source.future, more, source.fixed, statics.to_batches())
 
 
-def _to_come(opened: Opened, errand: Errand) -> Iterable[pa.RecordBatch]:
+def _to_come(opened: Opened, table: str, errand: Errand) -> Iterable[pa.RecordBatch]:
     """Rows of the table of known-future values."""
-    config, table = opened.config, opened.config.source.future_table
-    assert table
     elsewhere = ":" in table or is_there(table)
-    read = config.having("grid", aggregate="count", freq=str(opened.grid.frequency)).having(
+    read = opened.config.having("grid", aggregate="count", freq=str(opened.grid.frequency)).having(
         "source",
         **{"table": None if elsewhere else table, "sql": None, "target": "", "since": None, "until": None},
         **{"static": (), "past": (), "holidays_column": None, "future_table": None, "time_unit": None},
