@@ -233,8 +233,12 @@ class Config(Settings):
 
     @classmethod
     def from_options(cls, source: object, options: Mapping[str, Any]) -> Self:
-        """Settings by their bare names, which are unique across tables; `source` counts if it is a URL or a path."""
-        tables = merged({}, options)
+        """Settings by their bare names, which are unique across tables.
+
+        Args:
+            source: settings to override, or a URL or path to read; anything else does not count.
+        """
+        tables = merged(source.model_dump(exclude_none=True) if isinstance(source, Config) else {}, options)
         if isinstance(source, str | Path):
             tables.setdefault("source", {})["url"] = str(source)
         return cls(**tables)

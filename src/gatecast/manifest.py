@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gatecast.config import Config, merged
+from gatecast.config import Config
 from gatecast.data.covariates import Covariates
 from gatecast.data.panel import Panel
 from gatecast.errors import DataError, UsageError, some
@@ -95,7 +95,7 @@ def repeat(run: str | Path, options: Mapping[str, Any]) -> Repeat:
     alone = source.sql is None and source.future_table is None
     pinned = alone and source.url.startswith("bigquery:") and "FOR SYSTEM_TIME AS OF" in (written["query"] or "")
     snapshot = {"snapshot": written["snapshot_time"]} if pinned else {}
-    config = Config(**merged(model.config.model_dump(exclude_none=True), snapshot | dict(options)))
+    config = Config.from_options(model.config, snapshot | dict(options))
     then, now = ({**dict(each.source), **dict(each.grid)} for each in (model.config, config))
     replaced = [name for name in now if now[name] != then[name]]
     return Repeat(Path(run), config, written["audit"], None if pinned else written["rows_sha256"], replaced)

@@ -14,7 +14,7 @@ import torch
 
 from gatecast import run_folder as files
 from gatecast.checkpoint import NOWHERE, Checkpoints
-from gatecast.config import Config, merged
+from gatecast.config import Config
 from gatecast.data.audit import Audit
 from gatecast.data.panel import Panel
 from gatecast.data.split import Split, split
@@ -48,12 +48,12 @@ def read(source: object, **options: object) -> Panel:
         source: a URL or path, or a pandas, polars or Arrow frame.
         options: settings by name, such as `time`, `target`, `series`, `freq`, `timezone`.
     """
-    return read_rows(_config(source, options), source).panel
+    return read_rows(Config.from_options(source, options), source).panel
 
 
 def audit(source: object, *, listener: Listener = SILENT, **options: object) -> Audit:
     """Find what is in the rows, what is wrong with them, and what `fit` would do about it. Arguments as for `read`."""
-    return audit_rows(_config(source, options), source, Errand("audit", observer=listener))
+    return audit_rows(Config.from_options(source, options), source, Errand("audit", observer=listener))
 
 
 def load(run: str | Path, *, device: str = "cpu") -> Model:
@@ -277,16 +277,9 @@ def backtest(
     return Backtest.joined(found).beside_statistical(config.training.baselines)
 
 
-def _config(source: object, options: dict[str, Any]) -> Config:
-    """The settings: the source's own if it is a `Config`, overridden by the options."""
-    if isinstance(source, Config):
-        return Config(**merged(source.model_dump(exclude_none=True), options))
-    return Config.from_options(source, options)
-
-
 def _trainable(source: object, options: dict[str, Any]) -> tuple[Config, torch.device]:
     """The settings to train with, and their device: both are looked at before anything is read."""
-    config = _config(source, options)
+    config = Config.from_options(source, options)
     if not config.forecast.horizon:
         raise UsageError("say how many steps to forecast: --horizon H")
     return config, _device(config)
