@@ -170,7 +170,7 @@ class Course:
         schedule = self.schedule
         facts = {
             "history": [asdict(line) for line in self.history],
-            "best": [self.best, self.best_loss if math.isfinite(self.best_loss) else None],
+            "best": [self.best, self.best_loss],
             "schedule": [schedule.taken, schedule.rate, schedule.hurried, schedule.elapsed],
             "level": [self.first, self.level],
             "setbacks": self.setbacks,
@@ -200,8 +200,7 @@ class Course:
         if self.device.type != "cpu" and "random.device" in tensors:
             torch.get_device_module(self.device).set_rng_state(tensors["random.device"])
         self.history = [Epoch(**line) for line in facts["history"]]
-        self.best, loss = facts["best"]
-        self.best_loss = math.inf if loss is None else loss
+        self.best, self.best_loss = facts["best"]
         taken, rate, hurried, elapsed = facts["schedule"]
         self.schedule.taken, self.schedule.rate, self.schedule.hurried = taken, rate, hurried
         self.schedule.began -= elapsed
