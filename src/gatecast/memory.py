@@ -36,12 +36,8 @@ def refuse_too_large(rows: int, steps: int, columns: int) -> None:
     Raises:
         DataError: the machine, or the container, has less memory than `fit` needs.
     """
-    wanted, free = needed(rows, steps, columns), available()
-    if free is not None and wanted > free:
-        raise DataError(
-            f"{rows:,} rows on {steps:,} steps need about {in_gigabytes(wanted)} of memory, and "
-            f"{in_gigabytes(free)} are free: read fewer (--since, --sql), a coarser --freq, or fewer covariates"
-        )
+    less = "read fewer (--since, --sql), a coarser --freq, or fewer covariates"
+    _refuse(needed(rows, steps, columns), f"{rows:,} rows on {steps:,} steps need", less)
 
 
 def refuse_too_wide(weights: int, states: int, batch: int) -> None:
@@ -55,12 +51,15 @@ def refuse_too_wide(weights: int, states: int, batch: int) -> None:
     Raises:
         DataError: there is less memory than training needs.
     """
-    wanted, free = WEIGHT * weights + STATE * states * batch, available()
+    what = f"training {weights:,} weights on batches of {batch:,} windows needs"
+    less = "a smaller --batch, --hidden, --context or --members takes less"
+    _refuse(WEIGHT * weights + STATE * states * batch, what, less)
+
+
+def _refuse(wanted: int, what: str, less: str) -> None:
+    free = available()
     if free is not None and wanted > free:
-        raise DataError(
-            f"training {weights:,} weights on batches of {batch:,} windows needs about {in_gigabytes(wanted)} of "
-            f"memory, and {in_gigabytes(free)} are free: a smaller --batch, --hidden, --context or --members takes less"
-        )
+        raise DataError(f"{what} about {in_gigabytes(wanted)} of memory, and {in_gigabytes(free)} are free: {less}")
 
 
 def in_gigabytes(size: int) -> str:
