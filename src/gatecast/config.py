@@ -225,7 +225,7 @@ class Config(Settings):
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
 
-    def __init__(self, /, **tables: Any) -> None:
+    def __init__(self, /, **tables: Settings | Mapping[str, Any]) -> None:
         try:
             super().__init__(**tables)
         except ValidationError as error:

@@ -3,13 +3,13 @@
 Dates after a series' last value are forecast from it, earlier ones from a cutoff before them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gatecast.data.arrays import Indices
-from gatecast.data.dates import Grid, Steps
+from gatecast.data.dates import Date, Grid, Steps
 from gatecast.data.panel import Panel
 from gatecast.errors import UsageError, some
 from gatecast.written import listed
@@ -72,8 +72,8 @@ def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None
     return asked
 
 
-def read_dates(grid: Grid, dates: object) -> list[int]:
-    """The steps of one or more dates, given as text, `date` or `datetime`.
+def read_dates(grid: Grid, dates: Date | Iterable[Date]) -> list[int]:
+    """The steps of one or more dates.
 
     Raises:
         UsageError: there are none, or one is no date or off the grid.

@@ -16,7 +16,7 @@ from gatecast import run_folder as files
 from gatecast.config import Config, Metric, merged
 from gatecast.cutoffs import at_dates, next_steps, read_dates
 from gatecast.data.covariates import refuse_without
-from gatecast.data.dates import Grid, TimeKind
+from gatecast.data.dates import Date, Grid, TimeKind
 from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Panel
 from gatecast.data.table import ForecastTable
@@ -75,8 +75,8 @@ class Model:
         panel: Panel | None = None,
         *,
         horizon: int | None = None,
-        at: object | Iterable[object] | None = None,
-        as_of: object | None = None,
+        at: Date | Iterable[Date] | None = None,
+        as_of: Date | None = None,
         series: object | Iterable[object] = (),
         point: str | None = None,
         level: float | Iterable[float] = (),
@@ -132,7 +132,7 @@ class Model:
         assert panel is not None  # or there was no forecast
         return forecast_figure(panel, 0 if series is None else panel.places[str(series)], table)
 
-    def inspect(self, panel: Panel | None = None, *, series: str | None = None, at: object | None = None) -> "Insight":
+    def inspect(self, panel: Panel | None = None, *, series: str | None = None, at: Date | None = None) -> "Insight":
         """Find what the LSTM keeps and forgets, what a forecast is based on, and whether the memory is used.
 
         Args:

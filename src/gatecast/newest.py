@@ -9,7 +9,7 @@ import pyarrow as pa
 from gatecast.config import Config
 from gatecast.cutoffs import read_dates
 from gatecast.data.column import unknown
-from gatecast.data.dates import Steps
+from gatecast.data.dates import Date, Steps
 from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
 from gatecast.data.rows import name_of
@@ -31,8 +31,8 @@ def newest(
     listener: Listener = SILENT,
     *,
     context: bool = False,
-    at: Iterable[object] | None = None,
-    as_of: object | None = None,
+    at: Date | Iterable[Date] | None = None,
+    as_of: Date | None = None,
 ) -> Panel:
     """Read the rows that the run's source holds now; `verb` says what for.
 
@@ -61,7 +61,7 @@ def newest(
 
 
 def _context_rows(
-    model: Model, config: Config, errand: Errand, at: Iterable[object] | None, cut: int | None
+    model: Model, config: Config, errand: Errand, at: Date | Iterable[Date] | None, cut: int | None
 ) -> Rows | None:
     """Only the rows that a forecast of some dates, or from a cutoff, needs; None if all may be needed."""
     # What is filled, and where a series ends, hangs on rows before the context.

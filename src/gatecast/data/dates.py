@@ -7,7 +7,7 @@ may have 23 or 25 hours, and every step starts at the same time of day.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Literal
 
@@ -20,6 +20,8 @@ from gatecast.data.zones import Seconds, standard_offset, to_utc, to_wall, zone_
 from gatecast.errors import UsageError
 
 Steps = npt.NDArray[np.int64]
+Date = str | date | np.datetime64
+"""A date or time as people give it; text in ISO 8601."""
 TimeKind = Literal["instant", "local", "date"]
 """How a time column says when: a moment in UTC, a wall-clock time, or a day."""
 

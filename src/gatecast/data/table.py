@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,11 @@ from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.errors import StoreError, UsageError
 from gatecast.store import FORECAST_TIME, Errand, open_store
 from gatecast.store.latest_query import latest_query
+
+if TYPE_CHECKING:
+    import narwhals as nw
+    import pandas as pd
+    import polars as pl
 
 VALUE, CONFIDENCE = "forecast_value", "confidence_level"
 TIMESTAMP, LOWER, UPPER = FORECAST_TIME, "prediction_interval_lower_bound", "prediction_interval_upper_bound"
@@ -54,11 +59,11 @@ class ForecastTable:
         """The rows as an Arrow table."""
         return self.rows
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> "pd.DataFrame":
         """The rows as a pandas frame; needs pandas."""
         return _frame(self.rows).to_pandas()
 
-    def to_polars(self) -> Any:
+    def to_polars(self) -> "pl.DataFrame":
         """The rows as a polars frame; needs polars."""
         return _frame(self.rows).to_polars()
 
@@ -99,10 +104,11 @@ def refuse_own(series: Sequence[str]) -> None:
         )
 
 
-def _frame(rows: pa.Table) -> Any:
+def _frame(rows: pa.Table) -> "nw.DataFrame[pa.Table]":
     import narwhals as nw  # noqa: PLC0415 - only where a frame is wanted
 
-    return nw.from_native(rows)
+    frame: nw.DataFrame[pa.Table] = nw.from_native(rows)
+    return frame
 
 
 def timestamps(grid: Grid, kind: TimeKind, steps: Steps, count: int = 1) -> pa.Array:
