@@ -79,6 +79,11 @@ NOWHERE = Checkpoints()
 """Keeps nothing."""
 
 
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, by what follows it."""
+    return {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
+
+
 def _put(path: Path, content: bytes) -> None:
     """Write a file that is complete or absent, even if the power fails."""
     beside = path.with_suffix(".new")

@@ -13,7 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from gatecast.adamw import AdamW
-from gatecast.checkpoint import Content
+from gatecast.checkpoint import Content, under
 from gatecast.config import TrainingSettings
 from gatecast.data.split import Span
 from gatecast.ensemble import Ensemble
@@ -187,14 +187,14 @@ class Course:
         if content is None:
             return
         tensors, facts = content
-        there, here = _under("network.", tensors), self.network.state_dict()
+        there, here = under("network.", tensors), self.network.state_dict()
         if {name: part.shape for name, part in there.items()} != {name: part.shape for name, part in here.items()}:
             raise RunError(
                 "its training was begun by rules that choose other networks from these rows: finish it with the "
                 "Gatecast that began it, or start it again without --resume"
             )
         self._load(tensors)
-        self.best_weights = {name: part.to(self.device) for name, part in _under("best.", tensors).items()}
+        self.best_weights = {name: part.to(self.device) for name, part in under("best.", tensors).items()}
         self.chance.set_state(tensors["random.windows"])
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type != "cpu" and "random.device" in tensors:
@@ -219,9 +219,5 @@ class Course:
         return {name: part.detach().clone() for name, part in parts.items()}
 
     def _load(self, tensors: Mapping[str, Tensor]) -> None:
-        self.network.load_state_dict(_under("network.", tensors))
-        self.optimizer.load(_under("optimizer.", tensors))
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
+        self.network.load_state_dict(under("network.", tensors))
+        self.optimizer.load(under("optimizer.", tensors))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gatecast.checkpoint import under
 from gatecast.config import LONGEST_CONTEXT
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
@@ -108,7 +109,5 @@ def _network(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
         raise ValueError("a season of no step")
     with torch.device("meta"):  # takes no memory, whatever sizes are claimed, until the weights fit them
         network = Ensemble(Network(Shape(**shape)) for shape in shapes)
-    prefix = f"{stage}.network."
-    weights = {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
-    network.load_state_dict(weights, assign=True)
+    network.load_state_dict(under(f"{stage}.network.", tensors), assign=True)
     return network
