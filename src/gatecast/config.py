@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from gatecast.errors import UsageError
+from gatecast.errors import UsageError, explained
 from gatecast.written import Bytes, Date, Levels, Names, Seconds, listed
 
 Aggregate = Literal["sum", "mean", "last", "count", "min", "max"]
@@ -233,11 +233,7 @@ class Config(Settings):
 
     @classmethod
     def from_options(cls, source: object, options: Mapping[str, Any]) -> Self:
-        """Settings by their bare names, which are unique across tables.
-
-        Args:
-            source: settings to override, or a URL or path to read; anything else does not count.
-        """
+        """Settings by their bare names, put over those of a `Config`; a source that is a URL or a path is a setting."""
         tables = merged(source.model_dump(exclude_none=True) if isinstance(source, Config) else {}, options)
         if isinstance(source, str | Path):
             tables.setdefault("source", {})["url"] = str(source)
@@ -299,19 +295,3 @@ def read_toml(path: str | Path) -> dict[str, dict[str, Any]]:
     if loose:
         raise UsageError(f'{loose[0]}: a setting of {path} belongs in a table, as url = "sales.csv" under [source]')
     return tables
-
-
-def explained(error: ValidationError) -> str:
-    """One line a wrong setting: where, what must hold, what was found."""
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int)) or "settings"
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{where}: no such setting")
-        elif problem["type"] == "missing":
-            lines.append(f"{where}: is needed")
-        else:
-            text = problem["msg"].removeprefix("Value error, ")
-            found = "" if isinstance(problem["input"], dict) else f", got {problem['input']!r} instead"
-            lines.append(f"{where}: {text[0].lower()}{text[1:]}{found}")
-    return "\n".join(lines)

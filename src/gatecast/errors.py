@@ -10,6 +10,10 @@ GatecastError        1   base of all
 """
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 SHOWN = 5
 
@@ -56,3 +60,19 @@ def some(items: Iterable[object]) -> str:
 def in_percent(share: float, digits: int = 0) -> str:
     """A share as text in percent."""
     return f"{100 * share:z.{digits}f} %"
+
+
+def explained(error: "ValidationError") -> str:
+    """One line a wrong value: where, what must hold, what was found."""
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int)) or "settings"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{where}: no such setting")
+        elif problem["type"] == "missing":
+            lines.append(f"{where}: is needed")
+        else:
+            text = problem["msg"].removeprefix("Value error, ")
+            found = "" if isinstance(problem["input"], dict) else f", got {problem['input']!r} instead"
+            lines.append(f"{where}: {text[0].lower()}{text[1:]}{found}")
+    return "\n".join(lines)

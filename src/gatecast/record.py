@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from gatecast import run_folder as files
-from gatecast.config import explained
+from gatecast.errors import explained
 from gatecast.seal import read_json, read_text, write_json
 
 
