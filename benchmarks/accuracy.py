@@ -139,14 +139,14 @@ def scores(
         return float(np.nanmean(np.abs(truth - forecast)[usable] / scale[usable, None]))
 
     result: dict[str, float | None] = {
-        "smape": smape(truth, point),
+        "smape": float(smape(truth, point)),
         "mase": scaled(point),
-        "owa": (smape(truth, point) / smape(truth, naive2) + scaled(point) / scaled(naive2)) / 2,
+        "owa": float(smape(truth, point) / smape(truth, naive2) + scaled(point) / scaled(naive2)) / 2,
         "wape": float(np.nansum(np.abs(truth - point)) / np.nansum(np.abs(truth))),
         "mape": 100 * float(np.nanmean(np.abs(truth - point) / truth)) if np.nanmin(truth) > 0 else None,
         "rmse": float(np.sqrt(np.nanmean((truth - point) ** 2))),
         "mase_to_naive": scaled(point) / scaled(naive),
-        "mae_to_naive": mae(truth, point) / mae(truth, naive),
+        "mae_to_naive": float(mae(truth, point) / mae(truth, naive)),
     }
     for level in (80, 95):
         low, high = found[f"low{level}"], found[f"high{level}"]

@@ -220,3 +220,17 @@ def test_large_float32_values_lose_nothing():
     assert metrics.msis(-few, none, none, 80, one) == pytest.approx(10 * (2**24 + 2) / 3, rel=1e-9)
     huge = np.full((1, 3), 1e30, np.float32)
     assert metrics.rmse(huge, np.zeros_like(huge)) == pytest.approx(1e30, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", [*LOOPS, "mase", "rmsse"])
+@pytest.mark.parametrize(
+    "groups", [np.array([2, 0, 2, 1, 0, 3])[:, None], np.arange(HORIZON)], ids=["windows", "steps"]
+)
+def test_a_metric_of_groups_is_that_of_each_group(name, groups, case):
+    truth, forecast, _ = case
+    truth[3] = np.nan  # nothing was observed in group 1 of the windows
+    scale = (np.array([1.0, 2.0, 0.0, 3.0, 0.5, np.nan]),) if name in ("mase", "rmsse") else ()
+    metric, at = getattr(metrics, name), np.broadcast_to(groups, truth.shape)
+    expected = [metric(np.where(at == group, truth, np.nan), forecast, *scale) for group in range(at.max() + 1)]
+    assert metric(truth, forecast, *scale, groups) == pytest.approx(np.array(expected), rel=1e-12, nan_ok=True)
+    assert np.isnan(expected).any() == (at.max() == 3)

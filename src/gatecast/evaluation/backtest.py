@@ -19,7 +19,7 @@ from gatecast.errors import UsageError, some
 from gatecast.evaluation import metrics, statistical
 from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
 from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate, places, ratio
-from gatecast.evaluation.metrics import Array, known
+from gatecast.evaluation.metrics import Array, Groups, known
 from gatecast.fitted import Fitted
 from gatecast.forecasting import predict
 from gatecast.points import bounds, points
@@ -27,7 +27,7 @@ from gatecast.points import bounds, points
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-POINT_METRICS: Mapping[str, Callable[[Array, Array], float]] = {
+POINT_METRICS: Mapping[str, Callable[[Array, Array, Groups], Array]] = {
     "mae": metrics.mae,
     "rmse": metrics.rmse,
     "bias": metrics.bias,
@@ -95,35 +95,25 @@ class Backtest:
     def by(self, name: Literal["series", "step", "cutoff"]) -> list[dict[str, Any]]:
         """A row of metrics for each series, step ahead or cutoff, with the mean absolute error of each baseline."""
         if name == "step":
-            parts: list[tuple[object, Indices, slice]] = [
-                (step + 1, np.arange(len(self.series)), slice(step, step + 1)) for step in range(self.horizon)
-            ]
+            labels: list[object] = [*range(1, self.horizon + 1)]
+            groups, counts = np.arange(self.horizon), np.full(self.horizon, len(self.series))
         else:
             keys = self.series if name == "series" else self.cutoffs
-            order = np.argsort(keys, kind="stable")
-            groups = np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
+            found, number, counts = np.unique(keys, return_inverse=True, return_counts=True)
             label = self.panel.names.__getitem__ if name == "series" else self.panel.grid.label
-            parts = [(label(int(keys[part[0]])), part, slice(None)) for part in groups]
-        return [
-            {name: key, "windows": len(part)}
-            | self._of(self.points, part, steps)
-            | {"baselines": {other: self._mae(found, part, steps) for other, found in self.baselines.items()}}
-            for key, part, steps in parts
-        ]
+            labels, groups = [label(key) for key in found.tolist()], number[:, None]
+        errors = {other: known(metrics.mae(self.truth, part, groups)) for other, part in self.baselines.items()}
+        beside = [{other: part[number] for other, part in errors.items()} for number in range(len(labels))]
+        columns = {name: labels, "windows": counts.tolist(), **self._of(self.points, groups), "baselines": beside}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-    def _of(
-        self, points: Array, part: Indices | slice = slice(None), steps: slice = slice(None)
-    ) -> dict[str, float | None]:
-        points = points[part][:, steps]
-        truth = np.where(np.isnan(points), np.nan, self.truth[part][:, steps])  # only what was forecast counts
-        found = {name: metric(truth, points) for name, metric in POINT_METRICS.items()} | {
-            "mase": metrics.mase(truth, points, self.mase_scale[part]),
-            "rmsse": metrics.rmsse(truth, points, self.rmsse_scale[part]),
+    def _of(self, points: Array, groups: Groups = None) -> dict[str, Any]:
+        truth = np.where(np.isnan(points), np.nan, self.truth)  # only what was forecast counts
+        found = {name: metric(truth, points, groups) for name, metric in POINT_METRICS.items()} | {
+            "mase": metrics.mase(truth, points, self.mase_scale, groups),
+            "rmsse": metrics.rmsse(truth, points, self.rmsse_scale, groups),
         }
         return {name: known(value) for name, value in found.items()}
-
-    def _mae(self, points: Array, part: Indices, steps: slice) -> float | None:
-        return known(metrics.mae(self.truth[part][:, steps], points[part][:, steps]))
 
     def _of_intervals(self) -> dict[str, Any]:
         loss = metrics.quantile_loss(self.truth, self.quantiles, np.array(self.probabilities))
@@ -136,10 +126,15 @@ class Backtest:
         return {"quantile_loss": known(loss), "coverage": coverage, "width": width, "msis": msis}
 
     def _skill(self, name: str) -> dict[str, float | None]:
-        skill = self.skill(name)
+        skill = self.skills[name]
         value, low, high = (skill.value, skill.low, skill.high) if skill else (None, None, None)
         compared = float(self.compared(name).mean())
         return {"skill": value, "skill_low": low, "skill_high": high, "compared": compared}
+
+    @cached_property
+    def skills(self) -> Mapping[str, Estimate | None]:
+        """The skill against each baseline, which metrics and verdict both need."""
+        return {name: self.skill(name) for name in self.baselines}
 
     def skill(self, name: str, steps: slice = slice(None), confidence: float = CONFIDENCE) -> Estimate | None:
         """The share of a baseline's absolute error that the model saves, in percent; negative if it is worse.

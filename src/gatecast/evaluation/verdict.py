@@ -48,7 +48,7 @@ def judge(backtest: Backtest, history: Sequence[Mapping[str, Any]] = (), kept: i
         kept: the one of them whose weights are tested.
     """
     count = _apart(backtest, np.asarray(backtest.compared(SEASONAL).any(1)))
-    skill = backtest.skill(SEASONAL) if count >= MIN_WINDOWS else None
+    skill = backtest.skills[SEASONAL] if count >= MIN_WINDOWS else None
     if skill is None:
         few = f"windows without overlap: {count}, at least {MIN_WINDOWS} are needed"
         reason = few if count < MIN_WINDOWS else "the seasonal naive makes no error"
@@ -85,9 +85,8 @@ def _steps(backtest: Backtest, skill: Estimate) -> int:
 def _rivals(backtest: Backtest) -> dict[str, str]:
     """Other baselines that are clearly better than the model."""
     found = {}
-    for name in backtest.baselines:
-        skill = backtest.skill(name) if name != SEASONAL else None
-        if skill is not None and skill.high < 0:
+    for name, skill in backtest.skills.items():
+        if name != SEASONAL and skill is not None and skill.high < 0:
             found[f"beaten_by_{name}"] = f"{BASELINES[name]} is better: the model's error is {_range(skill)} its."
     return found
 

@@ -53,7 +53,7 @@ class Memory:
     def accuracy(self) -> dict[str, list[float]]:
         """1 - WAPE in percent for each of `kept`."""
         both = {"shuffled": self.shuffled, "hidden": self.hidden}
-        found = {name: [accuracy(self.truth, part) for part in forecasts] for name, forecasts in both.items()}
+        found = {name: [float(accuracy(self.truth, part)) for part in forecasts] for name, forecasts in both.items()}
         return found | {"hidden": [float("nan"), *found["hidden"][1:]]}
 
     @cached_property
