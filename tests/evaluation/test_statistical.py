@@ -1,11 +1,15 @@
 """AutoTheta, AutoETS and AutoARIMA are statsforecast's, see nothing past the cutoff, and stop when the time is up."""
 
+import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from statsforecast.models import AutoTheta
 
+import gatecast
+from gatecast.evaluation import statistical as statistics
 from gatecast.evaluation.statistical import MODELS, left_out, statistical
 
 SEASON = 7
@@ -26,7 +30,8 @@ def test_they_are_statsforecasts_fitted_once_and_blind_to_what_comes(make_panel,
     changed[81:] = 1e6
     panel = make_panel(values, changed, holed, starts=[0, 0, 5])
     series, cutoffs = np.array([0, 0, 1, 1, 2]), np.array([70, 80, 80, 70, 85])
-    found = statistical(panel, series, cutoffs, SEASON, 3, 60)
+    found, failure = statistical(panel, series, cutoffs, SEASON, 3, 60)
+    assert failure == ""
     assert list(found) == list(MODELS)
     for forecasts in found.values():
         assert forecasts.shape == (5, 3)
@@ -49,7 +54,7 @@ def test_a_season_goes_on_in_its_phase_whatever_the_day_of_the_cutoff(make_panel
     week = np.array([0, 1, 2, 30, 4, 5, 40])[day % SEASON]
     values = (100 + week + np.random.default_rng(0).normal(0, 1, len(day))).astype(np.float32)
     cutoffs = np.arange(200, 209)
-    found = statistical(make_panel(values), np.zeros(9, int), cutoffs, SEASON, SEASON, 60)
+    found, _ = statistical(make_panel(values), np.zeros(9, int), cutoffs, SEASON, SEASON, 60)
     truth = values[cutoffs[:, None] + 1 + np.arange(SEASON)]
     for name in ("auto_theta", "auto_ets"):
         assert np.abs(found[name] - truth).mean(1).max() < 3
@@ -60,11 +65,57 @@ def test_they_stop_when_the_time_is_up(make_panel, values):
     began = time.monotonic()
     found = statistical(panel, np.arange(50), np.full(50, 80), SEASON, 3, 0.5)
     assert time.monotonic() - began < 3
-    assert found == {}
+    assert found == ({}, "")
+
+
+def test_gathering_many_series_takes_its_share_of_the_time(make_panel, values, monkeypatch):
+    slow = statistics._jobs
+
+    def slowly(*args):
+        for job in slow(*args):
+            time.sleep(0.05)
+            yield job
+
+    monkeypatch.setattr(statistics, "_jobs", slowly)
+    began = time.monotonic()
+    statistical(make_panel(*[values] * 200), np.arange(200), np.full(200, 80), SEASON, 3, 1)
+    assert time.monotonic() - began < 3  # 200 series take ten seconds
+
+
+FAKE = """
+import os, signal, sys
+class AutoTheta:
+    def __init__(self, season_length): pass
+    def fit(self, y): pass
+    def forward(self, y, h): return {{"mean": y[-h:]}}
+class AutoETS(AutoTheta):
+    def fit(self, y): {crash}
+AutoARIMA = AutoTheta
+"""
+
+
+@pytest.mark.parametrize(
+    ("crash", "why"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "their process was ended (Killed, as where memory runs out)"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "their process was ended (Segmentation fault)"),
+        ("sys.exit('no room for numba\\n')", "their process failed (no room for numba)"),
+        ("os._exit(7)", "their process failed (exit status 7)"),
+    ],
+)
+def test_a_process_that_fails_is_told_with_its_reason(make_panel, values, tmp_path, monkeypatch, crash, why):
+    (tmp_path / "statsforecast").mkdir()
+    (tmp_path / "statsforecast" / "__init__.py").touch()
+    (tmp_path / "statsforecast" / "models.py").write_text(FAKE.format(crash=crash))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(gatecast.__file__).parents[1]}")
+    found, failure = statistical(make_panel(values), np.array([0]), np.array([80]), SEASON, 3, 60)
+    assert list(found) == ["auto_theta"]  # what was finished counts
+    assert found["auto_theta"][0] == pytest.approx(values[78:81])
+    assert failure == why
 
 
 def test_a_series_too_short_for_a_season_gets_none(make_panel):
-    assert statistical(make_panel(np.arange(9.0)), np.array([0]), np.array([5]), SEASON, 3, 20) == {}
+    assert statistical(make_panel(np.arange(9.0)), np.array([0]), np.array([5]), SEASON, 3, 20) == ({}, "")
 
 
 def test_what_is_left_out_is_said(monkeypatch):
@@ -75,3 +126,5 @@ def test_what_is_left_out_is_said(monkeypatch):
     assert told == "Without AutoARIMA: not finished within --baselines 30s, or no series is long enough for the season."
     assert left_out([], 0) == "Without AutoTheta, AutoETS, AutoARIMA: --baselines 0."
     assert left_out(MODELS, 30) == ""
+    assert left_out(["auto_theta"], 30, "it broke") == "Without AutoETS, AutoARIMA: it broke."
+    assert left_out(MODELS, 30, "it broke") == "The statistical baselines lack some series: it broke."

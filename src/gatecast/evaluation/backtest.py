@@ -48,6 +48,7 @@ class Backtest:
         mase_scale: naive error of each window's series on the rows trained on, for MASE.
         rmsse_scale: root mean squared naive error there, for RMSSE.
         season: of the seasonal naive forecast.
+        failure: why the statistical baselines failed, if they did.
     """
 
     panel: Panel
@@ -61,6 +62,7 @@ class Backtest:
     probabilities: tuple[float, ...]
     settings: ForecastSettings
     season: int
+    failure: str = ""
 
     def __repr__(self) -> str:
         return f"<Backtest: {len(self.series):,} windows of {self.horizon} steps of {self.panel!r}>"
@@ -236,12 +238,13 @@ class Backtest:
         """A copy compared with the statistical baselines too, if they are installed and wanted."""
         if not seconds or not statistical.available():
             return self
-        more = statistical.statistical(self.panel, self.series, self.cutoffs, self.season, self.horizon, seconds)
-        return replace(self, baselines={**self.baselines, **more})
+        where = self.panel, self.series, self.cutoffs, self.season, self.horizon
+        more, failure = statistical.statistical(*where, seconds)
+        return replace(self, baselines={**self.baselines, **more}, failure=failure)
 
     def left_out(self, seconds: float) -> str:
         """Which statistical baselines are missing and why, as a sentence; empty if none is."""
-        return statistical.left_out(self.baselines, seconds)
+        return statistical.left_out(self.baselines, seconds, self.failure)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:

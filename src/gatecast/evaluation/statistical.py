@@ -7,10 +7,13 @@ cutoff, and carried forward to the later cutoffs without fitting again.
 """
 
 import json
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
+from itertools import takewhile
 from tempfile import TemporaryFile
 from typing import TextIO
 
@@ -29,6 +32,8 @@ LONGEST_SEASON = {"auto_theta": 10_000, "auto_ets": 24, "auto_arima": 24}
 """The longest season each can fit in reasonable time; beyond it, or where statsforecast allows none, it gets none."""
 MAX_CUTOFFS = 20
 """Cutoffs of each series, evenly spread, that are forecast."""
+GATHERING = 0.25
+"""Share of the time in which series are gathered; if they are too many, those gathered by then are fitted."""
 
 
 def available() -> bool:
@@ -36,12 +41,16 @@ def available() -> bool:
     return find_spec("statsforecast") is not None
 
 
-def left_out(baselines: Iterable[str], seconds: float) -> str:
-    """Which of the models are missing among the baselines and why, as a sentence; empty if none is."""
+def left_out(baselines: Iterable[str], seconds: float, failure: str = "") -> str:
+    """Which of the models are missing among the baselines and why, as a sentence; empty if none is.
+
+    Args:
+        failure: why their process failed, if it did.
+    """
     missing = [BASELINES[name] for name in MODELS if name not in set(baselines)]
     if not missing:
-        return ""
-    why = f"not finished within --baselines {seconds:g}s, or no series is long enough for the season"
+        return failure and f"The statistical baselines lack some series: {failure}."
+    why = failure or f"not finished within --baselines {seconds:g}s, or no series is long enough for the season"
     if not seconds:
         why = "--baselines 0"
     if not available():
@@ -51,35 +60,51 @@ def left_out(baselines: Iterable[str], seconds: float) -> str:
 
 def statistical(
     panel: Panel, series: Indices, cutoffs: Steps, season: int, horizon: int, seconds: float
-) -> Mapping[str, Values]:
+) -> tuple[Mapping[str, Values], str]:
     """Forecasts of each model, for the series that were finished in time.
 
     Missing values are filled by straight lines, as the models take none.
 
     Returns:
         name → (W, H), NaN for windows that were not forecast; a model without forecasts is left out.
+        And why the process failed; empty if it did not.
     """
-    jobs = _jobs(panel, series, cutoffs, season)
+    began, failure = time.monotonic(), ""
+    jobs = takewhile(lambda _: time.monotonic() < began + GATHERING * seconds, _jobs(panel, series, cutoffs, season))
+    lines = [json.dumps(line) + "\n" for line in ((season, horizon), *jobs)]
     found = {name: np.full((len(series), horizon), np.nan, np.float32) for name in MODELS}
-    with TemporaryFile() as done:
+    with TemporaryFile() as done, TemporaryFile() as errors:
         command = [sys.executable, "-W", "ignore", "-m", __name__]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=done, stderr=subprocess.DEVNULL) as child:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=done, stderr=errors) as child:
             try:
-                child.communicate(json.dumps((jobs, season, horizon)).encode(), timeout=seconds)
+                child.communicate("".join(lines).encode(), timeout=max(began + seconds - time.monotonic(), 0))
             except subprocess.TimeoutExpired:
                 child.kill()
+            else:
+                errors.seek(0)
+                failure = _failure(child.returncode, errors.read().decode(errors="replace"))
         done.seek(0)
         for line in done.read().split(b"\n")[:-1]:  # what follows the last end of line was not finished
             name, windows, forecasts = json.loads(line)
             found[name][windows] = forecasts
-    return {name: part for name, part in found.items() if not np.isnan(part).all()}
+    return {name: part for name, part in found.items() if not np.isnan(part).all()}, failure
+
+
+def _failure(code: int, errors: str) -> str:
+    """Why the process failed, as far as its exit status and its last words tell; empty if it did not."""
+    if not code:
+        return ""
+    if code < 0:
+        killed = ", as where memory runs out" if -code == signal.SIGKILL else ""
+        return f"their process was ended ({signal.strsignal(-code)}{killed})"
+    return f"their process failed ({errors.strip().rpartition(chr(10))[2] or f'exit status {code}'})"
 
 
 def _jobs(
     panel: Panel, series: Indices, cutoffs: Steps, season: int
-) -> list[tuple[list[float], list[tuple[int, list[float]]]]]:
+) -> Iterator[tuple[list[float], list[tuple[int, list[float]]]]]:
     """For each series, in random order, the rows to fit on, and some windows with the rows up to their cutoff."""
-    size, jobs = max(FITTED_SEASONS * season, MIN_FITTED), []
+    size = max(FITTED_SEASONS * season, MIN_FITTED)
     order = np.lexsort((cutoffs, series))
     groups = np.split(order, np.flatnonzero(np.diff(series[order])) + 1)
     for number in np.random.default_rng(1).permutation(len(groups)).tolist():
@@ -94,15 +119,14 @@ def _jobs(
             place, seen = np.arange(len(part)), ~np.isnan(part)
             rows.append(np.interp(place, place[seen], part[seen]).tolist() if seen.any() else [])
         if all(len(part) > 2 * season + 2 for part in rows):
-            jobs.append((rows[0], list(zip(chosen.tolist(), rows, strict=True))))
-    return jobs
+            yield rows[0], list(zip(chosen.tolist(), rows, strict=True))
 
 
 def _run(given: TextIO, done: TextIO) -> None:
     """In the process: fit each model to each series, and write its forecasts as soon as they are there."""
     from statsforecast import models  # noqa: PLC0415 - the extra `baselines`
 
-    jobs, season, horizon = json.load(given)
+    (season, horizon), *jobs = map(json.loads, given)
     for name, kind in MODELS.items():
         length = season if season <= LONGEST_SEASON[name] else 1
         for first, rows in jobs:
