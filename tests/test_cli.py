@@ -151,6 +151,8 @@ def test_every_setting_has_an_option_and_help():
 def test_defaults_with_a_unit_are_told_with_it():
     parameters = {part.name: part for part in typer.main.get_command(cli.app).commands["fit"].params}
     told = {name: part.help.rsplit("default: ", 1)[1] for name, part in parameters.items() if "default" in part.help}
+    assert told["baselines"] == "30s, or --time-limit if less"
+    told["baselines"] = "30s"
     units = {name: told[name] for name in ("time_limit", "baselines", "checkpoint_every", "max_bytes")}
     assert units == {"time_limit": "10m", "baselines": "30s", "checkpoint_every": "30s", "max_bytes": "10GB"}
     assert Config.from_options("t.csv", units) == Config.from_options("t.csv", {})

@@ -226,3 +226,14 @@ def test_covariates_have_a_value_for_each_step_or_one_for_each_series():
     named = {"past": ["heat", "rain"], "future": "promo", "static": ["land", "size"], "holidays_column": "land"}
     source = Config.from_options(None, named).source
     assert (source.varying, source.fixed) == (("heat", "rain", "promo"), ("land", "size"))
+
+
+def test_statistical_baselines_take_no_longer_than_training_unless_they_are_given_more():
+    def seconds(**training):
+        return Config(training=training).training.baselines
+
+    assert seconds() == seconds(time_limit="10m") == 30
+    assert seconds(time_limit="20s") == 20
+    assert seconds(time_limit="20s", baselines="2m") == 120
+    with pytest.raises(UsageError, match=r"training\.time_limit: write a duration"):
+        seconds(time_limit="soon")

@@ -113,6 +113,7 @@ def test_options_win_over_a_config(tmp_path):
     found = fit(config, seed=2)
     assert found.config.training.seed == 2
     assert torch.equal(weights(found), weights(fit(waves(), **TINY, seed=2)))
+    assert fit(config, time_limit="25s").config.training.baselines == 25  # a default that depends on another setting
 
 
 def test_a_test_of_unchanged_rows_is_the_test_of_the_run(tmp_path):

@@ -187,7 +187,12 @@ class TrainingSettings(Settings):
 
     seed: int = Field(1, ge=0, lt=2**64, description="seed of every random number")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
-    time_limit: Seconds = Field(600.0, gt=0, description="longest training, such as 90s, 10m or 1h; default: 10m")
+    time_limit: Seconds = Field(
+        600.0,
+        gt=0,
+        description="longest training, both stages together, such as 90s, 10m or 1h; "
+        "reading and testing come on top; default: 10m",
+    )
     epochs: int = Field(20, ge=1, description="most epochs of training")
     steps: int | None = Field(None, ge=1, description="batches per epoch; default: 50 to 200, fewer on little data")
     batch: int | None = Field(None, ge=1, description="windows per batch; default: 64, or 128 on much data")
@@ -204,7 +209,9 @@ class TrainingSettings(Settings):
     patience: int = Field(12, ge=1, description="epochs without a better validation loss before training stops")
     test: float = Field(0.15, gt=0, lt=0.5, description="share of each series held back for the test")
     baselines: Seconds = Field(
-        30.0, ge=0, description="time limit for AutoTheta, AutoETS and AutoARIMA in a test; default: 30s"
+        default_factory=lambda given: min(30.0, given["time_limit"]),
+        ge=0,
+        description="time limit for AutoTheta, AutoETS and AutoARIMA in a test; default: 30s, or --time-limit if less",
     )
     checkpoint_every: Seconds = Field(
         30.0, ge=0, description="time between checkpoints, which gatecast fit --resume starts from; default: 30s"
@@ -234,7 +241,7 @@ class Config(Settings):
     @classmethod
     def from_options(cls, source: object, options: Mapping[str, Any]) -> Self:
         """Settings by their bare names, put over those of a `Config`; a source that is a URL or a path is a setting."""
-        tables = merged(source.model_dump(exclude_none=True) if isinstance(source, Config) else {}, options)
+        tables = merged(source.model_dump(exclude_unset=True) if isinstance(source, Config) else {}, options)
         if isinstance(source, str | Path):
             tables.setdefault("source", {})["url"] = str(source)
         return cls(**tables)

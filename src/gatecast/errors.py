@@ -66,6 +66,8 @@ def explained(error: "ValidationError") -> str:
     """One line a wrong value: where, what must hold, what was found."""
     lines = []
     for problem in error.errors():
+        if problem["type"] == "default_factory_not_called":  # as another setting is wrong, which has a line
+            continue
         where = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int)) or "settings"
         if problem["type"] == "extra_forbidden":
             lines.append(f"{where}: no such setting")

@@ -44,7 +44,7 @@ def _option(table: str, name: str, field: Any) -> inspect.Parameter:
         kind = field.annotation if all(isinstance(part, str) for part in choices) else choices[0]
     elif kind not in (int, float) or any(isinstance(part, BeforeValidator) for part in field.metadata):
         kind = str
-        shown = "" if isinstance(field.default, int | float) else shown  # with a unit: its description says it
+        shown = shown if isinstance(field.default, str) else ""  # with a unit: its description says it
     option = typer.Option(
         flag, help=f"{field.description}{shown}", rich_help_panel=table.capitalize(), show_default=False
     )
