@@ -48,6 +48,33 @@ def test_the_frame_of_the_caller_stays_as_it_was():
     assert frame.equals(before)
 
 
+BERLIN, LONDON, PLUS_2 = ZoneInfo("Europe/Berlin"), ZoneInfo("Europe/London"), dt.timezone(dt.timedelta(hours=2))
+
+
+@pytest.mark.parametrize("placed", ["column", "index", "part of the index"])
+@pytest.mark.parametrize(
+    ("zones", "why"),
+    [
+        ([BERLIN, LONDON], "times of several time zones"),
+        ([PLUS_2, BERLIN], "times of several time zones"),
+        ([None, BERLIN], "times with a time zone and without"),
+    ],
+)
+def test_times_of_several_zones_are_refused_wherever_they_stand(placed, zones, why):
+    times = [time.to_pydatetime().replace(tzinfo=zones[i % 2]) for i, time in enumerate(HOURS)]
+    mixed = pd.DataFrame({"t": pd.Series(times, dtype=object), "s": "a", "y": PLAIN["y"]})
+    mixed = {"column": mixed, "index": mixed.set_index("t"), "part of the index": mixed.set_index(["s", "t"])}[placed]
+    with pytest.raises(DataError, match=rf"^cannot read column 't' \({why}\): make its values"):
+        read(mixed, time="t", target="y", series="s")
+    utc = pd.to_datetime(pd.Series([time.replace(tzinfo=PLUS_2) for time in HOURS]), utc=True)
+    same = [PLUS_2, dt.UTC]  # offsets are no zones: these are moments, and the grid is that of UTC
+    offsets = [time.to_pydatetime().astimezone(same[i % 2]) for i, time in enumerate(utc)]
+    frame = pd.DataFrame({"y": PLAIN["y"].to_numpy()}, index=pd.Index(offsets, dtype=object, name="t"))
+    panel = read(frame, time="t", target="y")
+    assert (panel.grid.timezone, panel.grid.label(int(panel.starts[0]))) == (None, "2023-12-31 22:00")
+    assert panel.values.tolist() == [1, 2, 3, 4.5]
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_times_of_which_only_some_have_a_zone_are_refused(order):
     berlin = ZoneInfo("Europe/Berlin")

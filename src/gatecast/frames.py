@@ -29,7 +29,10 @@ def rows_of(frame: object, named: Sequence[str], *, queried: bool) -> pa.Table:
         raise UsageError(f"cannot read rows from {type(frame).__name__}: {hint}") from None
     except ValueError as error:  # two columns of one name
         raise DataError(f"cannot read rows from {type(frame).__name__}: {' '.join(str(error).split())}") from None
-    if not queried and set(named) <= set(rows.columns):  # else one may be the index, or is not there
+    index = getattr(nw.maybe_get_index(rows), "names", [None])
+    if None not in index and not set(index) & set(rows.columns):  # its parts are columns like any other
+        rows = nw.from_native(rows.to_native().reset_index(), eager_only=True)
+    if not queried and set(named) <= set(rows.columns):  # else one may be an index without a name, or is not there
         rows = rows.select(list(dict.fromkeys(named)))
     objects = [name for name, type_ in rows.schema.items() if type_ == nw.Object]
     odd = {name: why for name in objects if (why := _misread(rows[name]))}
@@ -50,8 +53,12 @@ def _misread(column: Any) -> str:
     """Why a column of Python's objects would be read as something else, or nothing."""
     if column.implementation.is_polars():
         return "objects"  # of which polars gives Arrow the addresses
-    zoned = {value.tzinfo is not None for value in column.drop_nulls() if isinstance(value, datetime)}
-    return "times with a time zone and without" if len(zoned) > 1 else ""  # Arrow takes all for what the first is
+    # Arrow takes all for what the first is.
+    zones = {value.tzinfo for value in column.drop_nulls() if isinstance(value, datetime)}
+    if None in zones and len(zones) > 1:
+        return "times with a time zone and without"
+    named = {str(zone) if zone.utcoffset(None) is None else "" for zone in zones if zone}  # a fixed offset is no zone
+    return "times of several time zones" if len(named) > 1 else ""
 
 
 def _oddity(column: Any) -> str:
