@@ -17,6 +17,7 @@ from gatecast.errors import SHOWN, DataError
 from gatecast.store import Store
 from gatecast.store.audit_query import audit_query
 from gatecast.store.duckdb import DuckDBStore
+from gatecast.store.faults import FAULTS
 from gatecast.store.sql import SOURCE
 
 Row = Mapping[str, Any]
@@ -131,54 +132,24 @@ _FILLED = {
 }
 _ENDS = {"last": "forecast from their own last row", "common": "continued to the newest row of any"}
 
-# What each finding is called, what `fit` does about it, and the option that decides it.
-_FINDINGS: Mapping[str, tuple[str, str, str | None]] = {
-    "no_time": ("rows without a time", "left out", "sql"),
-    "shared": ("rows on a step that another row has", "brought together ({aggregate})", "aggregate"),
-    "no_value": ("steps without a value", "treated as missing", None),
-    "not_a_number": ("values that are not a number", "treated as missing", None),
-    "infinite": ("infinite values", "fit stops: filter or repair them", "sql"),
-    "skipped": ("local times that clocks skip", "taken to be as much later as the clock was moved", None),
-    "twice": ("local times that clocks show twice", "taken to be the first of the two", None),
-    "gap": ("missing steps", "{filled} ({gaps}, the longest {longest})", "fill"),
-    "negative": ("negative values", "kept", None),
-    "outlier": ("outliers", "kept", None),
-    "shift": ("level shifts", "kept", None),
-    "bare": ("steps without a past or future covariate", "told as the mean of their context", None),
-    "ahead": (
-        "series whose future covariates end within the horizon",
-        "forecast only as far as they are known",
-        "future_table",
-    ),
-    "empty": ("series without any value", "left out", "sql"),
-    "constant": ("constant series", "kept", None),
-    "flat": ("series that end flat", "kept", None),
-    "zeros": ("series that are mostly zero", "kept", None),
-    "short": ("series too short to learn from", "{then}: {needed:,} steps are needed", None),
-    "stale": ("series that end before the others", "{ends}", "align"),
-}
-_WHERE = {"gap": "from", "ahead": "from", "flat": "from", "stale": "ends"}
-_COUNTED = ("no_time", "shared", "no_value", "not_a_number", "infinite", "skipped", "twice", "gap", "negative", "bare")
-"""Findings whose sizes add up; of the others the places are counted."""
-
 
 def _findings(
     rows: list[Row], grid: Grid, keys: int, given: GridSettings, alignment: Alignment, horizon: int
 ) -> Iterable[Finding]:
-    """What was found, in the order of `_FINDINGS`."""
+    """What was found, in the order of `FAULTS`."""
 
     def place(row: Row) -> str:
         name = name_of([row[f"key_{i}"] for i in range(keys)])
-        return name if row["step"] is None else f"{name} {_WHERE.get(row['finding'], 'at')} {grid.label(row['step'])}"
+        return name if row["step"] is None else f"{name} {FAULTS[row['finding']].where} {grid.label(row['step'])}"
 
-    for kind, (name, done, option) in _FINDINGS.items():
+    for kind, fault in FAULTS.items():
         found = sorted((row for row in rows if row["finding"] == kind), key=lambda row: row["rank"])
         if not found:
             continue
         largest, places = next(row for row in found if row["size_rank"] == 1), found[0]["places"]
         stops = alignment.align == "last" and rows[0]["longest"] <= 3 * horizon
         learns = "forecast, with nothing learned from them before the test"
-        text = done.format(
+        done = fault.done.format(
             aggregate=alignment.aggregate,
             filled=_FILLED[alignment.fill],
             gaps=f"{places:,} gap{'s' if places > 1 else ''}",
@@ -187,11 +158,11 @@ def _findings(
             needed=3 * horizon + 1,
             ends=_ENDS[alignment.align],
         )
-        decided = getattr(given, option or "", None) or (kind == "shared" and alignment.aggregate == "count")
+        decided = getattr(given, fault.option, None) or (kind == "shared" and alignment.aggregate == "count")
         yield Finding(
-            name,
-            count=int(found[0]["total"] if kind in _COUNTED else places),
+            fault.name,
+            count=int(found[0]["total"] if fault.summed else places),
             places=tuple(place(row) for row in found if row["rank"] <= SHOWN),
-            done=text,
-            decide=None if decided or option is None else "--" + option.replace("_", "-"),
+            done=done,
+            decide=None if decided or not fault.option else "--" + fault.option.replace("_", "-"),
         )

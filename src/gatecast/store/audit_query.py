@@ -9,60 +9,13 @@ from gatecast.data.dates import Grid
 from gatecast.data.zones import clock_of
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
+from gatecast.store.faults import FAULTS
 from gatecast.store.query import AGGREGATES, steps_query, terms
 from gatecast.store.sql import column, sql
 from gatecast.store.step_sql import Years, micros, wall
 
-JUMP, SHIFT, FLAT, TAIL = 15, 8, 5, 10
-"""Times a usual change that make an outlier and a level shift, times a usual run and steps that make a flat tail."""
-
-# What is looked for: in which relation, on what condition, at which step (none: a series as a whole), how much.
-_FOUND: dict[str, tuple[str, str, str, str]] = {
-    "no_time": ("marks", "step IS NULL", "NULL", "row_count"),
-    "shared": ("marks", "step IS NOT NULL AND row_count > 1", "step", "row_count - 1"),
-    "no_value": (
-        "marks",
-        "step IS NOT NULL AND value IS NULL AND known + COALESCE(nans + infinite, 0) = 0",
-        "step",
-        "1",
-    ),
-    "not_a_number": ("marks", "nans > 0", "step", "nans"),
-    "infinite": ("marks", "infinite > 0", "step", "infinite"),
-    "skipped": ("marks", "skipped > 0", "step", "skipped"),
-    "twice": ("marks", "twice > 0", "step", "twice"),
-    "gap": ("marks", "value IS NOT NULL AND step - before > 1", "before + 1", "step - before - 1"),
-    "negative": ("marks", "value < 0", "step", "1"),
-    "outlier": (
-        "marks",
-        f"(value - low) * (value - next) > 0 AND LEAST(ABS(value - low), ABS(value - next)) > {JUMP} * usual",
-        "step",
-        "1",
-    ),
-    "shift": (
-        "blocks",
-        "shifted AND NOT COALESCE(was_shifted, FALSE)",
-        "IF(next_jump > jump, next_place, place)",
-        "1",
-    ),
-    "bare": ("marks", "value IS NOT NULL AND bare > 0", "step", "1"),
-    "ahead": (
-        "series",
-        "COALESCE(known, last) < last + {ahead}",
-        "GREATEST(COALESCE(known, last), last) + 1",
-        "last + {ahead} - GREATEST(COALESCE(known, last), last)",
-    ),
-    "empty": ("series", "observed = 0", "NULL", "1"),
-    "constant": ("series", "least = most AND observed > 1", "NULL", "1"),
-    "flat": (
-        "series",
-        f"last - changed + 1 >= GREATEST({TAIL}, {FLAT} * observed / (changes + 1))",
-        "changed",
-        "last - changed + 1",
-    ),
-    "zeros": ("series", "2 * (zeros + {absent}) > observed + {absent} AND least < most", "NULL", "1"),
-    "short": ("series", "last - first + 1 <= {short}", "NULL", "1"),
-    "stale": ("series", "last < newest - {stale}", "last", "newest - last"),
-}
+SHIFT = 8
+"""Times a usual change that make a level shift."""
 
 # Each step with its neighbours that have a value, and the usual change in its series (zeros in a row are none).
 _MARKS = """
@@ -146,7 +99,7 @@ def audit_query(
 ) -> exp.Select:
     """The findings, the first places of each and the one of the greatest size, beside what holds for all rows.
 
-    Columns: `finding` (a name of `_FOUND`, or '' once), `key_0`, ..., `step`, `size`,
+    Columns: `finding` (a key of `FAULTS`, or '' once), `key_0`, ..., `step`, `size`,
     `rank`, `size_rank`, `places` (how many), `total` (of their sizes), and of all rows `row_count`,
     `series`, `steps`, `first`, `last`, `shortest`, `longest`.
 
@@ -170,9 +123,9 @@ def audit_query(
         "blocks": _BLOCKS.format(keys=listed, of=of, block=block, shift=SHIFT),
         "totals": _TOTALS,
         "found": " UNION ALL ".join(
-            f"SELECT '{name}' AS finding, {listed}CAST({step} AS INT64) AS step, CAST({size} AS INT64) AS size "
-            f"FROM {relation} WHERE {condition}".format(**limits)
-            for name, (relation, condition, step, size) in _FOUND.items()
+            f"SELECT '{name}' AS finding, {listed}CAST({fault.step} AS INT64) AS step, "
+            f"CAST({fault.size} AS INT64) AS size FROM {fault.relation} WHERE {fault.condition}".format(**limits)
+            for name, fault in FAULTS.items()
         )
         # One row at least, so that there always is one to give the totals beside.
         + f" UNION ALL SELECT '', {'NULL, ' * keys}NULL, 0",

@@ -1,0 +1,121 @@
+"""What an audit looks for: each kind of fault once, how it is found and how it is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+JUMP, FLAT, TAIL = 15, 5, 10
+"""Times a usual change that make an outlier, times a usual run and steps that make a flat tail."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of fault: the first four are SQL for `audit_query`, the others texts for `data.audit`.
+
+    Attributes:
+        relation: one of those of the query, in which it is looked for.
+        condition: when a row of it has the fault.
+        step: at which step; NULL for a series as a whole.
+        size: how much of it is there.
+        name: what it is called.
+        done: what `fit` does about it.
+        option: the setting that decides otherwise.
+        where: how the step relates to it.
+        summed: sizes add up to its count; else the places are counted.
+    """
+
+    relation: str
+    condition: str
+    step: str
+    size: str
+    name: str
+    done: str
+    option: str = ""
+    where: str = "at"
+    summed: bool = False
+
+
+# fmt: off
+FAULTS: Mapping[str, Fault] = {
+    "no_time": Fault(
+        "marks", "step IS NULL", "NULL", "row_count",
+        "rows without a time", "left out", "sql", summed=True,
+    ),
+    "shared": Fault(
+        "marks", "step IS NOT NULL AND row_count > 1", "step", "row_count - 1",
+        "rows on a step that another row has", "brought together ({aggregate})", "aggregate", summed=True,
+    ),
+    "no_value": Fault(
+        "marks", "step IS NOT NULL AND value IS NULL AND known + COALESCE(nans + infinite, 0) = 0", "step", "1",
+        "steps without a value", "treated as missing", summed=True,
+    ),
+    "not_a_number": Fault(
+        "marks", "nans > 0", "step", "nans",
+        "values that are not a number", "treated as missing", summed=True,
+    ),
+    "infinite": Fault(
+        "marks", "infinite > 0", "step", "infinite",
+        "infinite values", "fit stops: filter or repair them", "sql", summed=True,
+    ),
+    "skipped": Fault(
+        "marks", "skipped > 0", "step", "skipped",
+        "local times that clocks skip", "taken to be as much later as the clock was moved", summed=True,
+    ),
+    "twice": Fault(
+        "marks", "twice > 0", "step", "twice",
+        "local times that clocks show twice", "taken to be the first of the two", summed=True,
+    ),
+    "gap": Fault(
+        "marks", "value IS NOT NULL AND step - before > 1", "before + 1", "step - before - 1",
+        "missing steps", "{filled} ({gaps}, the longest {longest})", "fill", where="from", summed=True,
+    ),
+    "negative": Fault(
+        "marks", "value < 0", "step", "1",
+        "negative values", "kept", summed=True,
+    ),
+    "outlier": Fault(
+        "marks",
+        f"(value - low) * (value - next) > 0 AND LEAST(ABS(value - low), ABS(value - next)) > {JUMP} * usual",
+        "step", "1",
+        "outliers", "kept",
+    ),
+    "shift": Fault(
+        "blocks", "shifted AND NOT COALESCE(was_shifted, FALSE)", "IF(next_jump > jump, next_place, place)", "1",
+        "level shifts", "kept",
+    ),
+    "bare": Fault(
+        "marks", "value IS NOT NULL AND bare > 0", "step", "1",
+        "steps without a past or future covariate", "told as the mean of their context", summed=True,
+    ),
+    "ahead": Fault(
+        "series", "COALESCE(known, last) < last + {ahead}", "GREATEST(COALESCE(known, last), last) + 1",
+        "last + {ahead} - GREATEST(COALESCE(known, last), last)",
+        "series whose future covariates end within the horizon", "forecast only as far as they are known",
+        "future_table", where="from",
+    ),
+    "empty": Fault(
+        "series", "observed = 0", "NULL", "1",
+        "series without any value", "left out", "sql",
+    ),
+    "constant": Fault(
+        "series", "least = most AND observed > 1", "NULL", "1",
+        "constant series", "kept",
+    ),
+    "flat": Fault(
+        "series", f"last - changed + 1 >= GREATEST({TAIL}, {FLAT} * observed / (changes + 1))", "changed",
+        "last - changed + 1",
+        "series that end flat", "kept", where="from",
+    ),
+    "zeros": Fault(
+        "series", "2 * (zeros + {absent}) > observed + {absent} AND least < most", "NULL", "1",
+        "series that are mostly zero", "kept",
+    ),
+    "short": Fault(
+        "series", "last - first + 1 <= {short}", "NULL", "1",
+        "series too short to learn from", "{then}: {needed:,} steps are needed",
+    ),
+    "stale": Fault(
+        "series", "last < newest - {stale}", "last", "newest - last",
+        "series that end before the others", "{ends}", "align", where="ends",
+    ),
+}
+# fmt: on
