@@ -394,6 +394,29 @@ def test_a_date_that_stands_for_none_is_refused_on_every_grid(freq, label):
 
 
 @pytest.mark.parametrize(
+    ("wrong", "freq", "gap"),
+    [
+        ("2924-01-01", "W-THU", "between 2022-12-15 and 2923-12-30"),
+        ("2924-01-01", "MS", "between 2022-12-01 and 2924-01-01"),
+        ("0022-05-02", "YS", "between 0022-01-01 and 2022-01-01"),
+        ("1900-01-01", "D", "between 1900-01-01 and 2022-01-01"),
+    ],
+)
+def test_a_date_more_than_a_century_from_the_others_is_refused_and_audited(wrong, freq, gap):
+    days = [dt.date(2022, 1, 1) + dt.timedelta(7 * week) for week in range(51)]
+    rows = frame(pa.array([*days, dt.date.fromisoformat(wrong)]), range(52), shop=["a"] * 52)
+    options = {"time": "at", "target": "y", "series": "shop", "freq": freq}
+    with pytest.raises(DataError, match=f"^a has no value {gap}, for more than a century: one of these dates is wrong"):
+        read(rows, **options)
+    later = gap.rpartition(" ")[2]
+    found = [part for part in audit(rows, **options).findings if "century" in part.name]
+    assert [(part.count, part.places, part.decide) for part in found] == [(1, (f"a at {later}",), "--until")]
+    near = frame(pa.array([*days, dt.date(2122, 1, 1)]), range(52), shop=["a"] * 52)
+    assert read(near, **options).values[-1] == 51  # a century and no more
+    assert not [part for part in audit(near, **options).findings if "century" in part.name]
+
+
+@pytest.mark.parametrize(
     ("end", "hint"), [(" PM", r"STRPTIME\(day, '%Y-%m-%d %I:%M:%S %p'\)"), ("+02:00", r"CAST\(day AS TIMESTAMPTZ\)")]
 )
 def test_texts_whose_end_would_be_left_out_are_refused(end, hint):

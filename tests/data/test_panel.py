@@ -13,7 +13,7 @@ from gatecast.data.rows import Reading
 from gatecast.errors import DataError
 
 PROPERTY = settings(deadline=None, max_examples=80)
-DAYS = Grid(Frequency("day", 1))
+DAYS, MINUTES = Grid(Frequency("day", 1)), Grid(Frequency("second", 60))
 NAN = float("nan")
 
 
@@ -26,8 +26,8 @@ def batch(rows, parts=1):
     return pa.record_batch(columns | {"row_count": pa.array(counts, pa.int64())})
 
 
-def panel_of(*rows, parts=1, **more):
-    return Panel.from_batches([batch(rows, parts)], DAYS, ["shop", "item"][:parts], **more)
+def panel_of(*rows, parts=1, grid=DAYS, **more):
+    return Panel.from_batches([batch(rows, parts)], grid, ["shop", "item"][:parts], **more)
 
 
 def lists(panel):
@@ -197,7 +197,7 @@ def test_nothing_to_use(rows, message):
 
 def test_a_grid_far_too_fine_for_the_rows_is_refused():
     limit = 1_000_000 + 2 * 50
-    assert len(panel_of((("a",), 0, 1.0, 1), (("a",), limit - 1, 2.0, 1)).values) == limit
+    assert len(panel_of((("a",), 0, 1.0, 1), (("a",), limit - 1, 2.0, 1), grid=MINUTES).values) == limit
     with pytest.raises(
         DataError, match="the frequency is too fine for these rows, or a date among them is wrong, as 9999-12-31"
     ):
@@ -235,7 +235,7 @@ def test_memory_is_four_bytes_a_value_and_little_a_series():
 @pytest.mark.parametrize("far", [100, 127, 128, 255, 256, 32_768, 40_000])
 def test_steps_on_either_side_of_the_first_row_keep_their_place(far):
     steps = [0, -far, far, 1]
-    panel = panel_of(*((("a",), 5 + step, float(step), 1) for step in steps))
+    panel = panel_of(*((("a",), 5 + step, float(step), 1) for step in steps), grid=MINUTES)
     assert (panel.starts.tolist(), panel.lengths.tolist()) == ([5 - far], [2 * far + 1])
     assert {step: panel.values[step + far] for step in steps} == {step: float(step) for step in steps}
     assert np.isnan(panel.values).sum() == 2 * far + 1 - 4

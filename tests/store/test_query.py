@@ -219,7 +219,7 @@ def every_query(source=SHOPS):
         yield years_query(source, kind, timezone)
         yield days_query(source, kind, timezone)
         steps = row_steps(source, kind, grid("h", timezone), "mean", (2024, 2024))
-        yield audit_query(steps, len(source.series), 24, 24, False)
+        yield audit_query(steps, len(source.series), 24, 876_582, 24, False)
     yield unreadable_query(source, 5)
     yield types_query(["at", "shop"])
 

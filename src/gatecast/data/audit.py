@@ -86,7 +86,8 @@ def audit(
     """
     block = next((length for length in grid.frequency.seasons if length <= LONGEST_SEASON), 10)
     alignment, planned = settings.alignment(source.target), bool(source.future) and source.future_table is None
-    query = audit_query(steps, len(source.series), block, horizon, alignment.fill == "zero", planned)
+    keys, zero = len(source.series), alignment.fill == "zero"
+    query = audit_query(steps, keys, block, grid.frequency.century, horizon, zero, planned)
     rows = store.read(source, query).read_all().to_pylist()
     facts = {name: int(rows[0][name] or 0) for name in ("row_count", "series", "steps", "shortest", "longest")}
     if not facts["series"]:
@@ -102,7 +103,7 @@ def audit(
         agreement=agreement,
         shortest=facts["shortest"],
         longest=facts["longest"],
-        findings=tuple(_findings(rows, grid, len(source.series), settings, alignment, horizon)),
+        findings=tuple(_findings(rows, grid, keys, settings, alignment, horizon)),
     )
 
 

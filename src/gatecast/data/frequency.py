@@ -133,6 +133,11 @@ class Frequency:
         }
         return units[self.unit] * self.multiple
 
+    @property
+    def century(self) -> int:
+        """Steps of a century: a gap between two rows of a series that is longer is a date that is wrong."""
+        return max(1, int(100 * YEAR / self.seconds))
+
     def spell(self, steps: float) -> str:
         """How long so many steps last, in the largest unit that fits: `1 day`, `1.5 days`, `45 minutes`."""
         seconds, units = steps * self.seconds, {"year": YEAR, "day": DAY, "hour": HOUR, "minute": MINUTE}

@@ -229,13 +229,23 @@ class Panel:
         return panel if beside is None else replace(panel, covariates=_gathered(panel, rows, gathering, beside))
 
     def _refuse_no_date(self) -> None:
-        """Refuse a date in the year 9999."""
+        """Refuse a date in the year 9999, or more than a century after the one before it."""
         last = int(self.lasts.argmax())
         if self.grid.wall(self.lasts[last : last + 1]) >= np.datetime64("9999"):
             raise DataError(
                 f"{self.names[last]} has the date {self.grid.label(int(self.lasts[last]))}, which stands for none: "
                 "leave such rows out with --until"
             )
+        century = self.grid.frequency.century
+        for i in np.flatnonzero(self.lengths > century).tolist():
+            steps = self.starts[i] + np.flatnonzero(~np.isnan(self.series(i)))
+            gap = int(np.diff(steps).argmax())
+            if steps[gap + 1] - steps[gap] > century:
+                before, after = (self.grid.label(int(step)) for step in steps[gap : gap + 2])
+                raise DataError(
+                    f"{self.names[i]} has no value between {before} and {after}, for more than a century: one of these "
+                    "dates is wrong, or stands for none; leave such rows out with --since, --until or --sql"
+                )
 
 
 def _gathered(panel: Panel, rows: PanelBuilder, gathering: CovariatesBuilder, beside: CovariateRows) -> Covariates:

@@ -95,7 +95,7 @@ def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggrega
 
 
 def audit_query(
-    steps: exp.Select, keys: int, block: int, horizon: int, zero: bool, planned: bool = False
+    steps: exp.Select, keys: int, block: int, century: int, horizon: int, zero: bool, planned: bool = False
 ) -> exp.Select:
     """The findings, the first places of each and the one of the greatest size, beside what holds for all rows.
 
@@ -107,6 +107,7 @@ def audit_query(
         steps: what `row_steps` gives.
         keys: how many series columns there are.
         block: steps of a season, between whose means level shifts are looked for.
+        century: steps of a century.
         horizon: if known, series too short to be trained, validated and tested at it are found too.
         zero: steps without rows are taken as 0.
         planned: values of the horizon have to be known beforehand.
@@ -116,7 +117,7 @@ def audit_query(
     of = f"PARTITION BY {', '.join(names)}" if names else ""
     group = f"GROUP BY {', '.join(names)}" if names else ""
     limits = {"absent": "absent" if zero else "0", "ahead": horizon if planned else 0}
-    limits |= {"short": 3 * horizon, "stale": max(horizon, 1)}
+    limits |= {"century": century, "short": 3 * horizon, "stale": max(horizon, 1)}
     relations = {
         "marks": _MARKS.format(keys=listed, of=of),
         "series": _SERIES.format(keys=listed, group=group),

@@ -68,6 +68,10 @@ FAULTS: Mapping[str, Fault] = {
         "marks", "value IS NOT NULL AND step - before > 1", "before + 1", "step - before - 1",
         "missing steps", "{filled} ({gaps}, the longest {longest})", "fill", where="from", summed=True,
     ),
+    "century": Fault(
+        "marks", "value IS NOT NULL AND step - before > {century}", "step", "1",
+        "dates more than a century after the one before", "fit stops: leave the wrong ones out", "until",
+    ),
     "negative": Fault(
         "marks", "value < 0", "step", "1",
         "negative values", "kept", summed=True,
