@@ -1,5 +1,6 @@
 """Every bad input: its exit code, one clear message on stderr, nothing on stdout, never a traceback."""
 
+import gzip
 import signal
 import subprocess
 import sys
@@ -40,6 +41,8 @@ def place(tmp_path_factory):
     (folder / "dates.csv").write_text("\nday\n2024-03-05\n")
     (folder / "notes.txt").write_text("no table")
     (folder / "heads.csv").write_text("day,y\n")
+    (folder / "none.csv.gz").write_bytes(gzip.compress(b""))
+    (folder / "none.json").write_text("[]")
     (folder / "hollow.csv").touch()
     (folder / "ragged.csv").write_text(
         "day,y\n" + "2024-01-01,1\n" * 40 + "2024-01-02,1,more\n" + "2024-01-01,1\n" * 40
@@ -103,6 +106,8 @@ CASES = {
     "no rows, freq given": (good(*H, "--freq", "D", table="empty"), 1, ["no rows: check the table, the filter"]),
     "all filtered out": (good(*H, "--since", "2030-01-01"), 1, ["no rows: check the table, the filter"]),
     "a heading only": (["audit", "heads.csv", "--time", "day", "--target", "y"], 1, ["columns (day, y) but no rows"]),
+    "nothing in an archive": (["audit", "none.csv.gz", *FIT[2:6]], 1, ["nothing to read at 'none.csv.gz'", "is empty"]),
+    "a list of nothing": (["audit", "none.json", *FIT[2:6]], 1, ["there are columns (json) but no rows"]),
     "no row to tell a type": (["audit", "heads.parquet", "--time", "day", "--target", "y"], 1, ["but no rows"]),
     "an empty file": (["audit", "hollow.csv", "--time", "day"], 1, ["the file is empty"]),
     "a longer line": (["audit", "ragged.csv", "--time", "day"], 1, ["there are day,y, as if it were one: a line"]),

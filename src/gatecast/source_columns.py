@@ -52,6 +52,7 @@ def _refuse_unfit(config: Config, store: Store, columns: Mapping[str, Kind]) -> 
         raise UsageError(f"name the timestamp column: --time COLUMN; there are {some(columns)}")
     absent = [name for name in named(source) if name not in columns]
     if absent:
+        _refuse_no_rows(source, store, columns)
         one = len(columns) == 1 and re.search(r"[,;\t|]", next(iter(columns)))
         hint = ", as if it were one: a line of the file may have more fields than the first, or a quote without end"
         raise DataError(f"no column {some(map(repr, absent))}; there are {some(columns)}{hint if one else ''}")
@@ -94,10 +95,15 @@ def _no_numbers(source: SourceSettings, store: Store, kind: Kind) -> DataError:
     return DataError(f'{wrong}, as "{number_sql(source.target, text, store.dialect)}"; it holds {text!r}')
 
 
-def _refuse_empty(source: SourceSettings, store: Store, name: str, columns: Iterable[str]) -> None:
-    """Refuse a source without rows, or a column without values, whose type means nothing."""
+def _refuse_no_rows(source: SourceSettings, store: Store, columns: Iterable[str]) -> None:
+    """Refuse a source without rows; the columns of a file without any are made up by DuckDB."""
     if not store.read(source, any_query(source, "text", None)).read_all().num_rows:
         raise NoRowsError(f"there are columns ({some(columns)}) but no rows: check the file, the table or the query")
+
+
+def _refuse_empty(source: SourceSettings, store: Store, name: str, columns: Iterable[str]) -> None:
+    """Refuse a source without rows, or a column without values, whose type means nothing."""
+    _refuse_no_rows(source, store, columns)
     if not store.read(source, value_query(name)).read_all().num_rows:
         raise DataError(f"column {name!r} is empty: none of the rows has a value in it")
 

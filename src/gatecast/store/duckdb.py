@@ -1,5 +1,6 @@
 """DuckDB databases, and the files DuckDB reads: the embedded default."""
 
+import gzip
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -265,7 +266,11 @@ def _make(path: str) -> None:
 
 
 def _is_empty(path: Path) -> bool:
-    return path.is_file() and not path.stat().st_size
+    if not path.is_file():
+        return False
+    with suppress(OSError, EOFError), (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        return not file.read(1)
+    return False  # damaged, as DuckDB will say
 
 
 def _table(name: str, schema: str = "main") -> exp.Table:
