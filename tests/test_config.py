@@ -11,13 +11,13 @@ from pydantic import ValidationError
 from gatecast.config import LONGEST_CONTEXT, TABLE_OF, TABLES, Config, merged, read_toml
 from gatecast.errors import UsageError
 
-TEXT = st.text(max_size=12)
+TEXT, SOME = st.text(max_size=12), st.text(min_size=1, max_size=12)
 COUNT = st.integers(1, 10**6)
 SETTINGS = {
-    "source": {"url": TEXT, "sql": TEXT, "time": TEXT, "target": TEXT, "since": TEXT, "series": st.lists(TEXT)},
+    "source": {"url": TEXT, "sql": SOME, "time": TEXT, "target": TEXT, "since": SOME, "series": st.lists(TEXT)},
     "grid": {
         "freq": st.none() | st.sampled_from(["30min", "W-MON"]),
-        "timezone": st.none() | TEXT,
+        "timezone": st.none() | SOME,
         "aggregate": st.sampled_from(["sum", "mean", "last", "count", "min", "max"]),
     },
     "forecast": {
@@ -96,6 +96,8 @@ def test_a_file_that_is_none_is_refused(tmp_path, text, told):
 @pytest.mark.parametrize(
     ("table", "key", "wrong", "told"),
     [
+        ("source", "since", "", "source.since: give a value or leave it out, got '' instead"),
+        ("grid", "timezone", "", "give a value or leave it out"),
         ("forecast", "horizon", -1, "got -1 instead"),
         ("forecast", "horizon", 2.5, "got 2.5 instead"),
         ("forecast", "metric", "best", "got 'best' instead"),

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from gatecast.errors import UsageError, explained
 from gatecast.written import Bytes, Date, Levels, Names, Seconds, listed
@@ -34,6 +43,14 @@ class Settings(BaseModel):
     """A table of settings: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+    @field_validator("*")
+    @classmethod
+    def _given(cls, value: object, field: ValidationInfo) -> object:
+        """An empty text, as of a shell's variable that is not set, is no value."""
+        if value == "" and cls.model_fields[field.field_name or ""].default is None:
+            raise ValueError("give a value or leave it out")
+        return value
 
 
 class SourceSettings(Settings):

@@ -98,7 +98,7 @@ class Model:
         panel = self.rows(panel)
         if horizon is not None and at is not None:
             raise UsageError("ask for a horizon or for dates, not both")
-        if point and point not in POINTS:
+        if point is not None and point not in POINTS:
             raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
         settings = trained = self.config.forecast
         levels = level if np.size(level) else None  # type: ignore[arg-type]

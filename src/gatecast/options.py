@@ -59,7 +59,14 @@ def _shown(default: object) -> str:
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given."""
+    """The options that were given.
+
+    Raises:
+        UsageError: one is empty, as of a shell's variable that is not set.
+    """
+    for name, value in options.items():
+        if value == "":
+            raise UsageError(f"--{name.replace('_', '-')} is empty: give a value or leave it out")
     return {name: value for name, value in options.items() if value not in (None, [], ())}
 
 
