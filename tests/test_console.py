@@ -87,6 +87,15 @@ def test_a_season_of_one_is_the_last_step(capsys, season, told):
     assert capsys.readouterr().out.endswith(f"the seasonal naive forecast repeats {told}")
 
 
+def test_how_much_of_the_test_a_baseline_forecast_is_told(capsys):
+    """Those that had no time for all are measured on other windows than the model."""
+    found = {"mae": 2.0, "skill": None, "compared": 0.125}
+    baselines = {"seasonal_naive": found | {"compared": 1.0}, "auto_theta": found}
+    console.show_metrics({"overall": {"mae": 1.0, "coverage": {}}, "baselines": baselines, "season": 1})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["forecasts", "compared", "100.0", "%", "12.5", "%"] in lines
+
+
 @pytest.mark.parametrize("at", [date(2026, 2, 5), datetime(2026, 2, 5, 18, 30)], ids=["days", "times"])
 def test_a_terminal_shows_whole_dates_under_short_names(monkeypatch, at):
     row = {"shop": "shop-0", TIMESTAMP: at, VALUE: 143_300.5, CONFIDENCE: 0.8, LOWER: 138_900.5, UPPER: 147_200.5}

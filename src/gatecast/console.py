@@ -173,6 +173,8 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     for name, value in ours.items():
         if value is not None and not isinstance(value, dict):
             table.add_row(name, *(_text(found.get(name)) for found in (ours, *others.values())))
+    compared = (in_percent(found["compared"], 1) for found in others.values())
+    table.add_row("forecasts compared", "", *compared)
     skills = (_skill(found) for found in others.values())
     table.add_row("error saved, %", "", *skills)
     out.print(table)
