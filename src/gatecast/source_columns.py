@@ -92,7 +92,7 @@ def _no_numbers(source: SourceSettings, store: Store, kind: Kind) -> DataError:
     if kind != "text":
         return DataError(wrong)
     text = store.read(source, worst_query(source.target)).read_all().column("found")[0].as_py()
-    return DataError(f'{wrong}, as "{number_sql(source.target, text, store.dialect)}"; it holds {text!r}')
+    return DataError(f"{wrong}, as {number_sql(source.target, text, store.dialect)}; it holds {text!r}")
 
 
 def _refuse_no_rows(source: SourceSettings, store: Store, columns: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from gatecast.store.casts import number_sql, time_sql
 
-CAST = "SELECT * REPLACE ({} AS {}) FROM ..."
+CAST = '"SELECT * REPLACE ({} AS {}) FROM ..."'
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,22 @@ def test_how_texts_are_cast_is_told_in_the_words_of_the_store(dialect, name, tex
     assert number_sql(name, text, dialect) == CAST.format(told, '"my y"' if " " in name else name)
 
 
+def test_a_comma_that_may_be_either_is_told_both_ways():
+    both = [
+        CAST.format(f"TRY_CAST({part} AS DOUBLE)", "y")
+        for part in ("REPLACE(y, ',', '')", "REPLACE(REPLACE(y, '.', ''), ',', '.')")
+    ]
+    told = f"{both[0]} if commas separate thousands, or {both[1]} if they are decimal points"
+    assert number_sql("y", "15,136", "duckdb") == told
+
+
 @pytest.mark.parametrize(
     ("dialect", "examples", "told"),
     [
         ("duckdb", ["31.12.2024"], "STRPTIME(day, '%d.%m.%Y')"),
         ("bigquery", ["2024-01", "2024-02"], "PARSE_TIMESTAMP('%Y-%m', day)"),
         ("duckdb", ["01/02/2024", "13/02/2024"], "STRPTIME(day, '%d/%m/%Y')"),
+        ("duckdb", ["01/02/2024"], "STRPTIME(day, '%m/%d/%Y') or STRPTIME(day, '%d/%m/%Y')"),
         ("duckdb", ["2024-01-02 01:00:00 PM"], "STRPTIME(day, '%Y-%m-%d %I:%M:%S %p')"),
         ("duckdb", [20241103], "STRPTIME(CAST(day AS TEXT), '%Y%m%d')"),
         ("duckdb", [2024], "STRPTIME(CAST(day AS TEXT), '%Y')"),

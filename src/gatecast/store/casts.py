@@ -19,26 +19,33 @@ FORMATS = (
 
 
 def number_sql(name: str, text: str, dialect: Dialect) -> str:
-    """How a query makes numbers of a column of texts, such as one of them."""
-    digits = "c"
+    """How a query makes numbers of a column of texts, such as one of them; both ways where it may mean two."""
+
+    def select(digits: str) -> str:
+        number = sql(f"SAFE_CAST({digits} AS FLOAT64)", c=exp.column(name))
+        return f'"SELECT * REPLACE ({exp.alias_(number, name).sql(dialect)}) FROM ..."'
+
+    thousands, decimals = "REPLACE(c, ',', '')", "REPLACE(REPLACE(c, '.', ''), ',', '.')"
+    if re.fullmatch(r"-?\d{1,3},\d{3}", text):  # 1,234
+        return f"{select(thousands)} if commas separate thousands, or {select(decimals)} if they are decimal points"
     if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d*)?", text):  # 1,234.5
-        digits = "REPLACE(c, ',', '')"
-    elif re.fullmatch(r"-?[\d.]*,\d*", text):  # 1.234,5
-        digits = "REPLACE(REPLACE(c, '.', ''), ',', '.')"
-    number = sql(f"SAFE_CAST({digits} AS FLOAT64)", c=exp.column(name))
-    return f"SELECT * REPLACE ({exp.alias_(number, name).sql(dialect)}) FROM ..."
+        return select(thousands)
+    return select(decimals if re.fullmatch(r"-?[\d.]*,\d*", text) else "c")  # 1.234,5
 
 
 def time_sql(name: str, examples: Sequence[object], dialect: Dialect) -> str:
-    """How a query makes timestamps of a column of texts or numbers, such as some of them; empty if nobody knows."""
+    """How a query makes timestamps of a column of texts or numbers, such as some of them.
+
+    Returns:
+        Both ways where they may mean two, as 1/2/2024; empty if nobody knows.
+    """
     texts, written = [str(example).strip() for example in examples], exp.column(name)
     if all(re.search(r":.*(Z|[+-]\d\d(:?\d\d)?)$", text) for text in texts):
         return exp.cast(written, "TIMESTAMPTZ").sql(dialect)
     text_of = written if isinstance(examples[0], str) else exp.cast(written, "TEXT")
-    for form in FORMATS:
-        if all(_fits(text, form) for text in texts):
-            return exp.StrToTime(this=text_of, format=exp.Literal.string(form)).sql(dialect)
-    return ""
+    forms = [form for form in FORMATS if all(_fits(text, form) for text in texts)]  # two if day or month may come first
+    times = (exp.StrToTime(this=text_of.copy(), format=exp.Literal.string(form)) for form in forms)
+    return " or ".join(time.sql(dialect) for time in times)
 
 
 def _fits(text: str, form: str) -> bool:
