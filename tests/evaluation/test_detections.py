@@ -90,8 +90,9 @@ def test_a_model_that_copies_yesterday_is_named(make_backtest, waves):
     assert "copy what was 24 steps before" in detect(make_backtest(waves, copy))["lag_copy"]
 
 
-def test_a_flat_forecast_is_named(make_backtest, waves):
-    found = detect(make_backtest(waves, lambda p, s, c, t: np.full(t.shape, 50.0)))
+@pytest.mark.parametrize("size", [1, 1e30])
+def test_a_flat_forecast_is_named(make_backtest, waves, size):
+    found = detect(make_backtest([size * wave for wave in waves], lambda p, s, c, t: np.full(t.shape, 50 * size)))
     assert "are flat: within a window they vary 0 % as much" in found["flat"]
 
 

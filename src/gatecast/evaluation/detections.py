@@ -62,7 +62,7 @@ def flat(backtest: Backtest) -> str | None:
     whole = (~np.isnan(backtest.truth)).sum(1) > 2
     if not whole.any():
         return None
-    ours, theirs = (float(np.median(np.nanstd(part[whole], 1, dtype=np.float64))) for part in (points, backtest.truth))
+    ours, theirs = (float(np.median(np.nanstd(part[whole].astype(np.float64), 1))) for part in (points, backtest.truth))
     if ours >= FLAT * theirs:
         return None
     return f"The forecasts are flat: within a window they vary {in_percent(ours / theirs)} as much as the truth."
