@@ -1,6 +1,9 @@
 """AutoTheta, AutoETS and AutoARIMA are statsforecast's, see nothing past the cutoff, and stop when the time is up."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -112,6 +115,37 @@ def test_a_process_that_fails_is_told_with_its_reason(make_panel, values, tmp_pa
     assert list(found) == ["auto_theta"]  # what was finished counts
     assert found["auto_theta"][0] == pytest.approx(values[78:81])
     assert failure == why
+
+
+def test_they_stop_when_we_are_stopped(make_panel, values, monkeypatch):
+    children = []
+
+    class Stopped(subprocess.Popen):
+        def communicate(self, *args, **options):
+            children.append(self)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", Stopped)
+    with pytest.raises(KeyboardInterrupt):
+        statistical(make_panel(values), np.array([0]), np.array([80]), SEASON, 3, 60)
+    assert [child.returncode for child in children] == [-signal.SIGKILL]
+
+
+ORPHAN = """
+import json, os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-m", "gatecast.evaluation.statistical"], stdin=subprocess.PIPE)
+rows = [float(i % 7) + i / 50 for i in range(200)]
+lines = [[7, 3], *[[rows, [[0, rows]]]] * 5_000]
+child.stdin.write("".join(json.dumps(line) + "\\n" for line in lines).encode())
+child.stdin.close()
+os._exit(0)
+"""
+
+
+def test_they_stop_when_we_are_killed():
+    """Their output ends with them: all would take minutes."""
+    done = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, timeout=60, check=True)
+    assert done.stdout.count(b"\n") < 5_000
 
 
 def test_a_series_too_short_for_a_season_gets_none(make_panel):

@@ -7,6 +7,7 @@ cutoff, and carried forward to the later cutoffs without fitting again.
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -78,11 +79,12 @@ def statistical(
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=done, stderr=errors) as child:
             try:
                 child.communicate("".join(lines).encode(), timeout=max(began + seconds - time.monotonic(), 0))
-            except subprocess.TimeoutExpired:
-                child.kill()
-            else:
                 errors.seek(0)
                 failure = _failure(child.returncode, errors.read().decode(errors="replace"))
+            except subprocess.TimeoutExpired:
+                pass  # what it had finished counts
+            finally:
+                child.kill()  # if we are stopped, it would go on for hours
         done.seek(0)
         for line in done.read().split(b"\n")[:-1]:  # what follows the last end of line was not finished
             name, windows, forecasts = json.loads(line)
@@ -124,12 +126,15 @@ def _jobs(
 
 def _run(given: TextIO, done: TextIO) -> None:
     """In the process: fit each model to each series, and write its forecasts as soon as they are there."""
+    parent = os.getppid()
     from statsforecast import models  # noqa: PLC0415 - the extra `baselines`
 
     (season, horizon), *jobs = map(json.loads, given)
     for name, kind in MODELS.items():
         length = season if season <= LONGEST_SEASON[name] else 1
         for first, rows in jobs:
+            if os.getppid() != parent:  # killed, it could not end us
+                return
             model = getattr(models, kind)(season_length=length)
             try:
                 model.fit(np.array(first))
