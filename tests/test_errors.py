@@ -245,6 +245,29 @@ def test_ctrl_c_is_a_message_and_leaves_nothing(place, request):
     assert [path.name for path in place.iterdir() if "stopped" in path.name] == []
 
 
+SWALLOWED = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from gatecast import __main__
+
+def app(standalone_mode):
+    try:
+        os.kill(os.getpid(), signal.{name})
+    except KeyboardInterrupt:
+        raise AttributeError("partially initialized module 'pandas'") from None
+
+__main__.app = app
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_what_a_library_makes_of_an_interrupt_is_told_as_one(name):
+    command = [sys.executable, "-c", SWALLOWED.format(name=name)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "gatecast: stopped; no run or table was left half-written\n")
+
+
 def test_no_command_is_answered_with_help(call):
     code, out, said = call()
     assert code == 2

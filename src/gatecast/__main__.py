@@ -15,6 +15,7 @@ from gatecast.errors import GatecastError
 INTERRUPTED = 130
 UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """Errors of a stream that takes no more; files that Gatecast opens itself are named with theirs."""
+_stopped = list[int]()
 
 
 def run() -> NoReturn:
@@ -30,7 +31,9 @@ def run() -> NoReturn:
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
     _open_streams()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be stopped is to be interrupted: clean up
+    signal.signal(signal.SIGTERM, _stop)  # to be stopped is to be interrupted: clean up
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # not where it is ignored, as under nohup
+        signal.signal(signal.SIGINT, _stop)
     try:
         code = app(standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer's answer to Ctrl-C
@@ -41,6 +44,12 @@ def main() -> NoReturn:
             raise
         code = _explain(error)
     sys.exit(code)
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    """Interrupt; of what is interrupted within another library's import only another error may come back."""
+    _stopped.append(number)
+    raise KeyboardInterrupt
 
 
 def _open_streams() -> None:
@@ -56,7 +65,7 @@ def _explain(error: BaseException) -> int:
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, GatecastError):
         text, code = str(error), error.exit_code
-    elif isinstance(error, KeyboardInterrupt | typer.Abort):
+    elif _stopped or isinstance(error, KeyboardInterrupt | typer.Abort):
         text, code = "stopped; no run or table was left half-written", 1
     elif hasattr(error, "format_message"):  # click's own: unknown option, missing argument
         text, code = error.format_message().replace("Value error, ", ""), 2
