@@ -244,6 +244,15 @@ def test_metrics_are_those_of_the_test_rows_kept(made):
         assert metrics["overall"]["coverage"][level] == pytest.approx(100 * inside)
 
 
+def test_a_run_that_may_not_be_read_is_not_called_damaged(run, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("gatecast.model.read_json", refuse)
+    with pytest.raises(RunError, match=r"^\S+ cannot be read: .*Permission denied: '.*model\.json'$"):
+        load(run)
+
+
 @pytest.mark.parametrize("name", ["model.json", "model.safetensors", "series.parquet", "config.toml"])
 @pytest.mark.parametrize("harm", [Path.unlink, halve])
 def test_a_damaged_run_is_refused(run, name, harm):

@@ -145,6 +145,18 @@ def test_a_page_is_replaced_whole(run, page):
     assert [path.name for path in run.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_page_that_cannot_be_written_leaves_the_old_one(run, page, monkeypatch):
+    def refuse(beside, final):
+        raise PermissionError(13, "Permission denied", str(final))
+
+    before = (run / "report.html").read_bytes()
+    monkeypatch.setattr("pathlib.Path.replace", refuse)
+    with pytest.raises(RunError, match=r"report\.html could not be written: .*Permission denied"):
+        report.write(run)
+    assert (run / "report.html").read_bytes() == before
+    assert [path.name for path in run.iterdir() if path.name.startswith(".")] == []
+
+
 @pytest.mark.parametrize(
     "name", ["metrics.json", "manifest.json", "history.jsonl", "test.parquet", "examples.parquet", "config.toml"]
 )

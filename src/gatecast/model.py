@@ -239,6 +239,8 @@ class Model:
             return cls(str(about["run_id"]), config, grid, about["time_kind"], keys, tested, final, evidence)
         except RunError:
             raise
+        except PermissionError as error:
+            raise RunError(f"{folder} cannot be read: {error}") from None
         except (*DAMAGE, SafetensorError) as error:
             raise RunError(f"{folder} is damaged ({damage(error)}): train it again") from None
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def write(run: str | Path) -> Path:
     """Write `report.html` into a run folder, from the evidence that is there.
 
     Raises:
-        RunError: there is no run, or its evidence is missing.
+        RunError: there is no run, its evidence is missing, or the file system refuses.
     """
     folder = Path(run)
     refuse_absent(folder)
@@ -50,8 +51,13 @@ def write(run: str | Path) -> Path:
         why = f"its files are not as fit writes them ({damage(error)})"
         raise RunError(f"no report can be made of {folder}, {why}") from error
     path, beside = folder / REPORT, folder / f".{REPORT}"
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise RunError(f"{path} could not be written: {error}") from None
     return path
 
 

@@ -4,6 +4,8 @@ import datetime as dt
 import os
 import resource
 import shutil
+import subprocess
+import sys
 
 import duckdb
 import pyarrow as pa
@@ -247,6 +249,21 @@ def test_a_broken_file_stays_and_the_message_says_what_to_do(name, tmp_path):
     assert (tmp_path / name).read_bytes() == cut
 
 
+HOLD = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+
+
+def test_nobody_is_told_to_remove_a_database_that_another_process_holds(tmp_path):
+    path = tmp_path / "out.duckdb"
+    write(path, forecasts([1.0]), into="forecasts")
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(StoreError, match="Could not set lock") as error:
+            write(path, forecasts([2.0]), into="forecasts")
+        other.stdin.close()
+    assert "broken" not in str(error.value)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_an_empty_file_is_replaced(name, tmp_path):
     (tmp_path / name).touch()
@@ -295,7 +312,7 @@ def test_a_file_that_cannot_be_replaced_stays(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", [*FILES, "out.duckdb"])
 def test_a_folder_that_is_not_there_is_an_error(name, tmp_path):
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match=f"^nothing can be written to '.*{name}': there is no folder '.*nowhere'$"):
         write(tmp_path / "nowhere" / name, forecasts([1.0]), "t" if name.endswith(".duckdb") else None)
     assert os.listdir(tmp_path) == []
 

@@ -35,6 +35,8 @@ DATABASES = (".duckdb", ".db", ".ddb")
 FRAME, DATA = "frame", "data"
 VIEW = "SELECT sql FROM duckdb_views() WHERE lower(view_name) = lower(?) AND lower(schema_name) = lower(?)"
 BROKEN = " (write into another file, or remove this one if it is broken)"
+WHOLE = ("Could not set lock", "Permission denied")
+"""Of errors that do not mean that a file is broken."""
 
 _NUMBERS = (
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"),
@@ -76,6 +78,8 @@ class DuckDBStore:
             raise UsageError(
                 f"cannot tell what {path!r} holds: its name must end in {', '.join([*DATABASES, *READERS])}"
             )
+        if write and not os.path.isdir(folder := os.path.dirname(path) or "."):
+            raise StoreError(f"nothing can be written to {path!r}: there is no folder {folder!r}")
         there = os.path.exists(path)  # then it is no pattern, though its name may have brackets
         if not (write or there or (self.reader and glob(path, recursive=True))):
             raise StoreError(f"nothing to read at {path!r}: no such file")
@@ -297,7 +301,8 @@ def _translated(path: str, tables: Callable[[], list[exp.Table]] | None = None, 
             raise
         raise KeyboardInterrupt from None  # which is what DuckDB makes this of
     except (duckdb.Error, OSError) as error:
-        raise StoreError(f"{path}: {_reason(error)}{hint}") from None
+        reason = _reason(error)
+        raise StoreError(f"{path}: {reason}{'' if any(part in reason for part in WHOLE) else hint}") from None
 
 
 def _reason(error: Exception) -> str:
