@@ -12,6 +12,7 @@ from gatecast.config import ForecastSettings
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.ensemble import Ensemble
+from gatecast.errors import UsageError
 from gatecast.evaluation.backtest import Backtest, evaluate
 from gatecast.fitted import Fitted
 from gatecast.nn.network import Network, Shape
@@ -66,6 +67,8 @@ def test_metrics_over_all_and_for_each_series(found):
     cutoffs = found.by("cutoff")
     assert [row["cutoff"] for row in cutoffs] == [f"1970-01-05 {hour}:00" for hour in (14, 15, 16, 17)]
     assert [row["mae"] for row in cutoffs] == pytest.approx([2, 1, 3.5, 12])
+    with pytest.raises(UsageError, match=r"^metrics are by series, step, cutoff, not 'date'$"):
+        found.by("date")
     rows = {row["series"]: row for row in metrics["series"]}
     assert list(rows) == ["s0", "s1"]
     assert {name: row["windows"] for name, row in rows.items()} == {"s0": 2, "s1": 2}

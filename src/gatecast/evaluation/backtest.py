@@ -95,7 +95,13 @@ class Backtest:
         return self.by("series")
 
     def by(self, name: Literal["series", "step", "cutoff"]) -> list[dict[str, Any]]:
-        """A row of metrics for each series, step ahead or cutoff, with the mean absolute error of each baseline."""
+        """A row of metrics for each series, step ahead or cutoff, with the mean absolute error of each baseline.
+
+        Raises:
+            UsageError: it is asked for by something else.
+        """
+        if name not in (them := ("series", "step", "cutoff")):
+            raise UsageError(f"metrics are by {', '.join(them)}, not {name!r}")
         if name == "step":
             labels: list[object] = [*range(1, self.horizon + 1)]
             groups, counts = np.arange(self.horizon), np.full(self.horizon, len(self.series))
