@@ -267,5 +267,5 @@ def test_the_audit_counts_covariates_that_are_missing():
     bare, ahead = found.values()
     assert (bare.count, bare.places) == (2, ("s0 at 2024-01-05", "s0 at 2024-01-08"))
     assert (ahead.count, ahead.places) == (3, ("s0 from 2024-11-02", "s1 from 2024-11-02", "s2 from 2024-11-02"))
-    assert ahead.decide == "--future-table"
+    assert (ahead.done, ahead.decide) == ("kept; a forecast that needs the missing ones stops", "--future-table")
     assert not [f for f in audit(rows, **NAMES, horizon=AHEAD, future="promo").findings if "covariates" in f.name]

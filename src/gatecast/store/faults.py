@@ -93,7 +93,7 @@ FAULTS: Mapping[str, Fault] = {
     "ahead": Fault(
         "series", "COALESCE(known, last) < last + {ahead}", "GREATEST(COALESCE(known, last), last) + 1",
         "last + {ahead} - GREATEST(COALESCE(known, last), last)",
-        "series whose future covariates end within the horizon", "forecast only as far as they are known",
+        "series whose future covariates end within the horizon", "kept; a forecast that needs the missing ones stops",
         "future_table", where="from",
     ),
     "empty": Fault(
