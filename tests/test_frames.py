@@ -37,6 +37,15 @@ def test_an_odd_column_is_refused_by_name_and_does_not_matter_beside(name):
     assert read(ODD[name], time="t", target="y", sql="SELECT * FROM frame").values.tolist() == [1, 2, 3, 4.5]
 
 
+def test_columns_that_differ_in_case_only_are_refused_if_one_is_named():
+    both = PLAIN.assign(Y=1.0)
+    for target in ("y", "Y"):
+        with pytest.raises(DataError, match=r"^columns '.', '.' differ in case only, which SQL ignores: rename one"):
+            read(both, time="t", target=target, series="Y" if target == "y" else "y")
+    assert read(both, time="t", target="Y").values.tolist() == [1, 1, 1, 1]  # the other is not read
+    assert read(both, time="t", target="y").values.tolist() == [1, 2, 3, 4.5]
+
+
 def test_numbers_of_two_bytes_are_read():
     narrow = PLAIN.assign(y=PLAIN["y"].astype("float16"))
     assert read(narrow, time="t", target="y").values.tolist() == [1, 2, 3, 4.5]

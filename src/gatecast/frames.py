@@ -17,7 +17,7 @@ def rows_of(frame: object, named: Sequence[str], *, queried: bool) -> pa.Table:
 
     Raises:
         UsageError: it is no frame.
-        DataError: a column that is named cannot be read, or two have one name.
+        DataError: a column that is named cannot be read, or two have one name, whatever their case.
     """
     import narwhals as nw  # noqa: PLC0415 - only for frames
 
@@ -34,6 +34,10 @@ def rows_of(frame: object, named: Sequence[str], *, queried: bool) -> pa.Table:
         rows = nw.from_native(rows.to_native().reset_index(), eager_only=True)
     if not queried and set(named) <= set(rows.columns):  # else one may be an index without a name, or is not there
         rows = rows.select(list(dict.fromkeys(named)))
+    lower = [name.lower() for name in rows.columns]
+    alike = [name for name in rows.columns if lower.count(name.lower()) > 1]
+    if set(alike) & set(named):
+        raise DataError(f"columns {some(map(repr, alike))} differ in case only, which SQL ignores: rename one of them")
     objects = [name for name, type_ in rows.schema.items() if type_ == nw.Object]
     odd = {name: why for name in objects if (why := _misread(rows[name]))}
     try:
