@@ -135,6 +135,17 @@ def test_values_that_are_no_numbers(put, request):  # noqa: F811
     assert audit.undecided == ["infinite values (--sql)", "missing steps (--fill)"]
 
 
+@pytest.mark.parametrize(("days", "places"), [(43, ("a at 2024-02-12",)), (41, ())])
+def test_a_last_step_that_is_not_over_is_named(put, days, places):  # noqa: F811
+    """Daily rows by the week: the last week of shop a has two days or all, the first of both has six."""
+    steps = [("a", day) for day in range(days)] + [("b", day) for day in range(48)]
+    times = [dt.datetime(2024, 1, 2) + dt.timedelta(days=day) for _, day in steps]
+    rows = pa.table({"at": times, "shop": [shop for shop, _ in steps], "y": [float(day % 7) for _, day in steps]})
+    findings = audited(put, rows, grid={"freq": "W-MON", "aggregate": "sum"}).findings
+    found = [part for part in findings if part.name.startswith("last steps with fewer rows")]
+    assert tuple(place for part in found for place in part.places) == places
+
+
 def test_keys_of_any_type(put):  # noqa: F811
     days = [dt.datetime(2024, 1, day) for day in (1, 2, 4, 5)]
     rows = pa.table({"at": days * 2, "n": [7] * 4 + [None] * 4, "since": [dt.date(2020, 1, 1)] * 8, "y": range(8)})

@@ -17,9 +17,11 @@ from gatecast.store.step_sql import Years, micros, wall
 SHIFT = 8
 """Times a usual change that make a level shift."""
 
-# Each step with its neighbours that have a value, and the usual change in its series (zeros in a row are none).
+# Each step with its neighbours that have a value, the usual change in its series (zeros in a row are none), and the
+# least rows of any of its steps but the last.
 _MARKS = """
-SELECT *, AVG(IF(value = 0 AND low = 0, NULL, ABS(value - low))) OVER ({of}) AS usual
+SELECT *, AVG(IF(value = 0 AND low = 0, NULL, ABS(value - low))) OVER ({of}) AS usual,
+  MIN(IF(next IS NULL, NULL, row_count)) OVER ({of}) AS fewest
 FROM (
   SELECT *, LAG(step) OVER line AS before, LAG(value) OVER line AS low, LEAD(value) OVER line AS next
   FROM (SELECT * EXCEPT (value), IF(step IS NULL OR IS_NAN(value) OR IS_INF(value), NULL, value) AS value FROM steps)

@@ -96,6 +96,11 @@ FAULTS: Mapping[str, Fault] = {
         "series whose future covariates end within the horizon", "kept; a forecast that needs the missing ones stops",
         "future_table", where="from",
     ),
+    "partial": Fault(
+        "marks", "value IS NOT NULL AND next IS NULL AND row_count < fewest", "step", "1",
+        "last steps with fewer rows than any other of the series",
+        "kept; if they are not over yet, leave them out with --until",
+    ),
     "empty": Fault(
         "series", "observed = 0", "NULL", "1",
         "series without any value", "left out", "sql",
