@@ -212,7 +212,8 @@ def inspect_(
         console.show_rows(found.to_arrow(), form)
     for sentence in found.sentences:
         console.say(sentence)
-    console.say(f"four figures are in {to or run / 'inspect'}, and gatecast report {run} shows them")
+    shown = "" if to else f", and gatecast report {run} shows them"
+    console.say(f"four figures are in {to or run / 'inspect'}{shown}")
 
 
 @app.command()
