@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from gatecast import console
+from gatecast.data.audit import Audit, Finding
 from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
 from gatecast.training import Epoch
 
@@ -85,6 +86,23 @@ def test_a_season_of_one_is_the_last_step(capsys, season, told):
     ours = {"mae": 1.0, "coverage": {}}
     console.show_metrics({"overall": ours, "baselines": {}, "season": season})
     assert capsys.readouterr().out.endswith(f"the seasonal naive forecast repeats {told}")
+
+
+def test_no_name_commands_the_terminal(terminal, monkeypatch):
+    """Names may clear the screen or retype what was said; they are shown, line ends and letters are as they were."""
+    clear, plain = "\x1b[2J\x07", "é 👩\u200d👧"
+    monkeypatch.setattr(console, "out", terminal)
+    console.show_rows(pa.table({f"shop{clear}": [f"{plain}{clear}"]}), "table")
+    console.say(f"no series {clear}\nthere are {plain}")
+    console.Teller().step(1, "Read", clear)
+    finding = Finding("gap", 1, (f"{clear} from 2024",), f"masked {clear}")
+    console.show_audit(Audit(1, 1, 1, "2024", "2024", "D", None, None, 1, 1, (finding,)))
+    text = terminal.file.getvalue()
+    assert "\x1b[2J" not in text
+    assert "\x07" not in text
+    assert text.count(r"\x1b[2J\x07") == 6
+    assert text.count(plain) == 2
+    assert "\nthere are" in text
 
 
 def test_how_much_of_the_test_a_baseline_forecast_is_told(capsys):

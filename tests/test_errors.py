@@ -275,6 +275,11 @@ def test_no_command_is_answered_with_help(call):
     assert "gatecast: \n" not in said
 
 
+def test_no_error_commands_the_terminal(call):
+    refused(call, ["audit", "\x1b[2Jgone.csv", "--time", "day"], 1, r"nothing to read at '\x1b[2Jgone.csv'")
+    refused(call, ["forecast", "\x1b[2Jgone"], 1, r"no run at \x1b[2Jgone: ")
+
+
 def test_the_tree_of_errors():
     kinds = (UsageError, DataError, StoreError, RunError, TrainingError)
     assert [kind.exit_code for kind in kinds] == [2, 1, 1, 1, 1]

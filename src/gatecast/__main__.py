@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from gatecast.cli import app
-from gatecast.errors import GatecastError
+from gatecast.errors import GatecastError, harmless
 
 INTERRUPTED = 130
 UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -78,7 +78,7 @@ def _explain(error: BaseException) -> int:
         text, code = f"{type(error).__name__}: {error} (run gatecast --debug ... to see where)", 1
     if text:  # empty where the help was printed instead
         with suppress(OSError):  # nobody hears; the code tells
-            sys.stderr.write(f"gatecast: {text}\n")
+            sys.stderr.write(f"gatecast: {harmless(text)}\n")
     return code
 
 

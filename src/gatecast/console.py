@@ -17,7 +17,7 @@ from rich.table import Column, Table
 
 from gatecast.data.audit import Audit
 from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
-from gatecast.errors import in_percent
+from gatecast.errors import harmless, in_percent
 from gatecast.evaluation.readable import number, percent
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Teller:
         """See `listener.Listener`."""
         self.stop()
         err.print(f"[bold cyan]{number:>2}[/]/11 [bold]{title}[/]: ", end="", markup=True)
-        err.print(found, soft_wrap=True)
+        err.print(harmless(found), soft_wrap=True)
 
     def epoch(self, epoch: "Epoch") -> None:
         """See `listener.Listener`."""
@@ -120,7 +120,7 @@ class Teller:
 def say(text: str) -> None:
     """Print a line on stderr, unless it is empty."""
     if text:
-        err.print(text, soft_wrap=True)
+        err.print(harmless(text), soft_wrap=True)
 
 
 def show_rows(rows: pa.Table, form: Format) -> None:
@@ -150,11 +150,11 @@ def _without_bytes(rows: pa.Table) -> pa.Table:
 def _table(rows: pa.Table) -> Table:
     """Rows under their names; on a terminal under short ones, without the run, folded rather than cut."""
     if not out.is_terminal:
-        table = Table(*rows.column_names, box=None, header_style="bold")
+        table = Table(*map(harmless, rows.column_names), box=None, header_style="bold")
     else:
         rows = rows.select([name for name in rows.column_names if name != "run_id"])
         names = [SHORT.get(name, name) for name in rows.column_names]
-        columns = [Column(name, overflow="fold", no_wrap=name == "kind") for name in names]
+        columns = [Column(harmless(name), overflow="fold", no_wrap=name == "kind") for name in names]
         table = Table(*columns, box=None, header_style="bold", padding=(0, 1, 0, 0))
     for row in rows.to_pylist():
         table.add_row(*(_text(value) for value in row.values()))
@@ -169,7 +169,9 @@ def show_json(content: Any) -> None:
 def show_metrics(metrics: dict[str, Any]) -> None:
     """Print a test: the model beside the baselines, and the verdict with its reasons."""
     ours, others = metrics["overall"], metrics["baselines"]
-    table = Table("", "model", *(BASELINES[name] for name in others), box=None, header_style="bold")
+    table = Table(
+        Column("", no_wrap=True), "model", *(BASELINES[name] for name in others), box=None, header_style="bold"
+    )
     for name, value in ours.items():
         if value is not None and not isinstance(value, dict):
             table.add_row(name, *(_text(found.get(name)) for found in (ours, *others.values())))
@@ -185,7 +187,7 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     if "verdict" in metrics:
         out.print(metrics["verdict"]["sentence"], style="bold", soft_wrap=True)
         for reason in metrics["verdict"]["reasons"].values():
-            out.print(f"- {reason}", soft_wrap=True)
+            out.print(harmless(f"- {reason}"), soft_wrap=True)
 
 
 def show_audit(audit: Audit) -> None:
@@ -199,7 +201,7 @@ def show_audit(audit: Audit) -> None:
         return
     table = Table("found", "count", "where", "what fit does", box=None, header_style="bold")
     for finding in audit.findings:
-        table.add_row(finding.name, f"{finding.count:,}", "; ".join(finding.places), finding.done)
+        table.add_row(finding.name, f"{finding.count:,}", harmless("; ".join(finding.places)), harmless(finding.done))
     out.print(table)
 
 
@@ -220,7 +222,7 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, float):
         return number(value)
-    return str(value)
+    return harmless(str(value))
 
 
 def _written(value: object) -> str:

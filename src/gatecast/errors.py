@@ -9,7 +9,8 @@ GatecastError        1   base of all
 └── TrainingError    1   training that cannot continue
 """
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ def some(items: Iterable[object]) -> str:
     listed = list(items)
     text = ", ".join(str(item) for item in listed[:SHOWN])
     return text if len(listed) <= SHOWN else f"{text} and {len(listed) - SHOWN:,} more"
+
+
+def harmless(text: str) -> str:
+    """Text without characters that command a terminal, which names of series may hold: they are shown as escapes."""
+    return "".join(part if part == "\n" or unicodedata.category(part) != "Cc" else repr(part)[1:-1] for part in text)
 
 
 def in_percent(share: float, digits: int = 0) -> str:
