@@ -265,12 +265,12 @@ def test_forecasts_are_written_once_however_often(call, expected, place):
 
 
 def test_fit_tells_its_steps_on_stderr_and_its_metrics_on_stdout(call, place):
-    arguments = ["fit", "shop.duckdb", "--run", "new", *options(SOURCE), *options(TINY)]
+    arguments = ["fit", "shop.duckdb", "--run", "a new one", *options(SOURCE), *options(TINY)]
     out, said = call(*arguments, "--format", "json")
-    assert json.loads(out)["metrics"] == json.loads((place / "new" / "metrics.json").read_text())
+    assert json.loads(out)["metrics"] == json.loads((place / "a new one" / "metrics.json").read_text())
     assert re.findall(r"^ ?(\d+)/11 ", said, re.MULTILINE) == [str(number) for number in range(1, 11)]
     assert "training, epoch 1 of 2: loss " in said
-    assert "next: gatecast forecast new" in said
+    assert "next: gatecast forecast 'a new one'" in said
     out, _ = call(*arguments, "--overwrite")
     assert "seasonal naive" in out.decode()
 

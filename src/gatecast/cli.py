@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Literal
 
 import typer
@@ -80,7 +81,7 @@ def fit(
         console.show_json({"run": str(run), "run_id": model.run_id, "metrics": model.evidence["metrics"]})
     else:
         console.show_metrics(model.evidence["metrics"])
-    console.say(f"run {model.run_id} is in {run}; next: gatecast forecast {run}")
+    console.say(f"run {model.run_id} is in {run}; next: gatecast forecast {quote(str(run))}")
 
 
 @app.command()
@@ -212,7 +213,7 @@ def inspect_(
         console.show_rows(found.to_arrow(), form)
     for sentence in found.sentences:
         console.say(sentence)
-    shown = "" if to else f", and gatecast report {run} shows them"
+    shown = "" if to else f", and gatecast report {quote(str(run))} shows them"
     console.say(f"four figures are in {to or run / 'inspect'}{shown}")
 
 

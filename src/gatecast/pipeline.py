@@ -5,6 +5,7 @@ import time
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from uuid import uuid4
 
@@ -110,7 +111,7 @@ def fit(
     with new_folder(Path(run), overwrite) as folder:
         if unfinished(Path(run)):
             stopped = f"a stopped training of {run} will be deleted once this one is complete"
-            listener.note(f"{stopped}: gatecast fit --resume {run} continues it instead")
+            listener.note(f"{stopped}: gatecast fit --resume {quote(str(run))} continues it instead")
         return _train_into(folder, Path(run), listener, _read(config, source, listener, repeated))
 
 
@@ -135,7 +136,7 @@ def _train_into(folder: Path, run: Path, listener: Listener, rows: Rows | None =
         model, backtest = _fit(rows, listener, checkpoints)
     except KeyboardInterrupt:
         if resumed or checkpoints.files("test"):
-            listener.note(f"what was trained is kept: gatecast fit --resume {run} goes on from there")
+            listener.note(f"what was trained is kept: gatecast fit --resume {quote(str(run))} goes on from there")
         else:
             shutil.rmtree(folder / files.CHECKPOINT, ignore_errors=True)  # rows alone are soon read again
         raise

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import IO, TypeVar
 from uuid import uuid4
 
@@ -46,7 +47,8 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume
             _refuse_taken(path, overwrite or resume, mark)
             yield from _whole(path, _stopped(path) if resume else path.with_name(f".{path.name}.{uuid4().hex[:8]}"))
     except OSError as error:
-        left = f"gatecast fit --resume {path} goes on from there" if unfinished(path) else "nothing was left behind"
+        command = f"gatecast fit --resume {quote(str(path))} goes on from there"
+        left = command if unfinished(path) else "nothing was left behind"
         raise RunError(f"{path} could not be written, {left}: {error}") from None
 
 
