@@ -117,6 +117,16 @@ def test_a_process_that_fails_is_told_with_its_reason(make_panel, values, tmp_pa
     assert failure == why
 
 
+def test_where_nothing_can_be_written_the_test_goes_on_without_them(make_panel, values, monkeypatch):
+    def refuse():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(statistics, "TemporaryFile", refuse)
+    found, failure = statistical(make_panel(values), np.array([0]), np.array([80]), SEASON, 3, 60)
+    assert found == {}
+    assert failure == "their process could not be started ([Errno 2] No usable temporary directory found)"
+
+
 def test_they_stop_when_we_are_stopped(make_panel, values, monkeypatch):
     children = []
 

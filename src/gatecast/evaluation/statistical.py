@@ -70,15 +70,28 @@ def statistical(
         name → (W, H), NaN for windows that were not forecast; a model without forecasts is left out.
         And why the process failed; empty if it did not.
     """
-    began, failure = time.monotonic(), ""
+    began = time.monotonic()
     jobs = takewhile(lambda _: time.monotonic() < began + GATHERING * seconds, _jobs(panel, series, cutoffs, season))
     lines = [json.dumps(line) + "\n" for line in ((season, horizon), *jobs)]
     found = {name: np.full((len(series), horizon), np.nan, np.float32) for name in MODELS}
+    try:
+        done, failure = _output("".join(lines).encode(), max(began + seconds - time.monotonic(), 0))
+    except OSError as error:  # no room for a process, or for what it writes: what was trained is tested without them
+        done, failure = b"", f"their process could not be started ({error})"
+    for line in done.split(b"\n")[:-1]:  # what follows the last end of line was not finished
+        name, windows, forecasts = json.loads(line)
+        found[name][windows] = forecasts
+    return {name: part for name, part in found.items() if not np.isnan(part).all()}, failure
+
+
+def _output(given: bytes, seconds: float) -> tuple[bytes, str]:
+    """What the process wrote within its time, and why it failed; empty if it did not."""
+    failure = ""
     with TemporaryFile() as done, TemporaryFile() as errors:
         command = [sys.executable, "-W", "ignore", "-m", __name__]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=done, stderr=errors) as child:
             try:
-                child.communicate("".join(lines).encode(), timeout=max(began + seconds - time.monotonic(), 0))
+                child.communicate(given, timeout=seconds)
                 errors.seek(0)
                 failure = _failure(child.returncode, errors.read().decode(errors="replace"))
             except subprocess.TimeoutExpired:
@@ -86,10 +99,7 @@ def statistical(
             finally:
                 child.kill()  # if we are stopped, it would go on for hours
         done.seek(0)
-        for line in done.read().split(b"\n")[:-1]:  # what follows the last end of line was not finished
-            name, windows, forecasts = json.loads(line)
-            found[name][windows] = forecasts
-    return {name: part for name, part in found.items() if not np.isnan(part).all()}, failure
+        return done.read(), failure
 
 
 def _failure(code: int, errors: str) -> str:
