@@ -96,6 +96,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, text, told):
 @pytest.mark.parametrize(
     ("table", "key", "wrong", "told"),
     [
+        ("source", "table", "", "source.table: give a value or leave it out, got '' instead"),
         ("source", "since", "", "source.since: give a value or leave it out, got '' instead"),
         ("grid", "timezone", "", "give a value or leave it out"),
         ("forecast", "horizon", -1, "got -1 instead"),

@@ -599,13 +599,6 @@ def test_numbers_that_spell_dates_are_no_counts_since_1970(form):
     assert read_rows(Config.from_options("", options | {"time_unit": "ms", "freq": "s"}), rows).panel.kind == "instant"
 
 
-def test_an_empty_name_of_a_table_is_none(tmp_path):
-    with duckdb.connect(tmp_path / "two.duckdb") as connection:
-        connection.execute("CREATE TABLE a(t DATE); CREATE TABLE b(t DATE)")
-    with pytest.raises(UsageError, match=r"say which table of .* with --table: a, b"):
-        read_rows(Config.from_options("", {"time": "t", "table": ""}), tmp_path / "two.duckdb")
-
-
 def test_a_path_opens_a_store(tmp_path):
     with pytest.raises(StoreError, match="nothing to read at"):
         open_store(tmp_path / "none.csv")
