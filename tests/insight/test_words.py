@@ -50,7 +50,7 @@ def test_a_context_of_which_older_steps_may_be_hidden_need_not_be_longer():
     """Shuffled, they mislead the simple forecasts; that does not say that they are of use."""
     told = words.uses(memory_of(48, shorter=24), HOURLY.frequency)
     assert told.startswith(
-        "It uses all 48 steps (2 days) of its context; --context 24 might be enough: "
+        "It uses all 48 steps (2 days) of its context, but --context 24 might be enough: "
         "with older steps hidden it does as well. With everything shuffled"
     )
 

@@ -35,7 +35,8 @@ def uses(memory: Memory, frequency: Frequency) -> str:
             f"with the older ones shuffled the error is {_times(memory.rise)}"
         )
     if memory.shorter < context:
-        text += f"; --context {memory.shorter} might be enough: with older steps hidden it does as well"
+        but = ", but" if memory.enough == context else ";"
+        text += f"{but} --context {memory.shorter} might be enough: with older steps hidden it does as well"
     elif memory.enough == context:
         text += "; a longer --context might help"
     most = " and ".join(f"{first:,} to {last:,} back ({in_percent(share)})" for first, last, share in memory.stretches)
