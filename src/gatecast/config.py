@@ -198,6 +198,11 @@ class ModelSettings(Settings):
     calendar: bool | None = Field(None, description="true: the networks read day, week, month and year")
     series_embedding: bool = Field(False, description="learn an embedding of each series; a new one gets the average")
 
+    @property
+    def history(self) -> int:
+        """Steps a training window must have before its horizon: a season, if most series have it."""
+        return max(self.seasons or (1,))
+
 
 class TrainingSettings(Settings):
     """The loop."""

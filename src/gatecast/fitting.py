@@ -24,7 +24,7 @@ from gatecast.fitted import Fitted
 from gatecast.nn.devices import moved, own_chance
 from gatecast.nn.network import Network
 from gatecast.objective import Objective
-from gatecast.training import VALIDATION, OnEpoch, Trained, train
+from gatecast.training import VALIDATION, VALIDATION_BATCH, OnEpoch, Trained, train
 
 REFIT_SHARE = 0.4
 """Share of the time limit kept for the final weights."""
@@ -48,18 +48,13 @@ class Workshop:
         """H."""
         return self.config.forecast.horizon
 
-    @property
-    def history(self) -> int:
-        """Steps a training window must have before its horizon: a season, if most series have it."""
-        return min(max(self.config.model.seasons or (1,)), self.windows.context)
-
     def training(self) -> Span:
         """Windows to learn from; where no series has enough history, those with any."""
-        return self.split.training(self.horizon, self.history) or self.split.training(self.horizon)
+        return self.split.training(self.horizon, self.config.model.history) or self.split.training(self.horizon)
 
     def everything(self) -> Span:
         """Windows for the final weights."""
-        return self.split.everything(self.horizon, self.history) or self.split.everything(self.horizon)
+        return self.split.everything(self.horizon, self.config.model.history) or self.split.everything(self.horizon)
 
 
 def build(shop: Workshop) -> Ensemble:
@@ -187,6 +182,6 @@ def _held_back(shop: Workshop, fitted: Fitted, *spans: Span) -> HeldBack:
 def _windows(shop: Workshop, *spans: Span) -> Iterator[tuple[Int[Tensor, "B"], Int[Tensor, "B"]]]:
     """Series and cutoffs of windows spread over some spans, in batches on the device."""
     for span in spans:
-        for numbers in torch.split(span.spread(VALIDATION), 256):
+        for numbers in torch.split(span.spread(VALIDATION), VALIDATION_BATCH):
             series, cutoffs = (moved(part, shop.windows.device) for part in span.at(numbers))
             yield series, cutoffs

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from gatecast import points
 from gatecast.config import Config, ModelSettings, TrainingSettings
@@ -82,7 +82,8 @@ def sizes(config: Config) -> Sizes:
     """The sizes of resolved settings, none of which is left open."""
     model, training = config.model, config.training
     found = model.context, model.reach, model.segment, model.hidden, training.batch, training.steps
-    return Sizes(*filter(None, found))
+    assert None not in found
+    return Sizes(*cast("tuple[int, ...]", found))
 
 
 def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:

@@ -27,8 +27,8 @@ OVERFITTED = 0.05
 CHOOSABLE = 10
 """Windows without overlap that validation needs: among fewer the best epoch is a matter of luck, and the
 last weights are kept."""
-VALIDATION = 2_048
-"""Most windows a validation."""
+VALIDATION, VALIDATION_BATCH = 2_048, 256
+"""Most windows a validation, and windows at once."""
 
 OnEpoch = Callable[[Epoch], None]
 
@@ -92,7 +92,7 @@ def train(
     choosing = validating is not None and validating.apart(windows.horizon) >= CHOOSABLE
     course = Course(network, settings, settings.steps * epochs, seconds, choosing)
     course.resume(checkpoints.newest(stage))
-    held_back = torch.split(mixed(validating.spread(VALIDATION)), 256) if validating is not None else ()
+    held_back = torch.split(mixed(validating.spread(VALIDATION)), VALIDATION_BATCH) if validating is not None else ()
     while not course.over():
         course.begin()
         epoch, began = len(course.history) + 1, time.monotonic()

@@ -44,8 +44,8 @@ class Encoder:
     def fit(cls, panel: Panel, config: Config, until: Steps) -> Self:
         """The encoder of the settings, fitted on the rows up to a step of each series."""
         source, found = config.source, panel.covariates
-        span, history = int(np.median(until - panel.starts + 1)), max(config.model.seasons or (1,))
-        cutoffs = span - history - config.forecast.horizon + 1
+        span = int(np.median(until - panel.starts + 1))
+        cutoffs = span - config.model.history - config.forecast.horizon + 1
         cycles = () if config.model.calendar is False else meaningful(panel.grid, span, cutoffs)
         names: dict[Role, tuple[str, ...]] = {"static": source.static, "future": source.future, "past": source.past}
         columns = []
