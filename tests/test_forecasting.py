@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from gatecast import fit, read
+from gatecast import fit, forecast_rows, forecasting, read
+from gatecast.data import table
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Panel
 from gatecast.errors import UsageError
@@ -380,3 +381,31 @@ def test_a_number_names_a_series_in_a_plot_and_an_inspection_too(model):
     own = replace(model, keys=panel.keys, panel=panel)
     assert own.plot(series=12).axes[0].get_title() == own.plot(series="12").axes[0].get_title()
     assert own.inspect(series=12).series == 1
+
+
+def test_many_series_are_forecast_as_each_alone_side_by_side_and_beside_one_that_ends_earlier(
+    model, threads, monkeypatch
+):
+    monkeypatch.setattr(forecasting, "BATCH", 7)
+    monkeypatch.setattr(forecast_rows, "ROWS", 11)
+    monkeypatch.setattr(table, "CHUNK", 50)
+    many, uneven = waves([240] * 40, [0] * 40), waves([240] * 40 + [200], [0] * 41)
+    found = []
+    for count in (1, 2):
+        threads(count)
+        found.append(model.forecast(many))
+    assert found[0].rows.equals(found[1].rows)
+    apart = model.forecast(uneven)
+    for together, panel in ((found[0], many), (apart, uneven)):
+        alone = [model.forecast(panel, series=[name]) for name in panel.names]
+        assert_same(together.rows, pa.concat_tables([one.rows for one in alone]))
+    assert_same(apart.rows.slice(0, len(found[0])), found[0].rows)
+
+
+def assert_same(found, expected):
+    """The same rows; in numbers but for rounding."""
+    for name, column in zip(expected.column_names, expected.columns, strict=True):
+        if pa.types.is_floating(column.type):
+            np.testing.assert_allclose(found.column(name).to_numpy(), column.to_numpy(), rtol=1e-4)
+        else:
+            assert found.column(name).equals(column)

@@ -43,6 +43,18 @@ def test_an_error_is_raised_once_all_have_ended(threads):
     assert ended == [1]
 
 
+def test_after_an_error_nothing_more_is_begun(threads):
+    threads(2)
+    begun = []
+
+    def fail():
+        raise ArithmeticError("no")
+
+    with pytest.raises(ArithmeticError, match="no"):
+        side_by_side([fail, *[lambda: (time.sleep(0.01), begun.append(1))] * 200])
+    assert len(begun) < 100
+
+
 def test_threads_are_shared_out_and_those_of_others_left_as_they_were(threads):
     threads(4)
     assert side_by_side([torch.get_num_threads] * 2) == [2, 2]

@@ -5,6 +5,7 @@ Dates after a series' last value are forecast from it, earlier ones from a cutof
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Asked:
     cutoffs: Steps  # (S, D)
     ahead: Indices  # (S, D), 1 or more
 
-    @property
+    @cached_property
     def dates(self) -> Steps:
         """The step of each date, (S, D)."""
         return self.cutoffs + self.ahead

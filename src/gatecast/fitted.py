@@ -69,8 +69,9 @@ class Fitted:
         """
         raw = self.raw(inputs)
         median = raw[..., self.middle : self.middle + 1]
-        is_flat = flat(inputs.context, inputs.observed)[:, None, None]
-        stretch = torch.where(is_flat, self.flat_stretch, self.stretch)
+        is_flat, stretch = flat(inputs.context, inputs.observed)[:, None, None], self.stretch
+        if not answers_at_once(is_flat.device) or is_flat.any():
+            stretch = torch.where(is_flat, self.flat_stretch, stretch)
         floors = self.floors(inputs.context) if floors is None else floors
         return self.bounded((median + stretch * (raw - median)).sort(-1).values, floors)
 

@@ -2,62 +2,72 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatecast.config import ForecastSettings
 from gatecast.cutoffs import Asked
-from gatecast.data.arrays import Indices, Values
+from gatecast.data.arrays import Flags, Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
-from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable, timestamps
+from gatecast.data.table import ForecastTable
 from gatecast.data.windows import Windows
 from gatecast.errors import DataError, some
 from gatecast.fitted import Fitted
-from gatecast.nn.devices import moved
-from gatecast.points import bounds, interpolated, points
+from gatecast.forecast_rows import columns_of, kinds_of, table_of
+from gatecast.nn.devices import answers_at_once, moved
+from gatecast.side_by_side import in_batches
 
 BATCH = 256
-KINDS = ("extrapolated", "future", "test", "in_sample")
-"""The kinds of forecast, see README.md."""
+"""Windows that are forecast at once."""
 
 
 def predict(
     fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps, steps: int
-) -> tuple[Float[Tensor, "W K P"], Float[Tensor, "W"]]:
-    """Quantiles of the `steps` steps after each cutoff, and the lower bound of each window.
+) -> tuple[Float[Values, "W K P"], Float[Values, "W"]]:
+    """Quantiles of the `steps` steps after each cutoff, and the lower bound of each window; see `_extended`."""
+    if fitted.network.training:  # walking through all parts takes as long as some of them
+        fitted.network.eval()
+    quantiles = np.empty((len(series), steps, len(fitted.probabilities)), np.float32)
+    floors = np.empty(len(series), np.float32)
+
+    def fill(at: slice) -> None:
+        with torch.inference_mode():
+            index, cutoff = (moved(torch.from_numpy(part[at]), windows.device) for part in (series, cutoffs))
+            found = _extended(fitted, windows, index, cutoff, steps)
+            quantiles[at], floors[at] = (part.cpu().numpy() for part in found)
+
+    in_batches(len(series), BATCH, fill, at_once=answers_at_once(windows.device))
+    return quantiles, floors
+
+
+def _extended(
+    fitted: Fitted, windows: Windows, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"], steps: int
+) -> tuple[Float[Tensor, "B K P"], Float[Tensor, "B"]]:
+    """Quantiles of as many steps as wanted, and the lower bounds.
 
     Beyond the trained horizon the median is treated as observed, and the next horizon is
     forecast from there; its intervals are widened by the uncertainty of the one before.
     """
-    if fitted.network.training:  # walking through all parts takes as long as some of them
-        fitted.network.eval()
-    out, floors = [], []
-    with torch.inference_mode():
-        for at in range(0, len(series), BATCH):
-            parts = (torch.from_numpy(part[at : at + BATCH]) for part in (series, cutoffs))
-            index, cutoff = (moved(part, windows.device) for part in parts)
-            inputs, begun = windows.inputs(index, cutoff), cutoff
-            floors.append(fitted.floors(inputs.context))
-            blocks = [fitted.quantiles(inputs, floors[-1])]
-            while len(blocks) * windows.horizon < steps:
-                median, cutoff = blocks[-1][..., fitted.middle], cutoff + windows.horizon
-                context = torch.cat([inputs.context, median], 1)[:, -windows.context :]
-                believed = torch.ones_like(median, dtype=torch.bool)
-                observed = torch.cat([inputs.observed, believed], 1)[:, -windows.context :]
-                known = windows.calendar(index, cutoff, begun)
-                inputs = replace(inputs, context=context, observed=observed, calendar=known)
-                widened = _widened(fitted.quantiles(inputs, floors[-1]), blocks[-1], fitted.middle)
-                blocks.append(fitted.bounded(widened, floors[-1]))
-            out.append(torch.cat(blocks, 1)[:, :steps].cpu())
-    return torch.cat(out), torch.cat(floors).cpu()
+    inputs, begun = windows.inputs(series, cutoffs), cutoffs
+    floors = fitted.floors(inputs.context)
+    blocks = [fitted.quantiles(inputs, floors)]
+    while len(blocks) * windows.horizon < steps:
+        median, cutoffs = blocks[-1][..., fitted.middle], cutoffs + windows.horizon
+        context = torch.cat([inputs.context, median], 1)[:, -windows.context :]
+        believed = torch.ones_like(median, dtype=torch.bool)
+        observed = torch.cat([inputs.observed, believed], 1)[:, -windows.context :]
+        known = windows.calendar(series, cutoffs, begun)
+        inputs = replace(inputs, context=context, observed=observed, calendar=known)
+        widened = _widened(fitted.quantiles(inputs, floors), blocks[-1], fitted.middle)
+        blocks.append(fitted.bounded(widened, floors))
+    return torch.cat(blocks, 1)[:, :steps], floors
 
 
 def _widened(block: Tensor, before: Tensor, middle: int) -> Tensor:
@@ -100,18 +110,28 @@ def forecast(
     asking = np.repeat(np.arange(len(panel)), asked.cutoffs.shape[1])
     series, cutoffs, inverse = _distinct(asking, asked.cutoffs)
     newest = (cutoffs >= both[1].seen[series]) & (as_of is None or as_of >= final.seen.max())
-    ahead = asked.ahead.ravel()
-    quantiles = np.empty((len(series), int(ahead.max()), len(final.probabilities)), np.float32)
-    seen, floors = np.empty(len(series), np.int64), np.empty(len(series), np.float32)
-    for fitted, part in zip(both, (~newest, newest), strict=True):
-        if part.any():
-            quantiles[part], floors[part] = predict(fitted, windows, series[part], cutoffs[part], quantiles.shape[1])
-            seen[part] = fitted.seen[series[part]]
-    values = quantiles.reshape(-1, quantiles.shape[2]).take(inverse * quantiles.shape[1] + ahead - 1, 0)
+    quantiles, floors, seen = _with_each(both, newest, windows, series, cutoffs, int(asked.ahead.max()))
+    columns = columns_of(quantiles, floors, inverse, asked.ahead.ravel(), final, settings)
     # What training saw was observed, even where it was not read again.
-    kind = _kinds(asked.dates.ravel(), ahead, observed[asking], seen[inverse], shape.horizon)
-    columns = _columns(values, floors[inverse], final, settings) | {"kind": kind}
-    return _table(panel, asked, asking, columns, settings.level, run_id)
+    kinds = kinds_of(asked, observed[:, None], seen[inverse].reshape(asked.ahead.shape), shape.horizon)
+    return table_of(panel, asked, kinds, columns, settings.level, run_id)
+
+
+def _with_each(
+    both: Sequence[Fitted], newest: Flags, windows: Windows, series: Indices, cutoffs: Steps, steps: int
+) -> tuple[Float[Values, "W K P"], Float[Values, "W"], Steps]:
+    """What `predict` gives by the first or the second weights, and the last step that these have seen."""
+    places = [np.flatnonzero(newest == second) for second in (False, True)]
+    found = [
+        (*predict(fitted, windows, series[at], cutoffs[at], steps), fitted.seen[series[at]])
+        for fitted, at in zip(both, places, strict=True)
+        if len(at)
+    ]
+    if len(found) == 1:
+        return found[0]
+    order = np.argsort(np.concatenate(places))
+    quantiles, floors, seen = (np.concatenate(parts)[order] for parts in zip(*found, strict=True))
+    return quantiles, floors, seen
 
 
 def _refuse_gaps(panel: Panel, encoder: Encoder, observed: Steps, until: Steps) -> None:
@@ -133,43 +153,3 @@ def _distinct(series: Indices, cutoffs: Steps) -> tuple[Indices, Steps, Indices]
     first, span = int(cutoffs.min()), int(np.ptp(cutoffs)) + 1
     found, inverse = np.unique(series * span + (cutoffs.ravel() - first), return_inverse=True)
     return found // span, found % span + first, inverse
-
-
-def _kinds(dates: Steps, ahead: Indices, lasts: Steps, seen: Steps, horizon: int) -> Indices:
-    """The kind of each forecast, as its index in `KINDS`."""
-    return np.where(ahead > horizon, 0, np.where(dates > lasts, 1, np.where(dates > seen, 2, 3)))
-
-
-def _columns(values: Values, floors: Values, fitted: Fitted, settings: ForecastSettings) -> dict[str, Any]:
-    """Point and bounds; a bound has a column for each level."""
-    sides = interpolated(values, fitted.probabilities, [side for level in settings.level for side in bounds(level)])
-    # Those of levels that were not trained may lie beyond the bounds.
-    sides = np.clip(sides, floors[:, None], fitted.bounds[1])
-    return {VALUE: points(values, fitted.probabilities, settings.metric), LOWER: sides[:, ::2], UPPER: sides[:, 1::2]}
-
-
-def _table(
-    panel: Panel, asked: Asked, series: Indices, columns: dict[str, Any], levels: Sequence[float], run_id: str
-) -> ForecastTable:
-    """A row for each series, date and level, in the order of the contract."""
-    count, dates = len(levels), asked.dates.ravel()
-    times = timestamps(panel.grid, panel.kind, np.concatenate([dates, asked.cutoffs.ravel()]), count)  # many in common
-    rows = {name: _taken(panel.keys.column(name), series, count) for name in panel.keys.column_names} | {
-        TIMESTAMP: times[: len(times) // 2],
-        VALUE: np.repeat(columns[VALUE], count).astype(np.float64),
-        CONFIDENCE: np.tile(np.array(levels) / 100, len(dates)),
-        LOWER: np.ascontiguousarray(columns[LOWER], np.float64).ravel(),
-        UPPER: np.ascontiguousarray(columns[UPPER], np.float64).ravel(),
-        "cutoff": times[len(times) // 2 :],
-        "step": np.repeat(asked.ahead, count),
-        "kind": _taken(pa.array(KINDS), columns["kind"], count),
-        "run_id": pa.repeat(run_id, count * len(dates)),
-    }
-    return ForecastTable(pa.table(rows), tuple(panel.keys.column_names))
-
-
-def _taken(values: pa.Array | pa.ChunkedArray, places: Indices, count: int) -> pa.Array | pa.ChunkedArray:
-    """The values at some places, each `count` times; a single one is repeated, in a tenth of the time."""
-    if (places == places[0]).all():
-        return pa.repeat(values[int(places[0])], count * len(places))
-    return values.take(pa.array(np.repeat(places, count)))

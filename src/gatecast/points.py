@@ -9,8 +9,8 @@ import numpy.typing as npt
 from gatecast.config import Metric
 
 Array = npt.NDArray[np.floating]
-GRID = 99
-"""Evenly spaced quantiles that represent a distribution."""
+GRID, ROWS = 99, 8_192
+"""Evenly spaced quantiles that represent a distribution, and how many distributions are looked at together."""
 TINY = 1e-9
 """Share of its largest value below which a distribution counts as zero."""
 LEAST = 0.3
@@ -39,17 +39,24 @@ def points(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> 
     """
     if metric not in _BY_SIZE and metric != "rmse":
         return quantiles[..., probabilities.index(0.5)]
+    flat = quantiles.reshape(-1, len(probabilities))
+    parts = [_best(flat[at : at + ROWS], probabilities, metric) for at in range(0, max(len(flat), 1), ROWS)]
+    return np.concatenate(parts).astype(quantiles.dtype).reshape(quantiles.shape[:-1])
+
+
+def _best(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> Array:
+    """The best points of some rows."""
     # Flat beyond the outermost quantiles: untrained tails would dominate the mean and the percentage errors.
     even = np.clip((np.arange(GRID) + 0.5) / GRID, probabilities[0], probabilities[-1])
     values = interpolated(quantiles, probabilities, even)
     if metric == "rmse":
-        mean: Array = values.mean(-1).astype(quantiles.dtype)
+        mean: Array = values.mean(-1)
         return mean
     # The expected loss is not convex; the best of the quantiles themselves is found by trying them all.
     loss = _BY_SIZE[metric]
-    expected = np.stack([loss(values[..., i : i + 1], values).mean(-1) for i in range(GRID)], -1)
-    best: Array = np.take_along_axis(values, expected.argmin(-1)[..., None], -1)[..., 0]
-    return best.astype(quantiles.dtype)
+    expected = np.stack([loss(values[:, i : i + 1], values).mean(-1) for i in range(GRID)], -1)
+    best: Array = np.take_along_axis(values, expected.argmin(-1)[:, None], -1)[:, 0]
+    return best
 
 
 _BY_SIZE: Mapping[Metric, Callable[[Array, Array], Array]] = {

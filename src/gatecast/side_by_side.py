@@ -1,13 +1,13 @@
-"""Work of several networks side by side, a thread each.
+"""Work of several networks, or on several batches, side by side, a thread each.
 
-Their operations are too small to be shared out among threads: on two cores torch's own sharing gains nothing, a
-network on each core up to two thirds. Each does what it would do alone, in its own order: as long as each has one
-thread, to the same bits.
+Their operations are too small to be shared out among threads: on two cores torch's own sharing gains nothing in
+training and two fifths in forecasting, a network or a batch on each core up to two thirds and nine tenths. Each does
+what it would do alone, in its own order: as long as each has one thread, to the same bits.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import cache, partial
 from threading import Barrier
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ Found = TypeVar("Found")
 def side_by_side(tasks: Sequence[Callable[[], Found]]) -> list[Found]:
     """What each task gives, in their order; as many are done at once as torch may use threads.
 
-    An error of one is raised once all have ended.
+    After an error, or when interrupted, no more are begun; it is raised once those at work have ended.
     """
     threads = torch.get_num_threads()
     workers = min(threads, len(tasks))
@@ -32,8 +32,23 @@ def side_by_side(tasks: Sequence[Callable[[], Found]]) -> list[Found]:
             return task()
 
     begun = [_crew(workers, threads).submit(do, task) for task in tasks]
-    wait(begun)
-    return [one.result() for one in begun]
+    try:
+        wait(begun, return_when=FIRST_EXCEPTION)
+    finally:
+        for one in begun:
+            one.cancel()
+        wait(begun)
+    return [one.result() for one in begun if not one.cancelled()]
+
+
+def in_batches(count: int, size: int, do: Callable[[slice], None], *, at_once: bool = True) -> None:
+    """Do something with each batch of some rows, with several batches at once unless told otherwise."""
+    batches = [partial(do, slice(at, at + size)) for at in range(0, count, size)]
+    if at_once:
+        side_by_side(batches)
+    else:
+        for batch in batches:
+            batch()
 
 
 @cache

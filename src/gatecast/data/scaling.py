@@ -25,6 +25,8 @@ FLAT_SCALE, MIN_OBSERVED = 1e-3, 4
 """The unit of a constant window, as a share of its level; and how many observed values make it count as constant."""
 TINY = 1e-6
 """A spread below this share of the level is float32 rounding noise: the series counts as constant."""
+HUGE = 1e18
+"""A larger share of a window's mean size is read as this much: its square would leave the range of float32."""
 MAX_GROWTH = 100.0
 """No forecast in logarithms exceeds this many times the largest value of its window. Where the logarithms
 themselves vary widely, the bounds of an interval would otherwise be astronomical."""
@@ -104,9 +106,8 @@ def log(values: Float[Tensor, "*n T"]) -> Float[Tensor, "*n T"]:
     """asinh; torch's own computes one number after the other and takes several times as long."""
     if values.requires_grad:  # the rest works in place
         return torch.asinh(values)
-    size = values.abs()
-    more = torch.hypot(size, size.new_ones(())).add_(1).reciprocal_().mul_(size).mul_(size)  # √(size² + 1) - 1
-    return more.add_(size).log1p_().copysign_(values)
+    size = values.abs().clamp_(max=HUGE)
+    return size.square().add_(1).sqrt_().add_(size).log_().copysign_(values)
 
 
 @dataclass(frozen=True)

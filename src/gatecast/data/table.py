@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
 VALUE, CONFIDENCE = "forecast_value", "confidence_level"
 TIMESTAMP, LOWER, UPPER = FORECAST_TIME, "prediction_interval_lower_bound", "prediction_interval_upper_bound"
+FORECAST = (TIMESTAMP, VALUE, CONFIDENCE, LOWER, UPPER, "cutoff", "step", "kind", "run_id")
+"""The columns of a forecast, after those of the series."""
 AI_FORECAST = (TIMESTAMP, VALUE, CONFIDENCE, LOWER, UPPER, "ai_forecast_status")
 """What AI.FORECAST gives after the series columns."""
 
-OWN = (*AI_FORECAST, "cutoff", "step", "kind", "run_id", "actual", "mase_scale", "rmsse_scale")
+OWN = (*AI_FORECAST, *FORECAST, "actual", "mase_scale", "rmsse_scale")
 """Columns of forecasts and of their test, whose names no series column may have."""
+
+CHUNK = 65_536
+"""Rows of a chunk of a column that repeats itself."""
 
 SEASONAL, DRIFT = "seasonal_naive", "naive_drift"
 BASELINES = {
@@ -111,14 +116,23 @@ def _frame(rows: pa.Table) -> "nw.DataFrame[pa.Table]":
     return frame
 
 
-def timestamps(grid: Grid, kind: TimeKind, steps: Steps, count: int = 1) -> pa.Array:
-    """Grid dates in the type of the source's time column, each so many times."""
+def repeated(block: pa.Array, times: int) -> pa.Array | pa.ChunkedArray:
+    """The rows of a block again and again; many in chunks that are the same memory."""
+    if times == 1:
+        return block
+    together = min(max(CHUNK // len(block), 1), times)
+    chunk = pa.concat_arrays([block] * together)
+    whole, rest = divmod(times, together)
+    return pa.chunked_array([*[chunk] * whole, chunk[: rest * len(block)]])
+
+
+def timestamps(grid: Grid, kind: TimeKind, steps: Steps) -> pa.Array:
+    """Grid dates in the type of the source's time column."""
     first, span = (int(steps.min()), int(np.ptp(steps)) + 1) if len(steps) else (0, 0)
     if span < len(steps):  # many of few dates: each is worked out once
         dates = _dates(grid, kind, np.arange(first, first + span))[steps - first]
     else:
         dates = _dates(grid, kind, steps)
-    dates = np.repeat(dates, count)
     if kind == "instant":
         return pa.array(dates, pa.timestamp("us")).cast(pa.timestamp("us", grid.timezone or "UTC"))
     return pa.array(dates)

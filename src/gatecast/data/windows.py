@@ -174,7 +174,7 @@ class Windows:
             observed: which steps of the context were observed, if known already.
         """
         first, count = cutoffs + 1 - self.context, self.context + self.horizon
-        dates = _runs(self.dates, first + self.rows[series], count)
+        dates = _runs(self.dates, first + self.rows.index_select(0, series), count)
         if self.covariates is None or self.bounds is None:
             return dates
         steps = first[:, None] + torch.arange(count, device=self.device)
@@ -201,8 +201,8 @@ class Windows:
         self, rows: Float[Tensor, "N"], series: Int[Tensor, "B"], firsts: Int[Tensor, "B"], count: int
     ) -> tuple[Float[Tensor, "B K"], Bool[Tensor, "B K"]]:
         """`count` steps of each series from the given one on, and which were observed; outside the series none is."""
-        begin, end = self.offsets[series], self.ends[series]
-        place = firsts - self.starts[series] + begin
+        begin, end, start = (part.index_select(0, series) for part in (self.offsets, self.ends, self.starts))
+        place = firsts - start + begin
         before, until = begin - place, end - place  # relative to the steps requested
         known = answers_at_once(self.device) and len(series)
         inside = known and before.max() <= 0 and until.min() >= count
@@ -224,6 +224,8 @@ def _runs(rows: Float[Tensor, "N *d"], firsts: Int[Tensor, "B"], count: int) -> 
         return _rows(rows, firsts[:, None] + torch.arange(count, device=rows.device))
     starts = max(len(rows) - count + 1, 0)
     runs = rows.as_strided((starts, count, *rows.shape[1:]), (rows.stride(0), *rows.stride()))
+    if len(firsts) > 1 and (firsts == firsts[0]).all():  # as the calendar of series that end together
+        return runs[firsts[:1]].expand(len(firsts), *runs.shape[1:])
     return runs.index_select(0, firsts)
 
 

@@ -276,7 +276,7 @@ def evaluate(
     """
     shape = fitted.network.shape
     windows = Windows.of(panel, fitted.encoder, shape.context, shape.horizon, fitted.device)
-    quantiles = predict(fitted, windows, series, cutoffs, shape.horizon)[0].numpy()
+    quantiles = predict(fitted, windows, series, cutoffs, shape.horizon)[0]
     # The truth is fetched after and apart from the forecasts.
     truth = windows.truth(*(torch.from_numpy(part).to(windows.device) for part in (series, cutoffs)))
     values = truth.values.masked_fill(~truth.observed, torch.nan).cpu().numpy()
