@@ -30,11 +30,11 @@ from gatecast.training import run_epoch
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--set", nargs="*", default=[], help="settings, as hidden=16")
-parser.add_argument("--rounds", type=int, default=40)
+parser.add_argument("--rounds", type=int, default=15)
 arguments = parser.parse_args()
 torch.set_num_threads(1)
 
-horizon, steps = 18, 5
+horizon, steps = 18, 20
 given = {"horizon": horizon} | dict(setting.split("=") for setting in arguments.set)
 panel = seasonal_panel(np.random.default_rng(0).integers(50, 131, 1_428), "MS", 12)
 config = Config.from_options(panel, given)
@@ -60,7 +60,7 @@ probabilities = torch.tensor(network.shape.probabilities)
 
 
 def ours() -> None:
-    """Five steps of training."""
+    """Some steps of training."""
     run_epoch(network, scaler, windows, span, iter(batches), Objective("mase"), course)
 
 

@@ -87,6 +87,18 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("together", [1, 10_000, 1_000_000])  # one batch, some of an epoch, an epoch and more
+def test_batches_made_together_are_those_made_one_by_one(waves, together, monkeypatch):
+    expected, found = Bench(waves), Bench(waves)
+    monkeypatch.setattr(training, "NUMBERS", 0)
+    expected.train(epochs=2)
+    monkeypatch.setattr(training, "NUMBERS", together)
+    found.train(epochs=2)
+    for name, part in found.weights().items():
+        torch.testing.assert_close(part, expected.weights()[name], rtol=1e-4, atol=1e-5)
+    assert found.history[-1].train_loss == pytest.approx(expected.history[-1].train_loss, rel=1e-4)
+
+
 def test_every_step_of_training_follows_the_cycle(waves):
     bench = Bench(waves)
     trained = bench.train(epochs=5, steps=4, rate=0.02)

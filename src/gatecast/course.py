@@ -87,6 +87,11 @@ class Course:
         """Batches taken since the epoch began."""
         return self.schedule.taken - self.good_place[0]
 
+    @property
+    def late(self) -> bool:
+        """Whether the time is up."""
+        return self.schedule.elapsed >= self.seconds
+
     def watch(self, *errors: float) -> None:
         """Check the mean errors of some batches, in units.
 
@@ -105,7 +110,7 @@ class Course:
     def draw(self, span: Span, batch: int, steps: int) -> Iterator[Int[Tensor, "B"]]:
         """Window numbers for each batch of an epoch; it ends early when the time is up."""
         for step in range(steps):
-            if step and self.schedule.elapsed >= self.seconds:
+            if step and self.late:
                 return
             yield span.draw(batch, self.chance)
 
@@ -152,7 +157,7 @@ class Course:
             self.best_weights = {name: part.clone() for name, part in self.network.state_dict().items()}
         if line.epoch - self.best >= patience:
             self.ended = f"no better validation loss for {patience} epochs"
-        elif self.schedule.elapsed >= self.seconds:
+        elif self.late:
             self.ended = "the time limit was reached"
         elif line.epoch == line.epochs:
             self.ended = "all epochs run"

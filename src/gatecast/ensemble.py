@@ -1,6 +1,7 @@
 """Several networks that read the same windows; their forecasts are averaged in the target's unit."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
 from typing import Self
@@ -23,6 +24,15 @@ Parts = Mapping[int, tuple[Float[Tensor, "B _"], Bool[Tensor, "B _"]]]
 
 FEW = 4
 """Most windows that the members forecast as one network."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Windows as members read them: their unit, the inputs in it, and the simple forecasts."""
+
+    unit: Unit
+    read: Read
+    simple: Simple | None
 
 
 class Ensemble(nn.Module):
@@ -52,20 +62,28 @@ class Ensemble(nn.Module):
         """Of the leading member; all have one horizon and one set of probabilities."""
         return self.leading.shape
 
-    def each(self, inputs: Inputs, scaler: Scaler, do: Do[Found], *, at_once: bool = False) -> list[Found]:
-        """Call `do` with each member, its output and the unit of that; what members share is computed once.
+    def read(self, inputs: Inputs, scaler: Scaler, *, at_once: bool = False) -> tuple[Reading, ...]:
+        """What the members read, for each group of `alike`; it takes no weights.
+
+        Args:
+            at_once: whether the groups are worked out side by side.
+        """
+        parts = {reach: measured(inputs, reach) for reach in {member.shape.reach for member in self.networks}}
+        tasks = [partial(_read, self.networks[places[0]], inputs, scaler, parts) for places in self.alike]
+        return tuple(side_by_side(tasks) if at_once else [task() for task in tasks])
+
+    def each(self, readings: Iterable[Reading], do: Do[Found], *, at_once: bool = False) -> list[Found]:
+        """Call `do` with each member, its output and the unit of that.
 
         Args:
             at_once: whether members of different units run side by side.
         """
-        parts = self._measured(inputs)
 
-        def work(places: Sequence[int]) -> list[tuple[int, Found]]:
-            unit, read, simple = _read(self.networks[places[0]], inputs, scaler, parts)
+        def work(places: Sequence[int], reading: Reading) -> list[tuple[int, Found]]:
             members = [(place, self.networks[place]) for place in places]
-            return [(place, do(member, member(*read, simple), unit)) for place, member in members]
+            return [(place, do(one, one(*reading.read, reading.simple), reading.unit)) for place, one in members]
 
-        tasks = [partial(work, places) for places in self.alike]
+        tasks = [partial(work, *group) for group in zip(self.alike, readings, strict=True)]
         found = dict(chain.from_iterable(side_by_side(tasks) if at_once else [task() for task in tasks]))
         return [found[place] for place in range(len(found))]
 
@@ -74,7 +92,7 @@ class Ensemble(nn.Module):
         learning = self.training or torch.is_grad_enabled()
         if len(inputs.context) <= FEW and not learning and answers_at_once(inputs.context.device) and self.stacked:
             return together(self._as_one(self.stacked, inputs, scaler))
-        return together(self.each(inputs, scaler, lambda _, out, unit: unit.values(out)))
+        return together(self.each(self.read(inputs, scaler), lambda _, out, unit: unit.values(out)))
 
     @cached_property
     def stacked(self) -> Network | None:
@@ -89,26 +107,23 @@ class Ensemble(nn.Module):
 
     def _as_one(self, one: Network, inputs: Inputs, scaler: Scaler) -> list[Float[Tensor, "B H Q"]]:
         """What `each` gives for the quantiles in the target's unit."""
-        parts = self._measured(inputs)
-        groups = {places: _read(self.networks[places[0]], inputs, scaler, parts) for places in self.alike}
-        found = {place: group for places, group in groups.items() for place in places}
-        units, reads, starts = zip(*(found[place] for place in range(len(found))), strict=True)
+        groups = zip(self.alike, self.read(inputs, scaler), strict=True)
+        found = {place: reading for places, reading in groups for place in places}
+        readings = [found[place] for place in range(len(found))]
+        reads, starts = [one.read for one in readings], [one.simple for one in readings]
         x = torch.stack([read[0] for read in reads])
         points = [torch.stack(part) for part in zip(*filter(None, starts), strict=True)]
         simple = (points[0], points[1]) if points else None
         out = one(x, inputs.observed.expand_as(x), inputs.calendar.expand(len(x), -1, -1, -1), None, simple)
-        return [unit.values(part) for unit, part in zip(units, out, strict=True)]
-
-    def _measured(self, inputs: Inputs) -> Parts:
-        """`measured` for each reach of a member."""
-        return {reach: measured(inputs, reach) for reach in {member.shape.reach for member in self.networks}}
+        return [reading.unit.values(part) for reading, part in zip(readings, out, strict=True)]
 
 
-def _read(member: Network, inputs: Inputs, scaler: Scaler, parts: Parts) -> tuple[Unit, Read, Simple | None]:
-    """The unit of each window, what a member reads in it, and the simple forecasts if they depend on that alone."""
+def _read(member: Network, inputs: Inputs, scaler: Scaler, parts: Parts) -> Reading:
+    """What a member reads; the simple forecasts, if they depend on that alone."""
     unit = scaler(*parts[member.shape.reach], inputs.series, member.shape.logs)
     read = inputs.scaled(unit)
-    return unit, read, member.simple(*read[:2]) if member.shape.seasons and member.effect is None else None
+    simple = member.simple(*read[:2]) if member.shape.seasons and member.effect is None else None
+    return Reading(unit, read, simple)
 
 
 def unit_of(shape: Shape, inputs: Inputs, scaler: Scaler) -> Unit:

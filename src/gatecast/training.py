@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 import torch
 from jaxtyping import Float, Int
@@ -16,8 +17,8 @@ from gatecast.course import Course, DivergedError, Epoch
 from gatecast.data.scaling import Scaler, Unit
 from gatecast.data.split import Span
 from gatecast.data.synthetic import with_synthetic
-from gatecast.data.windows import Inputs, Truth, Windows
-from gatecast.ensemble import Ensemble, together
+from gatecast.data.windows import Inputs, Truth, Windows, at_rows
+from gatecast.ensemble import Ensemble, Reading, together
 from gatecast.nn.devices import answers_at_once, moved
 from gatecast.nn.network import Network, Shape
 from gatecast.objective import Objective
@@ -29,6 +30,8 @@ CHOOSABLE = 10
 last weights are kept."""
 VALIDATION, VALIDATION_BATCH = 2_048, 256
 """Most windows a validation, and windows at once."""
+NUMBERS = 500_000
+"""Numbers in batches that are prepared together, two megabytes: as many as a processor keeps at hand."""
 
 OnEpoch = Callable[[Epoch], None]
 
@@ -125,7 +128,7 @@ def run_epoch(
     scaler: Scaler,
     windows: Windows,
     span: Span,
-    batches: Iterator[Int[Tensor, "B"]] | tuple[Int[Tensor, "B"], ...],
+    batches: Iterable[Int[Tensor, "B"]],
     objective: Objective,
     course: Course | None = None,
 ) -> tuple[float, float | None]:
@@ -145,14 +148,9 @@ def run_epoch(
     at_once = answers_at_once(windows.device) and not in_turn
     parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|, error; left on the device until the end
     with torch.set_grad_enabled(learns):
-        for numbers in batches:
-            series, cutoffs = (moved(part, windows.device) for part in span.at(numbers))
-            inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
-            if course is not None and course.synthetic:
-                kind = (shape.seasons, shape.intermittent)
-                inputs, truth = with_synthetic(inputs, truth, course.synthetic, *kind, course.chance)
+        for inputs, truth, readings in prepared(network, scaler, windows, span, batches, course, at_once=at_once):
             do = partial(judged, inputs, truth, objective, learns)
-            losses, said = zip(*network.each(inputs, scaler, do, at_once=at_once), strict=True)
+            losses, said = zip(*network.each(readings, do, at_once=at_once), strict=True)
             loss = torch.stack(losses).mean()
             error = loss if shape.probabilities else loss.sqrt()
             if course is not None:
@@ -170,6 +168,34 @@ def run_epoch(
     if not math.isfinite(loss_sum):
         raise DivergedError("the loss is no longer a number")
     return loss_sum / max(count, 1), 100 * (1 - wrong_sum / size_sum) if size_sum else None
+
+
+def prepared(
+    network: Ensemble,
+    scaler: Scaler,
+    windows: Windows,
+    span: Span,
+    batches: Iterable[Int[Tensor, "B"]],
+    course: Course | None,
+    *,
+    at_once: bool,
+) -> Iterator[tuple[Inputs, Truth, tuple[Reading, ...]]]:
+    """Each batch, ready for the members. Several are made together: of few numbers an operation takes as long."""
+    shape, batches = network.shape, iter(batches)
+    for first in batches:
+        more = NUMBERS // (len(first) * (shape.context + shape.horizon) * (1 + shape.features))
+        group = [first, *islice(batches, max(more, 1) - 1)]
+        series, cutoffs = (moved(part, windows.device) for part in span.at(torch.cat(group)))
+        inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
+        if course is not None and course.synthetic:
+            kind = (shape.seasons, shape.intermittent)
+            inputs, truth = with_synthetic(inputs, truth, course.synthetic, *kind, course.chance, len(group))
+        together, begin = (inputs, truth, network.read(inputs, scaler, at_once=at_once)), 0
+        for numbers in group:
+            if begin and course is not None and course.late:
+                return
+            yield at_rows(together, slice(begin, begin + len(numbers)))
+            begin += len(numbers)
 
 
 def judged(

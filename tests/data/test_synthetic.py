@@ -84,6 +84,17 @@ def test_only_the_first_windows_of_a_batch_are_replaced(batch):
     assert (batch[0].context == 7).all()  # the caller's own is left as it was
 
 
+def test_of_several_batches_the_first_windows_of_each_are_replaced(batch):
+    inputs, truth = with_synthetic(*batch, 2, (12,), False, chance(), 2)  # two of five
+    values = synthetic(4, CONTEXT, HORIZON, (12,), False, chance())
+    made = [0, 1, 5, 6]
+    assert torch.equal(inputs.context[made], values[:, :CONTEXT] * inputs.observed[made])
+    assert torch.equal(truth.values[made], values[:, CONTEXT:])
+    own = [2, 3, 4, 7, 8, 9]
+    assert (inputs.context[own] == 7).all()
+    assert (truth.values[own] == 8).all()
+
+
 @pytest.mark.parametrize(
     ("seasons", "least"), [((1,), MIN_OBSERVED), ((), MIN_OBSERVED), ((12,), 12), ((12, 80), CONTEXT)]
 )

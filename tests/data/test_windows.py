@@ -14,7 +14,7 @@ from gatecast.data.encoding import Encoder
 from gatecast.data.features import calendar, holiday_calendar
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Unit
-from gatecast.data.windows import Windows
+from gatecast.data.windows import Windows, at_rows
 from gatecast.nn.masks import gapless
 
 PROPERTY = settings(deadline=None, max_examples=60)
@@ -279,3 +279,17 @@ def test_the_network_takes_the_context_scaled_and_the_rest_as_it_is():
     values, observed, calendar_, static = inputs.scaled(Unit(torch.tensor([[6.0]]), torch.tensor([[2.0]])))
     assert values.tolist() == [[0.5, -3, 1]]
     assert (observed is inputs.observed, calendar_ is inputs.calendar, static) == (True, True, None)
+
+
+def test_rows_of_records_are_those_of_all_their_tensors():
+    windows = Windows.of(of_lengths(40, 50), Encoder(CYCLES), 10, 3, CPU)
+    inputs = windows.inputs(torch.tensor([0, 1, 1]), torch.tensor([20, 25, 30]))
+    static = torch.tensor([[0], [1], [2]]), torch.ones(3, 1)
+    unit = Unit(torch.tensor([[1.0], [2.0], [3.0]]), torch.ones(3, 1))
+    some, (same, absent) = at_rows((replace(inputs, static=static), (unit, None)), slice(1, 3))
+    assert torch.equal(some.context, inputs.context[1:])
+    assert gapless(some.observed)
+    assert some.static[0].tolist() == [[1], [2]]
+    assert same.loc.tolist() == [[2.0], [3.0]]
+    assert same.small is None
+    assert absent is None

@@ -100,24 +100,31 @@ def _cycle(draws: Draws, steps: int) -> Float[Tensor, "B T"]:
 
 
 def with_synthetic(
-    inputs: Inputs, truth: Truth, size: int, seasons: Sequence[int], intermittent: bool, chance: torch.Generator
+    inputs: Inputs,
+    truth: Truth,
+    size: int,
+    seasons: Sequence[int],
+    intermittent: bool,
+    chance: torch.Generator,
+    batches: int = 1,
 ) -> tuple[Inputs, Truth]:
-    """A batch with the values of its first windows replaced by synthetic ones with histories of any length."""
+    """Batches with the values of their first windows replaced by synthetic ones with histories of any length."""
     context, horizon = inputs.context.shape[1], truth.values.shape[1]
-    values = synthetic(size, context, horizon, seasons, intermittent, chance)
+    values = synthetic(batches * size, context, horizon, seasons, intermittent, chance)
     least = min(max((MIN_OBSERVED, *seasons)), context)
-    history = least + (torch.rand(size, 1, generator=chance) * (context - least + 1)).long()
+    history = least + (torch.rand(len(values), 1, generator=chance) * (context - least + 1)).long()
     seen = torch.arange(context) >= context - history
     device = inputs.context.device
 
     def put(those: Tensor, new: Tensor) -> Tensor:
-        return torch.cat([moved(new, device), those[size:]])
+        new, those = (part.view(batches, -1, part.shape[1]) for part in (moved(new, device), those))
+        return torch.cat([new, those[:, size:]], 1).flatten(0, 1)
 
     return (
         replace(inputs, context=put(inputs.context, values[:, :context] * seen), observed=put(inputs.observed, seen)),
         replace(
             truth,
             values=put(truth.values, values[:, context:]),
-            observed=put(truth.observed, torch.ones(size, horizon, dtype=torch.bool)),
+            observed=put(truth.observed, torch.ones(len(values), horizon, dtype=torch.bool)),
         ),
     )

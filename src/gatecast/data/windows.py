@@ -4,8 +4,8 @@ The panel is on the device once, unchanged. Only the batch itself is copied, and
 inputs of a forecast are gathered separately from the truth: `inputs` cannot reach past a cutoff.
 """
 
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from gatecast.data.scaling import Unit
 from gatecast.nn.devices import answers_at_once
 from gatecast.nn.masks import EVERY
 
+Found = TypeVar("Found")
 Static = tuple[Int[Tensor, "B L"], Float[Tensor, "B L"]]
 """Rows of the embedding table of static values, and their weights; see `Encoder.statics`."""
 Read = tuple[Float[Tensor, "B C"], Bool[Tensor, "B C"], Float[Tensor, "B T F"], Static | None]
@@ -216,6 +217,18 @@ class Windows:
         at = torch.arange(count, device=self.device)
         observed = (at >= before[:, None]) & (at < until[:, None]) & ~values.isnan()
         return values.masked_fill(~observed, 0), observed
+
+
+def at_rows(found: Found, rows: slice) -> Found:
+    """Some rows of tensors, and of records and tuples of tensors, that have one for each window."""
+    part: Any = found
+    if isinstance(part, Tensor):
+        part = part[rows]
+    elif isinstance(part, tuple):
+        part = tuple(at_rows(one, rows) for one in part)
+    elif is_dataclass(part) and not isinstance(part, type):
+        part = replace(part, **{field.name: at_rows(getattr(part, field.name), rows) for field in fields(part)})
+    return cast(Found, part)
 
 
 def _runs(rows: Float[Tensor, "N *d"], firsts: Int[Tensor, "B"], count: int) -> Float[Tensor, "B K *d"]:
