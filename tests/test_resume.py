@@ -22,7 +22,7 @@ from gatecast.schedule import Schedule
 
 EPOCHS, STEPS = 6, 5
 SETTINGS = golden.COLUMNS | {"horizon": 3, "epochs": EPOCHS, "steps": STEPS, "hidden": 8, "members": 2, "baselines": 0}
-SETTINGS |= {"rate": 0.1}  # at which the fifth epoch is the best of the tested weights
+SETTINGS |= {"rate": 0.1, "seed": 20}  # with which the fourth epoch is the best of the tested weights
 EACH = {"checkpoint_every": 0}  # at the end of every epoch
 
 
@@ -110,7 +110,7 @@ def test_training_that_is_stopped_at_any_step_goes_on_to_the_same_run(stop, step
     with pytest.raises(RunError, match="no run at"):
         load(run)
     model = fit(resume=run)
-    assert model.evidence["manifest"]["training"]["best"] == 5
+    assert model.evidence["manifest"]["training"]["best"] == 4
     assert same(model, never_stopped[0])
     assert history(model) == history(never_stopped[0])
     assert model.evidence["metrics"] == never_stopped[0].evidence["metrics"]

@@ -280,7 +280,7 @@ def test_a_poisoned_batch_costs_one_epoch_and_lowers_the_rate(waves, monkeypatch
     assert bench.history[-1].validation_loss < bench.history[0].validation_loss
 
 
-@pytest.mark.parametrize("rate", [30.0, 100.0])
+@pytest.mark.parametrize("rate", [20.0, 40.0, 100.0])
 def test_a_loss_that_explodes_is_gone_back_from_until_training_learns(waves, rate, returns):
     bench = Bench(waves)
     untrained, _ = bench.loss(bench.validating)
@@ -336,9 +336,9 @@ def test_members_are_trained_side_by_side(waves):
     )
 
 
-def bench_of_four(waves, dropout):
+def bench_of_four(waves, **given):
     """Four members, two of which read in one unit."""
-    shape, bench = Shape(**SHAPE, probabilities=(0.1, 0.5, 0.9), dropout=dropout, skip=True), Bench(waves)
+    shape, bench = Shape(**SHAPE | given, probabilities=(0.1, 0.5, 0.9), dropout=0.2, skip=True), Bench(waves)
     torch.manual_seed(3)
     bench.network = Ensemble(Network(replace(shape, reach=reach)) for reach in (24, 18, 24, 12))
     return bench
@@ -348,15 +348,15 @@ def test_on_any_number_of_threads_the_very_same_is_learned(waves, threads):
     learned = []
     for count in (1, 2, 3):
         threads(count)
-        bench = bench_of_four(waves, dropout=0.0)
+        bench = bench_of_four(waves)
         bench.train(epochs=2)
         learned.append((bench.weights(), [(line.train_loss, line.validation_loss) for line in bench.history]))
     assert all(same(weights, learned[0][0]) for weights, _ in learned)
     assert all(losses == learned[0][1] for _, losses in learned)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.2])
-def test_members_that_draw_random_numbers_take_turns_in_training(waves, monkeypatch, dropout):
+@pytest.mark.parametrize("layers", [1, 2])
+def test_members_take_turns_in_training_where_torch_draws_for_them(waves, monkeypatch, layers):
     learning = []
 
     def noted(tasks):
@@ -364,8 +364,24 @@ def test_members_that_draw_random_numbers_take_turns_in_training(waves, monkeypa
         return [task() for task in tasks]
 
     monkeypatch.setattr(ensemble, "side_by_side", noted)
-    bench_of_four(waves, dropout).train(epochs=1)
-    assert set(learning) == ({False} if dropout else {False, True})
+    bench_of_four(waves, layers=layers).train(epochs=1)
+    assert set(learning) == ({False} if layers > 1 else {False, True})
+
+
+def test_each_member_drops_other_features_and_the_seed_decides_which(waves):
+    one, again, other = (bench_of_four(waves) for _ in range(3))
+    members = one.network.networks
+    members[2].load_state_dict(members[0].state_dict())
+    for bench, seed in ((one, 1), (again, 1), (other, 2)):
+        Course(bench.network, TrainingSettings(seed=seed, rate=0.01), 1, LONG)
+    x = torch.ones(50, 8)
+    drawn = [bench.network.networks[0].train().dropped(x) for bench in (one, again, other)]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], members[2].train().dropped(x))
+    assert set(drawn[0].unique().tolist()) == {0.0, 1.25}
+    assert float((drawn[0] == 0).float().mean()) == pytest.approx(0.2, abs=0.06)
+    assert torch.equal(members[0].eval().dropped(x), x)
 
 
 def test_validation_windows_are_mixed_the_same_way_every_time():

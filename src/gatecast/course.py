@@ -18,8 +18,10 @@ from gatecast.config import TrainingSettings
 from gatecast.data.split import Span
 from gatecast.ensemble import Ensemble
 from gatecast.errors import RunError, TrainingError
+from gatecast.nn.devices import seeded
 from gatecast.schedule import Schedule
 
+CPU = torch.device("cpu")
 SETTLED = 20
 """Batches that the error is averaged over, so that one with outliers is no alarm."""
 FAR_OFF = 10.0
@@ -69,7 +71,10 @@ class Course:
         self.synthetic = settings.synthetic or 0
         self.choosing = choosing
         self.optimizer = AdamW(network.networks)
-        self.chance = torch.Generator().manual_seed(settings.seed)
+        self.chance = seeded(settings.seed, CPU)
+        seeds = torch.randint(2**31, (len(network.networks),), generator=seeded(settings.seed, CPU))
+        for member, seed in zip(network.networks, seeds.tolist(), strict=True):
+            member.chance = seeded(seed, self.device)
         self.schedule = Schedule(settings.rate, steps, seconds)
         self.history: list[Epoch] = []
         self.best, self.best_loss, self.best_weights = 0, math.inf, dict[str, Tensor]()
@@ -169,7 +174,8 @@ class Course:
     def content(self) -> Content:
         """The whole course as a checkpoint."""
         tensors = self._weights() | {f"best.{name}": part for name, part in self.best_weights.items()}
-        tensors |= {"random.windows": self.chance.get_state(), "random.cpu": torch.get_rng_state()}
+        tensors |= {f"random.{name}": chance.get_state() for name, chance in self._chances().items()}
+        tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type != "cpu":
             tensors["random.device"] = torch.get_device_module(self.device).get_rng_state()
         schedule = self.schedule
@@ -192,15 +198,17 @@ class Course:
         if content is None:
             return
         tensors, facts = content
-        there, here = under("network.", tensors), self.network.state_dict()
-        if {name: part.shape for name, part in there.items()} != {name: part.shape for name, part in here.items()}:
+        there, here, chances = under("network.", tensors), self.network.state_dict(), self._chances()
+        alike = {name: part.shape for name, part in there.items()} == {name: part.shape for name, part in here.items()}
+        if not alike or not {f"random.{name}" for name in chances} <= tensors.keys():
             raise RunError(
                 "its training was begun by rules that choose other networks from these rows: finish it with the "
                 "Gatecast that began it, or start it again without --resume"
             )
         self._load(tensors)
         self.best_weights = {name: part.to(self.device) for name, part in under("best.", tensors).items()}
-        self.chance.set_state(tensors["random.windows"])
+        for name, chance in chances.items():
+            chance.set_state(tensors[f"random.{name}"])
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type != "cpu" and "random.device" in tensors:
             torch.get_device_module(self.device).set_rng_state(tensors["random.device"])
@@ -216,6 +224,11 @@ class Course:
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.network.parameters()).device
+
+    def _chances(self) -> dict[str, torch.Generator]:
+        """What windows are drawn from, and what each member draws from."""
+        members = {f"member.{place}": member.chance for place, member in enumerate(self.network.networks)}
+        return {"windows": self.chance} | {name: chance for name, chance in members.items() if chance is not None}
 
     def _weights(self) -> dict[str, Tensor]:
         """Copies of the weights and of the optimizer's moments."""

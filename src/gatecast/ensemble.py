@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import chain
 from typing import Self
 
 import torch
@@ -73,18 +72,17 @@ class Ensemble(nn.Module):
         return tuple(side_by_side(tasks) if at_once else [task() for task in tasks])
 
     def each(self, readings: Iterable[Reading], do: Do[Found], *, at_once: bool = False) -> list[Found]:
-        """Call `do` with each member, its output and the unit of that.
+        """Call `do` with each member, its output and the unit of that; side by side, if at once."""
 
-        Args:
-            at_once: whether members of different units run side by side.
-        """
+        def work(member: Network, reading: Reading) -> Found:
+            return do(member, member(*reading.read, reading.simple), reading.unit)
 
-        def work(places: Sequence[int], reading: Reading) -> list[tuple[int, Found]]:
-            members = [(place, self.networks[place]) for place in places]
-            return [(place, do(one, one(*reading.read, reading.simple), reading.unit)) for place, one in members]
+        tasks = [partial(work, *pair) for pair in zip(self.networks, self._of_each(readings), strict=True)]
+        return side_by_side(tasks) if at_once else [task() for task in tasks]
 
-        tasks = [partial(work, *group) for group in zip(self.alike, readings, strict=True)]
-        found = dict(chain.from_iterable(side_by_side(tasks) if at_once else [task() for task in tasks]))
+    def _of_each(self, readings: Iterable[Reading]) -> list[Reading]:
+        """What each member reads, as its group of `alike` does."""
+        found = {place: one for places, one in zip(self.alike, readings, strict=True) for place in places}
         return [found[place] for place in range(len(found))]
 
     def forward(self, inputs: Inputs, scaler: Scaler) -> Float[Tensor, "B H Q"]:
@@ -107,9 +105,7 @@ class Ensemble(nn.Module):
 
     def _as_one(self, one: Network, inputs: Inputs, scaler: Scaler) -> list[Float[Tensor, "B H Q"]]:
         """What `each` gives for the quantiles in the target's unit."""
-        groups = zip(self.alike, self.read(inputs, scaler), strict=True)
-        found = {place: reading for places, reading in groups for place in places}
-        readings = [found[place] for place in range(len(found))]
+        readings = self._of_each(self.read(inputs, scaler))
         reads, starts = [one.read for one in readings], [one.simple for one in readings]
         x = torch.stack([read[0] for read in reads])
         points = [torch.stack(part) for part in zip(*filter(None, starts), strict=True)]

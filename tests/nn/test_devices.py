@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from gatecast import fit, forecasting, pipeline, training
-from gatecast.nn.devices import answers_at_once, moved, multiplies_halved, names, own_chance, vector
+from gatecast import course, fit, forecasting, pipeline, training
+from gatecast.nn.devices import answers_at_once, moved, multiplies_halved, names, own_chance, seeded, vector
 
 META = torch.device("meta")
 TABLE = {"time": "day", "target": "sold", "series": ["shop"], "horizon": 3}
@@ -170,6 +170,7 @@ def test_numbers_of_a_device_can_be_trained_with():
 def test_a_device_is_asked_for_nothing_before_an_epoch_ends(monkeypatch, what):
     steps, step = [], training.move
     monkeypatch.setattr(pipeline, "_device", lambda _: META)
+    monkeypatch.setattr(course, "seeded", lambda seed, _: seeded(seed, torch.device("cpu")))  # META has none
     monkeypatch.setattr(training, "move", lambda *given: steps.append(step(*given)) or steps[-1])
     watch = watched(monkeypatch, training, "run_epoch")
     with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):

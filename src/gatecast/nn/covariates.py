@@ -41,6 +41,6 @@ def means(features: Float[Tensor, "B T F"], size: int) -> Float[Tensor, "B L F"]
     return torch.cat(parts, 1)
 
 
-def now_and_then(features: Float[Tensor, "B L F"]) -> Float[Tensor, "B L F"]:
+def now_and_then(features: Float[Tensor, "B L F"], chance: torch.Generator | None = None) -> Float[Tensor, "B L F"]:
     """Features of a random half of the windows, zero for the others; scaled so that the mean stays the same."""
-    return features * (torch.rand_like(features[:, :1, :1]) < KEPT) / KEPT
+    return features * torch.empty_like(features[:, :1, :1]).bernoulli_(KEPT, generator=chance) / KEPT

@@ -50,6 +50,11 @@ def own_chance(seed: int, device: torch.device) -> Iterator[None]:
                 chance.set_rng_state(before)
 
 
+def seeded(seed: int, device: torch.device) -> torch.Generator:
+    """Random numbers on a device that nobody else draws from."""
+    return torch.Generator(device).manual_seed(seed)
+
+
 @cache
 def multiplies_halved(device: torch.device) -> bool:
     """Whether an LSTM can be trained in bfloat16 there (among CPUs, on those with AVX-512), found by trying."""

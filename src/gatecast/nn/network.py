@@ -65,8 +65,8 @@ class Shape:
 
     @property
     def draws(self) -> bool:
-        """Whether training draws random numbers from torch's global generator."""
-        return self.dropout > 0 or self.past > 0
+        """Whether training draws from torch's own random numbers, as the LSTM does between its layers."""
+        return self.dropout > 0 and self.layers > 1
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-compatible values."""
@@ -74,7 +74,13 @@ class Shape:
 
 
 class Network(nn.Module):
-    """Scaled context and calendar to scaled quantiles, non-crossing by construction."""
+    """Scaled context and calendar to scaled quantiles, non-crossing by construction.
+
+    Attributes:
+        chance: what training draws random numbers from; None for torch's own.
+    """
+
+    chance: torch.Generator | None = None
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -103,7 +109,6 @@ class Network(nn.Module):
         self.skip = nn.Linear(shape.reach, shape.horizon) if shape.skip else None
         points = len({1, *shape.seasons}) + len(RATES) * len(shape.seasons) + shape.intermittent
         self.mix = nn.Linear(width, points + 1) if shape.seasons else None  # their logits, and the share of the drift
-        self.dropout = nn.Dropout(shape.dropout)
         if self.static is not None:
             nn.init.zeros_(self.static.weight)  # an unknown value counts as the average
         for layer in (self.write, self.widen, self.skip, self.mix):
@@ -156,7 +161,7 @@ class Network(nn.Module):
         """The sum of the static embeddings; some dropped in training, so that the network can do without."""
         if self.static is None or static is None:
             return None
-        summed: Tensor = self.static(static[0], per_sample_weights=self.dropout(static[1]))
+        summed: Tensor = self.static(static[0], per_sample_weights=self.dropped(static[1]))
         return summed
 
     def simple(self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"]) -> Simple:
@@ -185,15 +190,14 @@ class Network(nn.Module):
         if self.effect is not None:
             beside = means(read[..., self.shape.dates :], p)
             past = beside[..., self.shape.known :]
-            parts += [beside[..., : self.shape.known], now_and_then(past) if self.training else past]
+            parts += [beside[..., : self.shape.known], now_and_then(past, self.chance) if self.training else past]
         joined = torch.cat(parts, -1)
         if self.embed is None:
             return joined
         embedded: Tensor = self.embed(joined)
         if about is not None:
             embedded = embedded + about[:, None]
-        dropped: Tensor = self.dropout(functional.gelu(embedded))
-        return dropped
+        return self.dropped(functional.gelu(embedded))
 
     def decode(self, h: Float[Tensor, "*n U"], calendar: Float[Tensor, "*n H F"]) -> Float[Tensor, "*n N U"]:
         """Features of each block of the horizon: the state after the newest step, its position and calendar."""
@@ -204,8 +208,14 @@ class Network(nn.Module):
         parts = [states, padded.reshape(*h.shape[:-1], self.blocks, -1)]
         if self.shape.known:
             parts.append(means(known, self.block))
-        read: Tensor = self.dropout(functional.gelu(self.read(torch.cat(parts, -1))))
-        return read
+        return self.dropped(functional.gelu(self.read(torch.cat(parts, -1))))
+
+    def dropped(self, features: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """Dropout (Srivastava et al., JMLR 15, 2014), by the network's own random numbers."""
+        if not self.training or not self.shape.dropout:
+            return features
+        kept = 1 - self.shape.dropout
+        return features * torch.empty_like(features).bernoulli_(kept, generator=self.chance).div_(kept)
 
     def steps(self, blocks: Float[Tensor, "*n N W"]) -> Float[Tensor, "*n H K"]:
         """The blocks laid end to end, cut where the horizon ends."""
