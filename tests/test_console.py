@@ -153,6 +153,18 @@ def test_what_names_a_series_is_printed_in_every_form(capsysbinary):
     assert capsysbinary.readouterr().out.split()[3:5] == [b"1.50", b"07:30:00"]
 
 
+def test_a_timestamp_has_a_fraction_in_csv_only_where_a_row_needs_it(capsysbinary):
+    at = datetime(2024, 1, 1, 8)
+    rows = pa.table({"whole": [at, None], "fine": [at, at.replace(microsecond=5)]})
+    zoned = rows["whole"].cast(pa.timestamp("us", "UTC"))
+    console.show_rows(rows.append_column("zoned", zoned), "csv")
+    assert capsysbinary.readouterr().out.decode().splitlines() == [
+        '"whole","fine","zoned"',
+        "2024-01-01 08:00:00,2024-01-01 08:00:00.000000,2024-01-01 08:00:00Z",
+        ",2024-01-01 08:00:00.000005,",
+    ]
+
+
 def test_what_is_not_json_is_an_error(capsys):
     with pytest.raises(TypeError, match="set is not JSON"):
         console.show_json({"rows": {1}})

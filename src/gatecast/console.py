@@ -127,7 +127,7 @@ def show_rows(rows: pa.Table, form: Format) -> None:
     """Print data in the format asked for."""
     if form == "csv":
         # Arrow's writer quotes and escapes; stdout's text layer would change its line ends.
-        pyarrow.csv.write_csv(_without_bytes(rows), _bytes_out())
+        pyarrow.csv.write_csv(_whole_seconds(_without_bytes(rows)), _bytes_out())
     elif form == "parquet":
         pyarrow.parquet.write_table(rows, _bytes_out())
     elif form == "json":
@@ -144,6 +144,15 @@ def _without_bytes(rows: pa.Table) -> pa.Table:
         if pa.types.is_binary(field.type):
             texts = [value and _written(value) for value in rows.column(i).to_pylist()]
             rows = rows.set_column(i, field.name, pa.array(texts, pa.string()))
+    return rows
+
+
+def _whole_seconds(rows: pa.Table) -> pa.Table:
+    """Rows whose timestamps have no fraction where no row needs one: Arrow would write six zeros."""
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_timestamp(field.type):
+            with suppress(pa.ArrowInvalid):  # some row has a fraction
+                rows = rows.set_column(i, field.name, rows.column(i).cast(pa.timestamp("s", field.type.tz)))
     return rows
 
 
