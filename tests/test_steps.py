@@ -9,11 +9,11 @@ from gatecast.evaluation.verdict import Verdict
 from gatecast.listener import Silent
 
 
-def told(accuracy, mae, covered):
+def told(accuracy, mae, covered, there=3):
     metrics = {"accuracy": accuracy, "mae": mae, "coverage": {"80": covered}}
     naive = {"accuracy": None, "mae": None}
     found = {"windows": 3, "overall": metrics, "baselines": {"seasonal_naive": naive}}
-    return steps.test_summary(found, Verdict(False, "Not enough evidence."))
+    return steps.test_summary(found, Verdict(False, "Not enough evidence."), there)
 
 
 def test_a_test_of_nothing_is_no_coverage_of_nothing():
@@ -26,22 +26,56 @@ def test_a_test_of_nothing_is_no_coverage_of_nothing():
         "3 windows: accuracy 90.0 % (seasonal naive undefined), MAE 1,234 (undefined); "
         "80 % intervals cover 80.0 %. Not enough evidence."
     )
+    assert told(90.04, 1234.5, 79.96, 2_817).startswith("3 of 2,817 windows: accuracy")
 
 
 class Notes(Silent):
     def __init__(self):
-        self.found = []
+        self.found, self.steps = [], {}
+
+    def step(self, number, name, text):
+        self.steps[number] = text
 
     def note(self, text):
         self.found.append(text)
 
 
+AT = np.datetime64("2024-01-01", "us") + np.arange(60) * np.timedelta64(1, "D")
+TINY = {"time": "at", "target": "y", "horizon": 2, "epochs": 1, "steps": 1, "hidden": 4, "members": 1}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "notes", "recurrent"),
+    [
+        ({}, [], "3 recurrent steps;"),
+        ({"context": 14, "reach": 7, "segment": 7, "layers": 2}, [], "1 recurrent step;"),
+        (
+            {"context": 5, "segment": 4},
+            ["--context 5 becomes 8: context and reach hold whole segments (--segment) and a season (--seasons)"],
+            "2 recurrent steps;",
+        ),
+    ],
+)
+def test_sizes_other_than_those_asked_for_are_told(sizes, notes, recurrent):
+    rows, told = pa.table({"at": AT, "y": [5.0 + i % 7 for i in range(60)]}), Notes()
+    fit(rows, listener=told, seasons=(7,), **TINY, **sizes)
+    assert told.found == notes
+    assert recurrent in told.steps[5]
+    assert f"1 × {'2 layers' if 'layers' in sizes else '1 layer'} of 4 units" in told.steps[7]
+
+
+def test_where_holidays_are_those_of_each_place_those_of_none_are_told_too():
+    columns = {"at": AT, "y": [5.0 + i % 7 for i in range(60)], "place": ["DE"] * 60}
+    for more, said in (({}, "holidays of each place;"), ({"holidays": "FR"}, "holidays of each place (FR where it")):
+        told = Notes()
+        fit(pa.table(columns), listener=told, holidays_column="place", **TINY, **more)
+        assert said in f"{told.steps[2]};"
+
+
 @pytest.mark.parametrize(("zeros", "metric", "share"), [(4, "mape", "40 %"), (3, "mape", None), (6, "mae", None)])
 def test_percentages_of_a_target_with_many_zeros_are_told_to_say_little(zeros, metric, share):
-    at = np.datetime64("2024-01-01", "us") + np.arange(60) * np.timedelta64(1, "D")
-    rows, notes = pa.table({"at": at, "y": [0.0 if i % 10 < zeros else 5.0 + i % 3 for i in range(60)]}), Notes()
-    tiny = {"epochs": 1, "steps": 1, "hidden": 4, "members": 1}
-    fit(rows, time="at", target="y", horizon=2, metric=metric, listener=notes, **tiny)
+    rows, notes = pa.table({"at": AT, "y": [0.0 if i % 10 < zeros else 5.0 + i % 3 for i in range(60)]}), Notes()
+    fit(rows, metric=metric, listener=notes, **TINY)
     told = (
         f"{share} of the values are zero, of which there are no percentages: "
         "the forecasts best for --metric mape are near zero; --metric rmse forecasts the mean"

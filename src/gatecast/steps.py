@@ -8,6 +8,7 @@ import torch
 
 from gatecast import recipe
 from gatecast.checkpoint import NOWHERE, Checkpoints
+from gatecast.config import ModelSettings
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.split import Split
@@ -43,6 +44,7 @@ def prepare(
     text = f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}; about {size} of memory"
     listener.step(1, "Read", text)
     config, season = recipe.resolve(rows.config, panel, parts)
+    _note_sizes(rows.config.model, config.model, listener)
     encoder = Encoder.fit(panel, config, parts.train)
     fits = "" if found.agreement is None else f" (fits {in_percent(found.agreement, 1)} of the gaps)"
     faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
@@ -61,11 +63,21 @@ def prepare(
     reads = "them" if sizes.reach == sizes.context else f"the newest {sizes.reach:,}"
     synthetic = f", {config.training.synthetic} of them synthetic" if config.training.synthetic else ""
     text = f"{sizes.context:,} steps in, {horizon:,} out; the LSTM reads {reads}, {sizes.segment} at once: "
-    listener.step(5, "Windows", f"{text}{sizes.recurrent} recurrent steps; batches of {sizes.batch}{synthetic}")
+    recurrent = "1 recurrent step" if sizes.recurrent == 1 else f"{sizes.recurrent} recurrent steps"
+    listener.step(5, "Windows", f"{text}{recurrent}; batches of {sizes.batch}{synthetic}")
     listener.step(
         6, "Data to the device", f"{device}, once: {windows.nbytes / 1e6:.1f} MB, windows are gathered there by index"
     )
     return shop
+
+
+def _note_sizes(asked: ModelSettings, taken: ModelSettings, listener: Listener) -> None:
+    """Say which sizes are not those asked for."""
+    for name in ("context", "reach", "segment"):
+        given, used = getattr(asked, name), getattr(taken, name)
+        if given not in (None, used):
+            why = "context and reach hold whole segments (--segment) and a season (--seasons)"
+            listener.note(f"--{name} {given:,} becomes {used:,}: {why}")
 
 
 def _note_zeros(panel: Panel, listener: Listener) -> None:
@@ -93,7 +105,8 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
         refuse_too_wide(size, states, sizes.batch)
     starts = f", starting from simple forecasts of season {_and([*map(str, model.seasons)])}" if model.seasons else ""
     logs = f"; {'every other network' if model.members != 1 else 'it'} reads logarithms" if model.logs else ""
-    text = f"{model.recipe}: {model.members} × {model.layers} layer of {model.hidden} units, {size:,} parameters"
+    layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
+    text = f"{model.recipe}: {model.members} × {layers} of {model.hidden} units, {size:,} parameters"
     listener.step(7, "Define the LSTM", f"{text}{starts}{logs}")
     threads = torch.get_num_threads()
     listener.step(8, "Model to the device", f"{device}, {threads} thread{'s' if threads > 1 else ''}")
@@ -111,23 +124,29 @@ def test_held_back(
     shop: Workshop, tested: Fitted, trained: Trained, listener: Listener
 ) -> tuple[Backtest, dict[str, Any]]:
     """Step 10: a test on the held-back end, beside baselines; its metrics, with the verdict."""
-    series, cutoffs = spread(shop.split.testing(shop.horizon))
+    span = shop.split.testing(shop.horizon)
+    series, cutoffs = spread(span)
     backtest = evaluate(tested, shop.panel, series, cutoffs, tested.seen, shop.season, shop.config.forecast)
     backtest = backtest.beside_statistical(shop.config.training.baselines)
     verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs], trained.best)
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
     left_out = backtest.left_out(shop.config.training.baselines)
-    listener.step(10, "Test", " ".join(filter(None, [test_summary(metrics, verdict), left_out])))
+    listener.step(10, "Test", " ".join(filter(None, [test_summary(metrics, verdict, len(span)), left_out])))
     return backtest, metrics
 
 
-def test_summary(metrics: dict[str, Any], verdict: Verdict) -> str:
-    """What the tenth step found."""
+def test_summary(metrics: dict[str, Any], verdict: Verdict, there: int) -> str:
+    """What the tenth step found.
+
+    Args:
+        there: the windows of the test part, of which those tested are chosen.
+    """
     ours, naive = metrics["overall"], metrics["baselines"][SEASONAL]
     covered = ", ".join(f"{level} % intervals cover {percent(share)}" for level, share in ours["coverage"].items())
     accuracy = [percent(part["accuracy"]) for part in (ours, naive)]
     mae = ["undefined" if part["mae"] is None else number(part["mae"]) for part in (ours, naive)]
-    windows = f"{metrics['windows']:,} window{'s' if metrics['windows'] > 1 else ''}"
+    of = f" of {there:,}" if there > metrics["windows"] else ""
+    windows = f"{metrics['windows']:,}{of} window{'s' if there > 1 else ''}"
     return (
         f"{windows}: accuracy {accuracy[0]} (seasonal naive {accuracy[1]}), "
         f"MAE {mae[0]} ({mae[1]}); {covered}. {verdict.sentence}"
@@ -136,7 +155,9 @@ def test_summary(metrics: dict[str, Any], verdict: Verdict) -> str:
 
 def _known(encoder: Encoder) -> str:
     """What is known beside the target."""
-    place = encoder.place or (encoder.places and f"each {encoder.places}")
+    place = encoder.place
+    if encoder.places:
+        place = f"each {encoder.places}" + (f" ({place} where it is empty)" if place else "")
     parts = [f"calendar of {_and(encoder.cycles) or 'nothing'}", place and f"holidays of {place}"]
     for role in ("static", "past", "future"):
         names = [column.name for column in encoder.columns if column.role == role]
