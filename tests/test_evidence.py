@@ -84,3 +84,13 @@ def test_error_over_time_is_that_of_each_cutoff():
     assert model.get_ydata().tolist() == [1.5, 1.5]
     assert naive.get_ydata().tolist() == [4.5, 4.5]
     assert (np.diff(model.get_xdata()) == np.timedelta64(10, "h")).all()
+
+
+def test_error_over_time_leaves_out_cutoffs_of_a_few_series_that_end_on_another_date():
+    rows = held_back()
+    of_all = pa.concat_tables([rows, rows.set_column(0, "shop", pa.array(["c"] * 4 + ["d"] * 4))])
+    later = pa.chunked_array([pa.array(rows["cutoff"].to_numpy() + np.timedelta64(5, "h"))])
+    of_one = rows.set_column(1, "cutoff", later).slice(0, 4)
+    for tests in (of_all, pa.concat_tables([of_all, of_one])):
+        model, naive = evidence.dates_figure(tests).axes[0].lines
+        assert (len(model.get_xdata()), len(naive.get_xdata())) == (2, 2)

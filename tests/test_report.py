@@ -76,7 +76,7 @@ def test_the_numbers_are_those_of_the_evidence(run, page):
             f"{part[name]:,.4g}" for part in (metrics["overall"], metrics["baselines"]["seasonal_naive"])
         ]
     for level, share in metrics["overall"]["coverage"].items():
-        assert texts[texts.index(f"coverage of the {level} % interval") + 1] == f"{share:.1f} %"
+        assert texts[texts.index(f"{level} %") + 1] == f"{share:.1f} %"
     assert any("478 rows, 2 series, 2024-01-01 00:00 to 2024-01-10 23:00, frequency h, zone none." in t for t in texts)
     assert "2 missing steps: masked, never filled in (2 gaps, the longest 1: " in " ".join(texts)
     assert manifest["run_id"] in page
@@ -233,7 +233,7 @@ def test_every_number_is_the_one_recomputed_from_the_rows_of_the_test(run, page)
         y, low, high = (frame[name].astype(float) for name in ("actual", *(f"quantile_{side}" for side in sides)))
         width, outside = high - low, (low - y).clip(lower=0) + (y - high).clip(lower=0)
         msis = ((width + 2 / (1 - level / 100) * outside) / frame["mase_scale"]).mean()
-        found = [text for text in texts[texts.index(f"coverage of the {level} % interval") + 1 :] if text][:3]
+        found = [text for text in texts[texts.index(f"{level} %") + 1 :] if text][:3]
         assert found[0] == f"{100 * ((y >= low) & (y <= high)).mean():.1f} %"
         assert [float(part.replace(",", "")) for part in found[1:]] == pytest.approx([width.mean(), msis], rel=1e-3)
     for key, part in frame.groupby("name"):

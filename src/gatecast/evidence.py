@@ -132,12 +132,17 @@ def calendar_figure(tests: pa.Table) -> Figure | None:
 
 
 def dates_figure(tests: pa.Table) -> Figure:
-    """Mean absolute error of the windows from each cutoff, over time."""
-    times, place = np.unique(wall(tests["cutoff"]), return_inverse=True)
+    """Mean absolute error of the windows from each cutoff, over time.
+
+    Cutoffs of fewer than half of the usual number of windows are left out: those of a few series that end on another
+    date than the rest would be peaks and dips between those of all.
+    """
+    times, place, size = np.unique(wall(tests["cutoff"]), return_inverse=True, return_counts=True)
+    usual = size >= np.median(size) / 2
     figure, axes = new(WIDE, 2.4)
     for name, error in _errors(tests).items():
         if name in (VALUE, SEASONAL):
-            at, mean = _means(place, error)
+            at, mean = _means(place, np.where(usual[place], error, np.nan))
             label, marker = BASELINES.get(name, "model"), "." if len(at) < 40 else None
             axes.plot(times[at], mean, color=COLORS[name], lw=1.2, ls=STYLES.get(name, "-"), label=label, marker=marker)
     axes.set_ylim(bottom=0)
