@@ -88,7 +88,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "bare": Fault(
         "marks", "value IS NOT NULL AND bare > 0", "step", "1",
-        "steps without a past or future covariate", "told as the mean of their context", summed=True,
+        "steps without a past or future covariate", "taken as the mean of their context", summed=True,
     ),
     "ahead": Fault(
         "series", "COALESCE(known, last) < last + {ahead}", "GREATEST(COALESCE(known, last), last) + 1",
