@@ -2,8 +2,8 @@
 # # The eleven steps of an LSTM forecast, by hand
 #
 # `gatecast fit` takes eleven steps. Here each is taken with the package's own parts, on half-hours of
-# New York taxi demand; `docs/lstm.md` says what goes on inside the cell. It runs in a minute or two:
-# as it stands (`python examples/lesson.py`), or as a notebook (`make lesson` builds `lesson.ipynb`).
+# New York taxi demand; `docs/lstm.md` explains the cell of an LSTM. It runs in a minute or two,
+# as a script (`python examples/lesson.py`) or as a notebook (`make lesson` builds `lesson.ipynb`).
 
 # %%
 from importlib.resources import as_file
@@ -33,7 +33,8 @@ OUT.mkdir(exist_ok=True)
 
 # %% [markdown]
 # ## 1. Read
-# A query aggregates the rows to a grid; what comes back is a *panel*: many series, flat in memory.
+# A query aggregates the rows to a grid of regular steps; what comes back is a *panel*: all series, one after another
+# in memory. Here there is only one.
 
 # %%
 columns = {"time": "timestamp", "target": "value", "timezone": "America/New_York"}
@@ -43,9 +44,9 @@ print(f"{panel.reading.rows:,} rows on the grid {panel.grid}; {int(np.isnan(pane
 
 # %% [markdown]
 # ## 2. Dates to numbers
-# A date is the number of its step. Its places in day and week are angles, as sine and cosine, so that
-# 23:30 is next to 00:00. A cycle is only used if the history repeats it ten times, and the network learns to
-# forecast from all of its places.
+# A date is the number of its step. Its places in day and week are angles, given as sine and cosine, so that
+# 23:30 is next to 00:00. A cycle is only used if the history repeats it ten times, and training has forecasts
+# from all of its places.
 
 # %%
 print("2015-01-27 08:00 is step", panel.grid.step("2015-01-27 08:00"))
@@ -59,12 +60,12 @@ print("cycles:", cycles, "at 06:00 on a Monday:", calendar(panel.grid, cycles, m
 # Before anything is fitted. Tutorials scale first: then the scaler has seen the test rows.
 
 # %%
-for name in ("train", "validation", "lasts"):
-    print(f"{name:>10} ends {panel.grid.label(int(getattr(parts, name)[0]))}")
+for name, ends in {"train": parts.train, "validation": parts.validation, "test": parts.lasts}.items():
+    print(f"{name:>10} ends {panel.grid.label(int(ends[0]))}")
 
 # %% [markdown]
 # ## 4. Scale
-# A scale fitted on training rows, and what the leak would have told: the level of the rows to come.
+# A scale fitted on training rows, and one that leaks: it knows the level of the rows to come.
 
 # %%
 values = torch.from_numpy(panel.series(0).copy())
@@ -75,8 +76,8 @@ for name, seen in (("training rows", training), ("all rows (leaks)", values)):
 
 # %% [markdown]
 # ## 5. and 6. Windows, on the device
-# A window is a series and a cutoff: a context before it, a horizon after it. The panel moves to the
-# device once; windows are gathered there by index, inputs apart from their truth.
+# A window is a series and a cutoff: the context up to it is read, the horizon after it is forecast. The panel
+# moves to the device once; windows are gathered there by index, inputs apart from the true values.
 
 # %%
 options = {"horizon": HORIZON, "epochs": 10, "refit": False}
@@ -91,7 +92,10 @@ print(f"this window alone: mean {unit.loc.item():,.0f}, mean absolute deviation 
 
 # %% [markdown]
 # ## 7. and 8. Define the LSTM, and move it to the device
-# Each member reads the context in segments of a day; its last state is decoded into 48 half-hours.
+# Four networks, which will be averaged. Each reads the newest days one at a time: `embed` turns the values of a day and
+# their places in the calendar into 64 numbers, which `lstm` reads. From its last state `read` and `write` make 48
+# half-hours, and `widen` their intervals. They are added to a mixture (`mix`) of simple forecasts, such as the last
+# week repeated, and to a linear regression on the values read (`skip`).
 
 # %%
 shop = Workshop(
@@ -104,7 +108,7 @@ print(network)
 
 # %% [markdown]
 # ## 9. Train
-# Quantile loss, AdamW, one cycle of the learning rate; the weights that validated best are kept.
+# Quantile loss, AdamW, a learning rate that rises and falls once; the weights with the best validation loss are kept.
 
 # %%
 fitted, trained = learn(shop, network)
@@ -132,7 +136,7 @@ figures.save(figures.forecast_figure(panel, 0, table), OUT / "forecast.png")
 
 # %% [markdown]
 # ## And inside?
-# What the cells kept and forgot, what the forecast leaned on, and whether older steps help at all.
+# What the cells kept and forgot, what the forecast relied on, and whether older steps help at all.
 
 # %%
 insight = inspect(fitted, fitted, panel, panel.keys)
