@@ -137,7 +137,7 @@ CASES = {
     "table and query": (good(*H, "--sql", "FROM good"), 2, ["give table or sql, not both"]),
     "two statements": ([*FIT, *H, "--sql", "SELECT 1; DROP TABLE good"], 2, ["one SELECT", "2 statements"]),
     "no query": ([*FIT, *H, "--sql", "DROP TABLE good"], 2, ["one SELECT, got another statement"]),
-    "broken query": ([*FIT, *H, "--sql", "SELECT FROM WHERE"], 1, ["syntax error"]),
+    "broken query": ([*FIT, *H, "--sql", "SELECT day\nFROM FROM"], 1, ["syntax error", " in LINE 2: FROM FROM"]),
     "which table": ([*FIT, *H], 2, ["say which table", "--table"]),
     "no such table": (good(*H, table="goods"), 1, ["goods", "good"]),
     "no such file": (["audit", "nowhere.parquet", "--time", "day"], 1, ["'nowhere.parquet'", "no such file"]),

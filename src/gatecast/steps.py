@@ -158,7 +158,8 @@ def _known(encoder: Encoder) -> str:
     place = encoder.place
     if encoder.places:
         place = f"each {encoder.places}" + (f" ({place} where it is empty)" if place else "")
-    parts = [f"calendar of {_and(encoder.cycles) or 'nothing'}", place and f"holidays of {place}"]
+    calendar = f"calendar of {_and(encoder.cycles)}" if encoder.cycles else "no calendar"
+    parts = [calendar, place and f"holidays of {place}"]
     for role in ("static", "past", "future"):
         names = [column.name for column in encoder.columns if column.role == role]
         parts.append(f"{role} {_and(names)}" if names else None)

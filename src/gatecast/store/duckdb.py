@@ -306,5 +306,8 @@ def _translated(path: str, tables: Callable[[], list[exp.Table]] | None = None, 
 
 
 def _reason(error: Exception) -> str:
-    said = str(error).split("\n\n")[0].replace("\n", " ").strip()
+    said, _, where = (part.strip() for part in str(error).partition("\n\n"))
+    said = said.replace("\n", " ")
+    if isinstance(error, duckdb.ParserException) and where:  # of the user's own query, the line that is wrong
+        said = f"{said} in {where.splitlines()[0]}"
     return f"{said} Save it as UTF-8, as with iconv -f latin1 -t utf-8" if said.endswith("not utf-8 encoded.") else said
