@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
 
@@ -79,6 +80,24 @@ def test_training_has_a_bar_for_each_stage(terminal):
     assert teller.progress.tasks[0].fields["text"] == "loss 0.5000, accuracy 60.0 %"
     teller.stop()
     assert teller.progress is None
+
+
+def test_the_bar_of_training_and_its_figures_fit_into_a_terminal_of_80_columns(terminal):
+    terminal.width = 80
+    teller = console.Teller()
+    teller.epoch(epoch(1))
+    teller.stop()
+    shown = terminal.file.getvalue()
+    assert "training" in shown
+    assert "━━━━━━" in shown
+    assert "validation loss 0.2500, accuracy 75.0 %" in shown
+
+
+@pytest.mark.parametrize(("setbacks", "times"), [(1, "once"), (2, "2 times")])
+def test_training_that_diverged_says_how_often(capsys, setbacks, times):
+    console.Teller().epoch(replace(epoch(1, "final", None), setbacks=setbacks))
+    said = f"loss 0.5000, accuracy 60.0 %; diverged {times}, continued at a lower rate"
+    assert capsys.readouterr().err == f"      final weights, epoch 1 of 2: {said}\n"
 
 
 @pytest.mark.parametrize(("season", "told"), [(1, "the last step\n"), (1_000, "the last 1,000 steps\n")])

@@ -29,6 +29,8 @@ EVERY = 5
 """Epochs between lines where no progress bar can be drawn."""
 MANY = 100_000
 """Rows from which on reading gets a progress bar."""
+WIDE = 116
+"""Columns of a terminal that hold a progress bar of training with all its figures."""
 PIPED = 240
 """Width where there is no terminal to fit into."""
 SHORT = {TIMESTAMP: "date", VALUE: "forecast", CONFIDENCE: "level", LOWER: "low", UPPER: "high"}
@@ -90,9 +92,11 @@ class Teller:
         """See `listener.Listener`."""
         text = f"loss {epoch.train_loss:.4f}, accuracy {percent(epoch.train_accuracy)}"
         if epoch.validation_loss is not None:
-            text += f"; validation loss {epoch.validation_loss:.4f}, accuracy {percent(epoch.validation_accuracy)}"
+            validation = f"validation loss {epoch.validation_loss:.4f}, accuracy {percent(epoch.validation_accuracy)}"
+            text = validation if err.is_terminal and err.width < WIDE else f"{text}; {validation}"
         if epoch.setbacks:
-            text += f"; ran away {epoch.setbacks} times, gone back at a lower rate"
+            times = "once" if epoch.setbacks == 1 else f"{epoch.setbacks} times"
+            text += f"; diverged {times}, continued at a lower rate"
         name = "training" if epoch.stage == "test" else "final weights"
         if err.is_terminal:
             self._draw(name, epoch.epoch, epoch.epochs, text, transient=False)
@@ -102,7 +106,8 @@ class Teller:
     def _draw(self, name: str, done: int, total: int, text: str, *, transient: bool) -> None:
         """Draw a progress bar with a text behind it, until all is done."""
         if self.progress is None:
-            columns = (TextColumn("      {task.description}"), BarColumn(24), TimeRemainingColumn(compact=True))
+            bar = BarColumn(24 if err.width >= WIDE else 12)
+            columns = (TextColumn("      {task.description}"), bar, TimeRemainingColumn(compact=True))
             self.progress = Progress(*columns, TextColumn("{task.fields[text]}"), console=err, transient=transient)
             self.progress.start()
             self.task = self.progress.add_task(name, total=total, text=text)
