@@ -196,7 +196,9 @@ def test_a_category_never_met_is_told_and_forecast(model, capsys):
     )
     panel = pipeline.newest(source, listener=Teller())
     told = " ".join(capsys.readouterr().err.split())
-    assert "column 'kind': 1 values are of no category that training told apart (huge): forecast as the average" in told
+    assert (
+        "column 'kind': 1 value of categories that training did not tell apart (huge): forecast as the average" in told
+    )
     assert np.isfinite(model.forecast(panel).to_arrow()["forecast_value"].to_numpy()).all()
 
 

@@ -257,6 +257,8 @@ def test_forecasts_are_written_once_however_often(call, expected, place):
         out, said = call("forecast", "run", "--at", DATES[0], "--to", "shop.duckdb", "--into", "forecasts")
         assert out == b""
         assert "wrote 4 rows to shop.duckdb forecasts" in said
+    one = ("--at", DATES[0], "--level", "80", "--series", "s1", "--to", "one.csv")
+    assert "wrote 1 row to one.csv" in call("forecast", "run", *one)[1]
     with duckdb.connect(str(place / "shop.duckdb"), read_only=True) as connection:
         found = connection.sql("FROM forecasts ORDER BY name, confidence_level").df()
     pd.testing.assert_frame_equal(found, expected(at=DATES[:1]))

@@ -159,7 +159,8 @@ def forecast(
     )
     if to is not None:
         table.write(to, into, Errand("forecast", model.run_id, teller, model.config.source))
-        console.say(f"wrote {len(table):,} rows to {' '.join(filter(None, [to, into]))}")
+        count = "1 row" if len(table) == 1 else f"{len(table):,} rows"
+        console.say(f"wrote {count} to {' '.join(filter(None, [to, into]))}")
     else:
         console.show_rows(table.to_arrow(), form)
 

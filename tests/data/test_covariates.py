@@ -179,7 +179,7 @@ def test_a_category_is_one_of_those_known_or_none():
     panel = read(rows(("a", 0, 1.0, 1.0, "y"), ("a", 1, 1.0, 1.0, "q"), ("a", 2, 1.0, 1.0, None)))
     assert known.read(panel.covariates).tolist() == pytest.approx([2, 0, NAN], nan_ok=True)
     assert unknown([known, Column("n", "past")], panel.covariates) == [
-        "column 't': 1 values are of no category that training told apart (q)"
+        "column 't': 1 value of categories that training did not tell apart (q)"
     ]
     assert unknown([Column("t", "future", categories=("q", "y"))], panel.covariates) == []
 

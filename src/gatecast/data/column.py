@@ -92,7 +92,8 @@ def unknown(columns: Sequence[Column], covariates: Covariates) -> list[str]:
         if count:
             known = set(column.categories)  # of a static column there may be as many as series
             new = [text for text in covariates.categories[column.name] if text not in known]
+            values = "1 value" if count == 1 else f"{count:,} values"
             lines.append(
-                f"column {column.name!r}: {count:,} values are of no category that training told apart ({some(new)})"
+                f"column {column.name!r}: {values} of categories that training did not tell apart ({some(new)})"
             )
     return lines
