@@ -94,3 +94,5 @@ def test_error_over_time_leaves_out_cutoffs_of_a_few_series_that_end_on_another_
     for tests in (of_all, pa.concat_tables([of_all, of_one])):
         model, naive = evidence.dates_figure(tests).axes[0].lines
         assert (len(model.get_xdata()), len(naive.get_xdata())) == (2, 2)
+    assert evidence.dates_figure(of_one) is not None
+    assert evidence.dates_figure(of_one.slice(0, 2)) is None

@@ -131,14 +131,16 @@ def calendar_figure(tests: pa.Table) -> Figure | None:
     return figure
 
 
-def dates_figure(tests: pa.Table) -> Figure:
-    """Mean absolute error of the windows from each cutoff, over time.
+def dates_figure(tests: pa.Table) -> Figure | None:
+    """Mean absolute error of the windows from each cutoff, over time; None if there is only one.
 
     Cutoffs of fewer than half of the usual number of windows are left out: those of a few series that end on another
     date than the rest would be peaks and dips between those of all.
     """
     times, place, size = np.unique(wall(tests["cutoff"]), return_inverse=True, return_counts=True)
     usual = size >= np.median(size) / 2
+    if usual.sum() < 2:
+        return None
     figure, axes = new(WIDE, 2.4)
     for name, error in _errors(tests).items():
         if name in (VALUE, SEASONAL):

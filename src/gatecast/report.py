@@ -70,7 +70,7 @@ def _page(folder: Path) -> str:
     config = Config.from_toml(folder / files.CONFIG)
     ranked = sorted(metrics["series"], key=_worst_first)
     by = "MASE" if any(row["mase"] is not None for row in ranked) else "mean absolute error"
-    calendar = evidence.calendar_figure(tests)
+    dates, calendar = evidence.dates_figure(tests), evidence.calendar_figure(tests)
     page = Environment(loader=PackageLoader("gatecast"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page.filters["number"] = number
     return page.get_template("report.html").render(
@@ -84,7 +84,7 @@ def _page(folder: Path) -> str:
         curves=_svg(figures.history_figure(found["history"], manifest["training"]["best"])),
         steps=_svg(evidence.steps_figure(tests)),
         calibration=_svg(evidence.calibration_figure(tests, config.forecast.level)),
-        dates=_svg(evidence.dates_figure(tests)),
+        dates=dates and _svg(dates),
         calendar=calendar and _svg(calendar),
         insight=_insight(folder / files.INSPECTED),
     )
