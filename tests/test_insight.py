@@ -150,7 +150,7 @@ def test_a_value_thirty_steps_back_is_found():
     (found,) = insight.memory.stretches
     assert found == (25, 30, pytest.approx(0.9, abs=0.1))
     assert insight.memory.ratios[5].value < 1.05 < 1.5 < insight.memory.ratios[4].low
-    assert "much comes from the steps 25 to 30 back" in insight.sentences[0]
+    assert "comes from steps 25 to 30 (" in insight.sentences[0]
     given = torch.cat([model.inspect(at=model.grid.label(step)).attribution.context for step in range(2950, 3000, 5)])
     share = given.abs().sum(0) / given.abs().sum()
     assert share.argmax() == 48 - 30

@@ -10,7 +10,7 @@ GatecastError        1   base of all
 """
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,9 +53,14 @@ class TrainingError(GatecastError):
 
 def some(items: Iterable[object]) -> str:
     """The first items as text, and how many more there are."""
-    listed = list(items)
-    text = ", ".join(str(item) for item in listed[:SHOWN])
-    return text if len(listed) <= SHOWN else f"{text} and {len(listed) - SHOWN:,} more"
+    whole = list(items)
+    text = ", ".join(str(item) for item in whole[:SHOWN])
+    return text if len(whole) <= SHOWN else f"{text} and {len(whole) - SHOWN:,} more"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Parts as text: 'a, b and c'."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
 def harmless(text: str) -> str:

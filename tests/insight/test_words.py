@@ -33,13 +33,14 @@ def memory_of(enough, stretches=(), ratio=(2.5, 2.0, 3.0), rise=(1.0, 0.98, 1.02
     ("enough", "stretches", "told"),
     [
         (48, [(1, 24, 0.4), (25, 48, 0.6)], "It uses all 48 steps (2 days) of its context; a longer --context might "
-         "help. With everything shuffled the error is 2.50 times that with all as it was, 99 % interval 2.00 to 3.00. "
-         "Of what they give, much comes from the steps 1 to 24 back (40 %) and 25 to 48 back (60 %)."),
+         "help. With everything shuffled the error is 2.50 times as large (99 % interval 2.00 to 3.00). "
+         "Much of what the context contributes comes from steps 1 to 24 (40 %) and 25 to 48 (60 %) before the "
+         "forecast."),
         (24, [], "With the newest 24 steps (1 day) it does as well as with all 48; --context 24 might be enough: with "
-         "older steps hidden it does as well. With everything shuffled the error is 2.50 times that with all as it "
-         "was, 99 % interval 2.00 to 3.00."),
+         "older steps hidden it does as well. With everything shuffled the error is 2.50 times as large "
+         "(99 % interval 2.00 to 3.00)."),
         (0, [], "Nothing in the context helps measurably: with all 48 steps shuffled the error is "
-         "2.50 times that with all as it was, 99 % interval 2.00 to 3.00."),
+         "2.50 times as large (99 % interval 2.00 to 3.00)."),
     ],
 )  # fmt: skip
 def test_the_use_of_memory(enough, stretches, told):
@@ -60,8 +61,8 @@ def test_what_was_not_measured_is_not_said_to_be_the_same():
     told = words.uses(memory_of(24, rise=(1.301, 0.948, 1.556), shorter=48), HOURLY.frequency)
     assert told == (
         "Whether it uses more than the newest 24 steps (1 day) of 48 cannot be told from these windows: with the older "
-        "ones shuffled the error is 1.30 times that with all as it was, 99 % interval 0.95 to 1.56. "
-        "With everything shuffled the error is 2.50 times that with all as it was, 99 % interval 2.00 to 3.00."
+        "ones shuffled the error is 1.30 times as large (99 % interval 0.95 to 1.56). "
+        "With everything shuffled the error is 2.50 times as large (99 % interval 2.00 to 3.00)."
     )
 
 
@@ -70,7 +71,7 @@ def test_few_windows_tell_nothing():
     memory.few = True
     assert words.uses(memory, HOURLY.frequency) == (
         "There are too few test windows to tell what of the context is of use; "
-        "with all 48 steps shuffled the error is 2.50 times that with all as it was."
+        "with all 48 steps shuffled the error is 2.50 times as large."
     )
 
 
@@ -81,18 +82,18 @@ def test_a_single_step_is_no_steps():
 def test_how_long_it_remembers():
     short, long = (words.remembers(gates_of(torch.full((1, 3, 3), f)), HOURLY.frequency, 1) for f in (0.5, 0.99))
     assert short == (
-        "The LSTM read 12 steps (12 hours) in segments of 4. Half of its units have forgotten half of what they knew "
+        "The LSTM reads 12 steps (12 hours) in segments of 4. Half of its units have forgotten half of what they knew "
         "after 4 steps (4 hours); the one that remembers longest after 4 steps (4 hours)."
     )
     assert "after 276 steps (11.5 days)" in long  # 4 ln 0.5 / ln 0.99
     assert long.endswith("the one that remembers longest keeps it longer than it reads.")
     told = words.remembers(gates_of(torch.full((1, 3, 3), 0.5)), HOURLY.frequency, 4)
-    assert told.startswith("Of 4 networks that are averaged, the one looked into read 12 steps")
+    assert told.startswith("Of the 4 networks that are averaged, the one examined reads 12 steps")
 
 
 def test_what_units_follow():
     assert words.follow([("level", 0.8), None, ("hour", 0.9), ("level", -0.9)], 30) == (
-        "What 3 of 4 units follow: the level by 2, the hour by 1 (correlation of 0.71 or more over the test windows)."
+        "Of 4 units, 2 follow the level and 1 follows the hour (a correlation of 0.71 or more over the test windows)."
     )
     assert words.follow([None, None], 30) == "No unit strongly follows level, trend or calendar."
 
@@ -125,8 +126,8 @@ def test_what_the_forecast_leaned_on():
     sure = "a date stands for 4 steps from it on; completeness error 0.12 %, rank agreement with occlusion 0.90"
     told = words.leaned(found, gates, HOURLY, memory_of(24))
     assert told == (
-        "Of what sets this forecast apart from that of a flat context, 50 % from 1970-01-01 04:00, 40 % from the week, "
-        f"10 % from 1970-01-01 00:00 ({sure})."
+        "Of the difference between this forecast and that of a flat context, 50 % comes from 1970-01-01 04:00, "
+        f"40 % from the week and 10 % from 1970-01-01 00:00 ({sure})."
     )
     told = words.leaned(found, gates, HOURLY, memory_of(0))
     assert told.endswith("Since nothing in the context helps measurably, take that for noise.")

@@ -159,7 +159,7 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
                 break
         if error >= MAX_UNEXPLAINED:
             raise DataError(
-                f"what this forecast leaned on cannot be told: {in_percent(error, 1)} of it would be left unexplained; "
+                f"what this forecast relied on cannot be told: {in_percent(error, 1)} of it would be left unexplained; "
                 "look at another one, by --at or --series"
             )
         effects = path.without(segment, groups)

@@ -9,7 +9,7 @@ import torch
 
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
-from gatecast.errors import in_percent
+from gatecast.errors import in_percent, listed
 from gatecast.evaluation.bootstrap import Estimate
 from gatecast.insight.attribution import HARDLY, Attribution
 from gatecast.insight.gates import MIN_WINDOWS, STRONG, Gates
@@ -20,8 +20,8 @@ def uses(memory: Memory, frequency: Frequency) -> str:
     """Whether it uses its memory, and how much of it is enough."""
     context, spread = int(memory.kept[-1]), _times(memory.ratios[0])
     if memory.few:
-        alone = f"with all {_steps(context)} shuffled the error is {memory.ratios[0].value:.2f} times that with all"
-        return f"There are too few test windows to tell what of the context is of use; {alone} as it was."
+        alone = f"with all {_steps(context)} shuffled the error is {memory.ratios[0].value:.2f} times as large"
+        return f"There are too few test windows to tell what of the context is of use; {alone}."
     if not memory.enough:
         return f"Nothing in the context helps measurably: with all {_steps(context)} shuffled the error is {spread}."
     enough = _span(memory.enough, frequency)
@@ -39,8 +39,8 @@ def uses(memory: Memory, frequency: Frequency) -> str:
         text += f"{but} --context {memory.shorter} might be enough: with older steps hidden it does as well"
     elif memory.enough == context:
         text += "; a longer --context might help"
-    most = " and ".join(f"{first:,} to {last:,} back ({in_percent(share)})" for first, last, share in memory.stretches)
-    where = f" Of what they give, much comes from the steps {most}." if most else ""
+    most = listed([f"{first:,} to {last:,} ({in_percent(share)})" for first, last, share in memory.stretches])
+    where = f" Much of what the context contributes comes from steps {most} before the forecast." if most else ""
     return f"{text}. With everything shuffled the error is {spread}.{where}"
 
 
@@ -49,9 +49,9 @@ def remembers(gates: Gates, frequency: Frequency, members: int) -> str:
     lives, span = gates.half_lives.flatten(), len(gates.steps)
     median, longest = float(lives.median()), float(lives.max())
     last = "keeps it longer than it reads" if longest > span else f"after {_span(longest, frequency)}"
-    which = "The LSTM" if members == 1 else f"Of {members} networks that are averaged, the one looked into"
+    which = "The LSTM" if members == 1 else f"Of the {members} networks that are averaged, the one examined"
     return (
-        f"{which} read {_span(span, frequency)} in segments of {gates.segment}. Half of its units have forgotten half "
+        f"{which} reads {_span(span, frequency)} in segments of {gates.segment}. Half of its units have forgotten half "
         f"of what they knew after {_span(median, frequency)}; the one that remembers longest {last}."
     )
 
@@ -63,9 +63,9 @@ def follow(units: Sequence[tuple[str, float] | None], windows: int) -> str:
     found = Counter(unit[0] for unit in units if unit)
     if not found:
         return "No unit strongly follows level, trend or calendar."
-    followed = ", ".join(f"the {name} by {count}" for name, count in found.most_common())
-    strongly = f"correlation of {STRONG:.2f} or more over the test windows"
-    return f"What {sum(found.values())} of {len(units)} units follow: {followed} ({strongly})."
+    followed = listed([f"{count} follow{'s' * (count == 1)} the {name}" for name, count in found.most_common()])
+    strongly = f"a correlation of {STRONG:.2f} or more over the test windows"
+    return f"Of {len(units)} units, {followed} ({strongly})."
 
 
 def happened(gates: Gates, grid: Grid) -> str:
@@ -92,7 +92,7 @@ def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
     starts = int(gates.steps[-1]) + 1 - found.segment * np.arange(len(shares), 0, -1)
     parts = dict(zip(map(grid.label, starts.tolist()), shares.tolist(), strict=True))
     ranked = Counter[str](parts | {f"the {name}": share for name, share in others.items()})
-    most = ", ".join(f"{in_percent(share)} from {name}" for name, share in ranked.most_common(3))
+    most = listed([f"{in_percent(share)} from {name}" for name, share in ranked.most_common(3)])
     agree = "" if math.isnan(found.agreement) else f", rank agreement with occlusion {found.agreement:.2f}"
     sure = f"completeness error {in_percent(found.error, 2)}{agree}"
     parts_of = "" if found.segment == 1 else f"a date stands for {found.segment} steps from it on; "
@@ -100,11 +100,12 @@ def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
         return f"The context hardly moved this forecast ({in_percent(found.moved)} of the spread; {sure})."
     noise = not (memory.enough or memory.few)
     helps = " Since nothing in the context helps measurably, take that for noise." if noise else ""
-    return f"Of what sets this forecast apart from that of a flat context, {most} ({parts_of}{sure}).{helps}"
+    most = most.replace(" from ", " comes from ", 1)
+    return f"Of the difference between this forecast and that of a flat context, {most} ({parts_of}{sure}).{helps}"
 
 
 def _times(found: Estimate) -> str:
-    return f"{found.value:.2f} times that with all as it was, {SURE} % interval {found.low:.2f} to {found.high:.2f}"
+    return f"{found.value:.2f} times as large ({SURE} % interval {found.low:.2f} to {found.high:.2f})"
 
 
 def _span(steps: float, frequency: Frequency) -> str:
