@@ -4,7 +4,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from gatecast import fit, load
+from gatecast import fit, load, read
+from gatecast.errors import UsageError
 from gatecast.listener import Silent
 from gatecast.newest import newest
 from test_pipeline import TINY, database, waves
@@ -45,6 +46,13 @@ def test_only_the_rows_that_a_forecast_needs_are_read_and_it_is_the_same(asked, 
     end = 34 * 24 + 7 if "as_of" in asked else 960
     assert few.reading.rows == 2 * (end - rows) + (300 - (240 - 168)) + 168
     assert model.forecast(few, **asked).rows.equals(model.forecast(all_, **asked).rows)
+
+
+def test_a_loaded_model_says_how_its_rows_are_read_and_they_are_those_of_its_source(run):
+    model = load(run)
+    with pytest.raises(UsageError, match=r"no rows at hand: give it a panel; gatecast.read\(model.config\) reads"):
+        model.forecast()
+    assert model.forecast(read(model.config)).rows.equals(model.forecast(newest(model)).rows)
 
 
 def test_a_gap_before_a_date_longer_than_the_context_makes_it_read_on(tmp_path):

@@ -161,7 +161,13 @@ class Model:
             )
         panel = given if given is not None else self.panel
         if panel is None:
-            raise UsageError("this model has no rows at hand: give it a panel, as from gatecast.read")
+            known = self.config.source.url
+            how = (
+                "gatecast.read(model.config) reads those of its source"
+                if known
+                else "gatecast.read reads those of a frame"
+            )
+            raise UsageError(f"this model has no rows at hand: give it a panel; {how}")
         if panel.grid != self.grid:
             raise UsageError(f"the panel's grid is {panel.grid}, the model was trained on {self.grid}")
         if panel.keys.column_names != self.keys.column_names:

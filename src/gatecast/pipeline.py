@@ -46,7 +46,7 @@ def read(source: object, **options: object) -> Panel:
     """Read rows into a panel: many series on one grid.
 
     Args:
-        source: a URL or path, or a pandas, polars or Arrow frame.
+        source: a URL or path, a pandas, polars or Arrow frame, or a `Config`, such as that of a model.
         options: settings by name, such as `time`, `target`, `series`, `freq`, `timezone`.
     """
     return read_rows(Config.from_options(source, options), source).panel
@@ -58,7 +58,7 @@ def audit(source: object, *, listener: Listener = SILENT, **options: object) -> 
 
 
 def load(run: str | Path, *, device: str = "cpu") -> Model:
-    """Load the model of a run folder; `gatecast.newest.newest` reads the rows to forecast from.
+    """Load the model of a run folder; `gatecast.read(model.config)` reads the rows to forecast from.
 
     Args:
         device: where to forecast, as cpu, cuda, cuda:1 or mps.
