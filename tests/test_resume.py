@@ -187,6 +187,14 @@ def test_a_torn_checkpoint_gives_way_to_the_one_before_it(stop, harm, torn, neve
     assert re.fullmatch(r"checkpoint test-00000004-\w{16}.safetensors is not as it was written: .*", hearing.notes[0])
 
 
+def test_a_forecast_from_a_training_that_was_stopped_names_the_command_that_completes_it(stop):
+    run = stop(12)
+    with pytest.raises(
+        RunError, match=rf"no run at {run}: its training is not complete: .*fit --resume {run}` goes on"
+    ):
+        load(run)
+
+
 def test_rows_that_are_torn_are_not_trained_on(stop):
     run = stop(12)
     (kept,) = checkpoints(run, "rows")

@@ -159,7 +159,9 @@ def refuse_absent(folder: Path) -> None:
         RunError: there is none.
     """
     if not is_plain(folder / MODEL):
-        raise RunError(f"no run at {folder}: `gatecast fit ... --run {folder}` makes one")
+        begun = f"its training is not complete: `gatecast fit --resume {quote(str(folder))}` goes on if it was stopped"
+        none = f"`gatecast fit ... --run {quote(str(folder))}` makes one"
+        raise RunError(f"no run at {folder}: {begun if unfinished(folder) else none}")
 
 
 def steadily(folder: Path, read: Callable[[Path], T]) -> T:
