@@ -77,8 +77,14 @@ def test_a_file_gives_the_settings_back(tmp_path):
         (None, "no settings file"),
         (b"[source\n", "cannot be read as TOML"),
         (b"url = '\xff'", "cannot be read as TOML"),
-        (b"[model]\nhiden = 3\n", "model.hiden: no such setting"),
-        (b"[modle]\n", "modle: no such setting"),
+        (b"[model]\nhiden = 3\n", r"model.hiden: no such setting, did you mean model.hidden\?"),
+        (b"[model]\nhorizon = 3\n", r"model.horizon: no such setting, did you mean forecast.horizon\?"),
+        (
+            b"[training]\ntime-limit = '5s'\n",
+            r"training.time-limit: no such setting, did you mean training.time_limit\?",
+        ),
+        (b"[modle]\n", r"modle: no such setting, did you mean model\?"),
+        (b"[zebra]\n", "zebra: no such setting$"),
         (b"model = 3\n", "model: "),
         (b"source = 'sales.csv'\n", "source: a setting of .* belongs in a table, as url = .* under .source."),
         (b"table = 'sales'\n[forecast]\nhorizon = 3\n", "table: a setting of .* belongs in a table"),
@@ -240,3 +246,10 @@ def test_statistical_baselines_take_no_longer_than_training_unless_they_are_give
     assert seconds(time_limit="20s", baselines="2m") == 120
     with pytest.raises(UsageError, match=r"training\.time_limit: write a duration"):
         seconds(time_limit="soon")
+
+
+def test_an_option_in_python_that_there_is_not_is_told_with_the_one_that_is_meant():
+    with pytest.raises(UsageError, match=r"^no setting is called 'horizont'; did you mean horizon\?$"):
+        Config.from_options("a.csv", {"horizont": 3})
+    with pytest.raises(UsageError, match=r"^no setting is called 'zebra'; there are aggregate, align, .*, url$"):
+        Config.from_options("a.csv", {"zebra": 3})

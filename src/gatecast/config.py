@@ -5,7 +5,8 @@ A setting that is `None` is chosen from the data and written back, so a run's
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -258,7 +259,7 @@ class Config(Settings):
         try:
             super().__init__(**tables)
         except ValidationError as error:
-            raise UsageError(explained(error)) from None
+            raise UsageError(explained(error, _meant)) from None
 
     @classmethod
     def from_options(cls, source: object, options: Mapping[str, Any]) -> Self:
@@ -293,6 +294,17 @@ TABLE_OF = {name: table for table, kind in TABLES.items() for name in kind.model
 """The table of each setting, by its bare name."""
 
 
+def _nearest(name: str, names: Iterable[str]) -> list[str]:
+    """The name most like one that there is not, if any is."""
+    return get_close_matches(name.replace("-", "_"), names, 1)
+
+
+def _meant(name: str) -> str:
+    """Table and name of the setting that may be meant by a name, or the table; itself if none is near."""
+    near = _nearest(name, [*TABLE_OF, *TABLES])
+    return name if not near else f"{TABLE_OF[near[0]]}.{near[0]}" if near[0] in TABLE_OF else near[0]
+
+
 def merged(tables: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Tables of settings, updated with options by their bare names; None means not given.
 
@@ -302,7 +314,9 @@ def merged(tables: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) 
     result = {name: dict(table) for name, table in tables.items()}
     for name, value in options.items():
         if name not in TABLE_OF:
-            raise UsageError(f"no setting is called {name!r}; there are {', '.join(sorted(TABLE_OF))}")
+            near = _nearest(name, TABLE_OF)
+            there = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(TABLE_OF))}"
+            raise UsageError(f"no setting is called {name!r}; {there}")
         if value is not None:
             result.setdefault(TABLE_OF[name], {})[name] = value
     return result

@@ -10,7 +10,7 @@ GatecastError        1   base of all
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def some(items: Iterable[object]) -> str:
     return text if len(whole) <= SHOWN else f"{text} and {len(whole) - SHOWN:,} more"
 
 
-def listed(parts: Sequence[str]) -> str:
+def enumerated(parts: Sequence[str]) -> str:
     """Parts as text: 'a, b and c'."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
@@ -73,15 +73,20 @@ def in_percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:z.{digits}f} %"
 
 
-def explained(error: "ValidationError") -> str:
-    """One line a wrong value: where, what must hold, what was found."""
+def explained(error: "ValidationError", meant: Callable[[str], str] = str) -> str:
+    """One line a wrong value: where, what must hold, what was found.
+
+    Args:
+        meant: for a name that there is not, the one that may be meant, or the same again.
+    """
     lines = []
     for problem in error.errors():
         if problem["type"] == "default_factory_not_called":  # as another setting is wrong, which has a line
             continue
         where = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int)) or "settings"
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{where}: no such setting")
+            near = meant(name := str(problem["loc"][-1]))
+            lines.append(f"{where}: no such setting" + (f", did you mean {near}?" if near != name else ""))
         elif problem["type"] == "missing":
             lines.append(f"{where}: is needed")
         else:

@@ -14,7 +14,7 @@ from gatecast.data.panel import Panel
 from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Windows
-from gatecast.errors import in_percent, listed
+from gatecast.errors import enumerated, in_percent
 from gatecast.evaluation.backtest import Backtest, evaluate
 from gatecast.evaluation.held_back import spread
 from gatecast.evaluation.readable import number, percent
@@ -103,7 +103,9 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
     states = at_once * model.layers * sizes.hidden * sizes.recurrent
     if device.type == "cpu":
         refuse_too_wide(size, states, sizes.batch)
-    starts = f", starting from simple forecasts of season {listed([*map(str, model.seasons)])}" if model.seasons else ""
+    starts = (
+        f", starting from simple forecasts of season {enumerated([*map(str, model.seasons)])}" if model.seasons else ""
+    )
     logs = f"; {'every other network' if model.members != 1 else 'it'} reads logarithms" if model.logs else ""
     layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
     text = f"{model.recipe}: {model.members} × {layers} of {model.hidden} units, {size:,} parameters"
@@ -158,9 +160,9 @@ def _known(encoder: Encoder) -> str:
     place = encoder.place
     if encoder.places:
         place = f"each {encoder.places}" + (f" ({place} where it is empty)" if place else "")
-    calendar = f"calendar of {listed(encoder.cycles)}" if encoder.cycles else "no calendar"
+    calendar = f"calendar of {enumerated(encoder.cycles)}" if encoder.cycles else "no calendar"
     parts = [calendar, place and f"holidays of {place}"]
     for role in ("static", "past", "future"):
         names = [column.name for column in encoder.columns if column.role == role]
-        parts.append(f"{role} {listed(names)}" if names else None)
+        parts.append(f"{role} {enumerated(names)}" if names else None)
     return "; ".join(filter(None, parts))

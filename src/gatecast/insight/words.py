@@ -9,7 +9,7 @@ import torch
 
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
-from gatecast.errors import in_percent, listed
+from gatecast.errors import enumerated, in_percent
 from gatecast.evaluation.bootstrap import Estimate
 from gatecast.insight.attribution import HARDLY, Attribution
 from gatecast.insight.gates import MIN_WINDOWS, STRONG, Gates
@@ -39,7 +39,7 @@ def uses(memory: Memory, frequency: Frequency) -> str:
         text += f"{but} --context {memory.shorter} might be enough: with older steps hidden it does as well"
     elif memory.enough == context:
         text += "; a longer --context might help"
-    most = listed([f"{first:,} to {last:,} ({in_percent(share)})" for first, last, share in memory.stretches])
+    most = enumerated([f"{first:,} to {last:,} ({in_percent(share)})" for first, last, share in memory.stretches])
     where = f" Much of what the context contributes comes from steps {most} before the forecast." if most else ""
     return f"{text}. With everything shuffled the error is {spread}.{where}"
 
@@ -63,7 +63,7 @@ def follow(units: Sequence[tuple[str, float] | None], windows: int) -> str:
     found = Counter(unit[0] for unit in units if unit)
     if not found:
         return "No unit strongly follows level, trend or calendar."
-    followed = listed([f"{count} follow{'s' * (count == 1)} the {name}" for name, count in found.most_common()])
+    followed = enumerated([f"{count} follow{'s' * (count == 1)} the {name}" for name, count in found.most_common()])
     strongly = f"a correlation of {STRONG:.2f} or more over the test windows"
     return f"Of {len(units)} units, {followed} ({strongly})."
 
@@ -92,7 +92,7 @@ def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
     starts = int(gates.steps[-1]) + 1 - found.segment * np.arange(len(shares), 0, -1)
     parts = dict(zip(map(grid.label, starts.tolist()), shares.tolist(), strict=True))
     ranked = Counter[str](parts | {f"the {name}": share for name, share in others.items()})
-    most = listed([f"{in_percent(share)} from {name}" for name, share in ranked.most_common(3)])
+    most = enumerated([f"{in_percent(share)} from {name}" for name, share in ranked.most_common(3)])
     agree = "" if math.isnan(found.agreement) else f", rank agreement with occlusion {found.agreement:.2f}"
     sure = f"completeness error {in_percent(found.error, 2)}{agree}"
     parts_of = "" if found.segment == 1 else f"a date stands for {found.segment} steps from it on; "
