@@ -174,6 +174,14 @@ def test_a_constant_and_an_empty_column_stay_finite():
     assert [column.width for column in encoder.columns] == [1, 0]
 
 
+@pytest.mark.parametrize(("level", "later", "told"), [(2000.0, 2200.0, 0.1), (-2000.0, -2200.0, -0.1), (0.0, 1.0, 1.0)])
+def test_a_number_that_was_constant_in_training_is_measured_by_its_level(level, later, told):
+    """Else a price that has never changed, and will by a tenth, would be hundreds of units from its mean."""
+    panel = read(rows(*[("a", step, 1.0, value, None) for step, value in enumerate((level, level, later))]))
+    column = Column.fit("n", "past", panel.covariates, np.array([True, True, False]))
+    assert column.read(panel.covariates).tolist() == pytest.approx([0, 0, told])
+
+
 def test_a_category_is_one_of_those_known_or_none():
     known = Column("t", "future", categories=("x", "y"))
     panel = read(rows(("a", 0, 1.0, 1.0, "y"), ("a", 1, 1.0, 1.0, "q"), ("a", 2, 1.0, 1.0, None)))
