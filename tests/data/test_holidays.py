@@ -19,6 +19,11 @@ def test_a_country_a_part_of_it_and_an_exchange():
     assert "2024-06-19" in days("XNYS", 2024)
 
 
+@pytest.mark.parametrize("place", ["DE-Augsburg", "de-AUGSBURG"])
+def test_a_part_whose_name_is_not_all_capitals(place):
+    assert set(days(place, 2024)) - set(days("DE-BY", 2024)) == {"2024-08-08", "2024-08-15"}
+
+
 def test_years_are_in_order_and_may_be_without_any():
     found = holidays_of("US", 2011, 2013)
     assert (np.diff(found) > np.timedelta64(0)).all()

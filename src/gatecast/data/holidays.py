@@ -24,17 +24,18 @@ def holidays_of(place: str, first: int, last: int) -> Days:
     """
     import holidays as library  # noqa: PLC0415 - only where they are asked for
 
-    country, _, subdivision = place.strip().upper().partition("-")
-    years = range(first, last + 1)
-    financial = country not in library.list_supported_countries() and country in library.list_supported_financial()
+    country, _, part = place.strip().partition("-")
+    country, years = country.upper(), range(first, last + 1)
+    parts = library.list_supported_countries().get(country)
+    part = next((known for known in parts or () if known.upper() == part.upper()), part)  # DE-BY, and DE-Augsburg
+    financial = parts is None and country in library.list_supported_financial()
     try:
         found = (
             library.financial_holidays(country, years=years)
             if financial
-            else library.country_holidays(country, subdiv=subdivision or None, years=years)
+            else library.country_holidays(country, subdiv=part or None, years=years)
         )
     except NotImplementedError:
-        parts = library.list_supported_countries().get(country)
         known = f"{country} has {some(parts) or 'no parts'}" if parts is not None else "write DE, US-NY or XNYS"
         raise UsageError(f"no holidays are known of {place!r}: {known}") from None
     return np.array(sorted(found), "datetime64[D]")
