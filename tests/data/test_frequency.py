@@ -72,7 +72,10 @@ def test_a_frequency_is_told_by_its_alias(alias):
 NOT_A_FREQUENCY = "fortnightly 0h 0D 0W 0MS -1h h5 1.5h ms us MS-JAN D-MON h-MON W-JAN QS-MON W- h+900 h+1D W+1MS +1s"
 
 
-@pytest.mark.parametrize("text", ["", "2 h", *["BD", "CD", "BW", "BSMS", "SMS-JAN", "B-MON"], *NOT_A_FREQUENCY.split()])
+NOT_A_FREQUENCY += " BD CD BW BSMS SMS-JAN B-MON"
+
+
+@pytest.mark.parametrize("text", ["", "2 h", "9" * 30 + "D", "9" * 5_000 + "h", *NOT_A_FREQUENCY.split()])
 def test_no_frequency(text):
     with pytest.raises(UsageError, match="frequency"):
         Frequency.parse(text)

@@ -32,7 +32,8 @@ _BUSINESS: Mapping[str, tuple[Unit, Weekdays]] = {
 _STARTS = {"MS": 1, "MONTHLY": 1, "QS": 3, "QUARTERLY": 3, "YS": 12, "AS": 12, "YEARLY": 12}
 _ENDS = {"ME": 1, "M": 1, "QE": 3, "Q": 3, "YE": 12, "Y": 12, "A": 12}
 _HALVES = {"SMS": False, "SME": True, "SM": True}
-_ALIAS = re.compile(r"(\d*)([A-Za-z_]+?)(?:-([A-Za-z]{3}))?(?:\+(\d+)(s|D|MS))?")
+# The digits are limited, as numbers of any length would not fit into an array; nine are enough for decades of seconds.
+_ALIAS = re.compile(r"(\d{0,9})([A-Za-z_]+?)(?:-([A-Za-z]{3}))?(?:\+(\d{1,15})(s|D|MS))?")
 _OFFSETS: Mapping[Unit, str] = {"second": "s", "month": "MS"}
 
 
