@@ -17,7 +17,7 @@ from gatecast.ensemble import Ensemble
 from gatecast.errors import DataError
 from gatecast.fitted import Fitted
 from gatecast.insight import attribution
-from gatecast.insight.attribution import _Path, _rank_correlation, attribute
+from gatecast.insight.attribution import Attribution, _Path, _rank_correlation, attribute
 from gatecast.nn.network import Network, Shape
 
 CONTEXT, HORIZON = 12, 2
@@ -73,6 +73,14 @@ def test_a_linear_forecast_gives_each_value_its_weight():
     shares, others = found.shares
     assert [*shares.tolist(), *others.values()] == pytest.approx([size / sum(sizes) for size in sizes], rel=1e-4)
     assert found.moved == pytest.approx(float((found.forecast - found.flat).abs().mean()) / spread)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1.0, 1e30])
+def test_shares_are_the_same_in_any_unit(unit):
+    ahead = unit * torch.ones(1)
+    found = Attribution(unit * torch.tensor([[2.0, -4, 0, 1]]), {"day": -ahead}, ahead, 0 * ahead, unit, 2, 0, 1)
+    shares, others = found.shares
+    assert [*shares.tolist(), others["day"]] == pytest.approx([0.5, 0.25, 0.25])
 
 
 def test_the_integral_is_taken_along_the_whole_path():

@@ -68,7 +68,7 @@ class Attribution:
     def shares(self) -> tuple[Float[Tensor, "L"], dict[str, float]]:
         """The share of each segment and covariate in the absolute attributions over the horizon."""
         sizes, others = self.segments.abs().sum(0), {name: part.abs().sum() for name, part in self.covariates.items()}
-        total = (sizes.sum() + sum(others.values())).clamp(min=1e-12)
+        total = (sizes.sum() + sum(others.values())).clamp(min=torch.finfo(sizes.dtype).tiny)  # in any unit
         return sizes / total, {name: float(size / total) for name, size in others.items()}
 
     @property
