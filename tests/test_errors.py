@@ -12,7 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from gatecast.__main__ import main
-from gatecast.errors import SHOWN, DataError, GatecastError, RunError, StoreError, TrainingError, UsageError, some
+from gatecast.errors import (
+    SHOWN,
+    DataError,
+    GatecastError,
+    RunError,
+    StoreError,
+    TrainingError,
+    UsageError,
+    plural,
+    some,
+)
 
 FIT = ["fit", "shop.duckdb", "--time", "day", "--target", "y", "--run", "new"]
 TABLES = {
@@ -284,6 +294,11 @@ def test_the_tree_of_errors():
     kinds = (UsageError, DataError, StoreError, RunError, TrainingError)
     assert [kind.exit_code for kind in kinds] == [2, 1, 1, 1, 1]
     assert all(issubclass(kind, GatecastError) for kind in kinds)
+
+
+def test_one_is_no_plural():
+    assert [plural(count, "step") for count in (0, 1, 2, 12_345)] == ["0 steps", "1 step", "2 steps", "12,345 steps"]
+    assert [plural(count, "step") for count in (0.7, 1.4, 1.6)] == ["1 step", "1 step", "2 steps"]
 
 
 def test_five_offenders_at_most():

@@ -83,6 +83,17 @@ def test_the_numbers_are_those_of_the_evidence(run, page):
     assert any("horizon = 6" in text for text in texts)
 
 
+def test_one_step_is_no_plural(run, tmp_path):
+    for path in run.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    metrics = json.loads((run / "metrics.json").read_text()) | {"windows": 1_234, "horizon": 1, "season": 1}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    seal(tmp_path)
+    page = report.write(tmp_path).read_text(encoding="utf-8")
+    assert "1,234 test windows of 1 step, none of which training saw." in page
+    assert "repeats the last step, the season that" in page
+
+
 def test_series_are_ranked_worst_first(run, page):
     rows = json.loads((run / "metrics.json").read_text())["series"]
     worst_first = [row["series"] for row in sorted(rows, key=lambda row: -row["mase"])]

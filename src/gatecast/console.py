@@ -17,7 +17,7 @@ from rich.table import Column, Table
 
 from gatecast.data.audit import Audit
 from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
-from gatecast.errors import harmless, in_percent
+from gatecast.errors import harmless, in_percent, plural
 from gatecast.evaluation.readable import number, percent
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     table.add_row("error saved, %", "", *skills)
     out.print(table)
     season = metrics["season"]
-    out.print(f"the seasonal naive forecast repeats the last {'step' if season == 1 else f'{season:,} steps'}")
+    out.print(f"the seasonal naive forecast repeats the last {'step' if season == 1 else plural(season, 'step')}")
     for level, share in ours["coverage"].items():
         out.print(f"the {level} % intervals cover {percent(share)}")
     if "verdict" in metrics:

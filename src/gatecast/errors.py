@@ -68,6 +68,11 @@ def harmless(text: str) -> str:
     return "".join(part if part == "\n" or unicodedata.category(part) != "Cc" else repr(part)[1:-1] for part in text)
 
 
+def plural(count: float, noun: str) -> str:
+    """How many there are of something: `1 step`, `2,000 steps`."""
+    return f"{count:,.0f} {noun}{'s' * (round(count) != 1)}"
+
+
 def in_percent(share: float, digits: int = 0) -> str:
     """A share as text in percent."""
     return f"{100 * share:z.{digits}f} %"

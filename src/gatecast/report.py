@@ -15,7 +15,7 @@ from gatecast import evidence, figures
 from gatecast import run_folder as files
 from gatecast.config import Config
 from gatecast.data.table import BASELINES
-from gatecast.errors import GatecastError, RunError
+from gatecast.errors import GatecastError, RunError, plural
 from gatecast.evaluation.readable import number
 from gatecast.record import read_record
 from gatecast.run_folder import refuse_absent
@@ -72,7 +72,7 @@ def _page(folder: Path) -> str:
     by = "MASE" if any(row["mase"] is not None for row in ranked) else "mean absolute error"
     dates, calendar = evidence.dates_figure(tests), evidence.calendar_figure(tests)
     page = Environment(loader=PackageLoader("gatecast"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page.filters["number"] = number
+    page.filters |= {"number": number, "plural": plural}
     return page.get_template("report.html").render(
         metrics=metrics,
         manifest=manifest,

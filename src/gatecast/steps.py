@@ -14,7 +14,7 @@ from gatecast.data.panel import Panel
 from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Windows
-from gatecast.errors import enumerated, in_percent
+from gatecast.errors import enumerated, in_percent, plural
 from gatecast.evaluation.backtest import Backtest, evaluate
 from gatecast.evaluation.held_back import spread
 from gatecast.evaluation.readable import number, percent
@@ -62,9 +62,10 @@ def prepare(
     listener.step(4, "Scale", f"{model.scaling}, {where}")
     reads = "them" if sizes.reach == sizes.context else f"the newest {sizes.reach:,}"
     synthetic = f", {config.training.synthetic} of them synthetic" if config.training.synthetic else ""
-    text = f"{sizes.context:,} steps in, {horizon:,} out; the LSTM reads {reads}, {sizes.segment} at once: "
-    recurrent = "1 recurrent step" if sizes.recurrent == 1 else f"{sizes.recurrent} recurrent steps"
-    listener.step(5, "Windows", f"{text}{recurrent}; batches of {sizes.batch}{synthetic}")
+    text = f"{plural(sizes.context, 'step')} in, {horizon:,} out; the LSTM reads {reads}, {sizes.segment} at once: "
+    listener.step(
+        5, "Windows", f"{text}{plural(sizes.recurrent, 'recurrent step')}; batches of {sizes.batch}{synthetic}"
+    )
     listener.step(
         6, "Data to the device", f"{device}, once: {windows.nbytes / 1e6:.1f} MB, windows are gathered there by index"
     )

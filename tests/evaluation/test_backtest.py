@@ -91,6 +91,8 @@ def test_quantile_loss_is_the_loop(found):
 def test_a_backtest_is_told_in_a_line(found):
     panel = "<Panel: 2 series on h, 70 steps, 1970-01-05 04:00 to 1970-01-06 19:00>"
     assert repr(found) == f"<Backtest: 4 windows of 2 steps of {panel}>"
+    one = {name: getattr(found, name)[:1] for name in ("series", "cutoffs", "mase_scale", "rmsse_scale")}
+    assert repr(replace(found, truth=found.truth[:1, :1], **one)) == f"<Backtest: 1 window of 1 step of {panel}>"
 
 
 def test_points_and_bounds(found):

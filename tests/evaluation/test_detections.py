@@ -112,7 +112,7 @@ def test_wrong_intervals_are_named(make_backtest, waves, factor, side):
 
 def test_few_series_that_carry_the_error_are_named(make_backtest, waves):
     waves[7] = wave(np.random.default_rng(3)) + np.random.default_rng(4).normal(0, 60, 600)
-    assert detect(make_backtest(waves, known))["few_series"] == "1 of 30 series carry half of the error: s7."
+    assert detect(make_backtest(waves, known))["few_series"] == "Half of the error comes from 1 of 30 series: s7."
 
 
 def test_an_error_that_grows_after_a_date_is_named(make_backtest, waves):

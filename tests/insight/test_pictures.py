@@ -114,6 +114,12 @@ def test_a_long_name_is_cut_and_takes_no_room(make_panel, gates):
     assert title == ("long " * 12)[:59] + "…: read in 4 recurrent steps, 6 steps in each"
 
 
+def test_one_recurrent_step_is_no_plural(panel):
+    gates = Gates(STEPS, 24, Trace(*torch.full((6, 1, 1, 1, 3), 0.5)), torch.ones(1))
+    title = pictures.gates_figure(panel, 0, gates).axes[0].get_title(loc="left")
+    assert title == "s0: read in 1 recurrent step, 24 steps in each"
+
+
 def test_many_covariates_stand_upright_beside_the_shares(panel):
     context, ahead = torch.arange(HORIZON * 24.0).reshape(HORIZON, 24), torch.ones(3)
     covariates = {name: torch.tensor([1.0, 1, 2]) for name in ("week", "month", "year", "promotion")}

@@ -101,6 +101,7 @@ def test_what_units_follow():
 def test_what_units_follow_is_not_told_from_few_windows():
     told = "What the units follow cannot be told from 29 test windows; at least 30 are needed."
     assert words.follow([None, None], 29) == told
+    assert words.follow([None, None], 1).startswith("What the units follow cannot be told from 1 test window; ")
 
 
 def test_what_happened_at_an_event():

@@ -13,7 +13,7 @@ from gatecast.data.dates import Grid
 from gatecast.data.frequency import LONGEST_SEASON
 from gatecast.data.panel import Panel
 from gatecast.data.rows import name_of
-from gatecast.errors import SHOWN, DataError
+from gatecast.errors import SHOWN, DataError, plural
 from gatecast.store import Store
 from gatecast.store.audit_query import audit_query
 from gatecast.store.duckdb import DuckDBStore
@@ -153,7 +153,7 @@ def _findings(
         done = fault.done.format(
             aggregate=alignment.aggregate,
             filled=_FILLED[alignment.fill],
-            gaps=f"{places:,} gap{'s' if places > 1 else ''}",
+            gaps=plural(places, "gap"),
             longest=f"{largest['size']:,}: {place(largest)}",
             then="fit stops, as all of them are" if stops else learns,
             needed=3 * horizon + 1,

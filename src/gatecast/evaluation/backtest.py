@@ -15,7 +15,7 @@ from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
 from gatecast.data.table import DRIFT, SEASONAL, TIMESTAMP, VALUE, timestamps
 from gatecast.data.windows import Windows
-from gatecast.errors import UsageError, some
+from gatecast.errors import UsageError, plural, some
 from gatecast.evaluation import metrics, statistical
 from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
 from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate, places, ratio
@@ -65,7 +65,8 @@ class Backtest:
     failure: str = ""
 
     def __repr__(self) -> str:
-        return f"<Backtest: {len(self.series):,} windows of {self.horizon} steps of {self.panel!r}>"
+        windows, steps = plural(len(self.series), "window"), plural(self.horizon, "step")
+        return f"<Backtest: {windows} of {steps} of {self.panel!r}>"
 
     @cached_property
     def points(self) -> Array:

@@ -104,7 +104,7 @@ def few_series(backtest: Backtest) -> str | None:
     if half > FEW_SERIES * count:
         return None
     names = some(backtest.panel.names[index] for index in order[:half].tolist())
-    return f"{half} of {count:,} series carry half of the error: {names}."
+    return f"Half of the error comes from {half} of {count:,} series: {names}."
 
 
 def drift(backtest: Backtest) -> str | None:

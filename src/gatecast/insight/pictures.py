@@ -14,6 +14,7 @@ from gatecast.data.dates import Steps
 from gatecast.data.features import CYCLES
 from gatecast.data.frequency import DAY, HOUR, MINUTE, YEAR, Frequency
 from gatecast.data.panel import Panel
+from gatecast.errors import plural
 from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, counted, dated, named, new
 from gatecast.insight.attribution import Attribution
 from gatecast.insight.gates import Gates
@@ -53,7 +54,7 @@ def gates_figure(panel: Panel, index: int, gates: Gates) -> Figure:
     edges = _edges(panel, gates.steps, gates.segment)
     count, read = len(edges) - 1, "" if gates.segment == 1 else f", {gates.segment} steps in each"
     _observed(axes[0], panel, index, gates.steps)
-    named(axes[0], panel.names[index], f": read in {count} recurrent steps{read}")
+    named(axes[0], panel.names[index], f": read in {plural(count, 'recurrent step')}{read}")
     order = gates.half_lives[-1].argsort(descending=True)
     for part, (name, (title, colors)) in zip(axes[1:], ROWS.items(), strict=True):
         shown = getattr(gates.trace, name)[-1, 0][:, order].numpy().T

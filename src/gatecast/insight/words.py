@@ -9,7 +9,7 @@ import torch
 
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
-from gatecast.errors import enumerated, in_percent
+from gatecast.errors import enumerated, in_percent, plural
 from gatecast.evaluation.bootstrap import Estimate
 from gatecast.insight.attribution import HARDLY, Attribution
 from gatecast.insight.gates import MIN_WINDOWS, STRONG, Gates
@@ -19,11 +19,11 @@ from gatecast.insight.memory import SURE, Memory
 def uses(memory: Memory, frequency: Frequency) -> str:
     """Whether it uses its memory, and how much of it is enough."""
     context, spread = int(memory.kept[-1]), _times(memory.ratios[0])
+    shuffled = f"with all {plural(context, 'step')} shuffled the error is"
     if memory.few:
-        alone = f"with all {_steps(context)} shuffled the error is {memory.ratios[0].value:.2f} times as large"
-        return f"There are too few test windows to tell what of the context is of use; {alone}."
+        return f"There are too few test windows to tell what of the context is of use; {shuffled} {memory.ratios[0].value:.2f} times as large."
     if not memory.enough:
-        return f"Nothing in the context helps measurably: with all {_steps(context)} shuffled the error is {spread}."
+        return f"Nothing in the context helps measurably: {shuffled} {spread}."
     enough = _span(memory.enough, frequency)
     if memory.enough == context:
         text = f"It uses all {enough} of its context"
@@ -59,7 +59,8 @@ def remembers(gates: Gates, frequency: Frequency, members: int) -> str:
 def follow(units: Sequence[tuple[str, float] | None], windows: int) -> str:
     """What the units follow over so many windows, where it is strong."""
     if windows < MIN_WINDOWS:
-        return f"What the units follow cannot be told from {windows} test windows; at least {MIN_WINDOWS} are needed."
+        few = plural(windows, "test window")
+        return f"What the units follow cannot be told from {few}; at least {MIN_WINDOWS} are needed."
     found = Counter(unit[0] for unit in units if unit)
     if not found:
         return "No unit strongly follows level, trend or calendar."
@@ -109,8 +110,4 @@ def _times(found: Estimate) -> str:
 
 
 def _span(steps: float, frequency: Frequency) -> str:
-    return f"{_steps(steps)} ({frequency.spell(steps)})"
-
-
-def _steps(steps: float) -> str:
-    return f"{steps:,.0f} step{'s' * (round(steps) != 1)}"
+    return f"{plural(steps, 'step')} ({frequency.spell(steps)})"
