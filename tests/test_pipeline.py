@@ -305,9 +305,11 @@ def test_figures_are_functions(model):
     assert figure.axes[0].get_title(loc="left") == "s1"
     assert len(figure.axes[0].lines[1].get_ydata()) == 6
     found = backtest(waves(), windows=3, **TINY)
-    lines = {line.get_label(): line for line in found.plot(series="s1").axes[0].lines}
-    assert lines["forecast"].get_ydata() == pytest.approx(found.points[-1])
-    assert lines["observed"].get_ydata()[-6:] == pytest.approx(found.truth[-1])
+    numbered = replace(found, panel=replace(found.panel, keys=pa.table({"name": [7, 12]})))
+    for figure in (found.plot(series="s1"), numbered.plot(series=12)):
+        lines = {line.get_label(): line for line in figure.axes[0].lines}
+        assert lines["forecast"].get_ydata() == pytest.approx(found.points[-1])
+        assert lines["observed"].get_ydata()[-6:] == pytest.approx(found.truth[-1])
     with pytest.raises(UsageError, match="no series 'x' was tested; there are s0, s1"):
         found.plot(series="x")
 

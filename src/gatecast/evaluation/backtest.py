@@ -235,10 +235,10 @@ class Backtest:
         from gatecast.evidence import example_figure  # noqa: PLC0415 - only where a figure is wanted
 
         tested = {self.panel.names[index]: index for index in np.unique(self.series).tolist()}
-        if series is not None and series not in tested:
+        if series is not None and str(series) not in tested:
             raise UsageError(f"no series {series!r} was tested; there are {some(tested)}")
         ranked = self._ranked()
-        index = ranked[len(ranked) // 2] if series is None else tested[series]
+        index = ranked[len(ranked) // 2] if series is None else tested[str(series)]
         return example_figure(self.to_arrow(), self._example(index), self.panel.keys.column_names, self.settings.level)
 
     def beside_statistical(self, seconds: float) -> Self:
