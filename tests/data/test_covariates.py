@@ -218,6 +218,13 @@ def test_what_is_static_is_rows_of_one_table_and_their_weights():
     assert weights.tolist() == [[2, 1, 1], [0, 0, 0], [0, 1, 1]]
 
 
+def test_a_column_called_as_a_part_of_the_calendar_is_told_from_it():
+    columns = Column("week", "future"), Column("holidays", "past"), Column("kind", "past", categories=("u", "v"))
+    encoder = Encoder(("day", "week"), "DE", None, columns)
+    own = [*["day"] * 2, *["week"] * 2, *["holidays"] * 3]
+    assert encoder.names == [*own, "column week", "column holidays", "kind", "kind"]
+
+
 def test_an_encoder_is_what_its_json_says():
     columns = (Column("t", "future", categories=("x",)), Column("n", "past", loc=1.5, scale=2.0))
     encoder = Encoder(("day",), "DE-BY", None, columns)

@@ -15,7 +15,7 @@ from gatecast.data.holidays import holidays_of
 from gatecast.data.zones import Seconds
 
 Fraction = npt.NDArray[np.float64]
-HOLIDAY_FEATURES = 3
+HOLIDAYS, HOLIDAY_FEATURES = "holidays", 3
 
 
 def _since(wall: Seconds, unit: str) -> Fraction:
