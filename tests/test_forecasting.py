@@ -348,6 +348,8 @@ def test_a_name_of_several_series_is_refused(model):
     assert both.forecast(panel, series="c/d").rows["part"].unique().to_pylist() == ["d"]
     with pytest.raises(UsageError, match=r"^several series are called 'a/b/c': parts of their keys hold slashes"):
         both.forecast(panel, series=["c/d", "a/b/c"])
+    with pytest.raises(UsageError, match=r"^several series are called 'a/b/c': parts of their keys hold slashes"):
+        both.inspect(panel, series="a/b/c")
 
 
 def test_a_horizon_is_a_whole_number_and_not_beyond_all_measure(model):

@@ -310,8 +310,12 @@ def test_figures_are_functions(model):
         lines = {line.get_label(): line for line in figure.axes[0].lines}
         assert lines["forecast"].get_ydata() == pytest.approx(found.points[-1])
         assert lines["observed"].get_ydata()[-6:] == pytest.approx(found.truth[-1])
-    with pytest.raises(UsageError, match="no series 'x' was tested; there are s0, s1"):
+    with pytest.raises(UsageError, match=r"^no series 'x'; there are s0, s1$"):
         found.plot(series="x")
+    first = {name: getattr(found, name)[:3] for name in ("series", "cutoffs", "truth", "quantiles")}
+    naive = {name: part[:3] for name, part in found.baselines.items()}
+    with pytest.raises(UsageError, match=r"^no series 's1' was tested; there are s0$"):
+        replace(found, baselines=naive, mase_scale=np.ones(3), rmsse_scale=np.ones(3), **first).plot(series="s1")
 
 
 @pytest.mark.parametrize("wrong", [{"windows": 2.5}, {"stride": 1.5}, {"windows": "2"}, {"windows": 0}])

@@ -252,14 +252,7 @@ class Model:
 
 
 def _chosen(panel: Panel, names: tuple[str, ...]) -> Panel:
-    if not names:
-        return panel
-    unknown = [name for name in names if name not in panel.places]
-    if unknown:
-        raise UsageError(f"no series {some(map(repr, unknown))}; there are {some(panel.names)}")
-    if len(panel.places) < len(panel) and (twice := [name for name in names if panel.names.count(name) > 1]):
-        raise UsageError(f"several series are called {some(map(repr, twice))}: parts of their keys hold slashes")
-    return panel.take(np.array([panel.places[name] for name in names]))
+    return panel.take(panel.find(names)) if names else panel
 
 
 def _known_by(step: int, panel: Panel, whole: Panel) -> Panel:

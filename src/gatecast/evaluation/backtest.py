@@ -230,15 +230,15 @@ class Backtest:
         """A matplotlib figure of the newest forecast of one series beside the truth; by default the median one.
 
         Raises:
-            UsageError: the series was not tested.
+            UsageError: there is no such series, or more than one, or it was not tested.
         """
         from gatecast.evidence import example_figure  # noqa: PLC0415 - only where a figure is wanted
 
-        tested = {self.panel.names[index]: index for index in np.unique(self.series).tolist()}
-        if series is not None and str(series) not in tested:
-            raise UsageError(f"no series {series!r} was tested; there are {some(tested)}")
-        ranked = self._ranked()
-        index = ranked[len(ranked) // 2] if series is None else tested[str(series)]
+        ranked, tested = self._ranked(), np.unique(self.series).tolist()
+        index = ranked[len(ranked) // 2] if series is None else int(self.panel.find([str(series)])[0])
+        if index not in tested:
+            names = some(self.panel.names[number] for number in tested)
+            raise UsageError(f"no series {series!r} was tested; there are {names}")
         return example_figure(self.to_arrow(), self._example(index), self.panel.keys.column_names, self.settings.level)
 
     def beside_statistical(self, seconds: float) -> Self:

@@ -16,7 +16,7 @@ from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
 from gatecast.data.split import evenly
 from gatecast.data.windows import Windows
-from gatecast.errors import UsageError, some
+from gatecast.errors import UsageError
 from gatecast.evaluation.held_back import held_back
 from gatecast.evaluation.metrics import known
 from gatecast.fitted import Fitted
@@ -160,12 +160,10 @@ def inspect(
         series: name of one; by default the first.
 
     Raises:
-        UsageError: there is no such series, or it had not begun.
+        UsageError: there is no such series, or more than one, or it had not begun.
         DataError: the tested weights have seen all rows.
     """
-    if series is not None and str(series) not in panel.places:
-        raise UsageError(f"no series {series!r}; there are {some(panel.names)}")
-    index = 0 if series is None else panel.places[str(series)]
+    index = 0 if series is None else int(panel.find([str(series)])[0])
     cutoff = int(panel.lasts[index]) if at is None else min(panel.grid.floor(at), int(panel.lasts[index]))
     if cutoff < panel.starts[index]:
         raise UsageError(f"{panel.names[index]} begins {panel.grid.label(int(panel.starts[index]))}, after {at}")
