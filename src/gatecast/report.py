@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from gatecast import evidence, figures
 from gatecast import run_folder as files
 from gatecast.config import Config
+from gatecast.data.rows import name_of
 from gatecast.data.table import BASELINES
 from gatecast.errors import GatecastError, RunError, plural
 from gatecast.evaluation.readable import number
@@ -118,7 +119,7 @@ def _examples(tests: pa.Table, rows: pa.Table, config: Config, by: str) -> list[
     found = []
     for title, start, end in zip(which, starts, [*starts[1:], rows.num_rows], strict=True):
         part = rows.slice(start, end - start)
-        name = "/".join(str(part[column][0]) for column in columns)
+        name = name_of([part[column][0].as_py() for column in columns]) if columns else ""
         shown = f"{name}, {title} of the series by {by}" if len(starts) > 2 else ", ".join(filter(None, [name, title]))
         found.append((shown, _svg(evidence.example_figure(tests, part, columns, config.forecast.level))))
     return found

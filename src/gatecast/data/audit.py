@@ -89,20 +89,20 @@ def audit(
     keys, zero = len(source.series), alignment.fill == "zero"
     query = audit_query(steps, keys, block, grid.frequency.century, horizon, zero, planned)
     rows = store.read(source, query).read_all().to_pylist()
-    facts = {name: int(rows[0][name] or 0) for name in ("row_count", "series", "steps", "shortest", "longest")}
-    if not facts["series"]:
-        raise DataError(f"no usable value in {facts['row_count']:,} rows: every target or every time is empty")
+    count, series = int(rows[0]["row_count"] or 0), int(rows[0]["series"] or 0)
+    if not series:
+        raise DataError(f"no usable value in {count:,} rows: every target or every time is empty")
     return Audit(
-        rows=facts["row_count"],
-        series=facts["series"],
-        steps=facts["steps"],
+        rows=count,
+        series=series,
+        steps=int(rows[0]["steps"]),
         first=grid.label(rows[0]["first"]),
         last=grid.label(rows[0]["last"]),
         frequency=str(grid.frequency),
         timezone=grid.timezone,
         agreement=agreement,
-        shortest=facts["shortest"],
-        longest=facts["longest"],
+        shortest=int(rows[0]["shortest"]),
+        longest=int(rows[0]["longest"]),
         findings=tuple(_findings(rows, grid, keys, settings, alignment, horizon)),
     )
 

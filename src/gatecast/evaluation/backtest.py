@@ -153,15 +153,20 @@ class Backtest:
         Returns:
             None if there are none, or if the baseline makes no error.
         """
-        both = self.compared(name)[:, steps]
-        ours, theirs = (
-            np.abs(part - self.truth)[:, steps][both].astype(np.float64) for part in (self.points, self.baselines[name])
-        )
-        if not theirs.sum():
+        ours, theirs = (np.abs(part - self.truth) for part in (self.points, self.baselines[name]))
+        loss = self.ratio(ours, theirs, steps, confidence)
+        return loss and Estimate(100 * (1 - loss.value), 100 * (1 - loss.high), 100 * (1 - loss.low))
+
+    def ratio(
+        self, top: Array, bottom: Array, steps: slice = slice(None), confidence: float = CONFIDENCE
+    ) -> Estimate | None:
+        """Σ top / Σ bottom, (W, H) each, over what is known of both; None where nothing is, or `bottom` is zero."""
+        seen = (~np.isnan(top) & ~np.isnan(bottom))[:, steps]
+        above, below = (part[:, steps][seen].astype(np.float64) for part in (top, bottom))
+        if not below.sum():
             return None
-        series, blocks = (part[:, steps][both] for part in self.places)
-        loss = ratio(ours, theirs, series, blocks, confidence=confidence)
-        return Estimate(100 * (1 - loss.value), 100 * (1 - loss.high), 100 * (1 - loss.low))
+        series, blocks = (part[:, steps][seen] for part in self.places)
+        return ratio(above, below, series, blocks, confidence=confidence)
 
     def compared(self, name: str) -> Flags:
         """Where both a baseline's forecast and the truth are known, (W, H)."""

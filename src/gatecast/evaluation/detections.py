@@ -12,7 +12,6 @@ from gatecast.data.table import SEASONAL
 from gatecast.errors import in_percent, some
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.baselines import seasonal_naive
-from gatecast.evaluation.bootstrap import Estimate, ratio
 from gatecast.evaluation.metrics import Array
 
 COPY = 0.15
@@ -71,7 +70,7 @@ def flat(backtest: Backtest) -> str | None:
 def bias(backtest: Backtest) -> str | None:
     """Forecasts that are too high, or too low, on average."""
     error = backtest.points - backtest.truth
-    found = _share(backtest, error, np.abs(error))
+    found = backtest.ratio(error, np.abs(error))
     if found is None or abs(found.value) < BIAS or found.low <= 0 <= found.high:
         return None
     side = "high" if found.value > 0 else "low"
@@ -85,7 +84,7 @@ def intervals(backtest: Backtest) -> str | None:
         low, high = backtest.bounds(level)
         missing = np.isnan(backtest.truth)
         inside = np.where(missing, np.nan, (backtest.truth >= low) & (backtest.truth <= high)) * 100
-        found = _share(backtest, inside, np.where(missing, np.nan, 1))
+        found = backtest.ratio(inside, np.where(missing, np.nan, 1))
         slack = min(SLACK, (100 - level) / 2)
         if found is not None and (found.high < level - slack or found.low > level + slack):
             side = "narrow" if found.value < level else "wide"
@@ -159,15 +158,6 @@ def training(history: Sequence[Mapping[str, Any]], kept: int) -> dict[str, str]:
         text = f"after epoch {best} of {len(losses)} the validation loss rose by {rise}"
         return {"overfitted": f"Training overfitted: {text}; the weights of epoch {kept} were kept."}
     return {}
-
-
-def _share(backtest: Backtest, top: Array, bottom: Array) -> Estimate | None:
-    """Σ top / Σ bottom over what was observed."""
-    seen = ~np.isnan(top) & ~np.isnan(bottom)
-    if not bottom[seen].sum():
-        return None
-    series, blocks = (part[seen] for part in backtest.places)
-    return ratio(top[seen].astype(np.float64), bottom[seen].astype(np.float64), series, blocks)
 
 
 DETECTIONS: Mapping[str, Callable[[Backtest], str | None]] = {

@@ -203,6 +203,4 @@ def _heat(
     axes: Axes, values: Array, extent: tuple[float, float, float, float], colors: str, low: float, high: float
 ) -> AxesImage:
     """A heat map of (rows, segments); the first row is on top."""
-    image = axes.imshow(values, aspect="auto", extent=extent, cmap=colors, interpolation="nearest")
-    image.set_clim(low, high)
-    return image
+    return axes.imshow(values, colors, aspect="auto", interpolation="nearest", vmin=low, vmax=high, extent=extent)
