@@ -240,10 +240,12 @@ def test_an_encoder_is_what_its_json_says():
         ("W-MON", "2024-12-23", [[1, 2, 1], [1, 1, 1]]),
         ("MS", "2024-04-01", [[1, 1, 1], [2, 3, 3]]),  # the eve of the first of May is in April
         ("ME", "2024-04-30", [[1, 1, 1], [2, 3, 3]]),
+        ("CBMS", "2024-04-02", [[1, 1, 1], [2, 3, 3]]),  # the month is whole, whichever weekday is its label
+        ("CBME", "2024-04-30", [[1, 1, 1], [2, 3, 3]]),
     ],
 )
 def test_holidays_and_the_days_around_them(alias, first, expected):
-    grid = Grid(Frequency.parse(alias))
+    grid = Grid(Frequency.parse(alias), None, "DE")
     steps = grid.step(first) + np.arange(len(expected))
     assert holiday_calendar(grid, "DE", steps).tolist() == expected
     assert holiday_calendar(grid, None, steps).tolist() == [[0, 0, 0]] * len(expected)

@@ -99,7 +99,7 @@ class Grid:
                 return self._open_days(units // OPEN) + (units % OPEN + OPENS) * np.timedelta64(HOUR, "s")
             case "month" | "half month":
                 end = self.frequency.end
-                days = self._begins(units + (self.frequency.multiple if end else 0)) - int(end)
+                days = self.first_days(steps + end) - int(end)
                 if self.frequency.days:
                     roll: Literal["preceding", "following"] = "preceding" if end else "following"
                     days = np.busday_offset(days, 0, roll=roll, holidays=self.closed)
@@ -114,15 +114,16 @@ class Grid:
 
     def begins(self, step: int) -> str:
         """The first moment of a step as text; its label unless that is the end of some months, or a weekday in them."""
-        if "month" not in self.frequency.unit:
-            return self.label(step)
-        return str(self._begins(np.array([step * self.frequency.multiple + self.frequency.phase]))[0])
+        return str(self.first_days(np.array([step]))[0]) if "month" in self.frequency.unit else self.label(step)
 
-    def _begins(self, units: Steps) -> Days:
-        """The first days of months or of halves of months, of which the second begins after the 15th or on it."""
+    def first_days(self, steps: Steps) -> Days:
+        """The day on which each step begins, which is that of its label except for some months, see `begins`."""
+        if "month" not in self.frequency.unit:
+            return self.wall(steps).astype("datetime64[D]")
+        units = steps * self.frequency.multiple + self.frequency.phase
         halves = 1 if self.frequency.unit == "month" else 2
         months: Days = (units // halves).astype("datetime64[M]").astype("datetime64[D]")
-        months += (units % halves * (14 + self.frequency.end)).astype("timedelta64[D]")
+        months += (units % halves * (14 + self.frequency.end)).astype("timedelta64[D]")  # after the 15th, or on it
         return months
 
     def step(self, text: str) -> int:

@@ -103,9 +103,8 @@ def holiday_calendar(grid: Grid, place: str | None, steps: Steps) -> npt.NDArray
     """
     if place is None or not len(steps):
         return np.zeros((len(steps), HOLIDAY_FEATURES), np.float32)
-    end = int(grid.frequency.end)  # a step that is labelled by its last day begins after the one before
-    starts, stops = (grid.wall(part).astype("datetime64[D]") + end for part in (steps - end, steps + 1 - end))
-    stops = np.maximum(stops, starts + 1)
+    starts = grid.first_days(steps)
+    stops = np.maximum(grid.first_days(steps + 1), starts + 1)
     first, last = starts.min() - 2, stops.max() + 2
     on = np.zeros((last - first).astype(int), bool)
     found = holidays_of(place, *(int(str(day)[:-6]) for day in (first, last)))
