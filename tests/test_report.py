@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -52,6 +54,12 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def copy(run, tmp_path):
+    """A copy of the run, to change."""
+    return Path(shutil.copytree(run, tmp_path / "copy"))
+
+
 @pytest.fixture(scope="module")
 def page(run):
     assert report.write(run) == run / "report.html"
@@ -83,13 +91,11 @@ def test_the_numbers_are_those_of_the_evidence(run, page):
     assert any("horizon = 6" in text for text in texts)
 
 
-def test_one_step_is_no_plural(run, tmp_path):
-    for path in run.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    metrics = json.loads((run / "metrics.json").read_text()) | {"windows": 1_234, "horizon": 1, "season": 1}
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
-    seal(tmp_path)
-    page = report.write(tmp_path).read_text(encoding="utf-8")
+def test_one_step_is_no_plural(copy):
+    metrics = json.loads((copy / "metrics.json").read_text()) | {"windows": 1_234, "horizon": 1, "season": 1}
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    seal(copy)
+    page = report.write(copy).read_text(encoding="utf-8")
     assert "1,234 test windows of 1 step, none of which training saw." in page
     assert "repeats the last step, the season that" in page
 
@@ -100,16 +106,14 @@ def test_series_are_ranked_worst_first(run, page):
     assert [text for text in Page(page).texts if text in (HOSTILE, "plain")] == worst_first
 
 
-def test_series_without_a_mase_come_last(run, tmp_path):
-    for path in run.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    metrics = json.loads((run / "metrics.json").read_text())
+def test_series_without_a_mase_come_last(copy):
+    metrics = json.loads((copy / "metrics.json").read_text())
     metrics["series"][1] |= {"mase": None, "mae": 1e6}
     metrics["series"][0]["mase"] = 0.0
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
-    seal(tmp_path)
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    seal(copy)
     ranked = [row["series"] for row in metrics["series"]]
-    texts = Page(report.write(tmp_path).read_text(encoding="utf-8")).texts
+    texts = Page(report.write(copy).read_text(encoding="utf-8")).texts
     assert [text for text in texts if text in (HOSTILE, "plain")] == ranked
 
 
@@ -127,15 +131,13 @@ def test_the_page_stands_alone_and_runs_nothing(page):
     assert "<?xml" not in page
 
 
-def test_what_inspect_left_is_folded_into_the_page(run, tmp_path):
-    for path in run.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    assert "<code>gatecast inspect</code>" in report.write(tmp_path).read_text(encoding="utf-8")
-    insight = load(tmp_path).inspect(read(rows(), **COLUMNS))
-    (tmp_path / "inspect").mkdir()
-    insight.write(tmp_path / "inspect")
-    seal(tmp_path / "inspect")
-    text = report.write(tmp_path).read_text(encoding="utf-8")
+def test_what_inspect_left_is_folded_into_the_page(copy):
+    assert "<code>gatecast inspect</code>" in report.write(copy).read_text(encoding="utf-8")
+    insight = load(copy).inspect(read(rows(), **COLUMNS))
+    (copy / "inspect").mkdir()
+    insight.write(copy / "inspect")
+    seal(copy / "inspect")
+    text = report.write(copy).read_text(encoding="utf-8")
     found = Page(text)
     assert [part for part in found.texts if part in insight.sentences] == list(insight.sentences)
     assert found.tags.count("svg") == 11
@@ -144,9 +146,9 @@ def test_what_inspect_left_is_folded_into_the_page(run, tmp_path):
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in found.links)
     assert HOSTILE not in text
     assert len(text) < 2_000_000
-    (tmp_path / "inspect" / "gates.svg").unlink()
+    (copy / "inspect" / "gates.svg").unlink()
     with pytest.raises(RunError, match="inspect is damaged, run gatecast inspect again"):
-        report.write(tmp_path)
+        report.write(copy)
 
 
 def test_a_page_is_replaced_whole(run, page):
@@ -191,13 +193,11 @@ def test_without_evidence_there_is_no_page(run, tmp_path, name):
         ({"series": [], "overall": {}}, "UndefinedError: 'dict object' has no attribute 'baselines'"),
     ],
 )
-def test_evidence_of_another_shape_is_refused(run, tmp_path, metrics, told):
-    for path in run.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
-    seal(tmp_path)
+def test_evidence_of_another_shape_is_refused(copy, metrics, told):
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    seal(copy)
     with pytest.raises(RunError, match=rf"^no report .* its files are not as fit writes them \({told}.*\)$"):
-        report.write(tmp_path)
+        report.write(copy)
 
 
 def test_every_example_is_one_series_whatever_the_rows_came_from(run, monkeypatch, tmp_path):
@@ -251,15 +251,13 @@ def test_every_number_is_the_one_recomputed_from_the_rows_of_the_test(run, page)
         assert f"{(part['forecast_value'] - part['actual']).abs().mean():,.4g}" in texts[texts.index(key) :]
 
 
-def test_a_thousand_series_make_a_page_of_less_than_two_megabytes(run, tmp_path):
-    for path in run.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    metrics, row = json.loads((run / "metrics.json").read_text()), pq.read_table(run / "test.parquet")
+def test_a_thousand_series_make_a_page_of_less_than_two_megabytes(copy):
+    metrics, row = json.loads((copy / "metrics.json").read_text()), pq.read_table(copy / "test.parquet")
     metrics["series"] = [metrics["series"][0] | {"series": f"series-{i}"} for i in range(1_000)]
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
-    pq.write_table(pa.concat_tables([row] * 100), tmp_path / "test.parquet")
-    seal(tmp_path)
-    text = report.write(tmp_path).read_text(encoding="utf-8")
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    pq.write_table(pa.concat_tables([row] * 100), copy / "test.parquet")
+    seal(copy)
+    text = report.write(copy).read_text(encoding="utf-8")
     assert len(text) < 2_000_000
     assert "and 800 more" in text
     assert text.count("<tr><td>series-") == report.MOST_SERIES

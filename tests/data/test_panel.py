@@ -187,7 +187,7 @@ def test_an_infinite_value_without_a_time_is_left_out():
     [
         ([], "gave no rows"),
         ([(("a",), 1, None, 2), (("b",), 1, NAN, 1)], "no usable value in 3 rows"),
-        ([(("a",), None, 1.0, 1)], "no usable value in 1 rows"),
+        ([(("a",), None, 1.0, 1)], "no usable value in 1 row:"),
     ],
 )
 def test_nothing_to_use(rows, message):

@@ -79,17 +79,6 @@ def test_coverage_counts_the_bounds_as_inside():
     )
 
 
-def test_coverage_is_the_loop(case):
-    truth, _, quantiles = case
-    low, high = quantiles[..., 0], quantiles[..., 2]
-    inside = [
-        a <= y <= b
-        for (y, a), (_, b) in zip(pairs(truth, low), pairs(truth, high), strict=True)  #
-    ]
-    assert 0 < metrics.coverage(truth, low, high) < 100
-    assert metrics.coverage(truth, low, high) == pytest.approx(100 * mean(inside))
-
-
 @pytest.fixture
 def frame(case):
     """The observed part of the case, as utilsforecast takes it: one series a window."""

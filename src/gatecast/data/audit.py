@@ -91,7 +91,7 @@ def audit(
     rows = store.read(source, query).read_all().to_pylist()
     count, series = int(rows[0]["row_count"] or 0), int(rows[0]["series"] or 0)
     if not series:
-        raise DataError(f"no usable value in {count:,} rows: every target or every time is empty")
+        raise DataError(f"no usable value in {plural(count, 'row')}: every target or every time is empty")
     return Audit(
         rows=count,
         series=series,

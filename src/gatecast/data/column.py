@@ -12,7 +12,7 @@ import numpy as np
 
 from gatecast.data.arrays import Flags, Values
 from gatecast.data.covariates import NUMBERS, TEXTS, Covariates
-from gatecast.errors import DataError, some
+from gatecast.errors import DataError, plural, some
 
 Role = Literal["static", "past", "future", "series"]
 
@@ -98,8 +98,6 @@ def unknown(columns: Sequence[Column], covariates: Covariates) -> list[str]:
         if count:
             known = set(column.categories)  # of a static column there may be as many as series
             new = [text for text in covariates.categories[column.name] if text not in known]
-            values = "1 value" if count == 1 else f"{count:,} values"
-            lines.append(
-                f"column {column.name!r}: {values} of categories that training did not tell apart ({some(new)})"
-            )
+            apart = f"{plural(count, 'value')} of categories that training did not tell apart"
+            lines.append(f"column {column.name!r}: {apart} ({some(new)})")
     return lines

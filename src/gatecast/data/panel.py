@@ -14,7 +14,7 @@ from gatecast.data.covariates import Covariates
 from gatecast.data.covariates_builder import CovariatesBuilder
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.data.rows import PanelBuilder, Reading, name_of
-from gatecast.errors import DataError, NoRowsError, UsageError, some
+from gatecast.errors import DataError, NoRowsError, UsageError, plural, some
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ class Panel:
         keys, values, offsets, starts, reading = rows.assemble(series)
         panel = cls(grid, keys, values, offsets, starts, kind, reading)
         if not len(panel):
-            raise DataError(f"no usable value in {rows.count:,} rows: every target or every time is empty")
+            raise DataError(f"no usable value in {plural(rows.count, 'row')}: every target or every time is empty")
         panel._refuse_no_date()
         return panel if beside is None else replace(panel, covariates=_gathered(panel, rows, gathering, beside))
 

@@ -21,7 +21,8 @@ def uses(memory: Memory, frequency: Frequency) -> str:
     context, spread = int(memory.kept[-1]), _times(memory.ratios[0])
     shuffled = f"with all {plural(context, 'step')} shuffled the error is"
     if memory.few:
-        return f"There are too few test windows to tell what of the context is of use; {shuffled} {memory.ratios[0].value:.2f} times as large."
+        times = f"{memory.ratios[0].value:.2f} times as large"
+        return f"There are too few test windows to tell what of the context is of use; {shuffled} {times}."
     if not memory.enough:
         return f"Nothing in the context helps measurably: {shuffled} {spread}."
     enough = _span(memory.enough, frequency)
