@@ -1,5 +1,6 @@
 """Faults planted in a test's forecasts are named, and nothing is named where there is none."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from gatecast.config import ForecastSettings
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
-from gatecast.evaluation.detections import _change_point, detect, training
+from gatecast.evaluation.detections import _change_point, detect, drift, training
 from gatecast.evaluation.verdict import judge
 
 HORIZON, SEASON, SERIES = 12, 24, 30
@@ -24,11 +25,12 @@ def wave(rng, length=600):
 def make_backtest(make_panel):
     """A function that makes a backtest of windows that do not overlap: from series and points (W, H) of a function."""
 
-    def make(series, points, season=SEASON, windows=12):
-        panel = make_panel(*series)
+    def make(series, points, season=SEASON, windows=12, starts=None):
+        panel = make_panel(*series, starts=starts)
         index = np.repeat(np.arange(len(panel)), windows)
         cutoffs = panel.lasts[index] - HORIZON * (1 + np.tile(np.arange(windows), len(panel)))
-        truth = np.stack([panel.series(i)[c + 1 : c + 1 + HORIZON] for i, c in zip(index, cutoffs, strict=True)])
+        first = cutoffs - panel.starts[index] + 1
+        truth = np.stack([panel.series(i)[at : at + HORIZON] for i, at in zip(index, first, strict=True)])
         naive = seasonal_naive(panel, index, cutoffs, season, HORIZON)
         found = np.asarray(points(panel, index, cutoffs, truth), np.float32)
         until = panel.lasts - HORIZON * (windows + 1)
@@ -122,6 +124,15 @@ def test_an_error_that_grows_after_a_date_is_named(make_backtest, waves):
     backtest = make_backtest(waves, known)
     first = backtest.panel.grid.label(600 - 48)
     assert f"From {first} on the error is 3." in detect(backtest)["drift"]
+
+
+def test_series_of_other_times_cost_no_room_for_the_time_between(make_backtest, waves):
+    backtest = make_backtest(waves, known, starts=[0] * 15 + [24 * 10**5] * 15)
+    tracemalloc.start()
+    assert drift(backtest) is None
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 @pytest.mark.parametrize("count", [8, 50])

@@ -110,20 +110,18 @@ def drift(backtest: Backtest) -> str | None:
     """An error that is larger after some date than chance explains (a change point, by permutation)."""
     scale = np.where(backtest.mase_scale > 0, backtest.mase_scale, np.nan)[:, None]
     errors = [np.abs(part - backtest.truth) / scale for part in (backtest.points, backtest.baselines[SEASONAL])]
-    blocks = backtest.places[1]
     seen = ~np.isnan(errors[0]) & ~np.isnan(errors[1])
-    size = np.bincount(blocks[seen])
-    held = np.flatnonzero(size)
-    if len(held) < 8:
+    blocks, place, size = np.unique(backtest.places[1][seen], return_inverse=True, return_counts=True)
+    if len(blocks) < 8:
         return None
-    ours, naive = (np.bincount(blocks[seen], part[seen])[held] / size[held] for part in errors)
+    ours, naive = (np.bincount(place, part[seen]) / size for part in errors)
     at, growth = _change_point(ours)
     if growth < GROWTH:
         return None
     rng = np.random.default_rng(1)
     if np.mean([_change_point(rng.permutation(ours))[1] >= growth for _ in range(SHUFFLES)]) > CHANCE:
         return None
-    first = int(backtest.cutoffs.min()) + 1 + int(held[at]) * backtest.horizon
+    first = int(backtest.cutoffs.min()) + 1 + int(blocks[at]) * backtest.horizon
     before, after = naive[:at].mean(), naive[at:].mean()
     theirs = f"; the seasonal naive's {after / before:.1f} times" if before else ""
     return (
