@@ -96,7 +96,7 @@ def test_one_step_is_no_plural(copy):
     (copy / "metrics.json").write_text(json.dumps(metrics))
     seal(copy)
     page = report.write(copy).read_text(encoding="utf-8")
-    assert "1,234 test windows of 1 step, none of which training saw." in page
+    assert "1,234 test windows of 1 step, which training did not see." in page
     assert "repeats the last step, the season that" in page
 
 

@@ -112,7 +112,7 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
     text = f"{model.recipe}: {model.members} × {layers} of {model.hidden} units, {size:,} parameters"
     listener.step(7, "Define the LSTM", f"{text}{starts}{logs}")
     threads = torch.get_num_threads()
-    listener.step(8, "Model to the device", f"{device}, {threads} thread{'s' if threads > 1 else ''}")
+    listener.step(8, "Model to the device", f"{device}, {plural(threads, 'thread')}")
     tested, trained = learn(shop, build(shop))
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
     text = f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept"
