@@ -47,10 +47,10 @@ sizes = st.integers(1, 12)
 
 
 def every_window(panel):
-    """All series at all cutoffs from a step before the first row of the panel to its last."""
-    cutoffs = np.arange(panel.starts.min() - 1, panel.lasts.max() + 1)
-    series = np.repeat(np.arange(len(panel)), len(cutoffs))
-    return torch.from_numpy(series), torch.from_numpy(np.tile(cutoffs, len(panel)))
+    """All series at all cutoffs from the step before their first row to their last."""
+    cutoffs = [np.arange(start - 1, last + 1) for start, last in zip(panel.starts, panel.lasts, strict=True)]
+    series = np.repeat(np.arange(len(panel)), panel.lengths + 1)
+    return torch.from_numpy(series), torch.from_numpy(np.concatenate(cutoffs))
 
 
 def gathered(panel, series, steps):
@@ -101,13 +101,13 @@ def test_of_windows_without_gaps_the_mask_is_one_value():
 @PROPERTY
 @given(panels, sizes, st.integers(-20, 50), st.sampled_from([NAN, 1e9]))
 def test_nothing_after_the_cutoff_is_in_the_inputs(panel, context, cutoff, poison):
-    cutoff = int(np.clip(cutoff, panel.starts.min(), panel.lasts.max()))
+    cutoffs = np.clip(cutoff, panel.starts - 1, panel.lasts)
     steps = np.concatenate([np.arange(start, last + 1) for start, last in zip(panel.starts, panel.lasts, strict=True)])
-    changed = np.where(steps > cutoff, np.float32(poison), panel.values)
+    changed = np.where(steps > np.repeat(cutoffs, panel.lengths), np.float32(poison), panel.values)
     other = Panel(HOURLY, panel.keys, changed, panel.offsets, panel.starts)
     series = torch.arange(len(panel))
     seen, told = (
-        Windows.of(one, Encoder(CYCLES), context, 3, CPU).inputs(series, torch.full_like(series, cutoff))
+        Windows.of(one, Encoder(CYCLES), context, 3, CPU).inputs(series, torch.from_numpy(cutoffs))
         for one in (panel, other)
     )
     for name in ("context", "observed", "calendar", "series"):
@@ -140,6 +140,17 @@ def test_cutoffs_may_lie_ahead_of_every_series():
     expected = calendar(HOURLY, CYCLES, np.arange(73, 80))
     assert (windows.calendar(series, cutoffs)[0].numpy() == expected).all()
     assert not windows.past(series, cutoffs)[1].any()
+
+
+def test_dates_between_series_that_are_far_apart_are_not_worked_out():
+    starts = [10**9, 0, 20, 50, 10**9 - 5]
+    panel = panel_of(*((start, np.arange(30.0)) for start in starts))
+    windows = Windows.of(panel, Encoder(CYCLES), 4, 3, CPU)
+    series, cutoffs = every_window(panel)
+    found = windows.calendar(series, cutoffs).numpy()
+    for cutoff, features in zip(cutoffs.tolist(), found, strict=True):
+        assert (features == calendar(HOURLY, CYCLES, np.arange(cutoff - 3, cutoff + 4))).all()
+    assert len(windows.dates) == (4 + 80 + 3) + (4 + 35 + 3)
 
 
 def test_what_lies_before_the_earliest_cutoff_is_not_worked_out():

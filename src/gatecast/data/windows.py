@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gatecast.data.column import Column
+from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Unit
@@ -57,7 +58,7 @@ class Windows:
 
     Attributes:
         ends: for each series, the position after the last value that may be read.
-        dates: calendar and holidays of each step, concatenated over places.
+        dates: calendar and holidays of each step that a series covers, concatenated over places.
         rows: for each series, the offset from a step to its row of `dates`.
         columns: the covariates with a value for each step.
         covariates: their values, see `Column.read`, concatenated over series.
@@ -98,11 +99,12 @@ class Windows:
             context: C, steps read before a cutoff.
             horizon: H, steps after it.
             ahead: steps after a series' end that cutoffs and horizons may reach (default: H).
-            since: the earliest cutoff (default: before all series begin).
+            since: the earliest cutoff (default: before a series begins).
         """
-        first = (int(panel.starts.min()) - 1 if since is None else since) + 1 - context
-        steps = np.arange(first, int(panel.lasts.max()) + (horizon if ahead is None else ahead) + 1)
-        dates, group = encoder.calendars(panel, steps)
+        firsts = (panel.starts if since is None else np.maximum(panel.starts, since + 1)) - context
+        stretches, rows = _stretches(firsts, panel.lasts + (horizon if ahead is None else ahead))
+        calendars = [encoder.calendars(panel, steps) for steps in stretches]
+        dates, group = np.concatenate([found for found, _ in calendars], 1), calendars[0][1]
         found = panel.covariates if encoder.varying else None
         static = None
         if encoder.static:
@@ -114,7 +116,7 @@ class Windows:
             ends=_tensor(panel.offsets[1:], device),
             starts=_tensor(panel.starts, device),
             dates=_tensor(np.concatenate(dates), device),
-            rows=_tensor(group * len(steps) - first, device),
+            rows=_tensor(group * dates.shape[1] + rows, device),
             columns=encoder.varying,
             covariates=None if found is None else _tensor(encoder.varied(found), device),
             bounds=None if found is None else _tensor(found.offsets, device),
@@ -217,6 +219,25 @@ class Windows:
         at = torch.arange(count, device=self.device)
         observed = (at >= before[:, None]) & (at < until[:, None]) & ~values.isnan()
         return values.masked_fill(~observed, 0), observed
+
+
+def _stretches(firsts: Steps, lasts: Steps) -> tuple[list[Steps], Steps]:
+    """The steps that some series covers, in stretches without gaps; for each series, the offset from a step to its row.
+
+    Series may be decades apart, and of seconds there are a billion between.
+
+    Args:
+        firsts: the first step of each series.
+        lasts: the last.
+    """
+    order = np.argsort(firsts)
+    begins, ends = firsts[order], np.maximum.accumulate(lasts[order])
+    is_new = np.append(True, begins[1:] > ends[:-1] + 1)
+    begins, ends = begins[is_new], ends[np.append(is_new[1:], True)]
+    offsets = np.cumsum(ends - begins + 1) - ends - 1
+    rows = np.empty_like(firsts)
+    rows[order] = offsets[np.cumsum(is_new) - 1]
+    return [np.arange(*span) for span in zip(begins, ends + 1, strict=True)], rows
 
 
 def at_rows(found: Found, rows: slice) -> Found:
