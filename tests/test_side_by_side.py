@@ -55,9 +55,12 @@ def test_after_an_error_nothing_more_is_begun(threads):
     assert len(begun) < 100
 
 
-def test_threads_are_shared_out_and_those_of_others_left_as_they_were(threads):
+def test_each_has_one_thread_or_its_share_and_those_of_others_are_left_as_they_were(threads):
     threads(4)
-    assert side_by_side([torch.get_num_threads] * 2) == [2, 2]
+    assert side_by_side([torch.get_num_threads]) == [1]
+    assert side_by_side([torch.get_num_threads] * 2) == [1, 1]
+    assert side_by_side([torch.get_num_threads] * 2, large=True) == [2, 2]
+    assert side_by_side([torch.get_num_threads] * 9, large=True) == [1] * 9
     assert torch.get_num_threads() == 4
     found = []
     other = threading.Thread(target=lambda: (torch.ones(2) + 1, found.append(torch.get_num_threads())))

@@ -359,7 +359,7 @@ def test_on_any_number_of_threads_the_very_same_is_learned(waves, threads):
 def test_members_take_turns_in_training_where_torch_draws_for_them(waves, monkeypatch, layers):
     learning = []
 
-    def noted(tasks):
+    def noted(tasks, **_):
         learning.append(torch.is_grad_enabled())
         return [task() for task in tasks]
 

@@ -21,6 +21,8 @@ Do = Callable[[Network, Tensor, Unit], Found]
 Pick = Callable[[Tensor, Tensor], Tensor]
 Parts = Mapping[int, tuple[Float[Tensor, "B _"], Bool[Tensor, "B _"]]]
 
+LARGE = 512
+"""Units from which on an operation is large enough to be shared out among threads."""
 FEW = 4
 """Most windows that the members forecast as one network."""
 
@@ -78,7 +80,7 @@ class Ensemble(nn.Module):
             return do(member, member(*reading.read, reading.simple), reading.unit)
 
         tasks = [partial(work, *pair) for pair in zip(self.networks, self._of_each(readings), strict=True)]
-        return side_by_side(tasks) if at_once else [task() for task in tasks]
+        return side_by_side(tasks, large=self.shape.hidden >= LARGE) if at_once else [task() for task in tasks]
 
     def _of_each(self, readings: Iterable[Reading]) -> list[Reading]:
         """What each member reads, as its group of `alike` does."""

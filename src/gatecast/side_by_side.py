@@ -1,8 +1,9 @@
 """Work of several networks, or on several batches, side by side, a thread each.
 
-Their operations are too small to be shared out among threads: on two cores torch's own sharing gains nothing in
-training and two fifths in forecasting, a network or a batch on each core up to two thirds and nine tenths. Each does
-what it would do alone, in its own order: as long as each has one thread, to the same bits.
+Their operations are too small to be shared out among threads, as each share waits for the others: on two cores a
+step of one network of 128 units takes nearly twice as long, a forecast of one series more than twice. A network or
+a batch on each core saves up to half. Each does what it would do alone, in its own order: as long as each has one
+thread, to the same bits.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,22 +17,25 @@ import torch
 Found = TypeVar("Found")
 
 
-def side_by_side(tasks: Sequence[Callable[[], Found]]) -> list[Found]:
+def side_by_side(tasks: Sequence[Callable[[], Found]], *, large: bool = False) -> list[Found]:
     """What each task gives, in their order; as many are done at once as torch may use threads.
 
     After an error, or when interrupted, no more are begun; it is raised once those at work have ended.
+
+    Args:
+        large: whether operations are so large that a task should use the threads that others leave.
     """
     threads = torch.get_num_threads()
-    workers = min(threads, len(tasks))
-    if workers < 2:
+    if threads < 2 or not tasks:
         return [task() for task in tasks]
-    learning = torch.is_grad_enabled()  # which every thread has for itself
+    workers, learning = min(threads, len(tasks)), torch.is_grad_enabled()  # which every thread has for itself
 
     def do(task: Callable[[], Found]) -> Found:
         with torch.set_grad_enabled(learning):
             return task()
 
-    begun = [_crew(workers, threads).submit(do, task) for task in tasks]
+    crew = _crew(workers, max(threads // workers, 1) if large else 1, threads)
+    begun = [crew.submit(do, task) for task in tasks]
     try:
         wait(begun, return_when=FIRST_EXCEPTION)
     finally:
@@ -52,12 +56,12 @@ def in_batches(count: int, size: int, do: Callable[[slice], None], *, at_once: b
 
 
 @cache
-def _crew(workers: int, threads: int) -> ThreadPoolExecutor:
-    """Threads that share out torch's among them; what it gives to threads of others is left as it was."""
+def _crew(workers: int, each: int, threads: int) -> ThreadPoolExecutor:
+    """Workers of so many of torch's threads each; what it gives to threads of others is left as it was."""
     started = Barrier(workers)
 
     def start() -> None:
-        torch.set_num_threads(max(threads // workers, 1))
+        torch.set_num_threads(each)
         torch.get_num_threads()  # or the first operation sets it again, to what is right for others
         started.wait()
 
