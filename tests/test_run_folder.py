@@ -6,6 +6,7 @@ What this version wrote is kept in tests/runs; `python tests/golden.py` writes i
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import struct
@@ -298,6 +299,17 @@ def test_a_writer_that_was_killed_holds_nothing(writer, tmp_path, how):
         (folder / "model.json").write_text("{}")
     assert sealed(tmp_path / "run", "model.json") == {"model.json"}
     assert not (tmp_path / ".run.lock").exists()
+
+
+def test_a_disk_without_room_for_a_word_is_left_as_it_was(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(RunError, match=r"nothing was left behind: .*File too large"), new_folder(tmp_path / "run"):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_run_whose_replacement_was_killed_between_two_renames_comes_back(run, tmp_path):

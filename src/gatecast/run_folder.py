@@ -118,9 +118,9 @@ def _held(path: Path) -> Iterator[None]:
     """Lock a path for this process; the system releases the lock however the process ends."""
     lock = path.with_name(f".{path.name}.lock")
     with _locked(lock, path) as file:
-        file.write(f"process {os.getpid()} since {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}")
-        file.flush()
         try:
+            file.write(f"process {os.getpid()} since {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}")
+            file.flush()
             yield
         finally:
             lock.unlink()

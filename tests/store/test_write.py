@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
@@ -154,6 +155,24 @@ def test_interrupted_writing_leaves_the_table_as_it_was(database):
     assert content(database) == [("north", 1, 1.0, "r1")]
 
 
+@contextmanager
+def no_file_beyond(size):
+    """As on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_a_table_as_it_was_and_is_named(database):
+    write(database, forecasts([1.0]))
+    with no_file_beyond(0), pytest.raises(StoreError, match="File too large"):
+        write(database, forecasts([2.0] * 20))
+    assert content(database) == [("north", 1, 1.0, "r1")]
+
+
 class Interrupted:
     """A connection at which the user presses Ctrl-C before the new rows go in."""
 
@@ -265,6 +284,15 @@ def test_nobody_is_told_to_remove_a_database_that_another_process_holds(tmp_path
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_a_full_disk_leaves_a_file_as_it_was_and_is_named_in_plain_words(name, tmp_path):
+    write(tmp_path / name, forecasts([1.0]), into=None)
+    with no_file_beyond(0), pytest.raises(StoreError, match=r"^[^{]*File too large$"):
+        write(tmp_path / name, forecasts([2.0]), into=None)
+    assert read_back(tmp_path / name) == [("north", 1, 1.0, "r1")]
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_an_empty_file_is_replaced(name, tmp_path):
     (tmp_path / name).touch()
     write(tmp_path / name, forecasts([9.0]), into=None)
@@ -319,13 +347,8 @@ def test_a_folder_that_is_not_there_is_an_error(name, tmp_path):
 
 def test_a_full_disk_leaves_no_half_of_a_new_database(tmp_path):
     rows, path = pa.table({"k": [1], "v": [2.0]}), tmp_path / "new.duckdb"
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
-    try:
-        with pytest.raises(StoreError, match="File too large"):
-            open_store(path, write=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with no_file_beyond(8192), pytest.raises(StoreError, match="File too large"):
+        open_store(path, write=True)
     assert list(tmp_path.iterdir()) == []
     with open_store(path, write=True) as store:
         store.write("t", rows, ["k"])

@@ -1,6 +1,7 @@
 """DuckDB databases, and the files DuckDB reads: the embedded default."""
 
 import gzip
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,8 +36,8 @@ DATABASES = (".duckdb", ".db", ".ddb")
 FRAME, DATA = "frame", "data"
 VIEW = "SELECT sql FROM duckdb_views() WHERE lower(view_name) = lower(?) AND lower(schema_name) = lower(?)"
 BROKEN = " (write into another file, or remove this one if it is broken)"
-WHOLE = ("Could not set lock", "Permission denied")
-"""Of errors that do not mean that a file is broken."""
+NOT_BROKEN = ("Could not set lock", "Permission denied")
+"""Parts of errors that do not mean that a file is broken."""
 
 _NUMBERS = (
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"),
@@ -199,7 +200,8 @@ class DuckDBStore:
             connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM gatecast_rows")
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            with suppress(duckdb.Error):  # a COMMIT that failed has ended the transaction, and its error is the reason
+                connection.execute("ROLLBACK")
             raise
         finally:
             connection.unregister("gatecast_rows")
@@ -302,7 +304,7 @@ def _translated(path: str, tables: Callable[[], list[exp.Table]] | None = None, 
         raise KeyboardInterrupt from None  # which is what DuckDB makes this of
     except (duckdb.Error, OSError) as error:
         reason = _reason(error)
-        raise StoreError(f"{path}: {reason}{'' if any(part in reason for part in WHOLE) else hint}") from None
+        raise StoreError(f"{path}: {reason}{'' if any(part in reason for part in NOT_BROKEN) else hint}") from None
 
 
 def _reason(error: Exception) -> str:
@@ -310,4 +312,6 @@ def _reason(error: Exception) -> str:
     said = said.replace("\n", " ")
     if isinstance(error, duckdb.ParserException) and where:  # of the user's own query, the line that is wrong
         said = f"{said} in {where.splitlines()[0]}"
+    with suppress(ValueError, LookupError):  # what fails in a thread that writes a file is told within JSON
+        said = json.loads(said[said.index("{") :])["exception_message"]
     return f"{said} Save it as UTF-8, as with iconv -f latin1 -t utf-8" if said.endswith("not utf-8 encoded.") else said
