@@ -112,13 +112,16 @@ def test_a_series_column_that_is_all_null():
     assert lists(Panel.from_batches([rows], DAYS, ["shop"])) == [((None,), 1, [1.0, 2.0])]
 
 
-def test_decimals_that_name_series_have_the_digits_of_their_column_whatever_their_values():
-    type_ = pa.decimal128(10, 2)
-    for values in ([Decimal("1.50"), None], [Decimal("1234567.25"), Decimal("7.00")]):
-        columns = {"key_0": pa.array(values, type_), "step": [1, 2], "value": [1.0, 2.0], "row_count": [1, 1]}
-        panel = Panel.from_batches([pa.record_batch(columns)], DAYS, ["shop"])
-        assert panel.keys.schema.field("shop").type == type_
-        assert set(panel.keys.column("shop").to_pylist()) == set(values)
+DIGITS = [([Decimal("1.50"), None], pa.decimal128(10, 2)), ([Decimal("1234567.25"), Decimal(7)], pa.decimal128(10, 2))]
+DIGITS += [([1, None], pa.uint64()), ([2**64 - 1, 2**64 - 2], pa.uint64())]  # as hash() of DuckDB gives
+
+
+@pytest.mark.parametrize(("values", "type_"), DIGITS)
+def test_numbers_that_name_series_have_the_type_of_their_column_whatever_their_values(values, type_):
+    columns = {"key_0": pa.array(values, type_), "step": [1, 2], "value": [1.0, 2.0], "row_count": [1, 1]}
+    panel = Panel.from_batches([pa.record_batch(columns)], DAYS, ["shop"])
+    assert panel.keys.schema.field("shop").type == type_
+    assert set(panel.keys.column("shop").to_pylist()) == set(values)
 
 
 def test_series_encoded_with_nulls_and_another_dictionary_in_every_batch():

@@ -602,3 +602,17 @@ def test_numbers_that_spell_dates_are_no_counts_since_1970(form):
 def test_a_path_opens_a_store(tmp_path):
     with pytest.raises(StoreError, match="nothing to read at"):
         open_store(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("infinity", ["infinity", "-infinity"])
+@pytest.mark.parametrize("grid", [{"freq": "h"}, {"timezone": "Europe/Berlin"}, {"freq": "C", "holidays": "DE"}])
+def test_infinite_times_of_duckdb_are_no_times(grid, infinity, tmp_path):
+    times = f"CASE i WHEN 2 THEN '{infinity}' ELSE TIMESTAMP '2024-07-03' + to_hours(i::INTEGER) END AS at"
+    with duckdb.connect(tmp_path / "shop.duckdb") as connection:
+        connection.execute(f"CREATE TABLE t AS SELECT {times}, i AS y FROM range(9) r(i)")
+    config = Config.from_options(tmp_path / "shop.duckdb", {"time": "at", "target": "y"} | grid)
+    panel = read_rows(config, config).panel
+    assert panel.reading.rows == 9
+    assert panel.grid.label(int(panel.starts[0])) in ("2024-07-03", "2024-07-03 00:00")
+    wanted = [0, 1, np.nan, 3, 4, 5, 6, 7, 8] if grid.get("freq") != "C" else [34 / 8]
+    np.testing.assert_allclose(panel.values, wanted)

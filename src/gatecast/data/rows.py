@@ -43,7 +43,7 @@ class PanelBuilder:
     def __init__(self, parts: int) -> None:
         self.parts = parts
         self.codes: dict[tuple[object, ...], int] = {}
-        self.decimals: dict[int, pa.DataType] = {}  # of parts whose digits are the column's, not a value's
+        self.types: dict[int, pa.DataType] = {}  # of parts whose values alone do not tell it: digits, or no sign
         self.chunks: list[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer], Values]] = []
         self.base: int | None = None
         self.count = 0
@@ -90,7 +90,8 @@ class PanelBuilder:
         plain = [key.dictionary_decode() if pa.types.is_dictionary(key.type) else key for key in keys]
         # NaN, which equals nothing, is the same as NULL.
         plain = [pc.if_else(pc.is_nan(key), None, key) if pa.types.is_floating(key.type) else key for key in plain]
-        self.decimals |= {part: key.type for part, key in enumerate(plain) if pa.types.is_decimal(key.type)}
+        kept = (pa.types.is_decimal, pa.types.is_uint64)
+        self.types |= {part: key.type for part, key in enumerate(plain) if any(test(key.type) for test in kept)}
         encoded = [pc.dictionary_encode(key, null_encoding="encode") for key in plain]
         if len(keys) == 1:
             inverse, parts = encoded[0].indices.to_numpy(), [encoded[0].dictionary.to_pylist()]
@@ -141,7 +142,7 @@ class PanelBuilder:
         number = np.empty(count, np.int64)
         number[order] = np.where(has, np.cumsum(has) - 1, -1)
         used = [key for key, is_used in zip(keys, has.tolist(), strict=True) if is_used]
-        columns = [pa.array([key[part] for key in used], self.decimals.get(part)) for part in range(len(series))]
+        columns = [pa.array([key[part] for key in used], self.types.get(part)) for part in range(len(series))]
         table = pa.table(columns, list(series))
         starts = low[has].astype(np.int64) + (self.base or 0)
         reading = Reading(self.count, self._hollow(number, first))

@@ -17,7 +17,7 @@ _TIME = "[ T]+[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]+)?)?"
 def years_query(source: SourceSettings, kind: Kind, timezone: str | None) -> exp.Select:
     """The first and last year of the rows, as columns `first` and `last`."""
     grid = daily(timezone)
-    ends = (sql(f"EXTRACT(YEAR FROM {each}({wall(kind)}))", **terms(source, kind, grid)) for each in ("MIN", "MAX"))
+    ends = (sql(f"{each}(EXTRACT(YEAR FROM {wall(kind)}))", **terms(source, kind, grid)) for each in ("MIN", "MAX"))
     selected = exp.select(*(exp.alias_(end, name) for end, name in zip(ends, ("first", "last"), strict=True)))
     return selected.from_(SOURCE).where(*bounds(source, kind, grid))
 
