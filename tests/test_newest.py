@@ -1,6 +1,7 @@
 """Only the rows that a forecast needs are read, and it is the forecast from all rows."""
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -53,6 +54,29 @@ def test_a_loaded_model_says_how_its_rows_are_read_and_they_are_those_of_its_sou
     with pytest.raises(UsageError, match=r"no rows at hand: give it a panel; gatecast.read\(model.config\) reads"):
         model.forecast()
     assert model.forecast(read(model.config)).rows.equals(model.forecast(newest(model)).rows)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "last"),
+    [("02:00", "02:00"), ("02:30", "02:30"), ("02:00+01:00", "02:30"), ("02:30+01:00", "02:30"), ("03:00", "03:00")],
+)
+def test_in_an_hour_shown_twice_the_rows_by_a_date_are_read(as_of, last, autumn):
+    """Rows of it on a wall clock are of the first of the two, and so before all of the second."""
+    rows = newest(autumn, context=True, as_of=f"2024-10-27 {as_of}")
+    assert rows.grid.label(int(rows.lasts[0])) == f"2024-10-27 {last}"
+    asked = {"as_of": f"2024-10-27 {as_of}"}
+    assert autumn.forecast(rows, **asked).rows.equals(autumn.forecast(newest(autumn), **asked).rows)
+
+
+@pytest.fixture(scope="module")
+def autumn(tmp_path_factory):
+    """A run of half-hours on a clock that goes back: no rows for the second hour between two and three."""
+    rows = waves(1000, series=1)
+    at = np.datetime64("2024-10-10", "us") + np.arange(1000) * np.timedelta64(30, "m")
+    folder = tmp_path_factory.mktemp("autumn")
+    url = database(folder / "x.duckdb", rows.set_column(rows.column_names.index("at"), "at", pa.array(at)))
+    fit(url, run=folder / "run", table="t", timezone="Europe/Berlin", **QUICK)
+    return load(folder / "run")
 
 
 def test_a_gap_before_a_date_longer_than_the_context_makes_it_read_on(tmp_path):

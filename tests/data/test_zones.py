@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gatecast.data.zones import beyond_standard, standard_offset, to_utc, to_wall, zone_of
+from gatecast.data.zones import beyond_standard, not_before, standard_offset, to_utc, to_wall, zone_of
 from gatecast.errors import UsageError
 
 PROPERTY = settings(deadline=None, max_examples=60)
@@ -94,6 +94,27 @@ def test_there_and_back_is_the_first_moment_at_which_the_clock_shows_the_time(dr
     first = to_utc(wall, zone)
     assert (first <= instants).all()
     assert (to_wall(first, zone) == wall).all()
+
+
+@PROPERTY
+@given(times)
+def test_no_earlier_time_on_the_clock_is_at_an_instant_or_after_it_unless_it_is_skipped(drawn):
+    zone, moments = drawn
+    instants = array(moments)
+    wall = not_before(instants, zone)
+    assert (to_utc(wall, zone) >= instants).all()
+    before = wall - np.timedelta64(1, "s")
+    shown = to_wall(to_utc(before, zone), zone) == before
+    assert (to_utc(before, zone) < instants)[shown].all()
+
+
+def test_what_is_not_before_an_hour_shown_again_is_its_end():
+    clocks = {"00:59:59": "02:59:59", "01:00:00": "03:00:00", "01:30:00": "03:00:00", "02:00:00": "03:00:00"}
+    instants = array([f"2024-10-27T{utc}" for utc in clocks])
+    assert (
+        not_before(instants, "Europe/Berlin").tolist()
+        == array([f"2024-10-27T{wall}" for wall in clocks.values()]).tolist()
+    )
 
 
 @PROPERTY

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gatecast.data.frequency import HOUR, OPEN, OPENS, Frequency
 from gatecast.data.holidays import Days, holidays_of
-from gatecast.data.zones import Seconds, standard_offset, to_utc, to_wall, zone_of
+from gatecast.data.zones import Seconds, not_before, standard_offset, to_utc, to_wall, zone_of
 from gatecast.errors import UsageError
 
 Steps = npt.NDArray[np.int64]
@@ -162,6 +162,8 @@ class Grid:
     def moment(self, text: str, *, instant: bool) -> np.datetime64:
         """A date in ISO 8601 in UTC (instant) or on the wall clock of the grid's zone, to the microsecond.
 
+        Wall-clock times before it are at instants before it.
+
         Raises:
             UsageError: it is no date.
         """
@@ -170,7 +172,7 @@ class Grid:
         time = np.array([moment.astimezone(UTC).replace(tzinfo=None) if aware else moment], "datetime64[us]")
         if self.timezone and aware != instant:
             whole = time.astype("datetime64[s]")
-            time += (to_utc if instant else to_wall)(whole, self.timezone) - whole
+            time += (to_utc if instant else not_before)(whole, self.timezone) - whole
         found: np.datetime64 = time[0]
         return found
 

@@ -53,6 +53,17 @@ def to_utc(wall: Seconds, zone: str) -> Seconds:
     return found
 
 
+def not_before(instants: Seconds, zone: str) -> Seconds:
+    """The first wall-clock time that `to_utc` puts at each instant or after it.
+
+    It is what the clock shows, but in an hour shown for the second time: `to_utc` puts all of that hour before.
+    """
+    wall = to_wall(instants, zone)
+    until = np.append(clock_of(zone, *_years(wall)).until, 0)
+    ends = until[np.searchsorted(until[:-1], wall.astype(np.int64), side="right")].astype("datetime64[s]")
+    return np.where(to_utc(wall, zone) < instants, ends, wall)
+
+
 @dataclass(frozen=True)
 class Clock:
     """How the wall clock of a zone runs over some years, in seconds since 1970 on that clock.
