@@ -457,7 +457,10 @@ def test_the_only_table_of_a_database_needs_no_name(schema, tmp_path):
     with duckdb.connect(tmp_path / "shop.duckdb") as connection:
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"; CREATE TABLE "{schema}"."a.b" AS SELECT 1 AS y')
     with open_store(str(tmp_path / "shop.duckdb")) as store:
-        assert store.columns(SourceSettings()) == {"y": "number"}
+        for source in (SourceSettings(), named := store.named(SourceSettings())):
+            assert store.columns(source) == {"y": "number"}
+        with pytest.raises(StoreError, match=f"there are: {named.table}$"):
+            store.columns(SourceSettings(table="a"))
 
 
 @pytest.mark.parametrize("name", ["rows of May", 'it\'s "best"; 1', "select", "data", ".hidden", "gatecast_source"])

@@ -122,10 +122,10 @@ class DuckDBStore:
             return {name: _kind(type_) for name, type_ in types.items()}
 
     def named(self, source: SourceSettings) -> SourceSettings:
-        """See `Store.named`. A file or frame is its own table; a name with a dot could not be told from a path."""
+        """See `Store.named`. A file or frame is its own table."""
         told = bool(source.table) or source.sql is not None
         is_database = bool(self.url) and not self.reader
-        if told or not is_database or self.default is None or "." in self.default.name:
+        if told or not is_database or self.default is None:
             return source
         return source.model_copy(update={"table": dotted(self.default)})
 
@@ -157,13 +157,17 @@ class DuckDBStore:
             if len(statements) != 1 or statements[0].type.name != "SELECT":
                 raise no_select(len(statements), source.sql)
             return unended(source.sql, "duckdb")
-        table = relation(source.table) if source.table else self.default
+        table = self._table_of(source.table) if source.table else self.default
         if table is None:
             there = some(map(dotted, self._tables()))
             raise UsageError(
                 f"say which table of {self.path} with --table: {there}" if there else f"{self.path} has no tables"
             )
         return exp.select("*").from_(table).sql("duckdb")
+
+    def _table_of(self, name: str) -> exp.Table:
+        """The table that is listed under a name, as dots may be part of its own; any other name is a path."""
+        return next((table for table in self._tables() if dotted(table) == name), None) or relation(name)
 
     def estimate(self, source: SourceSettings, query: exp.Select) -> None:
         """See `Store.estimate`."""
