@@ -437,6 +437,14 @@ def test_a_table_that_is_not_there_is_an_error_that_lists_those_that_are(put):
         store.columns(source.model_copy(update={"table": "sales"}))
 
 
+@pytest.mark.parametrize("sql", ["SELECT no_such(1)", "SELECT * FROM no_such(1)", "SELECT 1::no_such"])
+def test_no_tables_are_listed_where_a_function_or_type_is_missing(sql, tmp_path):
+    store, _ = in_table(sample("local", "2024-03-01"), tmp_path)
+    with store, pytest.raises(StoreError, match="with name no_such does not exist!") as error:
+        store.columns(SourceSettings(sql=sql))
+    assert "there are" not in str(error.value)
+
+
 def test_tables_and_schemas_of_any_name(tmp_path):
     rows = pa.table({"at": [dt.datetime(2024, 1, 1)], "y": [1.0]})
     for name in ('a "quoted; one', "select", "🦆 it's -- so", "`tick`"):

@@ -300,8 +300,9 @@ def _translated(path: str, tables: Callable[[], list[exp.Table]] | None = None, 
     try:
         yield
     except duckdb.CatalogException as error:
-        known = f"; there are: {some(map(dotted, tables()))}" if tables else ""
-        raise StoreError(f"{path}: {_reason(error)}{known}") from None
+        reason = _reason(error)  # a function or type may be missing too
+        known = f"; there are: {some(map(dotted, tables()))}" if tables and "Table with name" in reason else ""
+        raise StoreError(f"{path}: {reason}{known}") from None
     except RuntimeError as error:
         if str(error) != "Query interrupted":
             raise
