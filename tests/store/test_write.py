@@ -283,6 +283,16 @@ def test_nobody_is_told_to_remove_a_database_that_another_process_holds(tmp_path
     assert "broken" not in str(error.value)
 
 
+@pytest.mark.parametrize("write", [False, True])
+def test_of_a_database_that_this_process_holds_otherwise_the_message_says_what_to_close(database, write):
+    """As in a notebook, where `duckdb.connect` stays open."""
+    duckdb.connect(str(database)).close()
+    with duckdb.connect(str(database), read_only=write), pytest.raises(StoreError) as error:
+        open_store(database, write=write)
+    assert str(error.value).endswith("than existing connections: close those that this process has")
+    open_store(database, write=write).close()
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_full_disk_leaves_a_file_as_it_was_and_is_named_in_plain_words(name, tmp_path):
     write(tmp_path / name, forecasts([1.0]), into=None)

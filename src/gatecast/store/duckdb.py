@@ -36,8 +36,13 @@ DATABASES = (".duckdb", ".db", ".ddb")
 FRAME, DATA = "frame", "data"
 VIEW = "SELECT sql FROM duckdb_views() WHERE lower(view_name) = lower(?) AND lower(schema_name) = lower(?)"
 BROKEN = " (write into another file, or remove this one if it is broken)"
-NOT_BROKEN = ("Could not set lock", "Permission denied")
+NOT_BROKEN = ("Could not set lock", "Permission denied", "existing connections")
 """Parts of errors that do not mean that a file is broken."""
+ADVICE = {
+    "not utf-8 encoded.": " Save it as UTF-8, as with iconv -f latin1 -t utf-8",
+    "than existing connections": ": close those that this process has",
+}
+"""What to do about errors that end so."""
 
 _NUMBERS = (
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"),
@@ -319,4 +324,4 @@ def _reason(error: Exception) -> str:
         said = f"{said} in {where.splitlines()[0]}"
     with suppress(ValueError, LookupError):  # what fails in a thread that writes a file is told within JSON
         said = json.loads(said[said.index("{") :])["exception_message"]
-    return f"{said} Save it as UTF-8, as with iconv -f latin1 -t utf-8" if said.endswith("not utf-8 encoded.") else said
+    return said + next((advice for end, advice in ADVICE.items() if said.endswith(end)), "")
