@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from gatecast.errors import UsageError, explained
-from gatecast.written import Bytes, Date, Levels, Names, Seconds, listed
+from gatecast.written import Bytes, Date, Levels, Names, Range, Seconds, listed
 
 Aggregate = Literal["sum", "mean", "last", "count", "min", "max"]
 Align = Literal["last", "common"]
@@ -145,10 +145,8 @@ class ForecastSettings(Settings):
     horizon: int = Field(0, ge=0, le=1_000_000_000, description="steps to forecast")
     level: Levels = Field((80.0, 95.0), description="level of an interval in percent; repeat for several")
     metric: Metric = Field("mase", description="metric that the point forecast will be judged by")
-    bounds: str | None = Field(
-        None,
-        pattern=r"^(-?\d+(\.\d+)?)?:(-?\d+(\.\d+)?)?$",
-        description="range of forecasts, such as 0:100, 0: or : (any); default: 0: unless values are negative",
+    bounds: Range = Field(
+        None, description="range of forecasts, such as 0:100, 0: or : (any); default: 0: unless values are negative"
     )
 
     @field_validator("level")
@@ -157,14 +155,6 @@ class ForecastSettings(Settings):
         if not levels or not all(1 < level <= 99.999 for level in levels):
             raise ValueError("give at least one level, in percent, above 1 and up to 99.999, such as 80")
         return tuple(sorted(set(levels)))
-
-    @field_validator("bounds")
-    @classmethod
-    def _apart(cls, bounds: str | None) -> str | None:
-        low, high = (bounds or ":").split(":")
-        if low and high and float(low) >= float(high):
-            raise ValueError("the first bound must be the lower one, as in 0:100")
-        return bounds
 
 
 class ModelSettings(Settings):

@@ -1,4 +1,4 @@
-"""Values of settings as people write them: durations, sizes, dates, and one where several may be."""
+"""Values of settings as people write them: durations, sizes, dates, ranges, and one where several may be."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -42,7 +42,19 @@ def _dated(value: object) -> object:
     return str(value) if isinstance(value, date) else value
 
 
+def _ranged(value: object) -> object:
+    """'0:100', '0:' and ':' as they are."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"(-?\d+(?:\.\d+)?)?:(-?\d+(?:\.\d+)?)?", value)
+        if match is None:
+            raise ValueError("write a range as 0:100, 0: or :100")
+        if match[1] and match[2] and float(match[1]) >= float(match[2]):
+            raise ValueError("the first bound must be the lower one, as in 0:100")
+    return value
+
+
 Date = Annotated[str | None, BeforeValidator(_dated)]
+Range = Annotated[str | None, BeforeValidator(_ranged)]
 Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
 Levels = Annotated[tuple[float, ...], BeforeValidator(listed)]
 Bytes = Annotated[int, BeforeValidator(_bytes)]
