@@ -84,6 +84,33 @@ def test_what_is_to_come_may_lie_in_a_table_of_its_own(model, database, tmp_path
     assert found.equals(expected)
 
 
+def test_a_file_of_what_is_to_come_is_found_from_another_folder(database, tmp_path, monkeypatch):
+    rows = sales()
+    (tmp_path / "plan").mkdir()  # of the name of the table
+    monkeypatch.chdir(tmp_path)
+    pyarrow.csv.write_csv(rows.filter(pa.compute.is_null(rows["y"])).select(["day", "shop", "promo"]), "plan.csv")
+    options = TINY | {"table": "past", "future": "promo"}
+    for number, plan in enumerate(("plan.csv", "plan")):
+        fit(database, run=f"run{number}", future_table=plan, **options)
+    monkeypatch.chdir("plan")
+    models = (load(f"../run{number}") for number in range(2))
+    file, table = (one.forecast(pipeline.newest(one)).rows.drop_columns("run_id") for one in models)
+    assert file.equals(table)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("day,shop\n2024-11-01,s0\n", "no column 'promo'; there are day, shop"),
+        ("day,shop,promo\n", "the query gave no rows"),
+    ],
+)
+def test_what_is_wrong_with_a_table_of_what_is_to_come_is_told_of_it(text, told, database, tmp_path):
+    (tmp_path / "plan.csv").write_text(text)
+    with pytest.raises(DataError, match=rf"^--future-table {tmp_path}/plan.csv: {told}"):
+        read(database, table="past", future="promo", future_table=str(tmp_path / "plan.csv"), **NAMES)
+
+
 def replace_source(model, **settings):
     return replace(model, config=model.config.having("source", **settings))
 

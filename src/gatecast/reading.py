@@ -1,5 +1,6 @@
 """Rows from a store, a frame or a panel, aligned to the grid of the settings."""
 
+import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from gatecast.data.table import refuse_own
 from gatecast.errors import DataError, UsageError, some
 from gatecast.memory import refuse_too_large
 from gatecast.opening import Needed, Opened, open_in, open_source
-from gatecast.seal import is_there
 from gatecast.store import NO_ERRAND, Errand, open_store
 from gatecast.store.query import static_query
 
@@ -95,9 +95,9 @@ def read_rows(
         )
         sql = store.text(config.source, query)
         # The next reading of these settings is of the rows as they are then.
-        table = store.named(whole).table
+        table, plan = store.named(whole).table, whole.future_table
         resolved = config.having("grid", freq=str(grid.frequency)).having(
-            "source", url=store.url, table=table, since=whole.since, snapshot=None
+            "source", url=store.url, table=table, future_table=plan and _lasting(plan), since=whole.since, snapshot=None
         )
         read_at = store.snapshot.isoformat() if store.snapshot else began
         stale = panel.ending_before(max(config.forecast.horizon, 1))
@@ -158,16 +158,24 @@ def _beside(opened: Opened, since: str | None, errand: Errand) -> CovariateRows 
     return CovariateRows(source.varying, source.future, more, source.fixed, statics.to_batches())
 
 
+def _lasting(table: str) -> str:
+    """A table as it is named from any folder: a file by its whole path."""
+    return f"duckdb:{os.path.abspath(table)}" if os.path.isfile(table) else table
+
+
 def _to_come(opened: Opened, table: str, errand: Errand) -> Iterable[pa.RecordBatch]:
     """Rows of the table of known-future values."""
-    elsewhere = ":" in table or is_there(table)
+    elsewhere = ":" in _lasting(table)
     read = opened.config.having("grid", aggregate="count", freq=str(opened.grid.frequency)).having(
         "source",
         **{"table": None if elsewhere else table, "sql": None, "target": "", "since": None, "until": None},
         **{"static": (), "past": (), "holidays_column": None, "future_table": None, "time_unit": None},
     )
     with open_store(table, errand=errand) if elsewhere else nullcontext(opened.store) as store:
-        there = open_in(store, read, errand)
+        try:
+            there = open_in(store, read, errand)
+        except (DataError, UsageError) as error:
+            raise type(error)(f"--future-table {table}: {error}") from None
         rows: list[pa.RecordBatch] = store.read(read.source, there.query(there.config.source)).read_all().to_batches()
         return rows
 
