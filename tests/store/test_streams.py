@@ -14,7 +14,7 @@ from google.cloud.bigquery_storage_v1 import types
 from gatecast.config import SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.errors import StoreError
-from gatecast.store import Errand, Unobserved, open_store
+from gatecast.store import NO_ERRAND, Errand, Unobserved, open_store
 from gatecast.store.bigquery import streams
 from gatecast.store.query import series_query
 
@@ -44,7 +44,7 @@ def rows(bigquery):
     return bigquery
 
 
-def read(url, errand=None):
+def read(url, errand=NO_ERRAND):
     with open_store(url, errand=errand) as store:
         query = series_query(SOURCE, "local", Grid(Frequency.parse("h")), "sum")
         return store.read(SOURCE, query).read_all()

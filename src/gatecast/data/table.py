@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.errors import StoreError, UsageError
-from gatecast.store import FORECAST_TIME, Errand, open_store
+from gatecast.store import FORECAST_TIME, NO_ERRAND, Errand, open_store
 from gatecast.store.latest_query import latest_query
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class ForecastTable:
         """The rows as a polars frame; needs polars."""
         return _frame(self.rows).to_polars()
 
-    def write(self, url: str | Path, into: str | None = None, errand: Errand | None = None) -> None:
+    def write(self, url: str | Path, into: str | None = None, errand: Errand = NO_ERRAND) -> None:
         """Write the rows into a table, replacing rows with the same key, or into a file, replacing all of it.
 
         Beside a table, the view `TABLE_latest` shows the newest forecast of each series and

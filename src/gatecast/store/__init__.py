@@ -132,7 +132,7 @@ def no_select(statements: int, text: str) -> UsageError:
     return UsageError(f"the query must be one SELECT, got {got}: {text!r}")
 
 
-def open_store(url: str | Path, *, write: bool = False, errand: Errand | None = None) -> Store:
+def open_store(url: str | Path, *, write: bool = False, errand: Errand = NO_ERRAND) -> Store:
     """Open the store behind a URL; a bare path is a DuckDB database or a file DuckDB reads.
 
     Args:

@@ -1,10 +1,9 @@
 """DuckDB databases, and the files DuckDB reads: the embedded default."""
 
 import gzip
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from glob import escape, glob
 from pathlib import Path
@@ -17,7 +16,8 @@ from sqlglot import exp
 
 from gatecast.config import SourceSettings
 from gatecast.errors import DataError, StoreError, UsageError, some
-from gatecast.store import Dialect, Errand, Kind, no_select, other_columns
+from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, no_select, other_columns
+from gatecast.store.duckdb_errors import BROKEN, translated
 from gatecast.store.latest_query import refuse_foreign
 from gatecast.store.sql import SOURCE, column, dotted, relation, render, unended
 
@@ -34,15 +34,8 @@ READERS = {
 NANOSECOND_TYPES = ("TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE")
 DATABASES = (".duckdb", ".db", ".ddb")
 FRAME, DATA = "frame", "data"
+"""What a frame, and a file, are called as tables."""
 VIEW = "SELECT sql FROM duckdb_views() WHERE lower(view_name) = lower(?) AND lower(schema_name) = lower(?)"
-BROKEN = " (write into another file, or remove this one if it is broken)"
-NOT_BROKEN = ("Could not set lock", "Permission denied", "existing connections")
-"""Parts of errors that do not mean that a file is broken."""
-ADVICE = {
-    "not utf-8 encoded.": " Save it as UTF-8, as with iconv -f latin1 -t utf-8",
-    "than existing connections": ": close those that this process has",
-}
-"""What to do about errors that end so."""
 
 _NUMBERS = (
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"),
@@ -73,7 +66,7 @@ class DuckDBStore:
     snapshot: datetime | None = None
     bytes_billed: int | None = None
 
-    def __init__(self, path: str, *, write: bool = False, errand: Errand | None = None) -> None:
+    def __init__(self, path: str, *, write: bool = False, errand: Errand = NO_ERRAND) -> None:
         self.url = f"duckdb:{os.path.abspath(path)}"
         self.path = path
         self.default: exp.Table | None = None
@@ -91,11 +84,10 @@ class DuckDBStore:
             raise StoreError(f"nothing to read at {path!r}: no such file")
         if there and not write and _is_empty(Path(path)):
             raise StoreError(f"nothing to read at {path!r}: the file is empty")
-        with _translated(path, hint=BROKEN if write and there else ""):
+        with translated(path, hint=BROKEN if write and there else ""):
             if not (there or self.reader):
                 _make(path)
-            self.connection = duckdb.connect(":memory:" if self.reader else path, read_only=not (write or self.reader))
-            self.connection.execute("SET TimeZone = 'UTC'")
+            self.connection = _connected() if self.reader else _connected(path, read_only=not write)
             if self.reader and not write:
                 name = Path(path).name.partition(".")[0] if there else ""
                 # Of several files CSV would be read by the places of the columns in the first.
@@ -114,15 +106,14 @@ class DuckDBStore:
         """A frame in memory as a table named `frame`."""
         store = cls.__new__(cls)
         store.url, store.path, store.default, store.reader = "", "the frame", _table(FRAME), None
-        store.connection = duckdb.connect(":memory:")
-        store.connection.execute("SET TimeZone = 'UTC'")
-        with _translated(store.path):
+        store.connection = _connected()
+        with translated(store.path):
             store.connection.register(FRAME, frame)
         return store
 
     def columns(self, source: SourceSettings) -> dict[str, Kind]:
         """See `Store.columns`."""
-        with _translated(self.path, self._tables):
+        with translated(self.path, self._tables):
             types = self._types(self.text(source, exp.select("*").from_(SOURCE)))
             return {name: _kind(type_) for name, type_ in types.items()}
 
@@ -136,12 +127,12 @@ class DuckDBStore:
 
     def read(self, source: SourceSettings, query: exp.Select) -> pa.RecordBatchReader:
         """See `Store.read`."""
-        with _translated(self.path, self._tables):
+        with translated(self.path, self._tables):
             reader: pa.RecordBatchReader = self.connection.sql(self.text(source, query)).to_arrow_reader(BATCH_ROWS)
             return pa.RecordBatchReader.from_batches(reader.schema, self._batches(reader))
 
     def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-        with _translated(self.path):
+        with translated(self.path):
             yield from reader
 
     def text(self, source: SourceSettings, query: exp.Select) -> str:
@@ -157,7 +148,7 @@ class DuckDBStore:
     def _rows(self, source: SourceSettings) -> str:
         """The user's query, or all rows of the user's table."""
         if source.sql is not None:
-            with _translated("the query"):
+            with translated("the query"):
                 statements = duckdb.extract_statements(source.sql)
             if len(statements) != 1 or statements[0].type.name != "SELECT":
                 raise no_select(len(statements), source.sql)
@@ -183,7 +174,7 @@ class DuckDBStore:
 
     def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
         """See `Store.write`."""
-        with _translated(self.path):
+        with translated(self.path):
             if self.reader:
                 if table is not None:
                     raise UsageError(f"{self.path} is a file and has no tables: leave out --into")
@@ -220,7 +211,7 @@ class DuckDBStore:
         if self.reader:
             return
         view = relation(name)
-        with _translated(self.path):
+        with translated(self.path):
             there = self.connection.execute(VIEW, [view.name, view.db or "main"]).fetchall()
             for (made_by,) in there:
                 refuse_foreign(name, made_by)
@@ -233,7 +224,7 @@ class DuckDBStore:
         """
         final = Path(os.path.realpath(self.path))  # what a link leads to is replaced, not the link
         if final.exists() and not _is_empty(final):  # which holds nothing to lose
-            with _translated(self.path, hint=BROKEN):
+            with translated(self.path, hint=BROKEN):
                 have = getattr(self.connection, reader)(escape(self.path)).columns
             if have != rows.column_names:
                 odd = sorted({*have} ^ {*rows.column_names}) or have
@@ -269,6 +260,12 @@ class DuckDBStore:
         self.close()
 
 
+def _connected(path: str = ":memory:", *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(path, read_only=read_only)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
 def _make(path: str) -> None:
     """A database that is whole before it takes its name: half of one, left by a full disk, is never opened again."""
     beside = Path(path).with_name(f".{uuid4().hex}.{Path(path).name}")
@@ -297,31 +294,3 @@ def _kind(type_: str) -> Kind:
     if name.startswith("TIMESTAMP"):
         return "instant" if "TZ" in name or "WITH TIME ZONE" in name else "local"
     return "text" if name == "ENUM" else _KINDS.get(name, "other")
-
-
-@contextmanager
-def _translated(path: str, tables: Callable[[], list[exp.Table]] | None = None, hint: str = "") -> Iterator[None]:
-    """DuckDB's errors, and the file system's, as StoreError with their own reason, and a hint what to do."""
-    try:
-        yield
-    except duckdb.CatalogException as error:
-        reason = _reason(error)  # a function or type may be missing too
-        known = f"; there are: {some(map(dotted, tables()))}" if tables and "Table with name" in reason else ""
-        raise StoreError(f"{path}: {reason}{known}") from None
-    except RuntimeError as error:
-        if str(error) != "Query interrupted":
-            raise
-        raise KeyboardInterrupt from None  # which is what DuckDB makes this of
-    except (duckdb.Error, OSError) as error:
-        reason = _reason(error)
-        raise StoreError(f"{path}: {reason}{'' if any(part in reason for part in NOT_BROKEN) else hint}") from None
-
-
-def _reason(error: Exception) -> str:
-    said, _, where = (part.strip() for part in str(error).partition("\n\n"))
-    said = said.replace("\n", " ")
-    if isinstance(error, duckdb.ParserException) and where:  # of the user's own query, the line that is wrong
-        said = f"{said} in {where.splitlines()[0]}"
-    with suppress(ValueError, LookupError):  # what fails in a thread that writes a file is told within JSON
-        said = json.loads(said[said.index("{") :])["exception_message"]
-    return said + next((advice for end, advice in ADVICE.items() if said.endswith(end)), "")

@@ -31,7 +31,7 @@ def relation(name: str) -> exp.Table:
     *path, table = (exp.to_identifier(part, quoted=True) for part in name.split("."))
     if len(path) > 2:
         raise UsageError(f"{name!r} has {len(path) + 1} parts: write TABLE, SCHEMA.TABLE or DATABASE.SCHEMA.TABLE")
-    schema, catalog = ([None, None, *path])[:-3:-1]
+    *_, catalog, schema = None, None, *path
     return exp.Table(this=table, db=schema, catalog=catalog)
 
 

@@ -15,7 +15,7 @@ from sqlglot.errors import SqlglotError
 
 from gatecast.config import SourceSettings
 from gatecast.errors import StoreError, UsageError, some
-from gatecast.store import Dialect, Errand, Kind, no_select
+from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, no_select
 from gatecast.store.bigquery import merge
 from gatecast.store.bigquery.columns import by_way_of_integers, kinds
 from gatecast.store.bigquery.connect import connect
@@ -41,7 +41,7 @@ class BigQueryStore:
 
     dialect: Dialect = "bigquery"
 
-    def __init__(self, path: str, *, write: bool = False, errand: Errand | None = None) -> None:
+    def __init__(self, path: str, *, write: bool = False, errand: Errand = NO_ERRAND) -> None:
         project, _, dataset = path.removeprefix("//").rstrip("/").partition("/")
         if not path.startswith("//") or "/" in dataset:
             raise UsageError(f"write bigquery://PROJECT or bigquery://PROJECT/DATASET, got 'bigquery:{path}' instead")
@@ -49,8 +49,8 @@ class BigQueryStore:
             self.client, self.reader = connect(project or None)
         self.dataset = dataset or None
         self.url = "/".join(filter(None, [f"bigquery://{self.client.project}", dataset]))
-        self.errand = errand or Errand()
-        self.jobs = Jobs(self.client, self.dataset, self.errand)
+        self.errand = errand
+        self.jobs = Jobs(self.client, self.dataset, errand)
         self.snapshot: datetime | None = None
         self._tables: dict[str, bigquery.Table] = {}
         self._found: dict[str | None, Sequence[bigquery.SchemaField]] = {}
