@@ -599,6 +599,31 @@ def test_columns_of_several_files_are_told_apart_by_name(tmp_path):
     assert panel.values.tolist() == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_a_decimal_after_many_whole_numbers_is_read_as_it_is(ending, tmp_path):
+    """DuckDB would take a column's type from its first rows, and round the later ones to it."""
+    lines = [(f"2024-01-01 00:00:{i % 60:02}", "0.4" if i == 25_000 else "7") for i in range(25_001)]
+    if ending == ".csv":
+        text = "at,y\n" + "".join(f"{at},{y}\n" for at, y in lines)
+    else:
+        text = "".join(f'{{"at": "{at}", "y": {y}}}\n' for at, y in lines)
+    (tmp_path / f"rows{ending}").write_text(text)
+    options = {"time": "at", "target": "y", "freq": "s", "aggregate": "min"}
+    panel = read_rows(Config.from_options("", options), str(tmp_path / f"rows{ending}")).panel
+    assert panel.values.tolist() == [7] * 40 + [np.float32(0.4)] + [7] * 19
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "json"])
+def test_columns_of_several_files_have_the_type_that_holds_all_their_values(kind, tmp_path):
+    files = 40  # of JSON DuckDB would look at 32
+    for i in range(files):
+        rows = pa.table({"at": [dt.date(2024, 1, 1) + dt.timedelta(i)], "y": [0.4 if i == files - 1 else 7]})
+        with open_store(tmp_path / f"{i:02}.{kind}", write=True) as store:
+            store.write(None, rows, ["at"])
+    panel = read_rows(Config.from_options("", {"time": "at", "target": "y"}), str(tmp_path / f"*.{kind}")).panel
+    assert panel.values.tolist() == [7] * (files - 1) + [np.float32(0.4)]
+
+
 @pytest.mark.parametrize("form", ["%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S"])
 def test_numbers_that_spell_dates_are_no_counts_since_1970(form):
     times = [dt.datetime(2024, 1, 1) + dt.timedelta(hours=hour) for hour in range(9)]

@@ -90,10 +90,12 @@ class DuckDBStore:
             self.connection = _connected() if self.reader else _connected(path, read_only=not write)
             if self.reader and not write:
                 name = Path(path).name.partition(".")[0] if there else ""
-                # Of several files CSV would be read by the places of the columns in the first.
-                named = {"union_by_name": True} if self.reader == "read_csv" and not there else {}
+                # Of several files the first would tell the columns, their places and types.
+                options: dict[str, int] = {} if there else {"union_by_name": True}
+                if self.reader != "read_parquet":  # the first rows would tell the types: a later decimal was rounded
+                    options["sample_size"] = -1
                 rows: duckdb.DuckDBPyRelation = getattr(self.connection, self.reader)(
-                    escape(path) if there else path, **named
+                    escape(path) if there else path, **options
                 )
                 for view in {name or DATA, DATA}:
                     rows.create_view(view)
