@@ -21,7 +21,7 @@ SETTINGS = {
         "aggregate": st.sampled_from(["sum", "mean", "last", "count", "min", "max"]),
     },
     "forecast": {
-        "horizon": st.integers(0, 10**6),
+        "horizon": COUNT,
         "level": st.lists(st.floats(1, 99.999, exclude_min=True), min_size=1),
         "metric": st.sampled_from(["mase", "rmse", "quantile"]),
     },

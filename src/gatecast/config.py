@@ -142,7 +142,7 @@ class GridSettings(Settings):
 class ForecastSettings(Settings):
     """What is forecast and how it is judged."""
 
-    horizon: int = Field(0, ge=0, le=1_000_000_000, description="steps to forecast")
+    horizon: int = Field(0, ge=1, le=1_000_000_000, description="steps to forecast")  # 0: not given
     level: Levels = Field((80.0, 95.0), description="level of an interval in percent; repeat for several")
     metric: Metric = Field("mase", description="metric that the point forecast will be judged by")
     bounds: Range = Field(
@@ -270,8 +270,9 @@ class Config(Settings):
         return self.grid.alignment(self.source.target)
 
     def to_toml(self) -> str:
-        """The settings as TOML, without those that are None; `from_toml` reads them back."""
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        """The settings as TOML, without those that are not given; `from_toml` reads them back."""
+        absent = {} if self.forecast.horizon else {"forecast": {"horizon"}}
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True, exclude=absent))
 
     def having(self, table: str, /, **settings: object) -> Self:
         """A copy with some settings of one table replaced."""

@@ -105,8 +105,6 @@ class Model:
         if horizon is not None or point or levels is not None:
             given = {"horizon": horizon, "metric": POINTS[point] if point else None, "level": levels}
             settings = Config(**merged({"forecast": trained.model_dump()}, given)).forecast
-        if settings.horizon < 1:
-            raise UsageError(f"ask for a horizon of 1 or more, not {horizon}")
         asked_for = tuple(dict.fromkeys(map(str, listed(series))))  # one named twice would be written twice
         whole, panel = panel, _chosen(panel, asked_for)
         observed, cut = panel.lasts, None if as_of is None else self.grid.floor(str(as_of))
