@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -237,6 +238,16 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
     assert (tmp_path / "out.tsv").is_symlink()
     assert (tmp_path / "far" / "out").read_text().splitlines()[1].split("\t")[2] == "2.0"
     assert os.listdir(tmp_path / "far") == ["out"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_who_may_read_a_file_stays_as_it_was(mode, tmp_path):
+    """As of an empty one that mktemp has made."""
+    (tmp_path / "out.csv").touch()
+    (tmp_path / "out.csv").chmod(mode)
+    for value in (1.0, 2.0):
+        write(tmp_path / "out.csv", forecasts([value]), into=None)
+    assert stat.S_IMODE((tmp_path / "out.csv").stat().st_mode) == mode
 
 
 def test_a_file_with_brackets_in_its_name_is_replaced(tmp_path):

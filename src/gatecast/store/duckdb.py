@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -243,6 +244,8 @@ class DuckDBStore:
                 new.write_csv(str(beside), sep="\t" if self.path.lower().endswith(".tsv") else ",")
             else:
                 self.connection.execute(f"COPY (SELECT * FROM new) TO {exp.Literal.string(str(beside))} (FORMAT json)")
+            if final.exists():
+                shutil.copymode(final, beside)  # who may read it is not for us to change
             os.replace(beside, final)
         finally:
             beside.unlink(missing_ok=True)
