@@ -613,6 +613,18 @@ def test_a_decimal_after_many_whole_numbers_is_read_as_it_is(ending, tmp_path):
     assert panel.values.tolist() == [7] * 40 + [np.float32(0.4)] + [7] * 19
 
 
+def test_hours_after_many_days_of_a_file_are_not_lost(tmp_path):
+    (tmp_path / "rows.csv").write_text("at,y\n" + "2024-01-01,1\n" * 25_000 + "2024-01-01 05:00:00,1\n")
+    with open_store(tmp_path / "rows.csv") as store:
+        assert store.columns(SourceSettings()) == {"at": "local", "y": "number"}
+
+
+def test_a_line_that_does_not_fit_is_named_however_late_it_comes(tmp_path):
+    (tmp_path / "rows.csv").write_text("at,y\n" + "2024-01-01,1\n" * 25_000 + "2024-01-01,1,2\n")
+    with pytest.raises(StoreError, match="CSV Error on Line: 25002 Original Line: 2024-01-01,1,2 "):
+        read_rows(Config.from_options("", {"time": "at", "target": "y"}), str(tmp_path / "rows.csv"))
+
+
 @pytest.mark.parametrize("kind", ["parquet", "csv", "json"])
 def test_columns_of_several_files_have_the_type_that_holds_all_their_values(kind, tmp_path):
     files = 40  # of JSON DuckDB would look at 32

@@ -1,12 +1,10 @@
 """DuckDB databases, and the files DuckDB reads: the embedded default."""
 
-import gzip
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from glob import escape, glob
+from glob import glob
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -16,22 +14,14 @@ import pyarrow as pa
 from sqlglot import exp
 
 from gatecast.config import SourceSettings
-from gatecast.errors import DataError, StoreError, UsageError, some
+from gatecast.errors import StoreError, UsageError, some
 from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, no_select, other_columns
 from gatecast.store.duckdb_errors import BROKEN, translated
+from gatecast.store.duckdb_files import READERS, is_empty, read_files, write_file
 from gatecast.store.latest_query import refuse_foreign
 from gatecast.store.sql import SOURCE, column, dotted, relation, render, unended
 
 BATCH_ROWS = 500_000
-READERS = {
-    ".parquet": "read_parquet",
-    ".csv": "read_csv",
-    ".csv.gz": "read_csv",
-    ".tsv": "read_csv",
-    ".json": "read_json",
-    ".jsonl": "read_json",
-}
-"""DuckDB's reader of the files with each ending."""
 NANOSECOND_TYPES = ("TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE")
 DATABASES = (".duckdb", ".db", ".ddb")
 FRAME, DATA = "frame", "data"
@@ -83,7 +73,7 @@ class DuckDBStore:
         there = os.path.exists(path)  # then it is no pattern, though its name may have brackets
         if not (write or there or (self.reader and glob(path, recursive=True))):
             raise StoreError(f"nothing to read at {path!r}: no such file")
-        if there and not write and _is_empty(Path(path)):
+        if there and not write and is_empty(Path(path)):
             raise StoreError(f"nothing to read at {path!r}: the file is empty")
         with translated(path, hint=BROKEN if write and there else ""):
             if not (there or self.reader):
@@ -91,13 +81,7 @@ class DuckDBStore:
             self.connection = _connected() if self.reader else _connected(path, read_only=not write)
             if self.reader and not write:
                 name = Path(path).name.partition(".")[0] if there else ""
-                # Of several files the first would tell the columns, their places and types.
-                options: dict[str, int] = {} if there else {"union_by_name": True}
-                if self.reader != "read_parquet":  # the first rows would tell the types: a later decimal was rounded
-                    options["sample_size"] = -1
-                rows: duckdb.DuckDBPyRelation = getattr(self.connection, self.reader)(
-                    escape(path) if there else path, **options
-                )
+                rows = read_files(self.connection, self.reader, path, there)
                 for view in {name or DATA, DATA}:
                     rows.create_view(view)
                 self.default = _table(DATA)
@@ -181,7 +165,7 @@ class DuckDBStore:
             if self.reader:
                 if table is not None:
                     raise UsageError(f"{self.path} is a file and has no tables: leave out --into")
-                self._write_file(self.reader, rows)
+                write_file(self.connection, self.reader, self.path, rows)
                 return
             if not table:
                 raise UsageError(f"say which table of {self.path} to write: --into NAME")
@@ -220,36 +204,6 @@ class DuckDBStore:
                 refuse_foreign(name, made_by)
             self.connection.execute(f"CREATE OR REPLACE VIEW {view.sql('duckdb')} AS {query.sql('duckdb')}")
 
-    def _write_file(self, reader: str, rows: pa.Table) -> None:
-        """Write beside the file, then rename: a reader sees the old file or the new one.
-
-        Only what holds the same columns is replaced, as no table is: it may be the source.
-        """
-        final = Path(os.path.realpath(self.path))  # what a link leads to is replaced, not the link
-        if final.exists() and not _is_empty(final):  # which holds nothing to lose
-            with translated(self.path, hint=BROKEN):
-                have = getattr(self.connection, reader)(escape(self.path)).columns
-            if have != rows.column_names:
-                odd = sorted({*have} ^ {*rows.column_names}) or have
-                raise DataError(
-                    f"{self.path} is there already, with other columns than the rows to write: {some(odd)}; "
-                    "write into another file"
-                )
-        beside = final.with_name(f".{uuid4().hex}.{final.name}")
-        new = self.connection.from_arrow(rows)
-        try:
-            if reader == "read_parquet":
-                new.write_parquet(str(beside))
-            elif reader == "read_csv":
-                new.write_csv(str(beside), sep="\t" if self.path.lower().endswith(".tsv") else ",")
-            else:
-                self.connection.execute(f"COPY (SELECT * FROM new) TO {exp.Literal.string(str(beside))} (FORMAT json)")
-            if final.exists():
-                shutil.copymode(final, beside)  # who may read it is not for us to change
-            os.replace(beside, final)
-        finally:
-            beside.unlink(missing_ok=True)
-
     def _tables(self) -> list[exp.Table]:
         query = "SELECT table_schema, table_name FROM information_schema.tables ORDER BY ALL"
         return [_table(name, schema) for schema, name in self.connection.execute(query).fetchall()]
@@ -280,14 +234,6 @@ def _make(path: str) -> None:
             os.link(beside, path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _is_empty(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with suppress(OSError, EOFError), (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        return not file.read(1)
-    return False  # damaged, as DuckDB will say
 
 
 def _table(name: str, schema: str = "main") -> exp.Table:

@@ -1,0 +1,85 @@
+"""The files that DuckDB reads and writes as tables."""
+
+import gzip
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from glob import escape
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+import pyarrow as pa
+from sqlglot import exp
+
+from gatecast.errors import DataError, some
+from gatecast.store.duckdb_errors import BROKEN, translated
+
+READERS = {
+    ".parquet": "read_parquet",
+    ".csv": "read_csv",
+    ".csv.gz": "read_csv",
+    ".tsv": "read_csv",
+    ".json": "read_json",
+    ".jsonl": "read_json",
+}
+"""DuckDB's reader of the files with each ending."""
+
+
+def is_empty(path: Path) -> bool:
+    """Whether there is nothing in a file; of a damaged one DuckDB will say that it is."""
+    if not path.is_file():
+        return False
+    with suppress(OSError, EOFError), (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as file:
+        return not file.read(1)
+    return False
+
+
+def read_files(connection: duckdb.DuckDBPyConnection, reader: str, path: str, there: bool) -> duckdb.DuckDBPyRelation:
+    """The rows of a file that is there, or of those that match a pattern.
+
+    Left alone, DuckDB takes the types of columns from the first rows, and their places from the first
+    file: of later values it drops, in silence, what the type has no room for, as decimals or hours.
+    """
+    read: Callable[..., duckdb.DuckDBPyRelation] = getattr(connection, reader)
+    path, options = (escape(path), {}) if there else (path, {"union_by_name": True})
+    if reader == "read_parquet":
+        return read(path, **options)
+    try:
+        return read(path, sample_size=-1, **options)
+    except duckdb.InvalidInputException as error:
+        if "sniffing" not in str(error):
+            raise
+        return read(path, **options)  # which tells the line that does not fit when it comes to it
+
+
+def write_file(connection: duckdb.DuckDBPyConnection, reader: str, path: str, rows: pa.Table) -> None:
+    """Write beside the file, then rename: a reader sees the old file or the new one.
+
+    Only what holds the same columns is replaced, as no table is: it may be the source.
+    """
+    final = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
+    if final.exists() and not is_empty(final):  # which holds nothing to lose
+        with translated(path, hint=BROKEN):
+            have = getattr(connection, reader)(escape(path)).columns
+        if have != rows.column_names:
+            odd = sorted({*have} ^ {*rows.column_names}) or have
+            raise DataError(
+                f"{path} is there already, with other columns than the rows to write: {some(odd)}; "
+                "write into another file"
+            )
+    beside = final.with_name(f".{uuid4().hex}.{final.name}")
+    new = connection.from_arrow(rows)
+    try:
+        if reader == "read_parquet":
+            new.write_parquet(str(beside))
+        elif reader == "read_csv":
+            new.write_csv(str(beside), sep="\t" if path.lower().endswith(".tsv") else ",")
+        else:
+            connection.execute(f"COPY (SELECT * FROM new) TO {exp.Literal.string(str(beside))} (FORMAT json)")
+        if final.exists():
+            shutil.copymode(final, beside)  # who may read it is not for us to change
+        os.replace(beside, final)
+    finally:
+        beside.unlink(missing_ok=True)
