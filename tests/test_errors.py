@@ -234,12 +234,6 @@ def test_a_source_that_changed_is_refused(call, place, trained):
             connection.execute("ALTER TABLE good RENAME gone TO y")
 
 
-def _renamed(path, config):
-    return (
-        config.replace('target = "y"', 'target = "gone"') if path.name == "config.toml" else path.read_bytes().decode()
-    )
-
-
 def test_ctrl_c_is_a_message_and_leaves_nothing(place, request):
     request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
     signal.signal(
