@@ -70,7 +70,7 @@ FAULTY = {
 @pytest.mark.parametrize("horizon", [0, 2])
 def test_a_panel_and_its_rows_are_audited_alike(horizon):
     panel, rows = panel_of(FAULTY), frame_of(FAULTY)
-    names = {"time": "day", "target": "y", "series": ["name"], "freq": "D", "horizon": horizon}
+    names = {"time": "day", "target": "y", "series": ["name"], "freq": "D", "horizon": horizon or None}
     assert audit(rows, **names) == audit_panel(panel, GridSettings(freq="D"), horizon) == audit(panel, **names)
 
 
