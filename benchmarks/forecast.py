@@ -63,11 +63,13 @@ both = {"ours": lambda: many.forecast(large), "bare": lambda: bare(many, context
 found = in_turn(arguments.rounds, time.process_time, **both)
 cores = len(os.sched_getaffinity(0))
 torch.set_num_threads(cores)
+all_cores = in_turn(200, time.perf_counter, one_member=one.forecast, default=default.forecast)
 shared = in_turn(arguments.rounds, time.perf_counter, **both)
 shape = many.final.network.shape
 told = {
     "what": "forecasting in process; one thread unless stated",
     "one_series_48_steps_milliseconds": {clock: rounded(found) for clock, found in latency.items()},
+    "one_series_48_steps_milliseconds_on_all_cores": rounded(all_cores),
     "members_of_default": len(default.final.network.networks),
     "bar_milliseconds": 2.0,
     "series": arguments.series,

@@ -73,7 +73,7 @@ def bare() -> None:
         optimizer.step()
 
 
-read = [torch.randn(sizes.batch, m.shape.reach // m.shape.segment, m.shape.hidden) for m in network.networks]
+read = [torch.randn(sizes.batch, m.shape.reach // m.shape.segment, m.lstm.fast.input_size) for m in network.networks]
 
 
 def lstm_alone() -> None:
