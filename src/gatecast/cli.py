@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from gatecast.errors import GatecastError, UsageError
+from gatecast.errors import GatecastError, UsageError, plural
 from gatecast.options import config_of, dates_of, given, settings
 
 app = typer.Typer(
@@ -159,8 +159,7 @@ def forecast(
     )
     if to is not None:
         table.write(to, into, Errand("forecast", model.run_id, teller, model.config.source))
-        count = "1 row" if len(table) == 1 else f"{len(table):,} rows"
-        console.say(f"wrote {count} to {' '.join(filter(None, [to, into]))}")
+        console.say(f"wrote {plural(len(table), 'row')} to {' '.join(filter(None, [to, into]))}")
     else:
         console.show_rows(table.to_arrow(), form)
 

@@ -108,7 +108,7 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
         f", starting from simple forecasts of season {enumerated([*map(str, model.seasons)])}" if model.seasons else ""
     )
     logs = f"; {'every other network' if model.members != 1 else 'it'} reads logarithms" if model.logs else ""
-    layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
+    layers = plural(model.layers, "layer")
     text = f"{model.recipe}: {model.members} × {layers} of {model.hidden} units, {size:,} parameters"
     listener.step(7, "Define the LSTM", f"{text}{starts}{logs}")
     threads = torch.get_num_threads()
