@@ -19,6 +19,7 @@ from gatecast.data.split import Span
 from gatecast.data.synthetic import with_synthetic
 from gatecast.data.windows import Inputs, Truth, Windows, at_rows
 from gatecast.ensemble import Ensemble, Reading, together
+from gatecast.heap import memory_kept
 from gatecast.nn.devices import answers_at_once, moved
 from gatecast.nn.network import Network, Shape
 from gatecast.objective import Objective
@@ -63,6 +64,7 @@ class Trained:
         return last.epochs if last.validation_loss <= (1 + OVERFITTED) * best.validation_loss else self.best
 
 
+@memory_kept()
 def train(
     network: Ensemble,
     scaler: Scaler,
