@@ -2,6 +2,7 @@
 
 import datetime as dt
 import decimal
+import re
 import uuid
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,16 @@ def test_an_odd_column_is_refused_by_name_and_does_not_matter_beside(name):
         read(ODD[name], time="t", target="y", series="k")
     assert read(ODD[name], time="t", target="y").values.tolist() == [1, 2, 3, 4.5]
     assert read(ODD[name], time="t", target="y", sql="SELECT * FROM frame").values.tolist() == [1, 2, 3, 4.5]
+
+
+@pytest.mark.parametrize(
+    ("frame", "named"),
+    [(PLAIN.set_axis([0, 1], axis=1), "0, 1"), (pd.concat({"a": PLAIN[["y"]]}, axis=1), "('a', 'y')")],
+)
+@pytest.mark.parametrize("sql", [None, "SELECT * FROM frame"])
+def test_names_of_columns_that_are_no_texts_are_refused(frame, named, sql):
+    with pytest.raises(DataError, match=rf"^names of columns must be texts, not {re.escape(named)}: rename these$"):
+        read(frame, time="t", target="y", sql=sql)
 
 
 def test_columns_that_differ_in_case_only_are_refused_if_one_is_named():

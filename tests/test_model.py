@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import math
+import multiprocessing
 import pickle
 from dataclasses import replace
 from importlib.metadata import version
@@ -158,6 +159,24 @@ def test_what_is_loaded_forecasts_the_same(database, recipe, tmp_path):
         assert (loaded.config, loaded.run_id, loaded.tested.season) == (model.config, model.run_id, model.tested.season)
     assert load(run).evidence["metrics"] == model.evidence["metrics"]
     assert newest(load(run)).values.tobytes() == model.panel.values.tobytes()
+
+
+def values(model):
+    return model.forecast().to_arrow().column("forecast_value").to_pylist()
+
+
+def send(model, pipe):
+    pipe.send(values(model))
+
+
+def test_a_process_that_is_spawned_forecasts_the_same_with_a_model_that_was_fitted_here(made):
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=send, args=(made[1], sending))
+    process.start()
+    sending.close()  # or a child that fails would be waited for without end
+    assert receiving.recv() == values(made[1])
+    process.join()
 
 
 def test_a_run_holds_the_files_of_the_contract_and_no_pickle(made):

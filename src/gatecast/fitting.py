@@ -124,6 +124,9 @@ def _train(
             on_epoch=shop.on_epoch,
             checkpoints=shop.checkpoints,
         )
+    network.zero_grad()  # nobody needs gradients any more
+    for member in network.networks:
+        member.chance = None  # nor random numbers, which no process that is spawned can be given
     return scaler, trained
 
 

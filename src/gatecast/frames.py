@@ -17,7 +17,7 @@ def rows_of(frame: object, named: Sequence[str], *, queried: bool) -> pa.Table:
 
     Raises:
         UsageError: it is no frame.
-        DataError: a column that is named cannot be read, or two have one name, whatever their case.
+        DataError: a column that is named cannot be read, two have one name, whatever their case, or names are no texts.
     """
     import narwhals as nw  # noqa: PLC0415 - only for frames
 
@@ -34,6 +34,8 @@ def rows_of(frame: object, named: Sequence[str], *, queried: bool) -> pa.Table:
         rows = nw.from_native(rows.to_native().reset_index(), eager_only=True)
     if not queried and set(named) <= set(rows.columns):  # else one may be an index without a name, or is not there
         rows = rows.select(list(dict.fromkeys(named)))
+    if strange := [name for name in rows.columns if not isinstance(name, str)]:
+        raise DataError(f"names of columns must be texts, not {some(map(repr, strange))}: rename these")
     lower = [name.lower() for name in rows.columns]
     alike = [name for name in rows.columns if lower.count(name.lower()) > 1]
     if set(alike) & set(named):
