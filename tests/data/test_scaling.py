@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -219,6 +221,15 @@ def test_logarithms_begin_at_a_hundredth_of_the_mean_size():
     values, observed = torch.tensor([[2e-6, -4e-6, 7.0], [200.0, 400.0, 7.0]]), torch.tensor([[True, True, False]] * 2)
     unit = Scaler("window")(values, observed, torch.tensor([0, 0]), logs=True)
     assert unit.small.flatten().tolist() == pytest.approx([3e-8, 3.0], rel=1e-6)
+
+
+@pytest.mark.parametrize("level", [566.0, -0.1])
+@pytest.mark.parametrize("length", [1, 3])
+def test_the_unit_of_the_logarithms_of_a_short_constant_is_its_level(level, length):
+    unit = Scaler("window")(*all_seen(*[level] * length), torch.tensor([0]), logs=True)
+    ups = unit.values(torch.tensor([[[0.0, 0.1, 1.0]]]))[0, 0] / level
+    rates = [1, math.exp(0.1), math.e] if level > 0 else [1, math.exp(-0.1), math.exp(-1)]
+    assert ups.tolist() == pytest.approx(rates, rel=1e-3)
 
 
 def test_logarithms_of_nothing_but_zeros_are_zeros():

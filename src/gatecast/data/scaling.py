@@ -171,7 +171,9 @@ class Scaler:
             small = small.masked_fill(small == 0, 1)
             largest = torch.maximum(size.amax(-1, keepdim=True), small)
             most = torch.asinh(MAX_GROWTH * (largest / small))
-            return Unit(*SCALINGS[self.name](log(context / small), observed), small, most)
+            loc, scale = SCALINGS[self.name](log(context / small), observed)
+            # As a logarithm, the level of a constant says nothing; to move by 1 is to move by about the level.
+            return Unit(loc, torch.where(scale == loc.abs(), 1, scale), small, most)
         if self.fixed is None:
             return Unit(*SCALINGS[self.name](context, observed))
         loc, scale = (part[series] for part in self.fixed)
