@@ -100,3 +100,19 @@ optimizer.step(1e-3)
 sys.exit("torch._dynamo" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_weights_that_never_had_a_gradient_are_set_to_zero_and_no_others():
+    torch.manual_seed(0)
+    linear = nn.Linear(3, 2)
+    optimizer = AdamW([linear])
+    for rate in RATES:
+        linear(torch.tensor([[1.0, 0.0, -2.0]])).square().sum().backward()
+        optimizer.step(rate)
+        optimizer.clear()
+    before = linear.weight.detach().clone()
+    optimizer.clear_unmoved()
+    assert before[:, 1].abs().min() > 0
+    assert linear.weight[:, 1].tolist() == [0, 0]
+    assert linear.weight[:, [0, 2]].tolist() == before[:, [0, 2]].tolist()
+    assert linear.bias.abs().min() > 0

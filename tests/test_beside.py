@@ -72,6 +72,16 @@ def test_a_promotion_known_beforehand_is_forecast(model):
     assert value[~promo] == pytest.approx(10, abs=2)
 
 
+def test_a_covariate_that_never_changed_says_nothing_when_it_does():
+    """The weights that read it have learned nothing, and used to be what chance had drawn."""
+    rows, beside = sales(), {"future": ("promo", "sale"), "past": "heat", "static": "kind"}
+    ahead = pa.compute.is_null(rows["y"])
+    held, changed = (rows.append_column("sale", column) for column in (pa.array([False] * len(rows)), ahead))
+    model = fit(held, **TINY, **beside, members=2)
+    expected, found = (model.forecast(read(one, **NAMES, **beside)).to_arrow() for one in (held, changed))
+    assert found["forecast_value"].to_pylist() == pytest.approx(expected["forecast_value"].to_pylist(), rel=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["table", "file"])
 def test_what_is_to_come_may_lie_in_a_table_of_its_own(model, database, tmp_path, kind):
     plan = "plan"

@@ -68,6 +68,15 @@ class AdamW:
             eps=EPSILON,
         )
 
+    @torch.no_grad()
+    def clear_unmoved(self) -> None:
+        """Set weights that never had a gradient to zero, as those of a covariate that never changed.
+
+        Chance drew them; they would decide what follows when it does change.
+        """
+        for weight, square in zip(self.weights, self.parts[2], strict=True):
+            weight.masked_fill_(square == 0, 0)
+
     def moments(self) -> dict[str, Tensor]:
         """What a step goes by beside the gradients."""
         return {"mean": self.mean, "square": self.square, "taken": self.taken}

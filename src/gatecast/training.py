@@ -122,6 +122,7 @@ def train(
             checkpoints.write(stage, epoch, *course.content())
     if course.best_weights:
         network.load_state_dict(course.best_weights)
+    course.optimizer.clear_unmoved()
     return Trained(course.best, course.ended, course.schedule.hurried, tuple(course.history))
 
 
