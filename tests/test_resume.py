@@ -268,7 +268,7 @@ def test_there_is_nothing_to_resume(stop, tmp_path, never_stopped):
         with pytest.raises(UsageError, match="give nothing else"):
             fit(resume=run, **more)
     never_stopped[0].save(tmp_path / "other")
-    with pytest.raises(RunError, match=r"other is whole: there is nothing to resume"):
+    with pytest.raises(RunError, match=r"other holds a complete run: there is nothing to resume"):
         fit(resume=tmp_path / "other")
 
 

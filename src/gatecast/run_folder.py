@@ -105,7 +105,7 @@ def _stopped(path: Path) -> Path:
     """The folder of the training to resume."""
     found = unfinished(path)
     if not found and (path / MODEL).is_file():
-        raise RunError(f"{path} is whole: there is nothing to resume")
+        raise RunError(f"{path} holds a complete run: there is nothing to resume")
     if not found:
         raise RunError(
             f"nothing to resume: no training of {path} was stopped; gatecast fit ... --run {path} starts one"
