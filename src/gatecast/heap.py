@@ -6,6 +6,7 @@ before it gives them out again, which for an LSTM of many recurrent steps takes 
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,7 +16,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _USUAL = 32 << 20
 """What glibc itself raises the second to, as blocks are freed; the first is then twice as much."""
 _KEPT = 1 << 30
-_CHOSEN = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+CHOSEN = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 """By these a user says what is to be returned."""
 
 
@@ -35,12 +36,13 @@ def memory_kept() -> Iterator[None]:
 
 
 def _set(libc: ctypes.CDLL, size: int) -> None:
-    if libc.mallopt(_MMAP_THRESHOLD, size):  # glibc before 2.35 takes no more than what is usual
+    if libc.mallopt(_MMAP_THRESHOLD, size):  # an older glibc refuses more than what is usual
         libc.mallopt(_TRIM_THRESHOLD, 2 * size - 1)
 
 
 @cache
 def _glibc() -> ctypes.CDLL | None:
-    if "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", ()) or any(name in os.environ for name in _CHOSEN):
+    if sys.platform != "linux" or any(name in os.environ for name in CHOSEN):
         return None
-    return ctypes.CDLL(None)
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "mallopt") else None  # as in musl
