@@ -52,12 +52,13 @@ def test_at_gives_every_window_once(span):
 
 
 @PROPERTY
-@given(spans, st.integers(1, 70))
-def test_each_takes_some_of_every_series_evenly_and_the_last(span, most):
+@given(spans, st.integers(1, 300))
+def test_each_takes_as_many_of_every_series_evenly_and_the_last(span, most):
     chosen = windows_at(span, span.each(most))
+    share = max(1, most // max(int((span.counts > 0).sum()), 1))
     for series, (low, count) in enumerate(zip(span.lows.tolist(), span.counts.tolist(), strict=True)):
         cutoffs = [cutoff for one, cutoff in chosen if one == series]
-        assert len(cutoffs) == min(most, count)
+        assert len(cutoffs) == min(share, count)
         assert even(cutoffs)
         assert cutoffs[-1:] == [low + count - 1][: min(count, 1)]
         assert all(low <= cutoff for cutoff in cutoffs)
@@ -69,12 +70,18 @@ def test_each_of_as_many_as_there_are_is_all(count):
 
 
 @PROPERTY
-@given(spans, st.integers(2, 400))
-def test_spread_reaches_from_the_first_window_to_the_last(span, most):
-    numbers = span.spread(most).tolist()
-    assert len(numbers) == min(most, len(span))
-    assert even(numbers)
-    assert numbers[:1] + numbers[-1:] == [0, len(span) - 1] * (len(span) > 0)
+@given(spans, st.integers(1, 300))
+def test_spread_is_the_same_but_never_more(span, most):
+    each, numbers = span.each(most).tolist(), span.spread(most).tolist()
+    assert len(numbers) == min(most, len(each))
+    assert set(numbers) <= set(each)
+    assert even([each.index(number) for number in numbers])
+
+
+def test_a_long_series_counts_no_more_than_others():
+    span = Span(np.array([0, 100, 0]), np.array([1000, 4, 1]))
+    assert span.spread(12).tolist() == [249, 499, 749, 999, 1000, 1001, 1002, 1003, 1004]
+    assert span.spread(2).tolist() == [999, 1004]
 
 
 lengths = st.lists(st.integers(1, 80), min_size=1, max_size=5)

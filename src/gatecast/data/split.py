@@ -62,13 +62,19 @@ class Span:
         return int((-(-self.counts // horizon)).sum())
 
     def each(self, most: int) -> Int[Tensor, "B"]:
-        """Numbers of at most `most` windows of each series, evenly spread in time, the last one among them."""
-        numbers = self.ends[:, None] - 1 - np.arange(most) * self.counts[:, None] // most
+        """Numbers of windows, `most` in all but at least one of each series, and as many of each that has them.
+
+        Each series is forecast once, so none counts more for being longer. The windows of a series are evenly
+        spread in time, the last one among them.
+        """
+        share = max(1, most // max(int((self.counts > 0).sum()), 1))
+        numbers = self.ends[:, None] - 1 - np.arange(share) * self.counts[:, None] // share
         return torch.from_numpy(np.unique(numbers[self.counts > 0]))
 
     def spread(self, most: int) -> Int[Tensor, "B"]:
-        """Numbers of at most `most` windows, evenly spread over series and time."""
-        return torch.from_numpy(evenly(len(self), most))
+        """The same, but no more than `most`, even if some series have none."""
+        numbers = self.each(most)
+        return numbers[evenly(len(numbers), most)]
 
 
 @dataclass(frozen=True)

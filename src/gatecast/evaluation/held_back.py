@@ -38,7 +38,6 @@ def held_back(fitted: Fitted, panel: Panel, keys: pa.Table) -> tuple[Fitted, Ind
 
 
 def spread(span: Span) -> tuple[Indices, Steps]:
-    """Series and cutoffs of a test: several windows of each series of a span, the newest among them."""
-    most = max(1, MAX_WINDOWS // max(int((span.counts > 0).sum()), 1))
-    series, cutoffs = (part.numpy() for part in span.at(span.each(most)))
+    """Series and cutoffs of the windows of a span that are tested."""
+    series, cutoffs = (part.numpy() for part in span.at(span.each(MAX_WINDOWS)))
     return series, cutoffs
