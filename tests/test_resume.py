@@ -16,7 +16,7 @@ import golden
 from gatecast import Config, checkpoint, fit, kept_rows, load, recipe, training
 from gatecast.checkpoint import Checkpoints
 from gatecast.errors import DataError, RunError, TrainingError, UsageError
-from gatecast.listener import SILENT, Silent
+from gatecast.listener import SILENT, Listener
 from gatecast.reading import read_rows
 from gatecast.schedule import Schedule
 
@@ -31,7 +31,7 @@ def slow(*cases):
     return [pytest.param(*(case if isinstance(case, tuple) else [case]), marks=pytest.mark.slow) for case in cases]
 
 
-class Hearing(Silent):
+class Hearing(Listener):
     """Keeps what was noted."""
 
     def __init__(self):
@@ -208,7 +208,7 @@ def test_a_disk_that_is_full_costs_only_checkpoints(tmp_path, monkeypatch, never
         raise OSError(errno.ENOSPC, "No space left on device")
 
     hearing = Hearing()
-    monkeypatch.setattr(checkpoint, "_put", full)
+    monkeypatch.setattr(checkpoint, "put", full)
     model = fit(golden.rows(), run=tmp_path / "run", listener=hearing, **SETTINGS, **EACH)
     assert same(model, never_stopped[0])
     assert len(hearing.notes) == 2  # without rows there is nothing to resume, so that no other is tried
@@ -223,8 +223,8 @@ def test_a_training_whose_rows_found_no_room_leaves_nothing_to_resume(stop, monk
             raise OSError(errno.ENOSPC, "No space left on device")
         put(path, content)
 
-    put, hearing = checkpoint._put, Hearing()
-    monkeypatch.setattr(checkpoint, "_put", full)
+    put, hearing = checkpoint.put, Hearing()
+    monkeypatch.setattr(checkpoint, "put", full)
     run = stop(40, error, hearing)
     assert not any("--resume" in note for note in hearing.notes)
     assert list(run.parent.iterdir()) == []

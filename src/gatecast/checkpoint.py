@@ -6,7 +6,6 @@ recognised. Tensors are safetensors, facts are JSON in their header; nothing is 
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from gatecast.memory import available
-from gatecast.seal import settle
+from gatecast.seal import put
 
 KEPT = 2
 """Files of a kind: should the newest be torn, there is the one before it."""
@@ -54,7 +53,7 @@ class Checkpoints:
         name = f"{kind}-{number:08d}-{_digest(content)}.safetensors"
         try:
             self.folder.mkdir(exist_ok=True)
-            _put(self.folder / name, content)
+            put(self.folder / name, content)
             for old in self.files(kind)[KEPT:]:
                 old.unlink()
         except OSError as error:
@@ -82,20 +81,6 @@ NOWHERE = Checkpoints()
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin with a prefix, by what follows it."""
     return {name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)}
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Write a file that is complete or absent, even if the power fails."""
-    beside = path.with_suffix(".new")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    settle(path.parent)
 
 
 def _read(path: Path) -> Content:

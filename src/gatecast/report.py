@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from gatecast.errors import GatecastError, RunError, plural
 from gatecast.evaluation.readable import number
 from gatecast.record import read_record
 from gatecast.run_folder import refuse_absent
-from gatecast.seal import DAMAGE, damage, read_json, read_table, read_text, sealed
+from gatecast.seal import DAMAGE, damage, put, read_json, read_table, read_text, sealed
 
 REPORT = "report.html"
 MOST_SERIES = 200
@@ -51,13 +50,10 @@ def write(run: str | Path) -> Path:
     except (*DAMAGE, TemplateError) as error:
         why = f"its files are not as fit writes them ({damage(error)})"
         raise RunError(f"no report can be made of {folder}, {why}") from error
-    path, beside = folder / REPORT, folder / f".{REPORT}"
+    path = folder / REPORT
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        put(path, text.encode())
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise RunError(f"{path} could not be written: {error}") from None
     return path
 

@@ -52,6 +52,19 @@ def settle(path: Path) -> None:
         os.close(file)
 
 
+def put(path: Path, content: bytes) -> None:
+    """Write a file that holds its old content or all of the new, even if the power fails."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+        settle(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    settle(path.parent)
+
+
 def sealed(folder: Path, *needed: str) -> set[str]:
     """Check the files of a folder against their checksums, and return their names.
 
