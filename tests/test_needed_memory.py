@@ -7,7 +7,7 @@ import torch
 
 from gatecast import fit, memory
 from gatecast.errors import DataError, TrainingError
-from gatecast.listener import Silent
+from gatecast.listener import Listener
 from gatecast.memory import available, needed
 from gatecast.schedule import Schedule
 
@@ -73,7 +73,7 @@ def test_this_machine_says_what_it_has():
     assert sys.platform != "linux" or 0 < available() < 2**50
 
 
-class Hearing(Silent):
+class Hearing(Listener):
     """Keeps what the first step found, and the rows that came."""
 
     def __init__(self):

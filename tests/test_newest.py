@@ -7,7 +7,7 @@ import pytest
 
 from gatecast import fit, load, read
 from gatecast.errors import UsageError
-from gatecast.listener import Silent
+from gatecast.listener import Listener
 from gatecast.newest import newest
 from test_pipeline import TINY, database, waves
 
@@ -146,7 +146,7 @@ def test_series_without_rows_are_told(tmp_path):
     url = database(tmp_path / "x.duckdb", pa.Table.from_pandas(rows, preserve_index=False))
     fit(url, run=tmp_path / "run", table="t", **QUICK)
     model, notes = load(tmp_path / "run"), []
-    listener = Silent()
+    listener = Listener()
     listener.note = notes.append
     panel = newest(model, "forecast", listener, context=True, as_of="2024-01-15 00:00")
     assert panel.names == ["s0", "s2"]

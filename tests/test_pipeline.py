@@ -14,7 +14,7 @@ import torch
 
 from gatecast import Config, audit, backtest, fit, load, pipeline, read, steps
 from gatecast.errors import DataError, UsageError
-from gatecast.listener import SILENT, Silent
+from gatecast.listener import SILENT, Listener
 from gatecast.training import Trained
 
 NAMES = {"time": "at", "target": "y", "series": "name"}
@@ -204,7 +204,7 @@ def test_a_backtest_needs_history():
         backtest(waves(), windows=40, **TINY)
 
 
-class Stopping(Silent):
+class Stopping(Listener):
     """Presses Ctrl-C in the second epoch."""
 
     def epoch(self, epoch):
@@ -244,7 +244,7 @@ def test_a_processor_that_has_no_bf16(monkeypatch):
         fit("no/such/file.csv", **TINY, device="cpu", precision="bf16")  # before anything is read
 
 
-class Hearing(Silent):
+class Hearing(Listener):
     """Keeps the numbers of the steps."""
 
     def __init__(self):
@@ -257,7 +257,7 @@ class Hearing(Silent):
 @pytest.mark.parametrize(("members", "told"), [(1, "; it reads"), (2, "; every other network reads")])
 def test_one_network_is_no_every_other(members, told):
     seventh = {}
-    listener = Silent()
+    listener = Listener()
     listener.step = lambda number, _, found: seventh.setdefault(number, found)
     fit(waves(), listener=listener, members=members, logs=True, refit=False, **TINY)
     assert seventh[7].endswith(f"{told} logarithms")

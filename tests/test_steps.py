@@ -6,7 +6,7 @@ import pytest
 
 from gatecast import fit, steps
 from gatecast.evaluation.verdict import Verdict
-from gatecast.listener import Silent
+from gatecast.listener import Listener
 
 
 def told(accuracy, mae, covered, there=3):
@@ -29,7 +29,7 @@ def test_a_test_of_nothing_is_no_coverage_of_nothing():
     assert told(90.04, 1234.5, 79.96, 2_817).startswith("3 of 2,817 windows: accuracy")
 
 
-class Notes(Silent):
+class Notes(Listener):
     def __init__(self):
         self.found, self.steps = [], {}
 

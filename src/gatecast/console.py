@@ -19,6 +19,7 @@ from gatecast.data.audit import Audit
 from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
 from gatecast.errors import harmless, in_percent, plural
 from gatecast.evaluation.readable import number, percent
+from gatecast.listener import Listener
 
 if TYPE_CHECKING:
     from gatecast.course import Epoch
@@ -56,7 +57,7 @@ out = Console(width=None if sys.stdout.isatty() else PIPED, **AS_IS)
 err = Messages(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED, **AS_IS)
 
 
-class Teller:
+class Teller(Listener):
     """Prints each step as it is taken, and draws progress bars."""
 
     def __init__(self, yes: bool = False) -> None:

@@ -1,15 +1,15 @@
 """Listeners, such as the command line's printer, follow the work while it is done."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from gatecast.store import Observer, Unobserved
+from gatecast.store import Observer
 
 if TYPE_CHECKING:
     from gatecast.course import Epoch
 
 
-class Listener(Observer, Protocol):
-    """Is notified of steps and epochs, beside what an observer of a store is notified of."""
+class Listener(Observer):
+    """Is notified of steps and epochs, beside what an observer of a store is notified of; this one ignores them."""
 
     def step(self, number: int, title: str, found: str) -> None:
         """One of the eleven steps is done, and this is its result."""
@@ -18,14 +18,4 @@ class Listener(Observer, Protocol):
         """An epoch of training ended."""
 
 
-class Silent(Unobserved):
-    """Ignores everything."""
-
-    def step(self, number: int, title: str, found: str) -> None:
-        """See `Listener`."""
-
-    def epoch(self, epoch: "Epoch") -> None:
-        """See `Listener`."""
-
-
-SILENT = Silent()
+SILENT = Listener()

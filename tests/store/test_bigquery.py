@@ -28,7 +28,7 @@ from gatecast.data.dates import Frequency, Grid
 from gatecast.errors import DataError, StoreError, UsageError
 from gatecast.opening import Needed
 from gatecast.reading import read_rows
-from gatecast.store import Errand, Unobserved, open_store
+from gatecast.store import Errand, Observer, open_store
 from gatecast.store.bigquery.jobs import money, size
 from gatecast.store.query import series_query
 
@@ -162,7 +162,7 @@ def costing(count, billed=0):
     return change
 
 
-class Person(Unobserved):
+class Person(Observer):
     """Answers and keeps notes."""
 
     def __init__(self, answer=True):

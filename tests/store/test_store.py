@@ -18,7 +18,7 @@ from gatecast.data.dates import Frequency, Grid
 from gatecast.data.holidays import holidays_of
 from gatecast.errors import DataError, StoreError, UsageError
 from gatecast.reading import read_rows
-from gatecast.store import Errand, Unobserved, open_store
+from gatecast.store import Errand, Observer, open_store
 from gatecast.store.duckdb import DuckDBStore
 from gatecast.store.opening_query import days_query, unreadable_query, years_query
 from gatecast.store.query import AGGREGATES, series_query, static_query
@@ -263,7 +263,7 @@ def test_the_unit_of_whole_numbers_is_seen_by_their_size_and_bounds_are_whole_nu
     store, source = put(rows, since="2024-03-01 00:00:00.5", until="2024-03-02T01:00+01:00")
     settings = source.model_dump(exclude={"url"}, exclude_none=True) | {"freq": "h"}
     notes = []
-    observer = Unobserved()
+    observer = Observer()
     observer.note = notes.append
     place = "" if not store.url else store.url.removeprefix("duckdb:")
     read = read_rows(Config.from_options(place, settings), place or rows, Errand(observer=observer))

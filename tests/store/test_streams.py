@@ -14,7 +14,7 @@ from google.cloud.bigquery_storage_v1 import types
 from gatecast.config import SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.errors import StoreError
-from gatecast.store import NO_ERRAND, Errand, Unobserved, open_store
+from gatecast.store import NO_ERRAND, Errand, Observer, open_store
 from gatecast.store.bigquery import streams
 from gatecast.store.query import series_query
 
@@ -22,7 +22,7 @@ ROWS, PIECE = 5_000, 100
 SOURCE = SourceSettings(table="rows", time="at", target="y", series=("name",))
 
 
-class Notes(Unobserved):
+class Notes(Observer):
     """Keeps what it hears."""
 
     def __init__(self):

@@ -23,34 +23,21 @@ FORECAST_TIME = "forecast_timestamp"
 """The dates in a table of forecasts; its partitions, where it has some, are their days."""
 
 
-class Observer(Protocol):
-    """Is notified of what reading costs and how far it has come."""
+class Observer:
+    """Is notified of what reading costs and how far it has come; this one agrees to everything and ignores the rest."""
 
     def note(self, text: str) -> None:
         """A message worth a line."""
 
     def agree(self, question: str) -> bool:
         """Whether to spend money; asked once, before the first query that costs any."""
+        return True
 
     def rows(self, done: int, total: int) -> None:
         """So many rows have arrived, of so many."""
 
 
-class Unobserved:
-    """Agrees to everything and ignores the rest."""
-
-    def note(self, text: str) -> None:
-        """See `Observer`."""
-
-    def agree(self, question: str) -> bool:
-        """See `Observer`."""
-        return True
-
-    def rows(self, done: int, total: int) -> None:
-        """See `Observer`."""
-
-
-UNOBSERVED = Unobserved()
+UNOBSERVED = Observer()
 
 
 @dataclass(frozen=True)
@@ -72,18 +59,20 @@ class Store(Protocol):
 
     url: str
     dialect: Dialect
-    snapshot: datetime | None
+    snapshot: datetime | None = None
     """The moment the rows are read at, in stores that keep their past."""
 
     @property
     def bytes_billed(self) -> int | None:
         """Bytes that queries were billed for so far; None where reading costs nothing."""
+        return None
 
     def columns(self, source: SourceSettings) -> dict[str, Kind]:
         """The columns of a table or query, in order."""
 
     def named(self, source: SourceSettings) -> SourceSettings:
         """The source with its table named, so that it stays the same when tables are added."""
+        return source
 
     def read(self, source: SourceSettings, query: exp.Select) -> pa.RecordBatchReader:
         """The rows of a query over `sql.SOURCE`, as batches in any order."""
@@ -93,6 +82,7 @@ class Store(Protocol):
 
     def estimate(self, source: SourceSettings, query: exp.Select) -> int | None:
         """Bytes that `read` would be billed for; None where reading costs nothing."""
+        return None
 
     def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
         """Put rows into a table, replacing those with the same key; all of them or none.
@@ -106,9 +96,11 @@ class Store(Protocol):
     def close(self) -> None:
         """Release the connection."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *exception: object) -> None: ...
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
 
 STORES: Mapping[str, tuple[str, str]] = {

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
 from glob import glob
 from pathlib import Path
 from typing import Self
@@ -15,7 +14,7 @@ from sqlglot import exp
 
 from gatecast.config import SourceSettings
 from gatecast.errors import StoreError, UsageError, some
-from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, no_select, other_columns
+from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, Store, no_select, other_columns
 from gatecast.store.duckdb_errors import BROKEN, translated
 from gatecast.store.duckdb_files import READERS, is_empty, read_files, write_file
 from gatecast.store.latest_query import refuse_foreign
@@ -40,7 +39,7 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-class DuckDBStore:
+class DuckDBStore(Store):
     """A DuckDB database, or files seen as a table named like the file (and `data`).
 
     Args:
@@ -54,8 +53,6 @@ class DuckDBStore:
     """
 
     dialect: Dialect = "duckdb"
-    snapshot: datetime | None = None
-    bytes_billed: int | None = None
 
     def __init__(self, path: str, *, write: bool = False, errand: Errand = NO_ERRAND) -> None:
         self.url = f"duckdb:{os.path.abspath(path)}"
@@ -152,9 +149,6 @@ class DuckDBStore:
         """The table that is listed under a name, as dots may be part of its own; any other name is a path."""
         return next((table for table in self._tables() if dotted(table) == name), None) or relation(name)
 
-    def estimate(self, source: SourceSettings, query: exp.Select) -> None:
-        """See `Store.estimate`."""
-
     def _types(self, sql: str) -> dict[str, str]:
         rows = self.connection.sql(f"SELECT * FROM (\n{sql}\n) LIMIT 0")
         return dict(zip(rows.columns, map(str, rows.types), strict=True))
@@ -211,12 +205,6 @@ class DuckDBStore:
     def close(self) -> None:
         """See `Store.close`."""
         self.connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 def _connected(path: str = ":memory:", *, read_only: bool = False) -> duckdb.DuckDBPyConnection:

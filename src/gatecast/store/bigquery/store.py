@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Self
 
 import pyarrow as pa
 import sqlglot
@@ -15,7 +14,7 @@ from sqlglot.errors import SqlglotError
 
 from gatecast.config import SourceSettings
 from gatecast.errors import StoreError, UsageError, some
-from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, no_select
+from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, Store, no_select
 from gatecast.store.bigquery import merge
 from gatecast.store.bigquery.columns import by_way_of_integers, kinds
 from gatecast.store.bigquery.connect import connect
@@ -26,7 +25,7 @@ from gatecast.store.latest_query import refuse_foreign
 from gatecast.store.sql import dotted, pinned, relation, render, unended
 
 
-class BigQueryStore:
+class BigQueryStore(Store):
     """A project that pays, and the data set that names without one belong to.
 
     Args:
@@ -51,7 +50,6 @@ class BigQueryStore:
         self.url = "/".join(filter(None, [f"bigquery://{self.client.project}", dataset]))
         self.errand = errand
         self.jobs = Jobs(self.client, self.dataset, errand)
-        self.snapshot: datetime | None = None
         self._tables: dict[str, bigquery.Table] = {}
         self._found: dict[str | None, Sequence[bigquery.SchemaField]] = {}
         self._unstreamed = ""
@@ -60,10 +58,6 @@ class BigQueryStore:
     def bytes_billed(self) -> int | None:
         """See `Store.bytes_billed`."""
         return self.jobs.billed
-
-    def named(self, source: SourceSettings) -> SourceSettings:
-        """See `Store.named`; a data set has no default table."""
-        return source
 
     def columns(self, source: SourceSettings) -> dict[str, Kind]:
         """See `Store.columns`."""
@@ -127,12 +121,6 @@ class BigQueryStore:
         self.client.close()  # type: ignore[no-untyped-call]
         if self.reader is not None:
             self.reader.transport.close()  # type: ignore[no-untyped-call]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def _rows(self, source: SourceSettings) -> str:
         """The user's query, or all rows of the user's table as they were at the snapshot."""
