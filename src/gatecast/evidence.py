@@ -9,15 +9,15 @@ import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gatecast.data.table import BASELINES, SEASONAL, TIMESTAMP, VALUE
+from gatecast.data.table import BASELINES, DRIFT, SEASONAL, TIMESTAMP, VALUE
 from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, column, counted, dated, equals, new, wall
 from gatecast.points import bounds
 
 Array = npt.NDArray[np.float64]
 WIDE = 7.6
-COLORS = {VALUE: MODEL, SEASONAL: QUIET, "naive_drift": "#94801f", "auto_theta": OTHER, "auto_ets": "#7a5ea8"}
+COLORS = {VALUE: MODEL, SEASONAL: QUIET, DRIFT: "#94801f", "auto_theta": OTHER, "auto_ets": "#7a5ea8"}
 COLORS["auto_arima"] = "#3d8b5f"
-STYLES = {SEASONAL: "--", "naive_drift": ":"}
+STYLES = {SEASONAL: "--", DRIFT: ":"}
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 DAYS = ["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"]
 

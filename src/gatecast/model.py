@@ -159,13 +159,8 @@ class Model:
             )
         panel = given if given is not None else self.panel
         if panel is None:
-            known = self.config.source.url
-            how = (
-                "gatecast.read(model.config) reads those of its source"
-                if known
-                else "gatecast.read reads those of a frame"
-            )
-            raise UsageError(f"this model has no rows at hand: give it a panel; {how}")
+            how = "(model.config) reads those of its source" if self.config.source.url else " reads those of a frame"
+            raise UsageError(f"this model has no rows at hand: give it a panel; gatecast.read{how}")
         if panel.grid != self.grid:
             raise UsageError(f"the panel's grid is {panel.grid}, the model was trained on {self.grid}")
         if panel.keys.column_names != self.keys.column_names:

@@ -15,7 +15,6 @@ from gatecast.store import FORECAST_TIME, NO_ERRAND, Errand, open_store
 from gatecast.store.latest_query import latest_query
 
 if TYPE_CHECKING:
-    import narwhals as nw
     import pandas as pd
     import polars as pl
 
@@ -66,11 +65,13 @@ class ForecastTable:
 
     def to_pandas(self) -> "pd.DataFrame":
         """The rows as a pandas frame; needs pandas."""
-        return _frame(self.rows).to_pandas()
+        return self.rows.to_pandas()
 
     def to_polars(self) -> "pl.DataFrame":
         """The rows as a polars frame; needs polars."""
-        return _frame(self.rows).to_polars()
+        import polars as pl  # noqa: PLC0415 - only where a frame is wanted
+
+        return pl.DataFrame(self.rows)
 
     def write(self, url: str | Path, into: str | None = None, errand: Errand = NO_ERRAND) -> None:
         """Write the rows into a table, replacing rows with the same key, or into a file, replacing all of it.
@@ -107,13 +108,6 @@ def refuse_own(series: Sequence[str]) -> None:
             f"forecasts have a column {clash[0]!r} of their own: give the series column another name in the query, "
             f"as in SELECT {clash[0]} AS series_{clash[0]}, ..."
         )
-
-
-def _frame(rows: pa.Table) -> "nw.DataFrame[pa.Table]":
-    import narwhals as nw  # noqa: PLC0415 - only where a frame is wanted
-
-    frame: nw.DataFrame[pa.Table] = nw.from_native(rows)
-    return frame
 
 
 def repeated(block: pa.Array, times: int) -> pa.Array | pa.ChunkedArray:
