@@ -37,16 +37,13 @@ class Observer:
         """So many rows have arrived, of so many."""
 
 
-UNOBSERVED = Observer()
-
-
 @dataclass(frozen=True)
 class Errand:
     """What a store is opened for; BigQuery's jobs carry it in their labels."""
 
     verb: str = ""
     run_id: str = ""
-    observer: Observer = UNOBSERVED
+    observer: Observer = field(default_factory=Observer)
     source: SourceSettings = field(default_factory=SourceSettings)
     """Its location, labels and cost limit apply to jobs that write."""
 
