@@ -53,3 +53,17 @@ def test_a_full_disk_is_told(arguments, tmp_path):
         ended = gatecast(*arguments, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
     assert ended.returncode == 1
     assert ended.stderr == "gatecast: the output could not be written: No space left on device\n"
+
+
+def test_letters_that_the_terminal_lacks_are_escapes(tmp_path):
+    (tmp_path / "rows.csv").write_text("at,shop\n2024-01-01,Łódź\n2024-01-02,Łódź\n2024-01-05,Łódź\n", encoding="utf-8")
+    arguments = ("audit", "rows.csv", "--time", "at", "--series", "shop")
+    ended = gatecast(
+        *arguments,
+        cwd=tmp_path,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        encoding="latin-1",
+    )
+    assert ended.returncode == 0
+    assert r"\u0141ód\u017a from 2024-01-03" in ended.stdout

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import NoReturn
 
 import typer
@@ -53,10 +54,15 @@ def _stop(number: int, frame: object) -> NoReturn:
 
 
 def _open_streams() -> None:
-    """Open the null device for streams that our caller has closed: else the next file opened takes their place."""
+    """Open the null device for streams that our caller has closed: else the next file opened takes their place.
+
+    Letters that the encoding of stdout lacks are shown as escapes, as those of stderr are.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we run
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _explain(error: BaseException) -> int:
