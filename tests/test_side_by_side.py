@@ -1,5 +1,6 @@
 """Work side by side: as many threads as torch has, each thing in its place, and nothing else changed."""
 
+import multiprocessing
 import threading
 import time
 
@@ -67,3 +68,15 @@ def test_each_has_one_thread_or_its_share_and_those_of_others_are_left_as_they_w
     other.start()
     other.join()
     assert found == [4]
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="a system without fork")
+def test_a_process_that_is_forked_has_workers_of_its_own(threads):
+    threads(2)
+    meeting = threading.Barrier(2)
+    assert sorted(side_by_side([lambda: meeting.wait(10)] * 2)) == [0, 1]
+    forked = multiprocessing.get_context("fork").Process(target=side_by_side, args=([lambda: meeting.wait(10)] * 2,))
+    forked.start()
+    forked.join(20)
+    forked.kill()  # if it waits in vain
+    assert forked.exitcode == 0

@@ -6,6 +6,7 @@ a batch on each core saves up to half. Each does what it would do alone, in its 
 thread, to the same bits.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import cache, partial
@@ -69,3 +70,7 @@ def _crew(workers: int, each: int, threads: int) -> ThreadPoolExecutor:
     wait([crew.submit(start) for _ in range(workers)])
     torch.set_num_threads(threads)
     return crew
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_crew.cache_clear)  # the workers are left behind, and would be waited for
