@@ -308,3 +308,14 @@ def test_the_audit_counts_covariates_that_are_missing():
     assert (ahead.count, ahead.places) == (3, ("s0 from 2024-11-02", "s1 from 2024-11-02", "s2 from 2024-11-02"))
     assert (ahead.done, ahead.decide) == ("kept; a forecast that needs the missing ones stops", "--future-table")
     assert not [f for f in audit(rows, **NAMES, horizon=AHEAD, future="promo").findings if "covariates" in f.name]
+
+
+def test_a_place_that_is_not_known_stops_only_the_forecasts_of_its_series():
+    rows = past_only(sales())
+    model = fit(rows, **TINY, holidays_column="land")
+    lost = pa.array(np.where(np.array(rows["shop"]) == "s2", "QQ", "DE"))
+    panel = read(rows.set_column(rows.column_names.index("land"), "land", lost), **NAMES, holidays_column="land")
+    with pytest.raises(UsageError, match="no holidays are known of 'QQ'"):
+        model.forecast(panel)
+    asked = {"series": ["s0", "s1"]}
+    assert model.forecast(panel, **asked).to_pandas().equals(model.forecast(**asked).to_pandas())

@@ -121,7 +121,9 @@ class Encoder:
             codes = panel.covariates.column(self.places)
             own = panel.covariates.categories.get(self.places, ())
             named = [*(place or self.place for place in own), self.place]
-            group = np.where(np.isnan(codes), len(named) - 1, codes).astype(np.int64)
+            numbers = np.where(np.isnan(codes), len(named) - 1, codes).astype(np.int64)
+            used, group = np.unique(numbers, return_inverse=True)  # not those of series that were left out
+            named = [named[number] for number in used.tolist()]
         holidays = [holiday_calendar(panel.grid, place, steps) for place in named]
         return np.stack([np.concatenate([dates, part], 1) for part in holidays]), group
 
