@@ -152,7 +152,30 @@ def test_what_never_forgets_is_drawn_at_ten_contexts(gates):
     gates.trace.f[0] = 1.0
     axes = pictures.half_lives_figure(gates, [None] * 6, Frequency.parse("h")).axes[0]
     assert axes.collections[0].get_offsets()[:3, 1].tolist() == [240] * 3
-    assert " this long, or longer" in [text.get_text() for text in axes.texts]
+    assert "this long, or longer" in [text.get_text() for text in axes.texts]
+
+
+@pytest.mark.parametrize("most", [40, 1500, 9000], ids=["short", "long", "longer than is drawn"])
+def test_words_of_half_lives_touch_no_dot(most):
+    """Of 64 units that read 168 steps, half remember as long as the first, the others ever less."""
+    lives = torch.cat([torch.full((32,), float(most)), torch.logspace(np.log10(most), np.log10(most / 50), 32)])
+    trace = Trace(*(0.5 ** (24 / lives)).expand(6, 1, 1, 7, 64))
+    following = [None, *((name, 0.9) for name in pictures.FOLLOWED)] * 10
+    gates = Gates(np.arange(168), 24, trace, torch.ones(7))
+    figure = pictures.half_lives_figure(gates, following[:64], Frequency.parse("h"))
+    figure.draw_without_rendering()
+    axes, radius = figure.axes[0], figure.dpi / 72 * 2
+    assert axes.get_window_extent().width > 0.85 * figure.bbox.width  # the legend leaves it its room
+    dots = np.concatenate([axes.transData.transform(part.get_offsets()) for part in axes.collections])
+    boxes = [text.get_window_extent().padded(radius) for text in axes.texts]
+    assert [box.contains(*dot) for box in boxes for dot in dots].count(True) == 0
+    assert all(box.y1 < axes.get_window_extent().y1 + 2 * radius for box in boxes)
+
+
+def test_a_small_state_is_not_shown_as_none(panel, gates):
+    gates.trace.c[:] = 0.012
+    labels = [label.get_text() for label in pictures.gates_figure(panel, 0, gates).axes[-1].get_yticklabels()]
+    assert labels == ["−0.012", "+0.012"]
 
 
 @pytest.mark.parametrize("covariates", [{}, {"day": torch.tensor([1.0, 1, 2])}], ids=["none", "day"])

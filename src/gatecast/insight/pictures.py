@@ -65,7 +65,7 @@ def gates_figure(panel: Panel, index: int, gates: Gates) -> Figure:
         part.set_yticks([])
         part.set_title(title, loc="left", fontsize=10, color=INK)
         bar = figure.colorbar(image, ax=part, ticks=[low, size], pad=0.01)
-        bar.ax.set_yticklabels(["closed", "open"] if low == 0 else [f"−{size:.1f}", f"+{size:.1f}"], fontsize=8)
+        bar.ax.set_yticklabels(["closed", "open"] if low == 0 else [f"−{size:.3g}", f"+{size:.3g}"], fontsize=8)
     if gates.event is not None:
         for part in axes:
             part.axvspan(edges[gates.event], edges[gates.event + 1], fill=False, ec=OTHER, lw=1.4)
@@ -82,19 +82,25 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
     lives = gates.half_lives.flatten().numpy()
     names = np.array([unit[0] if unit else "" for unit in following])
     order, span = np.argsort(-lives), len(gates.steps)
-    shown, names = np.minimum(lives[order], MAX_CONTEXTS * span), names[order]
+    longest = MAX_CONTEXTS * span
+    shown, names = np.minimum(lives[order], longest), names[order]
     figure, axes = new(WIDE, 3.6)
     rank = np.arange(1, len(shown) + 1)
     for name in ["", *dict.fromkeys(names[names != ""])]:
         part, label = names == name, f"follows the {name}" if name else "follows none of these"
         axes.scatter(rank[part], shown[part], s=16, color=FOLLOWED.get(name, QUIET), label=label, lw=0)
     median = float(gates.half_lives.median())
-    marks = [(steps, text) for steps, text in ((span, READS), (median, FASTER)) if steps <= MAX_CONTEXTS * span]
+    marks = [(steps, text) for steps, text in ((span, READS), (median, FASTER)) if steps <= longest]
     for steps, text in marks:
         axes.axhline(steps, color=INK, lw=0.9, ls=":")
-        label, end = f"{frequency.spell(steps)}: {text}", (len(rank), steps)
+        # The dots fall: at the right, of which the words take a third, they are below all but short lives.
+        end, align = (len(rank), "right") if shown[2 * len(rank) // 3] <= steps else (1, "left")
         side = "top" if steps < max(marks)[0] < 1.5 * steps else "bottom"  # away from the other, if that is near
-        axes.annotate(label, end, ha="right", va=side, fontsize=9, color=INK)
+        axes.annotate(f"{frequency.spell(steps)}: {text}", (end, steps), ha=align, va=side, fontsize=9, color=INK)
+    axes.margins(y=0.12)  # room for words above what is uppermost
+    if lives.max() > longest:
+        words = "this long, or longer"
+        axes.annotate(words, (1, longest), (-3, 4), textcoords="offset points", va="bottom", fontsize=9, color=INK)
     axes.set_yscale("log")
     clean(axes)
     low, high = axes.get_ylim()
@@ -107,9 +113,7 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
     axes.set_xlabel("units, the longest memory first", color=INK)
     counted(axes.xaxis)
     if names.any():
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK, ncols=6, loc="upper left", bbox_to_anchor=(0, -0.2))
-    if lives.max() > MAX_CONTEXTS * span:
-        axes.annotate(" this long, or longer", (1, MAX_CONTEXTS * span), va="bottom", fontsize=9, color=INK)
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.2))
     return figure
 
 
@@ -203,4 +207,5 @@ def _heat(
     axes: Axes, values: Array, extent: tuple[float, float, float, float], colors: str, low: float, high: float
 ) -> AxesImage:
     """A heat map of (rows, segments); the first row is on top."""
+    axes.spines[:].set_visible(False)
     return axes.imshow(values, colors, aspect="auto", interpolation="nearest", vmin=low, vmax=high, extent=extent)
