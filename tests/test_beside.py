@@ -306,7 +306,10 @@ def test_the_audit_counts_covariates_that_are_missing():
     bare, ahead = found.values()
     assert (bare.count, bare.places) == (2, ("s0 at 2024-01-05", "s0 at 2024-01-08"))
     assert (ahead.count, ahead.places) == (3, ("s0 from 2024-11-02", "s1 from 2024-11-02", "s2 from 2024-11-02"))
-    assert (ahead.done, ahead.decide) == ("kept; a forecast that needs the missing ones stops", "--future-table")
+    told = (
+        "kept; a forecast that needs the missing values stops: add them, in rows without a target or a --future-table"
+    )
+    assert (ahead.done, ahead.decide) == (told, "--future-table")
     assert not [f for f in audit(rows, **NAMES, horizon=AHEAD, future="promo").findings if "covariates" in f.name]
 
 
@@ -319,3 +322,36 @@ def test_a_place_that_is_not_known_stops_only_the_forecasts_of_its_series():
         model.forecast(panel)
     asked = {"series": ["s0", "s1"]}
     assert model.forecast(panel, **asked).to_pandas().equals(model.forecast(**asked).to_pandas())
+
+
+class Steps:
+    """A listener that keeps what the steps say."""
+
+    def __init__(self):
+        self.told = []
+
+    def __getattr__(self, _):
+        return lambda *said: self.told.append(" ".join(map(str, said)))
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["table", "file"])
+def test_the_audit_counts_what_a_table_of_its_own_does_not_know(elsewhere, database, tmp_path):
+    """The plan has six days for s0, four for s1 and none for s2; the rows themselves know s2's first two."""
+    sql = "SELECT * FROM sales WHERE y IS NOT NULL OR (shop = 's2' AND day < '2024-10-29')"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("CREATE OR REPLACE TABLE short AS SELECT * FROM plan WHERE shop = 's0'")
+        connection.execute("INSERT INTO short SELECT * FROM plan WHERE shop = 's1' AND day < '2024-10-31'")
+        connection.execute(f"COPY short TO '{tmp_path / 'short.csv'}'")
+    plan = {"future": "promo", "future_table": str(tmp_path / "short.csv") if elsewhere else "short"}
+    (found,) = audit(database, sql=sql, **NAMES, **plan, horizon=AHEAD).findings
+    assert (found.name, found.count) == ("series whose future covariates end within the horizon", 2)
+    assert found.places == ("s1 from 2024-10-31", "s2 from 2024-10-29")
+    assert audit(database, sql=sql, **NAMES, **plan, horizon=2).findings == ()
+    assert audit(database, sql=sql, **NAMES, **plan).findings == ()
+    listener = Steps()
+    model = fit(database, sql=sql, **TINY, **plan, listener=listener)
+    assert any("2 series whose future covariates end within the horizon" in text for text in listener.told)
+    with pytest.raises(
+        DataError, match="6 values of --future columns are needed and missing: promo of s1 at 2024-10-31"
+    ):
+        model.forecast(pipeline.newest(model))

@@ -20,7 +20,7 @@ from gatecast.errors import DataError, UsageError
 from gatecast.frames import rows_of
 from gatecast.source_columns import checked, named
 from gatecast.store import Errand, Kind, Store, open_store
-from gatecast.store.audit_query import row_steps
+from gatecast.store.audit_query import ends_query, row_steps
 from gatecast.store.opening_query import days_query, years_query
 from gatecast.store.query import series_query, without_older
 from gatecast.store.spacing_query import groups_query, spacing_query
@@ -55,12 +55,32 @@ class Opened:
             return query
         return without_older(query, source, self.kind, self.grid, needed.recent, needed.older)
 
-    def audit(self) -> Audit:
-        """What is wrong with the rows."""
-        source, settings = self.config.source, self.config.grid
-        steps = row_steps(source, self.kind, self.grid, self.config.alignment.aggregate, self.years)
-        horizon = self.config.forecast.horizon
-        return audit(self.store, source, steps, self.grid, settings, self.agreement, horizon)
+    def audit(self, plan: "Opened | None" = None) -> Audit:
+        """What is wrong with the rows.
+
+        Args:
+            plan: the table of known-future values.
+        """
+        source, settings, horizon = self.config.source, self.config.grid, self.config.forecast.horizon
+        ends = []
+        if plan:
+            known = {key: last for key, _, last in plan._ends()}
+            ends = [(key, last, max(last, own or last, known.get(key) or last)) for key, last, own in self._ends()]
+        return audit(self.store, source, self._steps, self.grid, settings, self.agreement, horizon, ends)
+
+    @property
+    def _steps(self) -> exp.Select:
+        return row_steps(self.config.source, self.kind, self.grid, self.config.alignment.aggregate, self.years)
+
+    def _ends(self) -> list[tuple[tuple[object, ...], int, int | None]]:
+        """Of each series with a value its key, its last step, and the last whose future covariates are known."""
+        keys = len(self.config.source.series)
+        rows = self.store.read(self.config.source, ends_query(self._steps, keys)).read_all().to_pylist()
+        return [
+            (tuple(row[f"key_{i}"] for i in range(keys)), row["last"], row["known"])
+            for row in rows
+            if row["last"] is not None
+        ]
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Rows from a store, a frame or a panel, aligned to the grid of the settings."""
 
 import os
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -50,7 +50,7 @@ def audit_rows(config: Config, source: object, errand: Errand = NO_ERRAND) -> Au
         _refuse_other(config, source)
         return audit_panel(source, config.grid, config.forecast.horizon)
     with open_source(config, source, errand) as found:
-        return found.audit()
+        return _audited(found, errand)
 
 
 def read_rows(
@@ -78,7 +78,7 @@ def read_rows(
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with open_source(config, source, errand) as opened:
         store, config, grid = opened.store, opened.config, opened.grid
-        found = opened.audit() if audited else None
+        found = _audited(opened, errand) if audited else None
         if found:
             refuse_too_large(found.rows, found.steps, len(config.source.varying))
         query, alignment = opened.query(config.source, needed), config.alignment
@@ -163,8 +163,25 @@ def _lasting(table: str) -> str:
     return f"duckdb:{os.path.abspath(table)}" if os.path.isfile(table) else table
 
 
+def _audited(opened: Opened, errand: Errand) -> Audit:
+    table = opened.config.source.future_table
+    if not table or not opened.config.source.future or not opened.config.forecast.horizon:
+        return opened.audit()
+    with _plan(opened, table, errand) as plan:
+        return opened.audit(plan)
+
+
 def _to_come(opened: Opened, table: str, errand: Errand) -> Iterable[pa.RecordBatch]:
     """Rows of the table of known-future values."""
+    with _plan(opened, table, errand) as plan:
+        source = plan.config.source
+        rows: list[pa.RecordBatch] = plan.store.read(source, plan.query(source)).read_all().to_batches()
+        return rows
+
+
+@contextmanager
+def _plan(opened: Opened, table: str, errand: Errand) -> Iterator[Opened]:
+    """The table of known-future values, with its columns and grid."""
     elsewhere = ":" in _lasting(table)
     read = opened.config.having("grid", aggregate="count", freq=str(opened.grid.frequency)).having(
         "source",
@@ -176,8 +193,7 @@ def _to_come(opened: Opened, table: str, errand: Errand) -> Iterable[pa.RecordBa
             there = open_in(store, read, errand)
         except (DataError, UsageError) as error:
             raise type(error)(f"--future-table {table}: {error}") from None
-        rows: list[pa.RecordBatch] = store.read(read.source, there.query(there.config.source)).read_all().to_batches()
-        return rows
+        yield there
 
 
 def _tell_saved(errand: Errand, since: str, whole: int | None, part: int | None) -> None:

@@ -1,6 +1,6 @@
 """What is wrong with the rows, and what is done about it: reported before anything is trained."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -72,6 +72,7 @@ def audit(
     settings: GridSettings,
     agreement: float | None = None,
     horizon: int = 0,
+    ends: Sequence[tuple[tuple[object, ...], int, int]] = (),
 ) -> Audit:
     """Audit rows within the warehouse.
 
@@ -80,6 +81,8 @@ def audit(
         settings: as given; what they leave open may need a decision.
         agreement: the agreement of the frequency, see `spacing.infer`.
         horizon: if given, series too short to be trained, validated and tested at it are found too.
+        ends: of each series its key, its last step, and the last for which its future covariates are known;
+            where these are in a table of their own.
 
     Raises:
         DataError: there is no row with a time and a value.
@@ -103,7 +106,7 @@ def audit(
         agreement=agreement,
         shortest=int(rows[0]["shortest"]),
         longest=int(rows[0]["longest"]),
-        findings=tuple(_findings(rows, grid, keys, settings, alignment, horizon)),
+        findings=tuple(_findings(rows + _ending(ends, horizon), grid, keys, settings, alignment, horizon)),
     )
 
 
@@ -132,6 +135,20 @@ _FILLED = {
     "interpolate": "filled on a line between the values around",
 }
 _ENDS = {"last": "forecast from their own last row", "common": "continued to the newest row of any"}
+
+
+def _ending(ends: Sequence[tuple[tuple[object, ...], int, int]], horizon: int) -> list[Row]:
+    """Series whose future covariates end within the horizon, as rows of the query."""
+    found = [(name_of(key), last + horizon - known, key, known) for key, last, known in ends if known < last + horizon]
+    found.sort(key=lambda part: (-part[1], part[0]))  # the greatest size first
+    places = {"finding": "ahead", "places": len(found), "total": sum(part[1] for part in found)}
+    ranks = {name: rank for rank, name in enumerate(sorted(part[0] for part in found), 1)}
+    return [
+        places
+        | {f"key_{i}": value for i, value in enumerate(key)}
+        | {"step": known + 1, "size": size, "rank": ranks[name], "size_rank": rank}
+        for rank, (name, size, key, known) in enumerate(found, 1)
+    ]
 
 
 def _findings(

@@ -96,6 +96,19 @@ def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggrega
     return steps_query(source, kind, grid, years, columns)
 
 
+def ends_query(steps: exp.Select, keys: int) -> exp.Select:
+    """Of each series the `last` step with a value, and the last whose future covariates are all `known`.
+
+    Args:
+        steps: what `row_steps` gives.
+        keys: how many series columns there are.
+    """
+    names = [f"key_{i}" for i in range(keys)]
+    ends = {"last": "IF(value IS NULL OR IS_NAN(value), NULL, step)", "known": "IF(known > 0, step, NULL)"}
+    columns = [exp.alias_(sql(f"MAX({step})"), name) for name, step in ends.items()]
+    return exp.select(*names, *columns).from_("steps").group_by(*names).with_("steps", as_=steps)
+
+
 def audit_query(
     steps: exp.Select, keys: int, block: int, century: int, horizon: int, zero: bool, planned: bool = False
 ) -> exp.Select:

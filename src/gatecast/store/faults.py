@@ -93,7 +93,8 @@ FAULTS: Mapping[str, Fault] = {
     "ahead": Fault(
         "series", "COALESCE(known, last) < last + {ahead}", "GREATEST(COALESCE(known, last), last) + 1",
         "last + {ahead} - GREATEST(COALESCE(known, last), last)",
-        "series whose future covariates end within the horizon", "kept; a forecast that needs the missing ones stops",
+        "series whose future covariates end within the horizon",
+        "kept; a forecast that needs the missing values stops: add them, in rows without a target or a --future-table",
         "future_table", where="from",
     ),
     "partial": Fault(
