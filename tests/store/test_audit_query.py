@@ -135,6 +135,20 @@ def test_values_that_are_no_numbers(put, request):  # noqa: F811
     assert audit.undecided == ["infinite values (--sql)", "missing steps (--fill)"]
 
 
+@pytest.mark.parametrize(("level", "found"), [(1e9, True), (-1e9, True), (2e5, True), (1e5, False), (0.0, False)])
+def test_variation_that_the_level_hides_is_named(put, level, found):  # noqa: F811
+    """A wave of 1 up and down; a constant of three rows a day, whose means differ by the rounding, is none."""
+    days = np.arange(60)
+    wavy = [("wavy", day, level + np.sin(day / 3)) for day in days]
+    same = [("same", day, y) for day in days for y in ([0.1] * 3 if day % 2 else [0.1])]
+    shop, day, y = zip(*wavy, *same, strict=True)
+    rows = pa.table({"shop": shop, "at": [FIRST + dt.timedelta(days=int(d)) for d in day], "y": y})
+    findings = audited(put, rows, grid={"freq": "D", "aggregate": "mean"}).findings
+    places = {f.name: (f.places, f.decide) for f in findings if f.name.startswith("series that vary")}
+    name = "series that vary by less than a hundred-thousandth of their level"
+    assert places == ({name: (("wavy",), "--sql")} if found else {})
+
+
 @pytest.mark.parametrize(("days", "places"), [(43, ("a at 2024-02-12",)), (41, ())])
 def test_a_last_step_that_is_not_over_is_named(put, days, places):  # noqa: F811
     """Daily rows by the week: the last week of shop a has two days or all, the first of both has six."""

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 JUMP, FLAT, TAIL = 15, 5, 10
 """Times a usual change that make an outlier, times a usual run and steps that make a flat tail."""
+SUMS, DIGITS = 1e-12, 1e-5
+"""Shares of a level: by the first, at most, sums of equal values differ; the second holds about a hundred numbers of 32
+bits."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,13 @@ FAULTS: Mapping[str, Fault] = {
     "constant": Fault(
         "series", "least = most AND observed > 1", "NULL", "1",
         "constant series", "kept",
+    ),
+    "level": Fault(
+        "series",
+        f"most - least > {SUMS} * GREATEST(most, -least) AND most - least < {DIGITS} * GREATEST(most, -least)",
+        "NULL", "1",
+        "series that vary by less than a hundred-thousandth of their level",
+        "rounded to seven digits, which leaves little of that: subtract a constant with --sql", "sql",
     ),
     "flat": Fault(
         "series", f"last - changed + 1 >= GREATEST({TAIL}, {FLAT} * observed / (changes + 1))", "changed",
