@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gatecast.data.dates import Grid, Steps
-from gatecast.data.frequency import DAY, YEAR
+from gatecast.data.frequency import DAY, OPEN, YEAR
 from gatecast.data.holidays import holidays_of
 from gatecast.data.zones import Seconds
 
@@ -104,7 +104,9 @@ def holiday_calendar(grid: Grid, place: str | None, steps: Steps) -> npt.NDArray
     if place is None or not len(steps):
         return np.zeros((len(steps), HOLIDAY_FEATURES), np.float32)
     starts = grid.first_days(steps)
-    stops = np.maximum(grid.first_days(steps + 1), starts + 1)
+    stops = starts + 1
+    if not (grid.frequency.unit == "business hour" and grid.frequency.multiple < OPEN):  # the next may be on Monday
+        stops = np.maximum(grid.first_days(steps + 1), stops)
     first, last = starts.min() - 2, stops.max() + 2
     on = np.zeros((last - first).astype(int), bool)
     found = holidays_of(place, *(int(str(day)[:-6]) for day in (first, last)))
