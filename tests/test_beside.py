@@ -355,3 +355,13 @@ def test_the_audit_counts_what_a_table_of_its_own_does_not_know(elsewhere, datab
         DataError, match="6 values of --future columns are needed and missing: promo of s1 at 2024-10-31"
     ):
         model.forecast(pipeline.newest(model))
+
+
+def test_the_audit_knows_of_future_values_in_rows_that_until_leaves_out():
+    rows, names = (
+        sales(),
+        NAMES | {"future": "promo", "past": "heat", "until": "2024-10-20"},
+    )  # the rows go on to 2024-11-01
+    assert audit(rows, **names, horizon=13).findings == ()
+    (found,) = audit(rows, **names, horizon=15).findings
+    assert (found.count, found.places[0]) == (3, "s0 from 2024-11-02")

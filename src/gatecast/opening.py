@@ -63,21 +63,18 @@ class Opened:
         """
         source, settings, horizon = self.config.source, self.config.grid, self.config.forecast.horizon
         ends = []
-        if plan:
-            known = {key: last for key, _, last in plan._ends()}
+        if horizon and source.future and (plan or source.until):  # rows from there on are read for their future columns
+            known = {key: last for key, _, last in plan._ends()} if plan else {}
             ends = [(key, last, max(last, own or last, known.get(key) or last)) for key, last, own in self._ends()]
-        return audit(self.store, source, self._steps, self.grid, settings, self.agreement, horizon, ends)
-
-    @property
-    def _steps(self) -> exp.Select:
-        return row_steps(self.config.source, self.kind, self.grid, self.config.alignment.aggregate, self.years)
+        steps = row_steps(source, self.kind, self.grid, self.config.alignment.aggregate, self.years)
+        return audit(self.store, source, steps, self.grid, settings, self.agreement, horizon, ends)
 
     def _ends(self) -> list[tuple[tuple[object, ...], int, int | None]]:
         """Of each series with a value its key, its last step, and the last whose future covariates are known."""
-        keys = len(self.config.source.series)
-        rows = self.store.read(self.config.source, ends_query(self._steps, keys)).read_all().to_pylist()
+        source = self.config.source
+        rows = self.store.read(source, ends_query(self.query(source), source)).read_all().to_pylist()
         return [
-            (tuple(row[f"key_{i}"] for i in range(keys)), row["last"], row["known"])
+            (tuple(row[f"key_{i}"] for i in range(len(source.series))), row["last"], row["known"])
             for row in rows
             if row["last"] is not None
         ]

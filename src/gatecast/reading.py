@@ -165,7 +165,7 @@ def _lasting(table: str) -> str:
 
 def _audited(opened: Opened, errand: Errand) -> Audit:
     table = opened.config.source.future_table
-    if not table or not opened.config.source.future or not opened.config.forecast.horizon:
+    if not (table and opened.config.source.future):
         return opened.audit()
     with _plan(opened, table, errand) as plan:
         return opened.audit(plan)

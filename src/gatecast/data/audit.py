@@ -81,14 +81,14 @@ def audit(
         settings: as given; what they leave open may need a decision.
         agreement: the agreement of the frequency, see `spacing.infer`.
         horizon: if given, series too short to be trained, validated and tested at it are found too.
-        ends: of each series its key, its last step, and the last for which its future covariates are known;
-            where these are in a table of their own.
+        ends: of each series its key, its last step, and the last for which its future covariates are known; where
+            not only the rows to audit tell these.
 
     Raises:
         DataError: there is no row with a time and a value.
     """
     block = next((length for length in grid.frequency.seasons if length <= LONGEST_SEASON), 10)
-    alignment, planned = settings.alignment(source.target), bool(source.future) and source.future_table is None
+    alignment, planned = settings.alignment(source.target), bool(source.future) and not (ends or source.future_table)
     keys, zero = len(source.series), alignment.fill == "zero"
     query = audit_query(steps, keys, block, grid.frequency.century, horizon, zero, planned)
     rows = store.read(source, query).read_all().to_pylist()

@@ -96,15 +96,15 @@ def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggrega
     return steps_query(source, kind, grid, years, columns)
 
 
-def ends_query(steps: exp.Select, keys: int) -> exp.Select:
+def ends_query(steps: exp.Select, source: SourceSettings) -> exp.Select:
     """Of each series the `last` step with a value, and the last whose future covariates are all `known`.
 
     Args:
-        steps: what `row_steps` gives.
-        keys: how many series columns there are.
+        steps: what `series_query` gives.
     """
-    names = [f"key_{i}" for i in range(keys)]
-    ends = {"last": "IF(value IS NULL OR IS_NAN(value), NULL, step)", "known": "IF(known > 0, step, NULL)"}
+    names = [f"key_{i}" for i in range(len(source.series))]
+    future = [f"covariate_{i} IS NOT NULL" for i in range(len(source.past), len(source.varying))]
+    ends = {"last": "IF(value IS NOT NULL, step, NULL)", "known": f"IF({' AND '.join(future)}, step, NULL)"}
     columns = [exp.alias_(sql(f"MAX({step})"), name) for name, step in ends.items()]
     return exp.select(*names, *columns).from_("steps").group_by(*names).with_("steps", as_=steps)
 
