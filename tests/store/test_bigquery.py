@@ -590,6 +590,14 @@ def test_truth_values_become_numbers_by_way_of_integers(bigquery):
         assert "AVG(CAST(`wet` AS FLOAT64)) AS covariate_1" in read.sql
         assert read.panel.values.tolist() == pytest.approx([1, 0, math.nan, 1], nan_ok=True)
         assert read.panel.covariates.column("promo").tolist() == [0, 1, 1, 0]
+    options |= {"past": "promo", "future": "wet", "until": "2024-01-01 03:00"}  # which hides the columns that follow
+    read = read_rows(Config.from_options(bigquery, options | {"table": "rows"}), bigquery)
+    dense = "".join(read.sql.split())
+    for name in ("y", "promo"):
+        assert f"`{name}`,NULL)ASINT64)ASFLOAT64)" in dense
+        assert f"`{name}`,NULL)ASFLOAT64)" not in dense
+    assert read.panel.values.tolist() == [1, 0]
+    assert read.panel.covariates.column("promo").tolist()[:3] == [0, 1, 1]
 
 
 def test_a_snapshot_without_a_zone_is_in_utc_wherever_the_machine_is(bigquery, monkeypatch):

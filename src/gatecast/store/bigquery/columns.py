@@ -43,7 +43,8 @@ def kinds(schema: Sequence[SchemaField], prefix: str = "") -> dict[str, Kind]:
 def by_way_of_integers(node: exp.Expression, flags: Collection[str]) -> exp.Expression:
     """A truth value as a number in two casts: GoogleSQL has none from BOOL to FLOAT64."""
     inner = node.this
-    if isinstance(node, exp.Cast) and node.is_type("DOUBLE") and isinstance(inner, exp.Column) and inner.name in flags:
+    flag = inner.args["true"] if isinstance(inner, exp.If) else inner  # hidden from a date on, or as it is
+    if isinstance(node, exp.Cast) and node.is_type("DOUBLE") and isinstance(flag, exp.Column) and flag.name in flags:
         return exp.cast(exp.cast(inner.copy(), "BIGINT"), "DOUBLE")
     return node
 
