@@ -27,7 +27,7 @@ from gatecast.config import Config, SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.errors import DataError, StoreError, UsageError
 from gatecast.opening import Needed
-from gatecast.reading import read_rows
+from gatecast.reading import audit_rows, read_rows
 from gatecast.store import Errand, Observer, open_store
 from gatecast.store.bigquery.jobs import money, size
 from gatecast.store.query import series_query
@@ -598,6 +598,20 @@ def test_truth_values_become_numbers_by_way_of_integers(bigquery):
         assert f"`{name}`,NULL)ASFLOAT64)" not in dense
     assert read.panel.values.tolist() == [1, 0]
     assert read.panel.covariates.column("promo").tolist()[:3] == [0, 1, 1]
+
+
+@pytest.mark.parametrize("more", [{"until": "2024-01-03"}, {"future_table": "plan"}], ids=["until", "table"])
+def test_the_audit_counts_future_values_that_only_a_forecast_reads(bigquery, more):
+    """The target is known for two days, the promotion for four."""
+    days = [dt.datetime(2024, 1, day) for day in (1, 2, 3, 4)]
+    rows = pa.table({"at": days, "shop": ["s"] * 4, "y": [1.0, 2.0, 3.0, 4.0], "promo": [False, True, True, False]})
+    write(bigquery, rows[:2] if "future_table" in more else rows, "rows", ("at",))
+    write(bigquery, rows[2:].select(["at", "shop", "promo"]), "plan", ("at",))
+    options = {"table": "rows", "time": "at", "target": "y", "series": "shop", "freq": "D", "future": "promo"}
+    for horizon, places in ((2, []), (3, ["s from 2024-01-05"])):
+        findings = audit_rows(Config.from_options(bigquery, options | more | {"horizon": horizon}), bigquery).findings
+        found = [place for part in findings if "future" in part.name for place in part.places]
+        assert found == places
 
 
 def test_a_snapshot_without_a_zone_is_in_utc_wherever_the_machine_is(bigquery, monkeypatch):
