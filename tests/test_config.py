@@ -256,3 +256,8 @@ def test_an_option_in_python_that_there_is_not_is_told_with_the_one_that_is_mean
         Config.from_options("a.csv", {"horizont": 3})
     with pytest.raises(UsageError, match=r"^no setting is called 'zebra'; there are aggregate, align, .*, url$"):
         Config.from_options("a.csv", {"zebra": 3})
+
+
+@pytest.mark.parametrize(("seasons", "history"), [(None, 2), ((), 2), ((1,), 2), ((7, 365), 365)])
+def test_windows_to_learn_from_have_a_season_before_them_or_two_values(seasons, history):
+    assert Config().having("model", seasons=seasons).model.history == history

@@ -191,8 +191,11 @@ class ModelSettings(Settings):
 
     @property
     def history(self) -> int:
-        """Steps a training window must have before its horizon: a season, if most series have it."""
-        return max(self.seasons or (1,))
+        """Steps a training window must have before its horizon: a season, if most series have it, but two at least.
+
+        One value shows no unit to measure errors in, and learning from such windows makes all others worse.
+        """
+        return max((2, *(self.seasons or ())))
 
 
 class TrainingSettings(Settings):
