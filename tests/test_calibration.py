@@ -75,8 +75,8 @@ def about_zero(truth, naive, apart=10**9):
     """Windows of one step whose median is 1, with bounds a unit away from it."""
     truth = torch.as_tensor(truth, dtype=torch.float32)[:, None]
     raw = torch.tensor([0.0, 1.0, 2.0]).expand(len(truth), 1, 3)
-    still = torch.zeros(len(truth), dtype=torch.bool)
-    return HeldBack(raw, torch.full_like(truth, naive), truth, torch.ones_like(truth, dtype=torch.bool), still, apart)
+    every, history = torch.ones_like(truth, dtype=torch.bool), torch.ones(len(truth), dtype=torch.long)
+    return HeldBack(raw, torch.full_like(truth, naive), truth, every, ~every[:, 0], history, apart)
 
 
 @pytest.mark.parametrize(

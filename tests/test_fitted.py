@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.testing import assert_close
 
+from gatecast.corrections import Corrections
 from gatecast.data.scaling import Scaler
 from gatecast.fitted import NEVER
 from untrained import CONTEXT, HORIZON, LEVELS, fitted_of, windows_of
@@ -20,6 +21,19 @@ def test_all_quantiles_move_towards_the_naive_forecast_and_none_crosses():
     assert_close(none[..., fitted.middle], naive)
     assert_close(half, (alone + none) / 2)
     assert_close(none - naive[..., None], alone - alone[..., fitted.middle, None], rtol=1e-3, atol=1e-3)
+
+
+def test_windows_with_little_history_have_corrections_of_their_own():
+    fitted, (inputs, _) = fitted_of(), windows_of(50)
+    short = Corrections(0.0, torch.full((HORIZON, len(LEVELS)), 3.0), torch.full((len(LEVELS),), 9.0))
+    seen = torch.arange(CONTEXT) >= torch.tensor([[CONTEXT - 1], [0]]).repeat(25, 1)
+    inputs = replace(inputs, context=inputs.context * seen, observed=seen)
+    with torch.inference_mode():
+        found, raw = (call(inputs) for call in (lambda x: replace(fitted, short=(short,)).quantiles(x), fitted.raw))
+        assert_close(found[1::2], fitted.quantiles(inputs)[1::2])
+        assert_close(replace(fitted, short=(short,)).raw(inputs)[..., 2], found[..., 2])
+    new, naive = raw[::2], inputs.context[::2, -1:]
+    assert_close(found[::2], naive[..., None] + 3 * (new - new[..., 2:3]), rtol=1e-4, atol=1e-4)
 
 
 def test_a_season_longer_than_the_context_leaves_the_last_value():

@@ -46,6 +46,7 @@ def state(fitted):
         **fitted.network.state_dict(),
         "stretch": fitted.stretch,
         "still": fitted.flat_stretch,
+        "short": torch.cat([torch.cat([one.stretch.flatten(), torch.tensor([one.share])]) for one in fitted.short]),
         "scale": torch.cat(fitted.scaler.fixed or (torch.zeros(1),)),
         "bounds": torch.tensor(fitted.bounds),
         "seen": torch.from_numpy(fitted.seen),
@@ -175,6 +176,24 @@ def test_final_intervals_are_halfway_as_wide_as_those_of_the_weights_that_were_t
     before, after = (((part - part[..., [final.middle]]).abs() / unit).mean(0)[:, [0, -1]] for part in raw)
     assert after.mean() > 1.5 * before.mean()
     assert_close((final.stretch / calibrated.stretch)[:, [0, -1]].square(), before / after)
+
+
+def test_intervals_of_a_series_that_is_new_hold():
+    """No held-back window has two rows; an interval that fits ten days of rows is far too narrow for them."""
+    shop, _ = workshop(waves((240,) * 20), epochs=8, steps=40)
+    tested, _ = learn(shop, build(shop))
+    final, _ = refit(shop, tested, 1)
+    assert [len(fitted.short) for fitted in (tested, final)] == [7, 7]  # up to 64 of at least 167 values
+    span = shop.split.testing(HORIZON)
+    window = span.at(span.spread(400))
+    truth = shop.windows.truth(*window).values[..., None]
+    for newest in (1, 2, 3, 4, 6):
+        inputs = shop.windows.inputs(*window, newest=newest)
+        with torch.inference_mode():
+            both = [fitted.quantiles(inputs) for fitted in (tested, replace(tested, short=()))]
+        holds, held = (((truth >= found[..., :1]) & (truth <= found[..., -1:])).double().mean() for found in both)
+        assert holds > 0.85
+        assert held < 0.2 or newest == 1  # a single value is its own unit, which is wide
 
 
 def test_the_time_limit_is_shared_by_both_trainings(panel, monkeypatch):

@@ -41,7 +41,7 @@ def held(fitted, inputs, truth, observed=None, apart=10**9):
         alone, naive = fitted.alone(inputs), fitted.naive(inputs)
     observed = torch.ones_like(truth, dtype=torch.bool) if observed is None else observed
     still = flat(inputs.context, inputs.observed)
-    return HeldBack(alone, naive, truth, observed, still, apart)
+    return HeldBack(alone, naive, truth, observed, still, inputs.observed.sum(1), apart)
 
 
 def calibrated(fitted, inputs, truth, observed=None, apart=10**9):

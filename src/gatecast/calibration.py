@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 DOUBT = 10
@@ -29,6 +29,7 @@ class HeldBack:
         raw: quantiles before calibration.
         naive: the seasonal naive forecast.
         flat: windows whose context is constant.
+        history: how many values of each window's context were observed.
         apart: how many of the windows do not overlap; few are weak evidence.
     """
 
@@ -37,6 +38,7 @@ class HeldBack:
     truth: Float[Tensor, "W H"]
     observed: Bool[Tensor, "W H"]
     flat: Bool[Tensor, "W"]
+    history: Int[Tensor, "W"]
     apart: int
 
     def believed(self, sharpness: int = 1) -> float:

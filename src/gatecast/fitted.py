@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatecast.calibration import HeldBack, share_of, stretches
+from gatecast.corrections import Corrections
 from gatecast.data.arrays import Indices
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
@@ -37,6 +38,7 @@ class Fitted:
         share: weight of the networks against the seasonal naive forecast, 0 to 1.
         bounds_given: whether the bounds are the user's; those inferred from training rows do not hold for a window
             whose context is beyond them.
+        short: what replaces share and factors for windows with little history, see `Corrections.at`.
     """
 
     network: Ensemble
@@ -50,11 +52,17 @@ class Fitted:
     season: int = 1
     share: float = 1.0
     bounds_given: bool = True
+    short: tuple[Corrections, ...] = ()
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.stretch.device
+
+    @property
+    def corrections(self) -> Corrections:
+        """Those of windows with history enough."""
+        return Corrections(self.share, self.stretch, self.flat_stretch)
 
     @property
     def middle(self) -> int:
@@ -67,11 +75,12 @@ class Fitted:
         Args:
             floors: lower bounds, if they are known already.
         """
-        raw = self.raw(inputs)
+        share, stretch, flat_stretch = self.corrections.at(inputs.observed, self.short)
+        raw = self._leant(inputs, share)
         median = raw[..., self.middle : self.middle + 1]
-        is_flat, stretch = flat(inputs.context, inputs.observed)[:, None, None], self.stretch
+        is_flat = flat(inputs.context, inputs.observed)[:, None, None]
         if not answers_at_once(is_flat.device) or is_flat.any():
-            stretch = torch.where(is_flat, self.flat_stretch, stretch)
+            stretch = torch.where(is_flat, flat_stretch[..., None, :], stretch)
         floors = self.floors(inputs.context) if floors is None else floors
         return self.bounded((median + stretch * (raw - median)).sort(-1).values, floors)
 
@@ -89,17 +98,23 @@ class Fitted:
 
     def raw(self, inputs: Inputs) -> Float[Tensor, "B H P"]:
         """Quantiles before calibration."""
-        alone = self.alone(inputs)
-        return alone if self.share == 1 else self._leant(alone, self.naive(inputs))
+        return self._leant(inputs, self.corrections.at(inputs.observed, self.short).share)
 
     def naive(self, inputs: Inputs) -> Float[Tensor, "B H"]:
         """The seasonal naive forecast; the last value, where the context is shorter than the season."""
         season = self.season if self.season <= self.network.shape.context else 1
         return seasonal_repeat(inputs.context, inputs.observed, season, self.network.shape.horizon)
 
-    def _leant(self, alone: Float[Tensor, "B H P"], naive: Float[Tensor, "B H"]) -> Float[Tensor, "B H P"]:
+    def _leant(self, inputs: Inputs, share: float | Float[Tensor, "B 1"]) -> Float[Tensor, "B H P"]:
+        """The networks' quantiles, moved towards the naive forecast."""
+        alone = self.alone(inputs)
+        return alone if isinstance(share, float) and share == 1 else self._moved(alone, self.naive(inputs), share)
+
+    def _moved(
+        self, alone: Float[Tensor, "B H P"], naive: Float[Tensor, "B H"], share: float | Float[Tensor, "B 1"]
+    ) -> Float[Tensor, "B H P"]:
         """All quantiles moved from the networks' median towards the naive forecast."""
-        return alone + (1 - self.share) * (naive - alone[..., self.middle])[..., None]
+        return alone + ((1 - share) * (naive - alone[..., self.middle]))[..., None]
 
     def alone(self, inputs: Inputs) -> Float[Tensor, "B H P"]:
         """The networks' quantiles; those of a point forecast lie one scale away from it."""
@@ -115,7 +130,7 @@ class Fitted:
 
     def calibrated(self, held: HeldBack) -> Self:
         """A copy with quantiles stretched to hold on held-back windows, see `calibration.stretches`."""
-        raw = self._leant(held.raw, held.naive)
+        raw = self._moved(held.raw, held.naive, self.share)
         stretch, flat_stretch = stretches(replace(held, raw=raw), self.probabilities)
         return replace(self, stretch=stretch, flat_stretch=flat_stretch)
 
@@ -127,6 +142,7 @@ class Fitted:
             scaler=self.scaler.to(device),
             stretch=self.stretch.to(device),
             flat_stretch=self.flat_stretch.to(device),
+            short=tuple(one.on(device) for one in self.short),
         )
 
     def for_series(self, known: Indices) -> Self:

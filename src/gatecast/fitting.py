@@ -1,7 +1,7 @@
 """From a panel to trained weights: tested ones that never saw its end, then final ones that saw all of it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from gatecast import recipe
 from gatecast.calibration import HeldBack, widened
 from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import Config
+from gatecast.corrections import HIDDEN, lengths
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
@@ -99,10 +100,14 @@ def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]
     judged = _judged(shop, tested, shop.split.validating(shop.horizon), shop.split.testing(shop.horizon))
     final = replace(judged, network=network.eval(), scaler=scaler, seen=lasts)
     with torch.inference_mode():
-        newest = (shop.windows.inputs(*window) for window in _windows(shop, shop.split.newest(shop.horizon)))
+        newest = (
+            shop.windows.inputs(*window) for window in _windows(shop, [shop.split.newest(shop.horizon)], VALIDATION)
+        )
         raw = [(judged.alone(inputs), final.alone(inputs)) for inputs in newest]
     before, after = (torch.cat(part) for part in zip(*raw, strict=True))
-    return replace(final, stretch=judged.stretch * widened(before, after, judged.middle)), trained
+    wider = widened(before, after, judged.middle)
+    short = tuple(one._replace(stretch=one.stretch * wider) for one in judged.short)
+    return replace(final, stretch=judged.stretch * wider, short=short), trained
 
 
 def _train(
@@ -163,28 +168,37 @@ def _bounds(shop: Workshop) -> tuple[float, float]:
 
 
 def _judged(shop: Workshop, fitted: Fitted, *spans: Span) -> Fitted:
-    """Weighed against the naive forecast (but for the classic recipe) and calibrated on held-back windows."""
-    held = _held_back(shop, fitted, *spans)
+    """Weighed against the naive forecast (but for the classic recipe) and calibrated on held-back windows.
+
+    Few of these, or none, have as little history as a series that is new; so older values of others are hidden.
+    """
     classic = shop.config.model.recipe == "classic"
-    return (fitted if classic else fitted.weighed(held)).calibrated(held)
+
+    def corrected(held: HeldBack) -> Fitted:
+        return (fitted if classic else fitted.weighed(held)).calibrated(held)
+
+    held = _held_back(shop, fitted, spans, VALIDATION)
+    hidden = (_held_back(shop, fitted, spans, HIDDEN // len(spans), newest) for newest in lengths(held.history))
+    return replace(corrected(held), short=tuple(corrected(one).corrections for one in hidden))
 
 
-def _held_back(shop: Workshop, fitted: Fitted, *spans: Span) -> HeldBack:
-    """What the networks forecast for windows held back from training, and the truth."""
+def _held_back(shop: Workshop, fitted: Fitted, spans: Sequence[Span], most: int, newest: int | None = None) -> HeldBack:
+    """What the networks forecast for windows held back from training, and the truth; see `Windows.inputs`."""
     fitted.network.eval()
     parts: list[list[Tensor]] = []
     with torch.inference_mode():
-        for window in _windows(shop, *spans):
-            inputs, truth = shop.windows.inputs(*window), shop.windows.truth(*window)
-            is_flat = flat(inputs.context, inputs.observed)
-            parts.append([fitted.alone(inputs), fitted.naive(inputs), truth.values, truth.observed, is_flat])
-    raw, naive, values, observed, is_flat = (torch.cat(part) for part in zip(*parts, strict=True))
-    return HeldBack(raw, naive, values, observed, is_flat, sum(span.apart(shop.horizon) for span in spans))
+        for window in _windows(shop, spans, most):
+            inputs, truth = shop.windows.inputs(*window, newest=newest), shop.windows.truth(*window)
+            is_flat, history = flat(inputs.context, inputs.observed), inputs.observed.sum(1)
+            parts.append([fitted.alone(inputs), fitted.naive(inputs), truth.values, truth.observed, is_flat, history])
+    raw, naive, values, seen, is_flat, history = (torch.cat(part) for part in zip(*parts, strict=True))
+    apart = sum(span.apart(shop.horizon) for span in spans)
+    return HeldBack(raw, naive, values, seen, is_flat, history, apart)
 
 
-def _windows(shop: Workshop, *spans: Span) -> Iterator[tuple[Int[Tensor, "B"], Int[Tensor, "B"]]]:
+def _windows(shop: Workshop, spans: Sequence[Span], most: int) -> Iterator[tuple[Int[Tensor, "B"], Int[Tensor, "B"]]]:
     """Series and cutoffs of windows spread over some spans, in batches on the device."""
     for span in spans:
-        for numbers in torch.split(span.spread(VALIDATION), VALIDATION_BATCH):
+        for numbers in torch.split(span.spread(most), VALIDATION_BATCH):
             series, cutoffs = (moved(part, shop.windows.device) for part in span.at(numbers))
             yield series, cutoffs

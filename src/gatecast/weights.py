@@ -12,12 +12,16 @@ from torch import Tensor
 
 from gatecast.checkpoint import under
 from gatecast.config import LONGEST_CONTEXT
+from gatecast.corrections import Corrections
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import SCALINGS, Scaler
 from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
 from gatecast.nn.network import Network, Shape
+
+FACTORS = ("stretch", "still")
+"""What a run calls the factors of `Corrections`."""
 
 
 def packed(stages: Mapping[str, Fitted]) -> dict[str, Tensor]:
@@ -26,6 +30,9 @@ def packed(stages: Mapping[str, Fitted]) -> dict[str, Tensor]:
     for stage, fitted in stages.items():
         tensors |= {f"{stage}.network.{name}": part for name, part in fitted.network.state_dict().items()}
         tensors |= {f"{stage}.stretch": fitted.stretch, f"{stage}.still": fitted.flat_stretch}
+        if fitted.short:
+            _, *factors = zip(*fitted.short, strict=True)
+            tensors |= {f"{stage}.short.{name}": torch.stack(part) for name, part in zip(FACTORS, factors, strict=True)}
         if fitted.scaler.fixed is not None:
             loc, scale = fitted.scaler.fixed
             tensors |= {f"{stage}.loc": loc, f"{stage}.scale": scale}
@@ -41,6 +48,7 @@ def facts(stages: Mapping[str, Fitted]) -> dict[str, Any]:
         "probabilities": fitted.probabilities,
         "scaling": fitted.scaler.name,
         "shares": {stage: fitted.share for stage, fitted in stages.items()},
+        "short": {stage: [share for share, *_ in fitted.short] for stage, fitted in stages.items()},
         "bounds": [bound if math.isfinite(bound) else None for bound in fitted.bounds],
         "given": fitted.bounds_given,
         "stages": list(stages),
@@ -61,13 +69,15 @@ def unpacked(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
     network = _network(stage, about, tensors)
     shape, quantiles, rows = network.shape, len(about["probabilities"]), len(seen)
     sizes = {"stretch": (shape.horizon, quantiles), "still": (quantiles,), "loc": (rows, 1), "scale": (rows, 1)}
+    own, short = about.get("shares", {}).get(stage, 1.0), about.get("short", {}).get(stage, ())  # older runs lack them
+    shares = [float(share) for share in (own, *short)]
+    sizes |= {f"short.{name}": (len(shares) - 1, *sizes[name]) for name in FACTORS}
     for name, part in tensors.items():
         wanted = sizes.get(name.removeprefix(f"{stage}."), part.shape)
         if part.shape != wanted or part.dtype != torch.float32 or not part.isfinite().all():
             raise ValueError(f"{name} has another shape, or holds what is no number")
-    share = float(about.get("shares", {}).get(stage, 1.0))
-    if not 0 <= share <= 1:
-        raise ValueError(f"a share of {share}")
+    if not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"shares of {shares}")
     encoder, probabilities = Encoder.of(about["encoder"]), tuple(map(float, about["probabilities"]))
     if (encoder.dates, encoder.known, encoder.past) != (shape.dates, shape.known, shape.past):
         raise ValueError("other features than the network reads")
@@ -78,6 +88,7 @@ def unpacked(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
     if about["scaling"] not in SCALINGS or max(abs(low or 0), abs(high or 0)) > torch.finfo(torch.float32).max:
         raise ValueError("no scaling, or bounds that are none")
     fixed = (tensors[f"{stage}.loc"], tensors[f"{stage}.scale"]) if f"{stage}.loc" in tensors else None
+    factors = [tensors[f"{stage}.short.{name}"] for name in FACTORS] if len(shares) > 1 else [(), ()]
     return Fitted(
         network=network.eval(),
         scaler=Scaler(about["scaling"], fixed),
@@ -88,8 +99,9 @@ def unpacked(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
         seen=seen,
         bounds=(-math.inf if low is None else low, math.inf if high is None else high),
         season=about["season"],
-        share=share,
+        share=shares[0],
         bounds_given=bool(about.get("given", True)),  # older runs do not say
+        short=tuple(map(Corrections, shares[1:], *factors)),
     )
 
 

@@ -233,6 +233,23 @@ def test_covariates_agree_with_a_loop(panel, context, horizon, later):
             np.testing.assert_allclose(found[i, :, 4:].numpy(), expected, atol=1e-5)
 
 
+@PROPERTY
+@given(beside(), sizes, st.integers(1, 6), st.randoms())
+def test_older_values_are_hidden_as_if_a_series_had_begun_later(panel, context, newest, chance):
+    series = chance.randrange(len(panel))
+    cutoff = chance.randint(int(panel.starts[series]), int(panel.lasts[series]))
+    at = panel.offsets[series] + np.arange(panel.lengths[series])
+    seen = at[: cutoff + 1 - panel.starts[series]]
+    late = replace(panel, values=panel.values.copy())
+    late.values[seen[~np.isnan(panel.values[seen])][:-newest]] = np.nan
+    window = torch.tensor([series]), torch.tensor([cutoff])
+    whole, begun = (Windows.of(one, Encoder(CYCLES, columns=COLUMNS), context, 3, CPU) for one in (panel, late))
+    hidden, expected = whole.inputs(*window, newest=newest), begun.inputs(*window)
+    for name in ("context", "observed", "calendar", "series"):
+        assert torch.equal(getattr(hidden, name), getattr(expected, name))
+    assert int(hidden.observed.sum()) <= newest
+
+
 @pytest.mark.parametrize(("event", "told"), [(1, [0, 0]), (0, [-1, 1]), (2, [-1, 0]), (NAN, [0, 0])])
 def test_a_category_has_its_mark_whatever_else_is_in_the_windows(event, told):
     values = np.array([[1.0], [NAN], [event]], np.float32)

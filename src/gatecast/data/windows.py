@@ -137,15 +137,19 @@ class Windows:
         """The device that holds the panel."""
         return self.values.device
 
-    def inputs(self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]) -> Inputs:
+    def inputs(self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"], *, newest: int | None = None) -> Inputs:
         """The windows' inputs: values up to the cutoff, and none beyond.
 
         Args:
             series: index of each window's series.
             cutoffs: step of the last observation that each window may use.
+            newest: how many observed values each window may have at most, as if its series had begun with them.
         """
         static = self.static and (self.static[0][series], self.static[1][series])
         context, observed = self.past(series, cutoffs)
+        if newest is not None:
+            observed = observed & (observed.flip(1).cumsum(1).flip(1) <= newest)
+            context = context * observed
         return Inputs(context, observed, self.calendar(series, cutoffs, observed=observed), series, static)
 
     def past(
