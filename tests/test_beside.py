@@ -6,12 +6,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
 from gatecast import audit, fit, load, pipeline, read
 from gatecast.console import Teller
 from gatecast.errors import DataError, StoreError, UsageError
 from gatecast.evaluation.proof import prove
+from gatecast.store.duckdb import DuckDBStore
 
 NAMES = {"time": "day", "target": "y", "series": "shop"}
 TINY = NAMES | {"horizon": 6, "epochs": 2, "steps": 4, "hidden": 8}
@@ -106,6 +108,20 @@ def test_a_file_of_what_is_to_come_is_found_from_another_folder(database, tmp_pa
     models = (load(f"../run{number}") for number in range(2))
     file, table = (one.forecast(pipeline.newest(one)).rows.drop_columns("run_id") for one in models)
     assert file.equals(table)
+
+
+def test_a_table_of_what_is_to_come_is_opened_and_read_once_though_fit_audits_it_too(database, tmp_path, monkeypatch):
+    plan, used = str(tmp_path / "plan.parquet"), []
+    rows = sales()
+    pyarrow.parquet.write_table(rows.filter(pa.compute.is_null(rows["y"])).select(["day", "shop", "promo"]), plan)
+
+    def noted(verb):
+        return lambda store, *given: used.append((store.path, verb.__name__)) or verb(store, *given)
+
+    for verb in (DuckDBStore.columns, DuckDBStore.read):
+        monkeypatch.setattr(DuckDBStore, verb.__name__, noted(verb))
+    fit(database, table="past", future="promo", future_table=plan, **TINY)
+    assert [verb for path, verb in used if path == plan] == ["columns", "read", "read"]  # whether it has rows, and they
 
 
 @pytest.mark.parametrize(

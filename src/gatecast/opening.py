@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlglot import exp
 
 from gatecast.config import Config, SourceSettings
@@ -15,12 +16,13 @@ from gatecast.data import spacing
 from gatecast.data.audit import Audit, audit
 from gatecast.data.dates import Grid, TimeKind
 from gatecast.data.frequency import Frequency
-from gatecast.data.rows import name_of
+from gatecast.data.rows import PanelBuilder, name_of
 from gatecast.errors import DataError, UsageError
 from gatecast.frames import rows_of
 from gatecast.source_columns import checked, named
 from gatecast.store import Errand, Kind, Store, open_store
 from gatecast.store.audit_query import ends_query, row_steps
+from gatecast.store.duckdb import DuckDBStore
 from gatecast.store.opening_query import days_query, years_query
 from gatecast.store.query import series_query, without_older
 from gatecast.store.spacing_query import groups_query, spacing_query
@@ -55,16 +57,19 @@ class Opened:
             return query
         return without_older(query, source, self.kind, self.grid, needed.recent, needed.older)
 
-    def audit(self, plan: "Opened | None" = None) -> Audit:
+    def audit(self, plan: "Opened | None" = None, more: pa.Table | None = None) -> Audit:
         """What is wrong with the rows.
 
         Args:
             plan: the table of known-future values.
+            more: its rows, if they were read already.
         """
         source, settings, horizon = self.config.source, self.config.grid, self.config.forecast.horizon
         ends = []
         if horizon and source.future and (plan or source.until):  # rows from there on are read for their future columns
-            known = {key: last for key, _, last in plan._ends()} if plan else {}
+            known = {}
+            if plan:
+                known = {key: last for key, _, last in plan._ends()} if more is None else _known(more, source)
             ends = [(key, last, max(last, own or last, known.get(key) or last)) for key, last, own in self._ends()]
         steps = row_steps(source, self.kind, self.grid, self.config.alignment.aggregate, self.years)
         return audit(self.store, source, steps, self.grid, settings, self.agreement, horizon, ends)
@@ -78,6 +83,18 @@ class Opened:
             for row in rows
             if row["last"] is not None
         ]
+
+
+def _known(rows: pa.Table, source: SourceSettings) -> dict[tuple[object, ...], int | None]:
+    """Of each series in the rows of `Opened.query` the last step whose future covariates are known."""
+    for i in range(len(source.future)):
+        rows = rows.filter(pc.field(f"covariate_{i}").is_valid())
+    builder = PanelBuilder(len(source.series))
+    located = [builder.located(batch) for batch in rows.to_batches()]
+    lasts = np.full(len(builder.codes), np.iinfo(np.int64).min)
+    for _, codes, steps in located:
+        np.maximum.at(lasts, codes, steps)
+    return dict(zip(builder.codes, lasts.tolist(), strict=True))
 
 
 @contextmanager
@@ -119,8 +136,6 @@ def _store(source: str | Path | pa.Table, errand: Errand) -> Store:
         if not str(source):
             raise UsageError("say what to read: a path or URL as the first argument, or url in [source]")
         return open_store(str(source), errand=errand)
-    from gatecast.store.duckdb import DuckDBStore  # noqa: PLC0415 - only for frames
-
     return DuckDBStore.of_frame(source)
 
 

@@ -1,7 +1,7 @@
 """Rows from a store, a frame or a panel, aligned to the grid of the settings."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,8 +49,8 @@ def audit_rows(config: Config, source: object, errand: Errand = NO_ERRAND) -> Au
     if isinstance(source, Panel):
         _refuse_other(config, source)
         return audit_panel(source, config.grid, config.forecast.horizon)
-    with open_source(config, source, errand) as found:
-        return _audited(found, errand)
+    with open_source(config, source, errand) as opened, _plan(opened, errand) as plan:
+        return opened.audit(plan)
 
 
 def read_rows(
@@ -76,16 +76,17 @@ def read_rows(
     if needed:
         config = config.having("source", since=needed.since)
     began = datetime.now(UTC).isoformat(timespec="seconds")
-    with open_source(config, source, errand) as opened:
+    with open_source(config, source, errand) as opened, _plan(opened, errand) as plan:
         store, config, grid = opened.store, opened.config, opened.grid
-        found = _audited(opened, errand) if audited else None
+        more = plan and plan.store.read(plan.config.source, plan.query(plan.config.source)).read_all()  # once: it costs
+        found = opened.audit(plan, more) if audited else None
         if found:
             refuse_too_large(found.rows, found.steps, len(config.source.varying))
         query, alignment = opened.query(config.source, needed), config.alignment
         if needed:
             both = (store.estimate(whole, opened.query(whole)), store.estimate(config.source, query))
             _tell_saved(errand, needed.since, *both)
-        beside = _beside(opened, whole.since, errand)  # before the rows, which stream
+        beside = _beside(opened, whole.since, more)  # before the rows, which stream
         panel = Panel.from_batches(
             store.read(config.source, query),
             grid,
@@ -95,9 +96,9 @@ def read_rows(
         )
         sql = store.text(config.source, query)
         # The next reading of these settings is of the rows as they are then.
-        table, plan = store.named(whole).table, whole.future_table
+        table, ahead = store.named(whole).table, whole.future_table and _lasting(whole.future_table)
         resolved = config.having("grid", freq=str(grid.frequency)).having(
-            "source", url=store.url, table=table, future_table=plan and _lasting(plan), since=whole.since, snapshot=None
+            "source", url=store.url, table=table, future_table=ahead, since=whole.since, snapshot=None
         )
         read_at = store.snapshot.isoformat() if store.snapshot else began
         stale = panel.ending_before(max(config.forecast.horizon, 1))
@@ -134,11 +135,12 @@ def _refuse_other(config: Config, panel: Panel) -> None:
             raise UsageError(f"the panel was read with {name} {there}, not {wanted}: read it again with gatecast.read")
 
 
-def _beside(opened: Opened, since: str | None, errand: Errand) -> CovariateRows | None:
+def _beside(opened: Opened, since: str | None, more: pa.Table | None) -> CovariateRows | None:
     """The covariates: static columns, and known-future values from a table of their own.
 
     Args:
         since: the date from which rows are read for static columns, however few are read otherwise.
+        more: the rows of that table.
     """
     store, source = opened.store, opened.config.source
     if not (source.varying or source.fixed):
@@ -154,8 +156,8 @@ def _beside(opened: Opened, since: str | None, errand: Errand) -> CovariateRows 
             keys = several.select([f"key_{k}" for k in range(len(source.series))])
             where = f" in {some(sorted(name_of(list(row.values())) for row in keys.to_pylist()))}"
             raise DataError(f"column {name!r} has more than one value{where}: it is --past or --future, not static")
-    more = _to_come(opened, source.future_table, errand) if source.future_table else ()
-    return CovariateRows(source.varying, source.future, more, source.fixed, statics.to_batches())
+    ahead = more.to_batches() if more is not None else ()
+    return CovariateRows(source.varying, source.future, ahead, source.fixed, statics.to_batches())
 
 
 def _lasting(table: str) -> str:
@@ -163,25 +165,13 @@ def _lasting(table: str) -> str:
     return f"duckdb:{os.path.abspath(table)}" if os.path.isfile(table) else table
 
 
-def _audited(opened: Opened, errand: Errand) -> Audit:
+@contextmanager
+def _plan(opened: Opened, errand: Errand) -> Iterator[Opened | None]:
+    """The table of known-future values, where there is one."""
     table = opened.config.source.future_table
     if not (table and opened.config.source.future):
-        return opened.audit()
-    with _plan(opened, table, errand) as plan:
-        return opened.audit(plan)
-
-
-def _to_come(opened: Opened, table: str, errand: Errand) -> Iterable[pa.RecordBatch]:
-    """Rows of the table of known-future values."""
-    with _plan(opened, table, errand) as plan:
-        source = plan.config.source
-        rows: list[pa.RecordBatch] = plan.store.read(source, plan.query(source)).read_all().to_batches()
-        return rows
-
-
-@contextmanager
-def _plan(opened: Opened, table: str, errand: Errand) -> Iterator[Opened]:
-    """The table of known-future values, with its columns and grid."""
+        yield None
+        return
     elsewhere = ":" in _lasting(table)
     read = opened.config.having("grid", aggregate="count", freq=str(opened.grid.frequency)).having(
         "source",

@@ -609,9 +609,9 @@ def test_the_audit_counts_future_values_that_only_a_forecast_reads(bigquery, mor
     write(bigquery, rows[2:].select(["at", "shop", "promo"]), "plan", ("at",))
     options = {"table": "rows", "time": "at", "target": "y", "series": "shop", "freq": "D", "future": "promo"}
     for horizon, places in ((2, []), (3, ["s from 2024-01-05"])):
-        findings = audit_rows(Config.from_options(bigquery, options | more | {"horizon": horizon}), bigquery).findings
-        found = [place for part in findings if "future" in part.name for place in part.places]
-        assert found == places
+        config = Config.from_options(bigquery, options | more | {"horizon": horizon})
+        for found in (audit_rows(config, bigquery), read_rows(config, bigquery, audited=True).audit):
+            assert [place for part in found.findings if "future" in part.name for place in part.places] == places
 
 
 def test_a_snapshot_without_a_zone_is_in_utc_wherever_the_machine_is(bigquery, monkeypatch):
