@@ -139,15 +139,11 @@ _ENDS = {"last": "forecast from their own last row", "common": "continued to the
 
 def _ending(ends: Sequence[tuple[tuple[object, ...], int, int]], horizon: int) -> list[Row]:
     """Series whose future covariates end within the horizon, as rows of the query."""
-    found = [(name_of(key), last + horizon - known, key, known) for key, last, known in ends if known < last + horizon]
-    found.sort(key=lambda part: (-part[1], part[0]))  # the greatest size first
-    places = {"finding": "ahead", "places": len(found), "total": sum(part[1] for part in found)}
-    ranks = {name: rank for rank, name in enumerate(sorted(part[0] for part in found), 1)}
+    found = sorted((part for part in ends if part[2] < part[1] + horizon), key=lambda part: name_of(part[0]))
     return [
-        places
-        | {f"key_{i}": value for i, value in enumerate(key)}
-        | {"step": known + 1, "size": size, "rank": ranks[name], "size_rank": rank}
-        for rank, (name, size, key, known) in enumerate(found, 1)
+        {f"key_{i}": value for i, value in enumerate(key)}
+        | {"finding": "ahead", "step": known + 1, "size": last + horizon - known, "rank": rank, "places": len(found)}
+        for rank, (key, last, known) in enumerate(found, 1)
     ]
 
 
@@ -164,7 +160,7 @@ def _findings(
         found = sorted((row for row in rows if row["finding"] == kind), key=lambda row: row["rank"])
         if not found:
             continue
-        largest, places = next(row for row in found if row["size_rank"] == 1), found[0]["places"]
+        largest, places = max(found, key=lambda row: row["size"]), found[0]["places"]
         stops = alignment.align == "last" and rows[0]["longest"] <= 3 * horizon
         learns = "forecast, with nothing learned from them before the test"
         done = fault.done.format(
