@@ -13,6 +13,7 @@ from gatecast import audit, fit, load, pipeline, read
 from gatecast.console import Teller
 from gatecast.errors import DataError, StoreError, UsageError
 from gatecast.evaluation.proof import prove
+from gatecast.listener import Listener
 from gatecast.store.duckdb import DuckDBStore
 
 NAMES = {"time": "day", "target": "y", "series": "shop"}
@@ -340,14 +341,14 @@ def test_a_place_that_is_not_known_stops_only_the_forecasts_of_its_series():
     assert model.forecast(panel, **asked).to_pandas().equals(model.forecast(**asked).to_pandas())
 
 
-class Steps:
-    """A listener that keeps what the steps say."""
+class Steps(Listener):
+    """Keeps what the steps say."""
 
     def __init__(self):
         self.told = []
 
-    def __getattr__(self, _):
-        return lambda *said: self.told.append(" ".join(map(str, said)))
+    def step(self, number, title, found):
+        self.told.append(found)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["table", "file"])
@@ -374,10 +375,8 @@ def test_the_audit_counts_what_a_table_of_its_own_does_not_know(elsewhere, datab
 
 
 def test_the_audit_knows_of_future_values_in_rows_that_until_leaves_out():
-    rows, names = (
-        sales(),
-        NAMES | {"future": "promo", "past": "heat", "until": "2024-10-20"},
-    )  # the rows go on to 2024-11-01
+    rows = sales()  # to 2024-11-01
+    names = NAMES | {"future": "promo", "past": "heat", "until": "2024-10-20"}
     assert audit(rows, **names, horizon=13).findings == ()
     (found,) = audit(rows, **names, horizon=15).findings
     assert (found.count, found.places[0]) == (3, "s0 from 2024-11-02")
