@@ -16,6 +16,8 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _USUAL = 32 << 20
 """What glibc itself raises the second to, as blocks are freed; the first is then twice as much."""
 _KEPT = 1 << 30
+"""Larger blocks are returned at once. Twice as much less one, for the end of the heap, is the largest int that mallopt
+takes."""
 CHOSEN = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 """By these a user says what is to be returned."""
 

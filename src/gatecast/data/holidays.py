@@ -35,7 +35,7 @@ def holidays_of(place: str, first: int, last: int) -> Days:
             if financial
             else library.country_holidays(country, subdiv=part or None, years=years)
         )
-    except NotImplementedError:
+    except NotImplementedError:  # so the package says that it knows no such place
         known = f"{country} has {some(parts) or 'no parts'}" if parts is not None else "write DE, US-NY or XNYS"
         raise UsageError(f"no holidays are known of {place!r}: {known}") from None
     return np.array(sorted(found), "datetime64[D]")
