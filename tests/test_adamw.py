@@ -67,6 +67,12 @@ def test_each_module_is_clipped_by_its_own_length(modules):
     assert short.norm() < CLIP < long.norm()
 
 
+def test_without_a_gradient_weights_shrink_by_a_hundredth_of_the_rate(modules):
+    before = values(modules)
+    AdamW(modules).step(0.5)
+    torch.testing.assert_close(values(modules), before * (1 - 0.5 * 0.01))
+
+
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_gradient_that_is_no_number_is_told(modules, which):
     optimizer = AdamW(modules)

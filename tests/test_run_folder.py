@@ -155,6 +155,17 @@ def test_a_file_without_end_is_not_read(run, name):
     assert re.search(r"not as it was written|larger than any", refused(run))
 
 
+def test_a_text_is_refused_from_a_length_on_though_weights_may_be_longer(tmp_path, monkeypatch):
+    for name, size in (("config.toml", 1_000), ("model.safetensors", 1_001)):
+        (tmp_path / name).write_bytes(bytes(size))
+    seal(tmp_path)
+    monkeypatch.setattr("gatecast.seal.LONGEST_TEXT", 1_000)
+    assert sealed(tmp_path) == {"config.toml", "model.safetensors"}
+    monkeypatch.setattr("gatecast.seal.LONGEST_TEXT", 999)
+    with pytest.raises(RunError, match=r"'config\.toml' is not as it was written"):
+        sealed(tmp_path)
+
+
 @pytest.mark.parametrize(("rows", "length"), [(1_000_000, 1), (3_000, 100_000)])
 def test_a_table_that_unpacks_to_more_than_there_is_room_for_is_not_unpacked(run, monkeypatch, rows, length):
     table = pq.read_table(run / "series.parquet")
