@@ -19,7 +19,7 @@ from gatecast.training import Epoch
 @pytest.fixture
 def terminal(monkeypatch):
     """A terminal to look at, with somebody at the keys who says what is put into `answers`."""
-    shown = Console(file=io.StringIO(), force_terminal=True, highlight=False, width=120, **console.AS_IS)
+    shown = console.Harmless(file=io.StringIO(), force_terminal=True, highlight=False, width=120, **console.AS_IS)
     shown.answers = []
     monkeypatch.setattr("builtins.input", lambda: shown.answers.pop(0))
     monkeypatch.setattr(console, "err", shown)

@@ -14,6 +14,7 @@ import pyarrow.parquet
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from gatecast.data.audit import Audit
 from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
@@ -40,7 +41,15 @@ AS_IS: dict[str, Any] = {"markup": False, "emoji": False}
 """Names of series may hold anything, brackets and colons too."""
 
 
-class Messages(Console):
+class Harmless(Console):
+    """Whatever is printed, in a table too, commands no terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """See `rich.console.Console.render_str`."""
+        return super().render_str(harmless(text), **options)
+
+
+class Messages(Harmless):
     """What is said beside the data. Work does not end because nobody hears of it: a full log, a reader who has left."""
 
     def print(self, *objects: Any, **options: Any) -> None:
@@ -53,7 +62,7 @@ class Messages(Console):
         self.quiet = True
 
 
-out = Console(width=None if sys.stdout.isatty() else PIPED, **AS_IS)
+out = Harmless(width=None if sys.stdout.isatty() else PIPED, **AS_IS)
 err = Messages(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED, **AS_IS)
 
 
@@ -87,7 +96,7 @@ class Teller(Listener):
         """See `listener.Listener`."""
         self.stop()
         err.print(f"[bold cyan]{number:>2}[/]/11 [bold]{title}[/]: ", end="", markup=True)
-        err.print(harmless(found), soft_wrap=True)
+        err.print(found, soft_wrap=True)
 
     def epoch(self, epoch: "Epoch") -> None:
         """See `listener.Listener`."""
@@ -126,7 +135,7 @@ class Teller(Listener):
 def say(text: str) -> None:
     """Print a line on stderr, unless it is empty."""
     if text:
-        err.print(harmless(text), soft_wrap=True)
+        err.print(text, soft_wrap=True)
 
 
 def show_rows(rows: pa.Table, form: Format) -> None:
@@ -165,11 +174,11 @@ def _whole_seconds(rows: pa.Table) -> pa.Table:
 def _table(rows: pa.Table) -> Table:
     """Rows under their names; on a terminal under short ones, without the run, folded rather than cut."""
     if not out.is_terminal:
-        table = Table(*map(harmless, rows.column_names), box=None, header_style="bold")
+        table = Table(*rows.column_names, box=None, header_style="bold")
     else:
         rows = rows.select([name for name in rows.column_names if name != "run_id"])
         names = [SHORT.get(name, name) for name in rows.column_names]
-        columns = [Column(harmless(name), overflow="fold", no_wrap=name == "kind") for name in names]
+        columns = [Column(name, overflow="fold", no_wrap=name == "kind") for name in names]
         table = Table(*columns, box=None, header_style="bold", padding=(0, 1, 0, 0))
     for row in rows.to_pylist():
         table.add_row(*(_text(value) for value in row.values()))
@@ -202,7 +211,7 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     if "verdict" in metrics:
         out.print(metrics["verdict"]["sentence"], style="bold", soft_wrap=True)
         for reason in metrics["verdict"]["reasons"].values():
-            out.print(harmless(f"- {reason}"), soft_wrap=True)
+            out.print(f"- {reason}", soft_wrap=True)
 
 
 def show_audit(audit: Audit) -> None:
@@ -216,7 +225,7 @@ def show_audit(audit: Audit) -> None:
         return
     table = Table("found", "count", "where", "what fit does", box=None, header_style="bold")
     for finding in audit.findings:
-        table.add_row(finding.name, f"{finding.count:,}", harmless("; ".join(finding.places)), harmless(finding.done))
+        table.add_row(finding.name, f"{finding.count:,}", "; ".join(finding.places), finding.done)
     out.print(table)
 
 
@@ -235,9 +244,7 @@ def _skill(found: dict[str, Any]) -> str:
 def _text(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, float):
-        return number(value)
-    return harmless(str(value))
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _written(value: object) -> str:
