@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 import gatecast
-from gatecast.evaluation.backtest import evaluate
+from gatecast.evaluation.evaluate import evaluate
 from gatecast.evaluation.metrics import coverage, mae, msis, smape
 
 PANELS = {  # frequency of the made-up dates, horizon, season of MASE; the metric that the set is judged by
@@ -191,7 +191,7 @@ def solve_long(data: Path, name: str, settings: dict[str, Any], stride: int) -> 
     sums, covered = [], []
     for cutoff in ends:
         series, cutoffs = np.arange(len(panel)), np.full(len(panel), cutoff)
-        found = evaluate(model.final, panel, series, cutoffs, panel.lasts, model.tested.season, model.config.forecast)
+        found = evaluate(model.final, panel, series, cutoffs, model.tested.season, model.config.forecast)
         wrong = found.truth - found.points
         sums.append([np.square(wrong).mean(), np.abs(wrong).mean(), np.abs(found.truth - naive_of(found)).mean()])
         covered.append([coverage(found.truth, *found.bounds(level)) for level in (80, 95)])

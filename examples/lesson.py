@@ -21,7 +21,7 @@ from gatecast.data.scaling import Scaler
 from gatecast.data.split import split
 from gatecast.data.windows import Windows
 from gatecast.demo import DATA
-from gatecast.evaluation.backtest import evaluate
+from gatecast.evaluation.evaluate import evaluate
 from gatecast.evaluation.held_back import held_back
 from gatecast.evaluation.verdict import judge
 from gatecast.fitting import Workshop, build, learn
@@ -120,7 +120,7 @@ print(f"{trained.ended}; weights of epoch {trained.best}")
 
 # %%
 fitted, series, cutoffs = held_back(fitted, panel, panel.keys)
-backtest = evaluate(fitted, panel, series, cutoffs, fitted.seen, season, config.forecast)
+backtest = evaluate(fitted, panel, series, cutoffs, season, config.forecast)
 print(judge(backtest, []).sentence)
 figures.save(backtest.plot(), OUT / "test.png")
 

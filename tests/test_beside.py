@@ -207,7 +207,7 @@ def test_no_forecast_reads_a_past_covariate_after_its_cutoff(model):
     fitted = model.tested
 
     def again(rows, series, cutoffs):
-        return pipeline.evaluate(fitted, rows, series, cutoffs, fitted.seen, model.tested.season, model.config.forecast)
+        return pipeline.evaluate(fitted, rows, series, cutoffs, model.tested.season, model.config.forecast)
 
     assert prove(again, leaky, np.arange(3), np.full(3, panel.lasts[0] - 20)).moved.keys() >= {"forecasts"}
 

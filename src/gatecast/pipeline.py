@@ -21,7 +21,8 @@ from gatecast.data.panel import Panel
 from gatecast.data.split import Split, split
 from gatecast.errors import DataError, UsageError
 from gatecast.evaluation import proof
-from gatecast.evaluation.backtest import Backtest, evaluate
+from gatecast.evaluation.backtest import Backtest
+from gatecast.evaluation.evaluate import evaluate
 from gatecast.evaluation.held_back import held_back
 from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitting import refit
@@ -181,7 +182,7 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     """
     panel = model.rows(panel or newest(model))
     fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
-    found = evaluate(fitted, panel, series, cutoffs, fitted.seen, fitted.season, model.config.forecast)
+    found = evaluate(fitted, panel, series, cutoffs, fitted.season, model.config.forecast)
     backtest = found.beside_statistical(model.config.training.baselines)
     history, training = model.evidence.get("history", ()), model.evidence.get("manifest", {}).get("training", {})
     return backtest, judge(backtest, history, training.get("best", 0))
@@ -224,8 +225,7 @@ def prove(model: Model, panel: Panel | None = None) -> proof.Proof:
     panel = model.rows(panel or newest(model))
     fitted, series, cutoffs = held_back(model.tested, panel, model.keys)
     assert (cutoffs >= fitted.seen[series]).all()
-
-    forecast = partial(evaluate, fitted, until=fitted.seen, season=fitted.season, settings=model.config.forecast)
+    forecast = partial(evaluate, fitted, season=fitted.season, settings=model.config.forecast)
     return proof.prove(forecast, panel, series, cutoffs)
 
 
@@ -274,7 +274,7 @@ def backtest(
         tested, _ = define_and_train(shop, listener)
         series, cutoffs = np.repeat(np.arange(len(panel)), count), np.stack(group, 1).ravel()
         begun = cutoffs >= panel.starts[series]
-        found.append(evaluate(tested, panel, series[begun], cutoffs[begun], tested.seen, season, config.forecast))
+        found.append(evaluate(tested, panel, series[begun], cutoffs[begun], season, config.forecast))
     return Backtest.joined(found).beside_statistical(config.training.baselines)
 
 

@@ -15,7 +15,8 @@ from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Windows
 from gatecast.errors import enumerated, in_percent, plural
-from gatecast.evaluation.backtest import Backtest, evaluate
+from gatecast.evaluation.backtest import Backtest
+from gatecast.evaluation.evaluate import evaluate
 from gatecast.evaluation.held_back import spread
 from gatecast.evaluation.readable import number, percent
 from gatecast.evaluation.verdict import Verdict, judge
@@ -129,7 +130,7 @@ def test_held_back(
     """Step 10: a test on the held-back end, beside baselines; its metrics, with the verdict."""
     span = shop.split.testing(shop.horizon)
     series, cutoffs = spread(span)
-    backtest = evaluate(tested, shop.panel, series, cutoffs, tested.seen, shop.season, shop.config.forecast)
+    backtest = evaluate(tested, shop.panel, series, cutoffs, shop.season, shop.config.forecast)
     backtest = backtest.beside_statistical(shop.config.training.baselines)
     verdict = judge(backtest, [asdict(epoch) for epoch in trained.epochs], trained.best)
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}

@@ -11,7 +11,7 @@ import torch
 from gatecast import fit, pipeline
 from gatecast.data.windows import Windows
 from gatecast.errors import DataError
-from gatecast.evaluation import backtest as module
+from gatecast.evaluation import evaluate as module
 from gatecast.evaluation.proof import prove
 
 TINY = {"time": "at", "target": "y", "series": "name", "horizon": 6, "epochs": 1, "steps": 2, "hidden": 8}

@@ -1,4 +1,4 @@
-"""A backtest is the ordinary forecast at past cutoffs, kept beside the truth and the baselines."""
+"""Forecasts from past cutoffs beside the truth and the baselines, and what they tell."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from gatecast.config import ForecastSettings
 from gatecast.data.arrays import Flags, Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
-from gatecast.data.table import DRIFT, SEASONAL, TIMESTAMP, VALUE, timestamps
-from gatecast.data.windows import Windows
+from gatecast.data.table import TIMESTAMP, VALUE, timestamps
 from gatecast.errors import UsageError, plural, some
 from gatecast.evaluation import metrics, statistical
-from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
 from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate, places, ratio
 from gatecast.evaluation.metrics import Array, Groups, known
-from gatecast.fitted import Fitted
-from gatecast.forecasting import predict
 from gatecast.points import bounds, points
 
 if TYPE_CHECKING:
@@ -268,38 +263,3 @@ class Backtest:
             name: np.concatenate([part.baselines[name] for part in parts])[order] for name in parts[0].baselines
         }
         return replace(parts[0], baselines=baselines, **{name: found[order] for name, found in arrays.items()})
-
-
-def evaluate(
-    fitted: Fitted, panel: Panel, series: Indices, cutoffs: Steps, until: Steps, season: int, settings: ForecastSettings
-) -> Backtest:
-    """Forecast from past cutoffs with weights that have not seen beyond them.
-
-    Args:
-        series: index of each window's series.
-        cutoffs: the last step each window may use.
-        until: the last step of each series that training used, for the scales of MASE and RMSSE.
-    """
-    shape = fitted.network.shape
-    windows = Windows.of(panel, fitted.encoder, shape.context, shape.horizon, fitted.device)
-    quantiles = predict(fitted, windows, series, cutoffs, shape.horizon)[0]
-    # The truth is fetched after and apart from the forecasts.
-    truth = windows.truth(*(torch.from_numpy(part).to(windows.device) for part in (series, cutoffs)))
-    values = truth.values.masked_fill(~truth.observed, torch.nan).cpu().numpy()
-    naive = {
-        SEASONAL: seasonal_naive(panel, series, cutoffs, season, shape.horizon),
-        DRIFT: naive_drift(panel, series, cutoffs, shape.horizon),
-    }
-    return Backtest(
-        panel=panel,
-        series=series,
-        cutoffs=cutoffs,
-        truth=values,
-        quantiles=quantiles,
-        baselines=naive,
-        mase_scale=naive_error(panel, until, season)[series],
-        rmsse_scale=naive_error(panel, until, season, power=2)[series],
-        probabilities=fitted.probabilities,
-        settings=settings,
-        season=season,
-    )
