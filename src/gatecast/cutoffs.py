@@ -64,9 +64,8 @@ def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None
         groups.append(groups[-1] if groups and date <= groups[-1] + horizon else date - 1)
     lasts = panel.lasts[:, None]
     cutoffs = np.where(dates > lasts, lasts, groups)
-    early_series = np.flatnonzero((cutoffs < panel.starts[:, None]).any(1))
-    if early_series.size:
-        names = (f"{panel.names[i]} (from {panel.grid.label(int(panel.starts[i]))})" for i in early_series.tolist())
+    if late := np.flatnonzero((cutoffs < panel.starts[:, None]).any(1)).tolist():
+        names = (f"{panel.names[i]} (from {panel.grid.label(int(panel.starts[i]))})" for i in late)
         raise UsageError(f"{panel.grid.label(int(dates[0]))} has no history before it in {some(names)}")
     asked = Asked(cutoffs, dates - cutoffs)
     _refuse_far(panel, asked, horizon)

@@ -100,11 +100,9 @@ class Model:
             raise UsageError("ask for a horizon or for dates, not both")
         if point is not None and point not in POINTS:
             raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
-        settings = trained = self.config.forecast
-        levels = level if np.size(level) else None  # type: ignore[arg-type]
-        if horizon is not None or point or levels is not None:
-            given = {"horizon": horizon, "metric": POINTS[point] if point else None, "level": levels}
-            settings = Config(**merged({"forecast": trained.model_dump()}, given)).forecast
+        trained, levels = self.config.forecast, level if np.size(level) else None  # type: ignore[arg-type]
+        given = {"horizon": horizon, "metric": POINTS[point] if point else None, "level": levels}
+        settings = Config(**merged({"forecast": trained.model_dump()}, given)).forecast
         asked_for = tuple(dict.fromkeys(map(str, listed(series))))  # one named twice would be written twice
         whole, panel = panel, _chosen(panel, asked_for)
         observed, cut = panel.lasts, None if as_of is None else self.grid.floor(str(as_of))
@@ -126,8 +124,7 @@ class Model:
         from gatecast.figures import forecast_figure  # noqa: PLC0415 - only where a figure is wanted
 
         table = self.forecast(series=() if series is None else (series,), **asked)
-        panel = asked.get("panel") or self.panel
-        assert panel is not None  # or there was no forecast
+        panel = self.rows(asked.get("panel"))
         return forecast_figure(panel, 0 if series is None else panel.places[str(series)], table)
 
     def inspect(self, panel: Panel | None = None, *, series: str | None = None, at: Date | None = None) -> "Insight":
