@@ -380,3 +380,12 @@ def test_the_audit_knows_of_future_values_in_rows_that_until_leaves_out():
     assert audit(rows, **names, horizon=13).findings == ()
     (found,) = audit(rows, **names, horizon=15).findings
     assert (found.count, found.places[0]) == (3, "s0 from 2024-11-02")
+
+
+def test_future_values_that_are_known_to_the_day_from_which_steps_are_counted_are_known():
+    day = np.arange(-20, 1).astype("datetime64[D]")
+    rows = pa.table({"day": day, "y": np.arange(21.0), "promo": [True] * 21})
+    names = {"time": "day", "target": "y", "freq": "D", "future": "promo", "until": "1969-12-29"}
+    for horizon, places in ((4, []), (5, ["the series from 1970-01-02"])):
+        findings = audit(rows, **names, horizon=horizon).findings
+        assert [place for part in findings if "future" in part.name for place in part.places] == places

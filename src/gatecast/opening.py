@@ -70,7 +70,10 @@ class Opened:
             known = {}
             if plan:
                 known = {key: last for key, _, last in plan._ends()} if more is None else _known(more, source)
-            ends = [(key, last, max(last, own or last, known.get(key) or last)) for key, last, own in self._ends()]
+            ends = [
+                (key, last, max(step for step in (last, own, known.get(key)) if step is not None))
+                for key, last, own in self._ends()
+            ]
         steps = row_steps(source, self.kind, self.grid, self.config.alignment.aggregate, self.years)
         return audit(self.store, source, steps, self.grid, settings, self.agreement, horizon, ends)
 
