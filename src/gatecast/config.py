@@ -178,6 +178,9 @@ class ModelSettings(Settings):
     intermittent: bool | None = Field(
         None, description="true: the target is often zero, and the median of the context is a simple forecast too"
     )
+    adjusted: bool | None = Field(
+        None, description="true: the LSTM reads seasonally adjusted values beside the values themselves"
+    )
     skip: bool | None = Field(None, description="true: add a linear path from what the LSTM reads to the horizon")
     plain: bool | None = Field(None, description="true: half of the networks learn nothing but the mixture")
     members: int | None = Field(

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gatecast.nn.devices import answers_at_once
+from gatecast.nn.devices import answers_at_once, vector
 
 RARE = 0.05
 """Share of the held-back windows up to which a history counts as shorter than theirs."""
@@ -39,7 +39,7 @@ class Corrections(NamedTuple):
         place = observed.sum(1).clamp(min=1).log2().clamp(max=len(short))
         low = place.long().clamp(max=len(short) - 1)
         shares, *factors = zip(*short, self, strict=True)
-        tables = (self.stretch.new_tensor(shares)[:, None], *map(torch.stack, factors))
+        tables = (vector(shares, self.stretch.device)[:, None], *map(torch.stack, factors))
         return Corrections(*(_between(table, low, place - low) for table in tables))
 
     def on(self, device: torch.device) -> "Corrections":

@@ -13,7 +13,7 @@ from gatecast.data.scaling import Scaler, Unit, moves
 from gatecast.data.windows import Inputs, Read
 from gatecast.nn.devices import answers_at_once
 from gatecast.nn.network import Network, Shape
-from gatecast.nn.stacked import can_stack, stacked
+from gatecast.nn.stacked import can_stack, joined, stacked
 from gatecast.nn.starting import Simple
 from gatecast.side_by_side import Found, side_by_side
 
@@ -108,10 +108,9 @@ class Ensemble(nn.Module):
     def _as_one(self, one: Network, inputs: Inputs, scaler: Scaler) -> list[Float[Tensor, "B H Q"]]:
         """What `each` gives for the quantiles in the target's unit."""
         readings = self._of_each(self.read(inputs, scaler))
-        reads, starts = [one.read for one in readings], [one.simple for one in readings]
+        reads, starts = [one.read for one in readings], [one.simple for one in readings if one.simple]
         x = torch.stack([read[0] for read in reads])
-        points = [torch.stack(part) for part in zip(*filter(None, starts), strict=True)]
-        simple = (points[0], points[1]) if points else None
+        simple = joined(starts) if starts else None
         out = one(x, inputs.observed.expand_as(x), inputs.calendar.expand(len(x), -1, -1, -1), None, simple)
         return [reading.unit.values(part) for reading, part in zip(readings, out, strict=True)]
 

@@ -127,7 +127,7 @@ def _open(settings: ModelSettings | TrainingSettings, rules: Mapping[str, Any]) 
 
 
 def _read(given: ModelSettings, facts: Facts) -> dict[str, Any]:
-    """The context, the reach and segment of the LSTM, and the seasons of the simple forecasts."""
+    """The context, reach and segment of the LSTM, whether it reads adjusted values, seasons of the simple forecasts."""
     seasons = given.seasons
     if seasons is None:
         seasons = () if facts.classic else facts.seasons or (1,)
@@ -136,11 +136,14 @@ def _read(given: ModelSettings, facts: Facts) -> dict[str, Any]:
     segment = min(segment, reach)
     reach = -(-max(reach, *_readable(seasons, segment)) // segment) * segment
     context = given.context or (0 if facts.classic else min(_lookback(facts), facts.longest))
+    context = max(context // segment * segment, reach, -(-max(seasons, default=1) // segment) * segment)
+    twice = any(1 < season <= context // 2 for season in seasons)
     return {
         "seasons": seasons,
         "segment": segment,
         "reach": reach,
-        "context": max(context // segment * segment, reach, -(-max(seasons, default=1) // segment) * segment),
+        "context": context,
+        "adjusted": twice if given.adjusted is None else given.adjusted,
     }
 
 
@@ -172,6 +175,7 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         gated=bool(model.gated),
         intermittent=bool(model.intermittent and model.seasons),
         embeddings=encoder.embeddings,
+        adjusted=bool(model.adjusted and model.seasons),
         embedded=size.segment > 1 or encoder.embeddings > 0,  # for one value the LSTM's input weights suffice
         known=encoder.known,
         past=encoder.past,

@@ -97,7 +97,7 @@ def test_a_cell_that_differs_from_the_fast_path_is_noticed(monkeypatch, part):
 def made_to_follow(make_panel):
     """Weights whose six units hold known things of each window, and hourly windows over 20 days."""
 
-    def segments(x, observed, calendar, about):
+    def segments(x, observed, calendar, about, simple):
         return torch.cat([x, calendar[:, 23]], 1)  # the calendar at the cutoff
 
     def fast(read):
@@ -109,7 +109,7 @@ def made_to_follow(make_panel):
         return None, (None, torch.stack(units, -1)[None])
 
     network = SimpleNamespace(
-        shape=SimpleNamespace(segment=4, context=24, reach=24, logs=False),
+        shape=SimpleNamespace(segment=4, context=24, reach=24, logs=False, adjusted=False),
         cleaned=lambda x, observed, calendar: (x.masked_fill(~observed, 0), None),
         about=lambda static: None,
         segments=segments,

@@ -30,7 +30,7 @@ def test_training_starts_at_the_mean_of_the_simple_forecasts(segment):
     network = Network(replace(SHAPE, segment=segment)).eval()
     x, observed, calendar = read(SHAPE)
     out = network(x, observed, calendar)
-    points, _ = starting_points(x.masked_fill(~observed, 0), observed, SHAPE.seasons, SHAPE.horizon)
+    points, *_ = starting_points(x.masked_fill(~observed, 0), observed, SHAPE.seasons, SHAPE.horizon)
     assert points.shape[-1] == 1 + 2 + 2 * len(RATES)  # last value, both seasons repeated, both smoothed
     assert_close(out[..., 2], points.mean(-1))
     gap = functional.softplus(torch.tensor(-2.0))
@@ -50,7 +50,7 @@ def test_the_median_of_the_context_may_be_one_of_the_simple_forecasts():
 def test_the_mixture_and_the_drift_are_learned():
     network = Network(replace(SHAPE, skip=False)).eval()
     x, observed, calendar = read(SHAPE)
-    points, drift = starting_points(x.masked_fill(~observed, 0), observed, SHAPE.seasons, SHAPE.horizon)
+    points, drift, _ = starting_points(x.masked_fill(~observed, 0), observed, SHAPE.seasons, SHAPE.horizon)
     with torch.no_grad():
         network.mix.bias[1] = 99  # the shorter season repeated, alone
         network.mix.bias[-1] = 0.5
@@ -137,12 +137,27 @@ def test_what_is_older_than_the_lstm_reads_moves_the_simple_forecasts_alone():
     assert_close(after - before, mixed[1] - mixed[0], rtol=1e-4, atol=1e-4)
 
 
+def test_adjusted_values_are_read_beside_the_values_themselves():
+    """By the LSTM alone: if it reads but them, a season makes no difference to it."""
+    shape = replace(SHAPE, context=24, reach=12, seasons=(3,), adjusted=True)
+    network, (x, observed, calendar) = with_random_weights(shape), read(shape)
+    observed = torch.ones_like(observed)
+    with torch.no_grad():
+        network.embed.weight[:, : shape.segment] = 0  # the values themselves
+    season = x + torch.tensor([3.0, -1.0, -2.0]).repeat(8)
+    plain, moved, level = (
+        network.segments(part, observed, calendar, None, network.simple(part, observed)) for part in (x, season, x + 3)
+    )
+    by_season, by_level = ((plain - part).abs().mean() for part in (moved, level))
+    assert by_season < 0.05 * by_level  # it has a slope, if hardly any
+
+
 def test_a_plain_network_says_a_mixture_of_simple_forecasts():
     shape = replace(SHAPE, skip=False, plain=True)
     network, (x, observed, calendar) = with_random_weights(shape), read(shape, batch=50)
     with torch.no_grad():
         network.mix.weight[-1], network.mix.bias[-1] = 0, 0  # without drift
-    points, _ = starting_points(x.masked_fill(~observed, 0), observed, shape.seasons, shape.horizon)
+    points, *_ = starting_points(x.masked_fill(~observed, 0), observed, shape.seasons, shape.horizon)
     said = network(x, observed, calendar)[..., 2]
     assert (said >= points.amin(-1) - 1e-4).all()
     assert (said <= points.amax(-1) + 1e-4).all()

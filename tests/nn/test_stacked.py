@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gatecast.nn.stacked import can_stack, stacked
+from gatecast.nn.stacked import can_stack, joined, stacked
 from networks import SHAPE as ONE
 from networks import with_random_weights
 
@@ -24,6 +24,7 @@ random = partial(with_random_weights, spread=0.5)
         {"skip": False},
         {"gated": False},
         {"intermittent": True},
+        {"adjusted": True},
         {"dates": 0},
         {"segment": 1, "embedded": False},
         {"segment": 1, "embedded": True},
@@ -41,10 +42,8 @@ def test_stacked_networks_give_what_each_gives_alone(change, batch):
     calendar = torch.randn(batch, shape.context + shape.horizon, shape.dates, generator=chance)
     with torch.inference_mode():
         alone = [network(part, observed, calendar) for network, part in zip(networks, x, strict=True)]
-        simple = zip(*(one.simple(part, observed) for one, part in zip(networks, x, strict=True)), strict=True)
-        points, drift = map(torch.stack, simple)
-        one = stacked(networks)
-        found = one(x, observed.expand_as(x), calendar.expand(len(x), -1, -1, -1), None, (points, drift))
+        simple = joined([one.simple(part, observed) for one, part in zip(networks, x, strict=True)])
+        found = stacked(networks)(x, observed.expand_as(x), calendar.expand(len(x), -1, -1, -1), None, simple)
     assert len({float(part.sum()) for part in alone}) == len(networks)
     assert_close(found, torch.stack(alone), rtol=1e-4, atol=1e-5)
 
@@ -62,7 +61,7 @@ def test_a_network_that_reads_fewer_steps_does_not_see_the_older_ones():
     one = stacked([random(replace(SHAPE, reach=reach), reach) for reach in (16, 8)])
     x = torch.randn(2, 1, 20, requires_grad=True)
     observed, calendar = torch.ones(2, 1, 20, dtype=torch.bool), torch.zeros(2, 1, 27, 2)
-    simple = torch.zeros(2, 1, 7, 9), torch.zeros(2, 1, 7)
+    simple = torch.zeros(2, 1, 7, 9), torch.zeros(2, 1, 7), torch.zeros(2, 1, 0)
     one(x, observed, calendar, None, simple).sum().backward()
     reads = x.grad[:, 0] != 0
     assert reads[0].tolist() == [False] * 4 + [True] * 16

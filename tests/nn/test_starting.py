@@ -1,5 +1,7 @@
 """The simple forecasts to start from, against loops and against what they are known to give."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from gatecast.nn.starting import (
     _times,
     line,
     median,
+    seasonal_means,
     seasonal_repeat,
     starting_points,
 )
@@ -79,7 +82,7 @@ def test_the_line_is_that_of_least_squares(seed):
 
 def test_smoothing_is_the_textbook_recursion():
     x, _ = read()
-    points, _ = starting_points(x, torch.ones_like(x, dtype=torch.bool), (1,), 3)
+    points, *_ = starting_points(x, torch.ones_like(x, dtype=torch.bool), (1,), 3)
     for place, rate in enumerate(RATES, start=1):  # after the last value
         weights = (1 - rate) ** np.arange(11, -1, -1)
         level = (x.numpy() * weights).sum(1) / weights.sum()  # a level that starts at the mean of the weighted past
@@ -89,7 +92,7 @@ def test_smoothing_is_the_textbook_recursion():
 def test_a_season_on_a_level_is_continued_by_every_method_but_the_last_value():
     pattern = torch.tensor([1.0, -2.0, 4.0, -3.0])
     x = (10 + pattern.repeat(4))[None]
-    points, drift = starting_points(x, torch.ones_like(x, dtype=torch.bool), (4,), 6)
+    points, drift, _ = starting_points(x, torch.ones_like(x, dtype=torch.bool), (4,), 6)
     expected = 10 + pattern.repeat(2)[:6]
     slope = np.polyfit(np.arange(16), x[0], 1)[0]  # of the pattern itself
     assert_close(points[0, :, 0], torch.full((6,), 7.0))
@@ -104,7 +107,7 @@ def test_a_year_of_days_is_smoothed_over_weeks_and_the_week_goes_with_it():
     year, week = 5 * torch.sin(2 * torch.pi * day / 365), torch.tensor([0.0, 0, 0, 0, 0, 2, 2])[day.long() % 7]
     noise = torch.randn(50, len(day), generator=torch.Generator().manual_seed(0))
     x = (year + week + noise)[:, :-30]
-    points, _ = starting_points(x, torch.ones_like(x, dtype=torch.bool), (7, 365), 30)
+    points, *_ = starting_points(x, torch.ones_like(x, dtype=torch.bool), (7, 365), 30)
     wrong = (points - (year + week)[-30:, None]).abs().mean((0, 1))
     assert wrong[-3] < 0.5 < 0.8 < wrong[:6].min()  # at the slowest level; without a year, and the last one repeated
 
@@ -113,7 +116,7 @@ def test_many_windows_of_years_are_forecast_by_a_matrix_to_the_same_values():
     x = torch.randn(MANY, 1_827, generator=torch.Generator().manual_seed(0))
     everything = torch.ones_like(x, dtype=torch.bool)
     _matrix.cache_clear()
-    found, apart = starting_points(x, everything, (7, 365), 9), _each(x, everything, (7, 365), 9)
+    found, apart = (way(x, everything, (7, 365), 9, 70) for way in (starting_points, _each))
     assert _matrix.cache_info().currsize == 1
     for one, other in zip(found, apart, strict=True):
         assert_close(one, other, atol=1e-5, rtol=0)
@@ -121,7 +124,7 @@ def test_many_windows_of_years_are_forecast_by_a_matrix_to_the_same_values():
 
 def test_a_trend_is_the_drift():
     x = torch.arange(12.0)[None] * 0.5
-    _, drift = starting_points(x, torch.ones_like(x, dtype=torch.bool), (1,), 4)
+    _, drift, _ = starting_points(x, torch.ones_like(x, dtype=torch.bool), (1,), 4)
     assert_close(drift, torch.tensor([[0.5, 1.0, 1.5, 2.0]]))
 
 
@@ -130,28 +133,50 @@ def test_windows_are_kept_apart_and_nothing_observed_gives_zeros(seasons):
     x, observed = read(seed=4)
     observed[2] = False
     x = x.masked_fill(~observed, 0)
-    points, drift = starting_points(x, observed, seasons, 9)
+    points, drift, adjusted = starting_points(x, observed, seasons, 9, 5)
     assert points[2].eq(0).all()
     assert drift[2].eq(0).all()
-    alone = [starting_points(x[b : b + 1], observed[b : b + 1], seasons, 9) for b in range(5)]
-    assert_close(points, torch.cat([part for part, _ in alone]))
-    assert_close(drift, torch.cat([part for _, part in alone]))
+    assert adjusted[2].eq(0).all()
+    alone = [starting_points(x[b : b + 1], observed[b : b + 1], seasons, 9, 5) for b in range(5)]
+    for part, parts in zip((points, drift, adjusted), zip(*alone, strict=True), strict=True):
+        assert_close(part, torch.cat(parts))
 
 
 @pytest.mark.parametrize(("seasons", "horizon"), [((1,), 3), ((4,), 9), ((4, 12), 14), ((5, 12, 12), 1)])
 def test_of_whole_windows_one_matrix_gives_the_same(seasons, horizon):
     x, observed = read(context=30, seed=5)
     whole = torch.ones_like(observed)
-    points, drift = starting_points(x, whole, seasons, horizon)
-    given_points, given_drift = _each(x, whole, seasons, horizon)
-    assert_close(points, given_points)
-    assert_close(drift, given_drift)
+    found = starting_points(x, whole, seasons, horizon, 20)
+    for part, expected in zip(found, _each(x, whole, seasons, horizon, 20), strict=True):
+        assert_close(part, expected)
     holed = starting_points(x.masked_fill(~observed, 0), observed, seasons, horizon)[0]
-    assert not torch.allclose(points, holed)
+    assert not torch.allclose(found[0], holed)
+
+
+@pytest.mark.parametrize(("seasons", "season"), [((1,), 1), ((4,), 4), ((4, 6), 6), ((4, 16), 4)])
+def test_adjusted_values_lack_the_mean_of_the_longest_season_that_was_seen_twice(seasons, season):
+    x, observed = read(context=30, seed=6)
+    x = x.masked_fill(~observed, 0)
+    adjusted = starting_points(x, observed, seasons, 3, 10)[2]
+    back, seen = torch.arange(29.0, -1, -1), observed.float()
+    mean, slope, time = line(x, seen, back)
+    pattern = seasonal_means((x - mean - slope * time) * seen, seen, season)
+    for window, step in product(range(len(x)), range(20, 30)):
+        place = (step - 30) % season
+        expected = x[window, step] - pattern[window, place] if observed[window, step] else 0
+        assert float(adjusted[window, step - 20]) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_a_season_alone_is_gone_from_the_adjusted_values():
+    pattern = torch.tensor([1.0, -2.0, 4.0, -3.0])
+    x = (10 + pattern.repeat(50))[None]
+    *_, adjusted = starting_points(x, torch.ones_like(x, dtype=torch.bool), (4,), 6, 12)
+    assert adjusted.shape == (1, 12)
+    assert (adjusted - 10).abs().max() < 0.01
 
 
 def test_no_weight_is_so_small_that_products_with_it_are_slow():
-    weights = (_times(480, 24, torch.float32, torch.device("cpu"))[1], _matrix(168, (24, 168), 48, torch.float32))
+    weights = (_times(480, 24, torch.float32, torch.device("cpu"))[1], _matrix(168, (24, 168), 48, 24, torch.float32))
     for part in weights:
         assert not ((part != 0) & (part.abs() < 1e-35)).any()
     assert_close(weights[0].sum(1), 1 / torch.tensor([RATES, SLOW]), rtol=1e-3, atol=0)

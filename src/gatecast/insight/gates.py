@@ -128,7 +128,8 @@ def _read(fitted: Fitted, inputs: Inputs) -> tuple[Float[Tensor, "B R"], Float[T
     unit = unit_of(network.shape, inputs, fitted.scaler)
     x, observed, calendar, static = inputs.scaled(unit)
     x, _ = network.cleaned(x, observed, calendar)
-    return x[:, -network.shape.reach :], network.segments(x, observed, calendar, network.about(static))
+    simple = network.simple(x, observed) if network.shape.adjusted else None
+    return x[:, -network.shape.reach :], network.segments(x, observed, calendar, network.about(static), simple)
 
 
 def _correlation(values: Array, columns: list[Array]) -> Array:

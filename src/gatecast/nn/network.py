@@ -57,6 +57,7 @@ class Shape:
     past: int = 0  # features known up to the cutoff
     embeddings: int = 0  # rows of the embedding table of static values
     embedded: bool = True  # whether a layer reads each segment first, or the LSTM reads it directly
+    adjusted: bool = False  # whether the values without their season are read beside them
 
     @property
     def features(self) -> int:
@@ -87,7 +88,7 @@ class Network(nn.Module):
         assert shape.reach % shape.segment == 0
         assert 0 < shape.reach <= shape.context
         assert max(shape.seasons, default=0) <= shape.context
-        assert shape.seasons or not shape.plain
+        assert shape.seasons or not (shape.plain or shape.adjusted)
         assert shape.embedded or not shape.embeddings
         self.shape = shape
         self.outputs = max(1, len(shape.probabilities))
@@ -96,7 +97,7 @@ class Network(nn.Module):
         width = shape.hidden
         self.static = nn.EmbeddingBag(shape.embeddings, width, mode="sum") if shape.embeddings else None
         self.effect = Effect(shape.features) if shape.known + shape.past else None
-        inputs = shape.segment * (2 + shape.dates) + shape.known + shape.past
+        inputs = shape.segment * (2 + shape.adjusted + shape.dates) + shape.known + shape.past
         self.embed = nn.Linear(inputs, width) if shape.embedded else None
         self.lstm = LSTM(width if shape.embedded else inputs, width, shape.layers, shape.dropout)
         self.place = nn.Parameter(torch.empty(self.blocks, width))
@@ -134,7 +135,9 @@ class Network(nn.Module):
         """
         x, effect = self.cleaned(x, observed, calendar)
         about = self.about(static)
-        _, state = self.lstm(self.segments(x, observed, calendar, about))
+        if simple is None and self.shape.seasons:
+            simple = self.simple(x, observed)
+        _, state = self.lstm(self.segments(x, observed, calendar, about, simple))
         h = state.h if about is None else state.h + about
         read = self.decode(h, calendar[..., self.shape.context :, :])
         parts = [] if effect is None else [effect]
@@ -142,9 +145,9 @@ class Network(nn.Module):
             parts.append(self.steps(self.write(read))[..., 0])
         if self.skip is not None:
             parts.append(self.skip(x[..., -self.shape.reach :]))
-        if self.mix is not None:
+        if self.mix is not None and simple is not None:
             mix = self.mix(h if self.shape.gated else torch.zeros_like(h))
-            parts.append(self.start(self.simple(x, observed) if simple is None else simple, mix))
+            parts.append(self.start(simple, mix))
         return self.spread(torch.stack(parts).sum(0), read)
 
     def cleaned(
@@ -166,13 +169,15 @@ class Network(nn.Module):
 
     def simple(self, x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"]) -> Simple:
         """The simple forecasts, which have no learned weights; members that read the same values share them."""
-        horizon = self.shape.horizon
-        points, drift = starting_points(only(x, observed), observed, self.shape.seasons, horizon)
-        return torch.cat([points, median(x, observed, horizon)], -1) if self.shape.intermittent else points, drift
+        horizon, reach = self.shape.horizon, self.shape.reach if self.shape.adjusted else 0
+        points, drift, adjusted = starting_points(only(x, observed), observed, self.shape.seasons, horizon, reach)
+        if self.shape.intermittent:
+            points = torch.cat([points, median(x, observed, horizon)], -1)
+        return points, drift, adjusted
 
     def start(self, simple: Simple, mix: Float[Tensor, "*n K+1"]) -> Float[Tensor, "*n H"]:
         """The mixture of the simple forecasts, plus the weighted drift."""
-        points, drift = simple
+        points, drift, _ = simple
         return (points @ mix[..., :-1, None].softmax(-2))[..., 0] + mix[..., -1:] * drift
 
     def segments(
@@ -181,16 +186,21 @@ class Network(nn.Module):
         observed: Bool[Tensor, "*n C"],
         calendar: Float[Tensor, "*n T F"],
         about: Float[Tensor, "B U"] | None = None,
+        simple: Simple | None = None,
     ) -> Float[Tensor, "*n L _"]:
-        """What the LSTM reads: values, mask and calendar of each of the L = R / p segments, embedded or not."""
+        """What the LSTM reads: values, mask and calendar of each of the L = R / p segments, embedded or not.
+
+        Of many series it reads the values without their season, too: how large a season is relative to the noise
+        is hard to learn from windows of a few seasons (after Smyl, "ES-RNN", IJF 36(1), 2020).
+        """
         many, p, reach = x.shape[:-1], self.shape.segment, self.shape.reach
-        parts = [part[..., -reach:].reshape(*many, -1, p) for part in (x, observed.to(x.dtype))]
-        read = calendar[..., self.shape.context - reach : self.shape.context, :]
-        parts.append(read[..., : self.shape.dates].reshape(*many, reach // p, -1))
+        read = (x, observed.to(x.dtype), *((simple[2],) if simple and self.shape.adjusted else ()))
+        parts = [part[..., -reach:].reshape(*many, -1, p) for part in read]
+        past = calendar[..., self.shape.context - reach : self.shape.context, :]
+        parts.append(past[..., : self.shape.dates].reshape(*many, reach // p, -1))
         if self.effect is not None:
-            beside = means(read[..., self.shape.dates :], p)
-            past = beside[..., self.shape.known :]
-            parts += [beside[..., : self.shape.known], now_and_then(past, self.chance) if self.training else past]
+            known, measured = means(past[..., self.shape.dates :], p).tensor_split((self.shape.known,), -1)
+            parts += [known, now_and_then(measured, self.chance) if self.training else measured]
         joined = torch.cat(parts, -1)
         if self.embed is None:
             return joined

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gatecast.nn.lstm import LSTM, State
 from gatecast.nn.network import Network, Shape
+from gatecast.nn.starting import Simple
 
 STEPS = 16
 """Most recurrent steps that are stacked; from some thirty on, oneDNN's kernel gains more."""
@@ -38,6 +40,14 @@ def stacked(networks: Sequence[Network]) -> Network:
     del one.place
     one.register_buffer("place", torch.stack([network.place.detach() for network in networks])[:, None])
     return one.eval()
+
+
+def joined(starts: Sequence[Simple]) -> tuple[Tensor, Tensor, Tensor]:
+    """The simple forecasts of all networks along a first axis; adjusted values of fewer steps begin with zeros."""
+    points, drifts, adjusted = zip(*starts, strict=True)
+    reach = max(part.shape[1] for part in adjusted)
+    padded = [functional.pad(part, (reach - part.shape[1], 0)) for part in adjusted]
+    return torch.stack(points), torch.stack(drifts), torch.stack(padded)
 
 
 class Linears(nn.Module):

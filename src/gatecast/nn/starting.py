@@ -6,6 +6,8 @@ smoothed level of the seasonally adjusted values with the season added back, at 
 goes with it. The slope of the line through the window is added: half
 of it is the drift of the Theta method (Assimakopoulos & Nikolopoulos, IJF 16(4), 2000).
 For intermittent demand, a target that is often zero, the median of all values is one more.
+
+What the LSTM reads beside the values, those without their season, comes from the same means.
 """
 
 from functools import cache
@@ -25,31 +27,33 @@ AROUND, SLOW = 5, (0.02, 0.1, 0.3)
 moves: its smoothing rates are SLOW."""
 LEAST = 1e-30
 """Smaller weights count as zero: products of denormal numbers take a hundred times as long."""
-Simple = tuple[Float[Tensor, "*n H K"], Float[Tensor, "*n H"]]
-"""Simple forecasts, and the drift."""
+Simple = tuple[Float[Tensor, "*n H K"], Float[Tensor, "*n H"], Float[Tensor, "*n _"]]
+"""Simple forecasts, the drift, and the newest values without their season."""
 LARGEST, MANY = 1_000_000, 64
 """Most entries of a matrix that is faster than the computation it replaces; four times as many for MANY windows."""
 
 
 def starting_points(
-    x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...], horizon: int
+    x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...], horizon: int, reach: int = 0
 ) -> Simple:
-    """Forecasts by each method, and the drift: steps ahead times the slope of the window.
+    """Forecasts by each method, the drift (steps ahead times the slope of the window), and values without their season.
 
     If nothing is missing, all are linear in the values, and one matrix product gives them.
 
     Args:
         x: 0 where not observed.
         seasons: in steps; 1 for none.
+        reach: R, how many of the newest values are wanted without the longest season that is seen twice.
     """
     context, methods = x.shape[1], len({1, *seasons}) + len(RATES) * len(set(seasons))
-    entries = context * max(context, (methods + 1) * horizon)
+    entries = context * max(context, (methods + 1) * horizon + reach)
     if entries > LARGEST * (4 if len(x) >= MANY else 1) or not (
         gapless(observed) or (answers_at_once(x.device) and observed.all())
     ):
-        return _each(x, observed, seasons, horizon)
-    found = x @ _matrix(context, seasons, horizon, x.dtype)
-    return found[:, :-horizon].view(len(x), horizon, methods), found[:, -horizon:]
+        return _each(x, observed, seasons, horizon, reach)
+    found = x @ _matrix(context, seasons, horizon, reach, x.dtype)
+    points, drift, adjusted = torch.split(found, [methods * horizon, horizon, reach], 1)
+    return points.view(len(x), horizon, methods), drift, adjusted
 
 
 def median(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], horizon: int) -> Float[Tensor, "B H 1"]:
@@ -64,15 +68,19 @@ def is_rare(season: int, shortest: int) -> bool:
 
 
 @cache
-def _matrix(context: int, seasons: tuple[int, ...], horizon: int, dtype: torch.dtype) -> Float[Tensor, "C M"]:
-    """What each value of a context contributes to each forecast and to the drift."""
+def _matrix(
+    context: int, seasons: tuple[int, ...], horizon: int, reach: int, dtype: torch.dtype
+) -> Float[Tensor, "C M"]:
+    """What each value of a context contributes to each forecast, to the drift and to each value without its season."""
     with torch.inference_mode(False):  # kept for training, too
         one = torch.eye(context, dtype=torch.float64)
-        points, drift = _each(one, torch.ones_like(one, dtype=torch.bool), seasons, horizon)
-        return torch.cat([points.flatten(1), drift], 1).to(dtype)
+        points, drift, adjusted = _each(one, torch.ones_like(one, dtype=torch.bool), seasons, horizon, reach)
+        return torch.cat([points.flatten(1), drift, adjusted], 1).to(dtype)
 
 
-def _each(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...], horizon: int) -> Simple:
+def _each(
+    x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...], horizon: int, reach: int
+) -> Simple:
     """The same, with any values missing."""
     seen = observed.to(x.dtype)
     context, shortest = x.shape[1], min(seasons, default=1)
@@ -80,6 +88,7 @@ def _each(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple
     mean, slope, time = line(x, seen, back)
     apart = (x - mean - slope * time) * seen
     found = [seasonal_repeat(x, observed, season, horizon)[..., None] for season in dict.fromkeys((1, *seasons))]
+    adjusted, longest = x, max((season for season in seasons if 2 * season <= context), default=1)
     for season in dict.fromkeys(seasons):
         rare = is_rare(season, shortest) and context >= 2 * season
         pattern = seasonal_means(apart, seen, season, AROUND * shortest if rare else 1)
@@ -87,10 +96,11 @@ def _each(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple
         if rare:
             within = seasonal_means((apart - whole) * seen, seen, shortest)
             whole, ahead = map(torch.add, (whole, ahead), _repeated(within, context, horizon))
-        rates = weights[int(rare)]
-        level = ((x - whole * seen) @ rates) / (seen @ rates).clamp(min=torch.finfo(x.dtype).tiny)
+        rates, without = weights[int(rare)], x - whole * seen
+        adjusted = without if season == longest else adjusted
+        level = (without @ rates) / (seen @ rates).clamp(min=torch.finfo(x.dtype).tiny)
         found.append(level[:, None] + ahead[..., None])
-    return torch.cat(found, -1), slope * ahead_of_end
+    return torch.cat(found, -1), slope * ahead_of_end, adjusted[:, context - reach :]
 
 
 def _repeated(
