@@ -210,6 +210,26 @@ def test_options_win_over_a_file_of_settings(call, monkeypatch, tmp_path):
     assert seen == [Config.from_options("a.csv", expected)]
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("a.toml --time-limit x", "--time-limit: write a duration as 90s, 10m or 1.5h, got 'x' instead"),
+        ("--from run --horizon 0", "--horizon: input should be greater than or equal to 1, got 0 instead"),
+        ("a.toml --table t --sql q", "give --table or --sql, not both"),
+        ("a.toml --time y --target y", "a column has one meaning, these have more: 'y'"),
+        ("b.toml --epochs 1", "model.hidden: input should be greater than or equal to 1, got 0 instead"),
+    ],
+)
+def test_a_wrong_setting_is_called_as_it_was_written(place, monkeypatch, capsys, asked, told):
+    monkeypatch.chdir(place)
+    for name, hidden in (("a.toml", 8), ("b.toml", 0)):
+        (place / name).write_text(f"[model]\nhidden = {hidden}\n")
+    monkeypatch.setattr(sys, "argv", ["gatecast", "fit", "--run", "new", *asked.split()])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert (left.value.code, capsys.readouterr().err) == (2, f"gatecast: {told}\n")
+
+
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "table"])
 def test_every_form_holds_the_same_rows(call, expected, form):
     out, said = call("forecast", "run", "--horizon", 7, "--format", form)

@@ -159,7 +159,7 @@ def test_wrong_settings_given_to_the_constructor_are_named_too():
 
 
 def test_a_table_or_a_query_not_both():
-    with pytest.raises(UsageError, match="table or sql, not both"):
+    with pytest.raises(UsageError, match=r"^source: give --table or --sql, not both$"):
         Config(source={"table": "sales", "sql": "SELECT 1"})
 
 

@@ -119,6 +119,7 @@ def test(
 
 
 @app.command()
+@settings()  # of those it was trained with two may be given anew
 def forecast(
     run: Run,
     at: Annotated[list[str] | None, typer.Option(help="date or file of dates (- is stdin); repeat for several")] = None,

@@ -98,7 +98,7 @@ class SourceSettings(Settings):
     @model_validator(mode="after")
     def _one_relation(self) -> Self:
         if self.table is not None and self.sql is not None:
-            raise ValueError("give table or sql, not both")
+            raise ValueError("give --table or --sql, not both")
         return self
 
     @model_validator(mode="after")
@@ -255,7 +255,7 @@ class Config(Settings):
         try:
             super().__init__(**tables)
         except ValidationError as error:
-            raise UsageError(explained(error, _meant)) from None
+            raise UsageError(explained(error, meant)) from error
 
     @classmethod
     def from_options(cls, source: object, options: Mapping[str, Any]) -> Self:
@@ -296,7 +296,7 @@ def _nearest(name: str, names: Iterable[str]) -> list[str]:
     return get_close_matches(name.replace("-", "_"), names, 1)
 
 
-def _meant(name: str) -> str:
+def meant(name: str) -> str:
     """Table and name of the setting that may be meant by a name, or the table; itself if none is near."""
     near = _nearest(name, [*TABLE_OF, *TABLES])
     return name if not near else f"{TABLE_OF[near[0]]}.{near[0]}" if near[0] in TABLE_OF else near[0]

@@ -10,7 +10,8 @@ GatecastError        1   base of all
 """
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,17 +79,21 @@ def in_percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:z.{digits}f} %"
 
 
-def explained(error: "ValidationError", meant: Callable[[str], str] = str) -> str:
+def explained(
+    error: "ValidationError", meant: Callable[[str], str] = str, called: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """One line a wrong value: where, what must hold, what was found.
 
     Args:
         meant: for a name that there is not, the one that may be meant, or the same again.
+        called: what to call a place instead of its own name; nothing where the message alone says it.
     """
     lines = []
     for problem in error.errors():
         if problem["type"] == "default_factory_not_called":  # as another setting is wrong, which has a line
             continue
         where = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int)) or "settings"
+        where = called.get(where, where)
         if problem["type"] == "extra_forbidden":
             near = meant(name := str(problem["loc"][-1]))
             lines.append(f"{where}: no such setting" + (f", did you mean {near}?" if near != name else ""))
@@ -97,5 +102,5 @@ def explained(error: "ValidationError", meant: Callable[[str], str] = str) -> st
         else:
             text = problem["msg"].removeprefix("Value error, ")
             found = "" if isinstance(problem["input"], dict) else f", got {problem['input']!r} instead"
-            lines.append(f"{where}: {text[0].lower()}{text[1:]}{found}")
+            lines.append(f"{where and f'{where}: '}{text[0].lower()}{text[1:]}{found}")
     return "\n".join(lines)

@@ -4,18 +4,22 @@ import inspect
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ValidationError
 
-from gatecast.config import TABLES, Config, merged, read_toml
-from gatecast.errors import UsageError
+from gatecast.config import TABLE_OF, TABLES, Config, meant, merged, read_toml
+from gatecast.errors import UsageError, explained
 
 
 def settings(*tables: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for every setting of some tables; it gets those given as `**options`."""
+    """Give a command an option for every setting of some tables; it gets those given as `**options`.
+
+    What is wrong with a setting is told by its option where that was given.
+    """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command)
@@ -24,17 +28,37 @@ def settings(*tables: str) -> Callable[[Callable[..., None]], Callable[..., None
             parameters += [
                 _option(table, name, field) for name, field in TABLES[table].model_fields.items() if name != "url"
             ]
-        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {part.name: part.annotation for part in parameters}
-        return command
+
+        @wraps(command)
+        def run(**asked: Any) -> None:
+            try:
+                command(**asked)
+            except UsageError as error:
+                if not isinstance(error.__cause__, ValidationError):
+                    raise
+                raise UsageError(explained(error.__cause__, meant, _called(asked))) from None
+
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {part.name: part.annotation for part in parameters}
+        return run
 
     return decorate
+
+
+def _called(asked: dict[str, Any]) -> dict[str, str]:
+    """What was typed for the settings given as options; what is said of their tables names options itself."""
+    named = {name: TABLE_OF[name] for name, value in asked.items() if name in TABLE_OF and value is not None}
+    return {f"{table}.{name}": _flag(name) for name, table in named.items()} | dict.fromkeys(named.values(), "")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _option(table: str, name: str, field: Any) -> inspect.Parameter:
     """The option of a setting. None means not given: what a file says, or the default, then holds."""
     kind = next((part for part in get_args(field.annotation) if part is not type(None)), field.annotation)
-    flag, shown = "--" + name.replace("_", "-"), _shown(field.default)
+    flag, shown = _flag(name), _shown(field.default)
     if field.annotation is bool:
         kind, flag = bool, f"{flag}/--no-{flag[2:]}"
     elif isinstance(field.default, tuple) or "tuple" in str(field.annotation):
@@ -66,7 +90,7 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
     """
     for name, value in options.items():
         if value == "":
-            raise UsageError(f"--{name.replace('_', '-')} is empty: give a value or leave it out")
+            raise UsageError(f"{_flag(name)} is empty: give a value or leave it out")
     return {name: value for name, value in options.items() if value not in (None, [], ())}
 
 
