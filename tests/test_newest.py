@@ -155,6 +155,6 @@ def test_series_without_rows_are_told(tmp_path):
     newest(model, "forecast", listener, context=True)
     told = [note for note in notes if "trained on" in note]
     assert told == [
-        "1 series that were trained on have no rows by 2024-01-15 00:00: s1",
+        "1 series that was trained on has no rows by 2024-01-15 00:00: s1",
         "2 series that were trained on have no rows: s0, s2",
     ]

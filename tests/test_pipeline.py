@@ -200,7 +200,7 @@ def test_a_backtest_leaves_out_cutoffs_before_a_series_began():
 
 
 def test_a_backtest_needs_history():
-    with pytest.raises(DataError, match=r"40 cutoffs 6 steps apart hold back 240 steps.*the longest series has 240"):
+    with pytest.raises(DataError, match=r"40 cutoffs, 6 steps apart, holds back 240 steps.*the longest series has 240"):
         backtest(waves(), windows=40, **TINY)
 
 

@@ -94,10 +94,14 @@ def test_the_numbers_are_those_of_the_evidence(run, page):
 def test_one_step_is_no_plural(copy):
     metrics = json.loads((copy / "metrics.json").read_text()) | {"windows": 1_234, "horizon": 1, "season": 1}
     (copy / "metrics.json").write_text(json.dumps(metrics))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["audit"]["findings"][0]["count"] = 1
+    (copy / "manifest.json").write_text(json.dumps(manifest))
     seal(copy)
     page = report.write(copy).read_text(encoding="utf-8")
     assert "1,234 test windows of 1 step, which training did not see." in page
     assert "repeats the last step, the season that" in page
+    assert "<li>1 missing step: masked" in page
 
 
 def test_series_are_ranked_worst_first(run, page):

@@ -217,7 +217,7 @@ def show_metrics(metrics: dict[str, Any]) -> None:
 def show_audit(audit: Audit) -> None:
     """Print the facts and findings of an audit."""
     fits = "" if audit.agreement is None else f" (inferred: fits {in_percent(audit.agreement, 1)} of the gaps)"
-    out.print(f"{audit.rows:,} rows, {audit.series:,} series, {audit.first} to {audit.last}")
+    out.print(f"{plural(audit.rows, 'row')}, {audit.series:,} series, {audit.first} to {audit.last}")
     out.print(f"frequency {audit.frequency}{fits}, zone {audit.timezone or 'none'}")
     out.print(f"{audit.steps:,} steps; the shortest series has {audit.shortest:,}, the longest {audit.longest:,}")
     if not audit.findings:

@@ -17,7 +17,7 @@ from gatecast.checkpoint import Content, under
 from gatecast.config import TrainingSettings
 from gatecast.data.split import Span
 from gatecast.ensemble import Ensemble
-from gatecast.errors import RunError, TrainingError
+from gatecast.errors import RunError, TrainingError, plural
 from gatecast.nn.devices import seeded
 from gatecast.schedule import Schedule
 
@@ -161,7 +161,7 @@ class Course:
             self.best, self.best_loss = line.epoch, loss
             self.best_weights = {name: part.clone() for name, part in self.network.state_dict().items()}
         if line.epoch - self.best >= patience:
-            self.ended = f"no better validation loss for {patience} epochs"
+            self.ended = f"no better validation loss for {plural(patience, 'epoch')}"
         elif self.late:
             self.ended = "the time limit was reached"
         elif line.epoch == line.epochs:

@@ -13,7 +13,7 @@ from gatecast.data.panel import Panel
 from gatecast.data.scaling import deviation
 from gatecast.data.split import Split
 from gatecast.data.windows import Windows
-from gatecast.errors import DataError, some
+from gatecast.errors import DataError, plural, some
 from gatecast.nn.starting import seasonal_repeat
 
 LONGEST_WEEK, WORTH = 2_016, 0.98
@@ -128,7 +128,7 @@ def facts_of(config: Config, panel: Panel, split: Split) -> Facts:
 def _too_little(horizon: int, longest: int, names: list[str]) -> str:
     most = (longest - 1) // 3
     return (
-        f"too little history: training, validating and testing {horizon} steps ahead "
+        f"too little history: training, validating and testing {plural(horizon, 'step')} ahead "
         f"needs {3 * horizon + 1:,} steps, and the longest series has {longest:,} (of {some(names)}); "
         + (f"ask for a horizon of {most:,} or less, or " if most else "")
         + "bring more rows"

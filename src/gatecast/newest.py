@@ -82,9 +82,11 @@ def _note_ended(rows: Rows, model: Model, by: str, listener: Listener) -> None:
     """Name the series of which there are no rows, or none as new as those of others."""
     if absent := np.flatnonzero(_lasts(rows.panel, model) == NEVER).tolist():
         names = some(name_of(list(key.values())) for key in model.keys.take(pa.array(absent)).to_pylist())
-        listener.note(f"{len(absent):,} series that were trained on have no rows{by}: {names}")
+        were, have = ("was", "has") if len(absent) == 1 else ("were", "have")
+        listener.note(f"{len(absent):,} series that {were} trained on {have} no rows{by}: {names}")
     if rows.stale:
-        listener.note(f"{len(rows.stale):,} series end before the others: {some(rows.stale)}")
+        end = "ends" if len(rows.stale) == 1 else "end"
+        listener.note(f"{len(rows.stale):,} series {end} before the others: {some(rows.stale)}")
 
 
 def _lasts(panel: Panel, model: Model) -> Steps:

@@ -19,7 +19,7 @@ from gatecast.config import Config
 from gatecast.data.audit import Audit
 from gatecast.data.panel import Panel
 from gatecast.data.split import Split, split
-from gatecast.errors import DataError, UsageError
+from gatecast.errors import DataError, UsageError, plural
 from gatecast.evaluation import proof
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.evaluate import evaluate
@@ -259,9 +259,9 @@ def backtest(
     panel, held = rows.panel, horizon + (windows - 1) * stride
     if int(panel.lengths.max()) < held + 2 * horizon + 1:
         raise DataError(
-            f"{windows} cutoffs {stride} steps apart hold back {held:,} steps, "
-            f"and training needs {2 * horizon + 1:,} more; the longest series has {int(panel.lengths.max()):,}: "
-            "ask for fewer windows"
+            f"forecasting from {plural(windows, 'cutoff')}, {plural(stride, 'step')} apart, holds back "
+            f"{plural(held, 'step')}, and training needs {2 * horizon + 1:,} more; "
+            f"the longest series has {int(panel.lengths.max()):,}: ask for fewer windows"
         )
     ends = [panel.lasts - held + number * stride for number in range(windows)]
     found, season = [], 0

@@ -20,6 +20,7 @@ from gatecast.evaluation.readable import number
 from gatecast.record import read_record
 from gatecast.run_folder import refuse_absent
 from gatecast.seal import DAMAGE, damage, put, read_json, read_table, read_text, sealed
+from gatecast.store.faults import counted
 
 REPORT = "report.html"
 MOST_SERIES = 200
@@ -69,7 +70,7 @@ def _page(folder: Path) -> str:
     by = "MASE" if any(row["mase"] is not None for row in ranked) else "mean absolute error"
     dates, calendar = evidence.dates_figure(tests), evidence.calendar_figure(tests)
     page = Environment(loader=PackageLoader("gatecast"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page.filters |= {"number": number, "plural": plural}
+    page.filters |= {"number": number, "plural": plural, "counted": counted}
     return page.get_template("report.html").render(
         metrics=metrics,
         manifest=manifest,

@@ -26,6 +26,7 @@ from gatecast.listener import Listener
 from gatecast.memory import in_gigabytes, needed, refuse_too_wide
 from gatecast.nn.network import Network
 from gatecast.reading import Rows
+from gatecast.store.faults import counted
 from gatecast.training import Trained
 
 NEARLY_ALL = 0.985
@@ -48,7 +49,7 @@ def prepare(
     _note_sizes(rows.config.model, config.model, listener)
     encoder = Encoder.fit(panel, config, parts.train)
     fits = "" if found.agreement is None else f" (fits {in_percent(found.agreement, 1)} of the gaps)"
-    faults = "; ".join(f"{finding.count:,} {finding.name}" for finding in found.findings) or "no faults found"
+    faults = "; ".join(counted(finding.count, finding.name) for finding in found.findings) or "no faults found"
     text = f"grid {panel.grid}, {config.alignment.aggregate} of each step{fits}; {faults}; {_known(encoder)}"
     listener.step(2, "Dates to numbers", text)
     if config.forecast.metric == "mape":
@@ -110,7 +111,7 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
     )
     logs = f"; {'every other network' if model.members != 1 else 'it'} reads logarithms" if model.logs else ""
     layers = plural(model.layers, "layer")
-    text = f"{model.recipe}: {model.members} × {layers} of {model.hidden} units, {size:,} parameters"
+    text = f"{model.recipe}: {model.members} × {layers} of {plural(sizes.hidden, 'unit')}, {size:,} parameters"
     listener.step(7, "Define the LSTM", f"{text}{starts}{logs}")
     threads = torch.get_num_threads()
     listener.step(8, "Model to the device", f"{device}, {plural(threads, 'thread')}")

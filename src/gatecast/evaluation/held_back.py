@@ -10,7 +10,7 @@ from gatecast.data.dates import Steps
 from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
 from gatecast.data.split import Span, Split
-from gatecast.errors import DataError
+from gatecast.errors import DataError, plural
 from gatecast.fitted import Fitted
 
 MAX_WINDOWS = 2_000
@@ -33,7 +33,8 @@ def held_back(fitted: Fitted, panel: Panel, keys: pa.Table) -> tuple[Fitted, Ind
     horizon = fitted.network.shape.horizon
     span = Split(panel.starts, seen, seen, panel.lasts).testing(horizon)
     if not len(span):
-        raise DataError(f"nothing to test on: no series has {horizon} steps after those the weights have seen")
+        steps = plural(horizon, "step")
+        raise DataError(f"nothing to test on: no series has {steps} after those the weights have seen")
     return replace(fitted, seen=seen), *spread(span)
 
 

@@ -61,7 +61,7 @@ def gates_figure(panel: Panel, index: int, gates: Gates) -> Figure:
         size = 1.0 if name in "fiog" else float(np.quantile(np.abs(shown), 0.98)) or 1.0
         low = 0.0 if name in "fio" else -size
         image = _heat(part, shown, (edges[0], edges[-1], 0, len(shown)), colors, low, size)
-        part.set_ylabel(f"{len(shown)} units", fontsize=9, color=INK)
+        part.set_ylabel(plural(len(shown), "unit"), fontsize=9, color=INK)
         part.set_yticks([])
         part.set_title(title, loc="left", fontsize=10, color=INK)
         bar = figure.colorbar(image, ax=part, ticks=[low, size], pad=0.01)

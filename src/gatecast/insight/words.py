@@ -67,7 +67,7 @@ def follow(units: Sequence[tuple[str, float] | None], windows: int) -> str:
         return "No unit strongly follows level, trend or calendar."
     followed = enumerated([f"{count} follow{'s' * (count == 1)} the {name}" for name, count in found.most_common()])
     strongly = f"a correlation of {STRONG:.2f} or more over the test windows"
-    return f"Of {len(units)} units, {followed} ({strongly})."
+    return f"Of {plural(len(units), 'unit')}, {followed} ({strongly})."
 
 
 def happened(gates: Gates, grid: Grid) -> str:

@@ -8,6 +8,8 @@ JUMP, FLAT, TAIL = 15, 5, 10
 SUMS, DIGITS = 1e-12, 1e-5
 """Shares of a level: by the first, at most, sums of equal values differ; the second holds about a hundred numbers of 32
 bits."""
+_ONE = {"s": "", "are": "is", "end": "ends", "vary": "varies", "their": "its"}
+"""What stands for the marks in the name of a fault where there is one; they themselves stand for many."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Fault:
         condition: when a row of it has the fault.
         step: at which step; NULL for a series as a whole.
         size: how much of it is there.
-        name: what it is called.
+        called: what it is called, with marks for what differs between one and many.
         done: what `fit` does about it.
         option: the setting that decides otherwise.
         where: how the step relates to it.
@@ -30,68 +32,73 @@ class Fault:
     condition: str
     step: str
     size: str
-    name: str
+    called: str
     done: str
     option: str = ""
     where: str = "at"
     summed: bool = False
+
+    @property
+    def name(self) -> str:
+        """What several of them are called."""
+        return self.called.format(**{word: word for word in _ONE})
 
 
 # fmt: off
 FAULTS: Mapping[str, Fault] = {
     "no_time": Fault(
         "marks", "step IS NULL", "NULL", "row_count",
-        "rows without a time", "left out", "sql", summed=True,
+        "row{s} without a time", "left out", "sql", summed=True,
     ),
     "shared": Fault(
         "marks", "step IS NOT NULL AND row_count > 1", "step", "row_count - 1",
-        "rows on a step that another row has", "brought together ({aggregate})", "aggregate", summed=True,
+        "row{s} on a step that another row has", "brought together ({aggregate})", "aggregate", summed=True,
     ),
     "no_value": Fault(
         "marks", "step IS NOT NULL AND value IS NULL AND known + COALESCE(nans + infinite, 0) = 0", "step", "1",
-        "steps without a value", "treated as missing", summed=True,
+        "step{s} without a value", "treated as missing", summed=True,
     ),
     "not_a_number": Fault(
         "marks", "nans > 0", "step", "nans",
-        "values that are not a number", "treated as missing", summed=True,
+        "value{s} that {are} not a number", "treated as missing", summed=True,
     ),
     "infinite": Fault(
         "marks", "infinite > 0", "step", "infinite",
-        "infinite values", "fit stops: filter or repair them", "sql", summed=True,
+        "infinite value{s}", "fit stops: filter or repair them", "sql", summed=True,
     ),
     "skipped": Fault(
         "marks", "skipped > 0", "step", "skipped",
-        "local times that clocks skip", "taken to be as much later as the clock was moved", summed=True,
+        "local time{s} that clocks skip", "taken to be as much later as the clock was moved", summed=True,
     ),
     "twice": Fault(
         "marks", "twice > 0", "step", "twice",
-        "local times that clocks show twice", "taken to be the first of the two", summed=True,
+        "local time{s} that clocks show twice", "taken to be the first of the two", summed=True,
     ),
     "gap": Fault(
         "marks", "value IS NOT NULL AND step - before > 1", "before + 1", "step - before - 1",
-        "missing steps", "{filled} ({gaps}, the longest {longest})", "fill", where="from", summed=True,
+        "missing step{s}", "{filled} ({gaps}, the longest {longest})", "fill", where="from", summed=True,
     ),
     "century": Fault(
         "marks", "value IS NOT NULL AND step - before > {century}", "step", "1",
-        "dates more than a century after the one before", "fit stops: leave the wrong ones out", "until",
+        "date{s} more than a century after the one before", "fit stops: leave the wrong ones out", "until",
     ),
     "negative": Fault(
         "marks", "value < 0", "step", "1",
-        "negative values", "kept", summed=True,
+        "negative value{s}", "kept", summed=True,
     ),
     "outlier": Fault(
         "marks",
         f"(value - low) * (value - next) > 0 AND LEAST(ABS(value - low), ABS(value - next)) > {JUMP} * usual",
         "step", "1",
-        "outliers", "kept",
+        "outlier{s}", "kept",
     ),
     "shift": Fault(
         "blocks", "shifted AND NOT COALESCE(was_shifted, FALSE)", "IF(next_jump > jump, next_place, place)", "1",
-        "level shifts", "kept",
+        "level shift{s}", "kept",
     ),
     "bare": Fault(
         "marks", "value IS NOT NULL AND bare > 0", "step", "1",
-        "steps without a past or future covariate", "taken as the mean of their context", summed=True,
+        "step{s} without a past or future covariate", "taken as the mean of their context", summed=True,
     ),
     "ahead": Fault(
         "series", "COALESCE(known, last) < last + {ahead}", "GREATEST(COALESCE(known, last), last) + 1",
@@ -102,7 +109,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "partial": Fault(
         "marks", "value IS NOT NULL AND next IS NULL AND row_count < fewest", "step", "1",
-        "last steps with fewer rows than any other of the series",
+        "last step{s} with fewer rows than any other of the series",
         "kept; if they are not over yet, leave them out with --until",
     ),
     "empty": Fault(
@@ -117,17 +124,17 @@ FAULTS: Mapping[str, Fault] = {
         "series",
         f"most - least > {SUMS} * GREATEST(most, -least) AND most - least < {DIGITS} * GREATEST(most, -least)",
         "NULL", "1",
-        "series that vary by less than a hundred-thousandth of their level",
+        "series that {vary} by less than a hundred-thousandth of {their} level",
         "rounded to seven digits, which leaves little of that: subtract a constant with --sql", "sql",
     ),
     "flat": Fault(
         "series", f"last - changed + 1 >= GREATEST({TAIL}, {FLAT} * observed / (changes + 1))", "changed",
         "last - changed + 1",
-        "series that end flat", "kept", where="from",
+        "series that {end} flat", "kept", where="from",
     ),
     "zeros": Fault(
         "series", "2 * (zeros + {absent}) > observed + {absent} AND least < most", "NULL", "1",
-        "series that are mostly zero", "kept",
+        "series that {are} mostly zero", "kept",
     ),
     "short": Fault(
         "series", "last - first + 1 <= {short}", "NULL", "1",
@@ -135,7 +142,13 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "stale": Fault(
         "series", "last < newest - {stale}", "last", "newest - last",
-        "series that end before the others", "{ends}", "align", where="ends",
+        "series that {end} before the others", "{ends}", "align", where="ends",
     ),
 }
 # fmt: on
+_CALLED = {fault.name: fault.called for fault in FAULTS.values()}
+
+
+def counted(count: int, name: str) -> str:
+    """How many there are of a fault, by its name: `1 level shift`, `2,000 missing steps`."""
+    return f"{count:,} {_CALLED.get(name, name).format(**_ONE) if count == 1 else name}"

@@ -16,7 +16,7 @@ from google.cloud.bigquery.table import RowIterator
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
 from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient as PlainReadClient
 
-from gatecast.errors import StoreError
+from gatecast.errors import StoreError, plural
 from gatecast.store.bigquery.columns import declared
 from gatecast.store.bigquery.errors import sentence, translated
 from gatecast.store.bigquery.jobs import RETRY
@@ -179,4 +179,4 @@ def _stream(
 
 def _all_came(count: int, total: int) -> None:
     if count != total:
-        raise StoreError(f"{count:,} rows came of {total:,}: nothing was made of them; run it again")
+        raise StoreError(f"{plural(count, 'row')} came of {total:,}: nothing was made of them; run it again")
