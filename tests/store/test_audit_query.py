@@ -5,6 +5,7 @@ import math
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from test_store import put  # noqa: F401 - a fixture
@@ -116,6 +117,45 @@ def test_local_times_that_clocks_skip_or_show_twice_are_counted(put, zone):  # n
     shared, missing = (found_in(audit)[name][0] for name in ("rows on a step that another row has", "missing steps"))
     assert shared == 96 + bool(zone)  # two rows an hour; at 03:00 four
     assert missing == (autumn - spring).days * 24 - 48 + bool(zone)  # in autumn the second of the two
+
+
+def from_midnight(zone, freq, count):
+    """Instants at midnight of a zone, as a table."""
+    times = pd.date_range("2024-01-01", periods=count, freq=freq, tz=zone).tz_convert("UTC")
+    return pa.table({"at": pa.array(times, pa.timestamp("us", "UTC")), "y": np.arange(count, dtype=float) % 7})
+
+
+@pytest.mark.parametrize(
+    ("zone", "freq", "grid", "first"),
+    [
+        ("Europe/Berlin", "MS", {}, "2023-12-31"),  # monthly accounts, each in the month before
+        ("Europe/London", "D", {}, "2024-01-01"),  # a day early in summer alone
+        ("Pacific/Auckland", "D", {}, "2023-12-31"),
+        ("Australia/Lord_Howe", "D", {}, "2023-12-31"),  # whose clocks change by half an hour
+        ("Europe/Berlin", "D", {"timezone": "Europe/Berlin"}, None),
+        ("Europe/Berlin", "D", {"timezone": "UTC"}, None),  # as decided
+        ("UTC", "D", {}, None),
+        ("America/New_York", "6h", {}, None),  # steps of hours are labelled by them
+    ],
+)
+def test_midnights_of_another_zone_are_told_where_none_is_named(put, request, zone, freq, grid, first):  # noqa: F811
+    if request.node.callspec.params["put"] == "json":
+        pytest.skip("JSON has no instants")
+    rows = from_midnight(zone, freq, 300)
+    audit = audited(put, rows, grid=grid)
+    name = "series whose times look like midnight in another zone than UTC"
+    assert found_in(audit).get(name) == (first and (1, (f"the series from {first}",)))
+    assert (f"{name} (--timezone)" in audit.undecided) == bool(first)
+
+
+def test_rows_of_many_hours_or_of_a_few_moments_are_at_no_midnight():
+    day = pd.date_range("2024-01-01", periods=60, freq="D", tz="UTC")
+    hours = {"all": range(24), "shifts": (6, 18), "late": (22.2,)}
+    for name, each in hours.items():
+        times = day.repeat(len(each)) + pd.to_timedelta(np.tile([*each], len(day)), unit="h")
+        rows = pd.DataFrame({"at": times, "y": np.arange(len(times)) % 5.0})
+        found = found_in(gatecast.audit(rows, time="at", target="y", freq="D"))
+        assert not [part for part in found if "midnight" in part], name
 
 
 def test_values_that_are_no_numbers(put, request):  # noqa: F811

@@ -121,7 +121,7 @@ def audit_panel(panel: Panel, settings: GridSettings | None = None, horizon: int
         "value": panel.values.astype(np.float64),
     }
     there = ~np.isnan(panel.values)
-    zeros = ("bare", "known", "nans", "infinite", "skipped", "twice")
+    zeros = ("bare", "known", "nans", "infinite", "skipped", "twice", "early", "late")
     steps = exp.select("*", "1 AS row_count", *(f"0 AS {name}" for name in zeros)).from_(SOURCE)
     source = SourceSettings(target="value", series=tuple(columns))
     with DuckDBStore.of_frame(pa.table(table).filter(pa.array(there))) as store:

@@ -6,13 +6,14 @@ from sqlglot import exp
 
 from gatecast.config import LARGEST, Aggregate, SourceSettings
 from gatecast.data.dates import Grid
+from gatecast.data.frequency import DAY
 from gatecast.data.zones import clock_of
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
 from gatecast.store.faults import FAULTS
 from gatecast.store.query import AGGREGATES, steps_query, terms
 from gatecast.store.sql import column, sql
-from gatecast.store.step_sql import Years, micros, wall
+from gatecast.store.step_sql import Years, floor, micros, wall
 
 SHIFT = 8
 """Times a usual change that make a level shift."""
@@ -36,7 +37,8 @@ FROM (
     MAX(IF(value IS NULL, NULL, step)) AS last,
     MAX(IF(known > 0, step, NULL)) AS known,
     SUM(IF(value IS NOT NULL AND step - before > 1, step - before - 1, 0)) AS absent,
-    SUM(IF(value != low, 1, 0)) AS changes, MAX(IF(value != low, step, NULL)) AS changed
+    SUM(IF(value != low, 1, 0)) AS changes, MAX(IF(value != low, step, NULL)) AS changed,
+    COUNT(DISTINCT early) AS clocks, MIN(early) AS early, MAX(late) AS late, SUM(IF(early != late, 1, 0)) AS apart
   FROM marks {group}
 )
 """
@@ -93,6 +95,9 @@ def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggrega
     for name, stretches in spans.items():
         within = [f"{number} >= {first * 1_000_000} AND {number} < {end * 1_000_000}" for first, end in stretches]
         columns[name] = sql(f"COUNTIF({' OR '.join(within)})" if within else "0", **named)
+    unplaced = kind == "instant" and not grid.timezone and not grid.frequency.timed  # days, of nobody knows where
+    hour = f"{number} - {DAY * 1_000_000} * {floor(number, DAY * 1_000_000)}" if unplaced else "0"
+    columns |= {"early": sql(f"MIN({hour})", **named), "late": sql(f"MAX({hour})", **named)}
     return steps_query(source, kind, grid, years, columns)
 
 

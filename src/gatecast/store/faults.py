@@ -8,6 +8,8 @@ JUMP, FLAT, TAIL = 15, 5, 10
 SUMS, DIGITS = 1e-12, 1e-5
 """Shares of a level: by the first, at most, sums of equal values differ; the second holds about a hundred numbers of 32
 bits."""
+FEW, QUARTER = 3, 900_000_000
+"""Steps that say nothing of the time of day, and microseconds of a quarter of an hour, in which zones differ."""
 _ONE = {"s": "", "are": "is", "end": "ends", "vary": "varies", "their": "its"}
 """What stands for the marks in the name of a fault where there is one; they themselves stand for many."""
 
@@ -73,6 +75,15 @@ FAULTS: Mapping[str, Fault] = {
     "twice": Fault(
         "marks", "twice > 0", "step", "twice",
         "local time{s} that clocks show twice", "taken to be the first of the two", summed=True,
+    ),
+    "placed": Fault(
+        "series",
+        f"observed > {FEW} AND late > 0 AND clocks <= 2 AND 2 * apart < observed AND MOD(early, {QUARTER}) = 0 AND "
+        f"MOD(late, {QUARTER}) = 0 AND (late - early) / {QUARTER} IN (0, 2, 4, 92, 94)",  # summer's 30 or 60 minutes
+        "first", "1",
+        "series whose times look like midnight in another zone than UTC",
+        "each row counts to its day in UTC, which may be the day before: name the zone with --timezone",
+        "timezone", where="from",
     ),
     "gap": Fault(
         "marks", "value IS NOT NULL AND step - before > 1", "before + 1", "step - before - 1",

@@ -35,8 +35,8 @@ def step_of(kind: Kind, grid: Grid, years: Years | None) -> str:
                 until, offsets = ([1_000_000 * second for second in part] for part in (clock.until, clock.offsets))
                 number = f"{number} - {_table(number, until, offsets)}"
         shifted = f"{number} + {(ahead - frequency.phase) * 1_000_000}"
-        return _floor(shifted, frequency.multiple * 1_000_000)
-    return _floor(f"{_units(grid, wall(kind), years)} - {frequency.phase}", frequency.multiple)
+        return floor(shifted, frequency.multiple * 1_000_000)
+    return floor(f"{_units(grid, wall(kind), years)} - {frequency.phase}", frequency.multiple)
 
 
 def _units(grid: Grid, wall: str, years: Years | None) -> str:
@@ -51,15 +51,15 @@ def _units(grid: Grid, wall: str, years: Years | None) -> str:
             return days
         case "business day":
             return _open(grid, days, years)
-    hours = _floor(f"{micros(wall)} - {OPENS * HOUR * 1_000_000}", HOUR * 1_000_000)
-    day, last = _floor(hours, 24), str(OPEN - 1)
+    hours = floor(f"{micros(wall)} - {OPENS * HOUR * 1_000_000}", HOUR * 1_000_000)
+    day, last = floor(hours, 24), str(OPEN - 1)
     opened = f"{_open(grid, day, years)} != {_open(grid, f'{day} - 1', years)}"
     return f"{_open(grid, day, years)} * {OPEN} + IF({opened}, LEAST({hours} - 24 * {day}, {last}), {last})"
 
 
 def _open(grid: Grid, days: str, years: Years | None) -> str:
     """The number of a day among those that count; see `Grid._open`."""
-    weekday = f"(({_floor(f'{days} + 3', 7)}) * 5 + LEAST({days} + 3 - 7 * ({_floor(f'{days} + 3', 7)}), 4))"
+    weekday = f"(({floor(f'{days} + 3', 7)}) * 5 + LEAST({days} + 3 - 7 * ({floor(f'{days} + 3', 7)}), 4))"
     if grid.frequency.days != "C":
         return weekday
     assert years  # see `needs_years`
@@ -81,7 +81,7 @@ def _table(number: str, ends: Sequence[int], values: Sequence[int]) -> str:
     return f"IF({number} < {ends[middle]}, {low}, {high})"
 
 
-def _floor(number: str, divisor: int) -> str:
+def floor(number: str, divisor: int) -> str:
     """Whole quotient, rounded down (DIV and integer casts round towards zero)."""
     return f"CAST(FLOOR(({number}) / {divisor}) AS INT64)"
 
