@@ -81,3 +81,32 @@ def test_percentages_of_a_target_with_many_zeros_are_told_to_say_little(zeros, m
         "the forecasts best for --metric mape are near zero; --metric rmse forecasts the mean"
     )
     assert notes.found == ([told] if share else [])
+
+
+def test_covariates_of_which_nothing_can_be_learned_are_told():
+    rng, notes = np.random.default_rng(0), Notes()
+    day, shop = np.tile(np.arange(60), 2), np.repeat(["a", "b"], 60)
+    rows = {
+        "at": np.tile(AT, 2),
+        "shop": shop,
+        "y": 5.0 + day % 7,
+        "heat": rng.normal(20, 5, 120),
+        "late": day > 50,  # after the training rows
+        "size": np.where(shop == "a", 3.0, 4.0),
+        "kind": np.where(shop == "a", "small", "big"),
+        "land": ["DE"] * 120,
+        "gone": pa.nulls(120, pa.float64()),
+        "now_and_then": pa.array([1.0, None] * 60),
+        "place": [f"in {name}" for name in shop],
+    }
+    roles = {"past": ["heat", "late", "now_and_then"], "future": ["size", "kind", "gone"], "static": ["land", "place"]}
+    fit(pa.table(rows), listener=notes, series="shop", **TINY, **roles)
+    told = [line.removeprefix("column ").split(", so the tested weights learn nothing from it") for line in notes.found]
+    assert told == [
+        ["'land' is the same for all series", ""],
+        ["'late' is constant in the training rows", ""],
+        ["'now_and_then' is constant in the training rows", ""],
+        ["'size' never changes within a series in the training rows", ": it is --static"],
+        ["'kind' never changes within a series in the training rows", ": it is --static"],
+        ["'gone' has no value in the training rows", ""],
+    ]

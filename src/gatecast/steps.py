@@ -9,7 +9,7 @@ import torch
 from gatecast import recipe
 from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import ModelSettings
-from gatecast.data.encoding import Encoder
+from gatecast.data.encoding import Encoder, unlearnable
 from gatecast.data.panel import Panel
 from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
@@ -52,6 +52,8 @@ def prepare(
     faults = "; ".join(counted(finding.count, finding.name) for finding in found.findings) or "no faults found"
     text = f"grid {panel.grid}, {config.alignment.aggregate} of each step{fits}; {faults}; {_known(encoder)}"
     listener.step(2, "Dates to numbers", text)
+    for line in unlearnable(panel, config.source, parts.train):
+        listener.note(line)
     if config.forecast.metric == "mape":
         _note_zeros(panel, listener)
     model, sizes = config.model, recipe.sizes(config)

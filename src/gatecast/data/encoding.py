@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from gatecast.config import Config
+from gatecast.config import Config, SourceSettings
 from gatecast.data.arrays import Flags, Indices, Values
 from gatecast.data.column import Column, Role
 from gatecast.data.covariates import Covariates
@@ -170,6 +170,32 @@ def _calendar(grid: Grid, cycles: tuple[str, ...], first: int, count: int) -> np
     dates = calendar(grid, cycles, np.arange(first, first + count))
     dates.flags.writeable = False  # many look at it
     return dates
+
+
+def unlearnable(panel: Panel, source: SourceSettings, until: Steps) -> list[str]:
+    """A line for each covariate of which nothing can be learned from the rows up to a step of each series."""
+    if (found := panel.covariates) is None:
+        return []
+    rows, lines = _until(found, panel.starts, until), []
+    for name in (*source.static, *source.past, *source.future):
+        values, parts = found.column(name), np.arange(len(panel))
+        if name in found.varying:
+            values, parts = np.where(rows, values, np.nan), found.offsets[:-1]
+        least, most = (end.reduceat(values, parts) for end in (np.fmin, np.fmax))  # of each series
+        differs = bool(np.fmax.reduce(most) > np.fmin.reduce(least))
+        if np.isnan(most).all():
+            why = "has no value in the training rows"
+        elif name in found.varying and not (most > least).any():
+            why = (
+                "never changes within a series in the training rows" if differs else "is constant in the training rows"
+            )
+        elif name in found.fixed and not differs:
+            why = "is the same for all series"
+        else:
+            continue
+        better = ": it is --static" if differs else ""
+        lines.append(f"column {name!r} {why}, so the tested weights learn nothing from it{better}")
+    return lines
 
 
 def _until(covariates: Covariates, starts: Steps, until: Steps) -> Flags:
