@@ -466,4 +466,4 @@ def test_a_nightly_job_stops_without_skill(place, monkeypatch, capsys, use, code
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == code
-    assert ("does not beat the seasonal naive" in capsys.readouterr().err) is not use
+    assert ("no skill is shown over the seasonal naive forecast: " in capsys.readouterr().err) is not use

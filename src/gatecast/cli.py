@@ -115,7 +115,7 @@ def test(
             raise GatecastError(proof.sentence)
         console.say(proof.sentence)
     if require_skill and not verdict.use:
-        raise GatecastError(f"the model does not beat the seasonal naive forecast: {verdict.sentence}")
+        raise GatecastError(f"no skill is shown over the seasonal naive forecast: {verdict.sentence}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ import pytest
 
 from gatecast.config import ForecastSettings
 from gatecast.evaluation.backtest import Backtest
-from gatecast.evaluation.verdict import MIN_WINDOWS, judge
+from gatecast.evaluation.verdict import MIN_WINDOWS, MORE, judge
 
 HORIZON = 4
 
@@ -89,14 +89,17 @@ def test_the_same_forecast_is_no_better(make_backtest):
 def test_too_few_windows(make_backtest, size):
     verdict = judge(make_backtest(errors(size, 1, 1), errors(size, 9, 2)))
     assert not verdict.use
-    few = f"windows without overlap: {size}, at least {MIN_WINDOWS} are needed"
+    few = f"windows without overlap: {size}, at least {MIN_WINDOWS} are needed ({MORE})"
     assert verdict.sentence == f"Not enough evidence: {few}."
 
 
 def test_windows_that_overlap_are_too_few(make_backtest):
     ours, naive = errors(16, 1, 1), errors(16, 9, 2)
     verdict = judge(make_backtest(ours, naive, cutoffs=np.arange(16)))
-    assert verdict.sentence == f"Not enough evidence: windows without overlap: 4, at least {MIN_WINDOWS} are needed."
+    assert verdict.sentence == (
+        "Not enough evidence: windows without overlap: 4, at least 5 are needed "
+        "(more rows, a larger --test or a shorter --horizon give more)."
+    )
     assert judge(make_backtest(ours, naive, cutoffs=np.arange(16) * HORIZON)).use
 
 

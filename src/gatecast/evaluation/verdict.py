@@ -14,6 +14,7 @@ from gatecast.evaluation.detections import detect
 
 MIN_WINDOWS = 5
 """Fewest windows without overlap for a verdict."""
+MORE = "more rows, a larger --test or a shorter --horizon give more"
 STRICT_CONFIDENCE = 99
 """Confidence in percent where the best of several horizons is looked for: more looks, more luck."""
 
@@ -50,7 +51,7 @@ def judge(backtest: Backtest, history: Sequence[Mapping[str, Any]] = (), kept: i
     count = _apart(backtest, np.asarray(backtest.compared(SEASONAL).any(1)))
     skill = backtest.skills[SEASONAL] if count >= MIN_WINDOWS else None
     if skill is None:
-        few = f"windows without overlap: {count}, at least {MIN_WINDOWS} are needed"
+        few = f"windows without overlap: {count}, at least {MIN_WINDOWS} are needed ({MORE})"
         reason = few if count < MIN_WINDOWS else "the seasonal naive makes no error"
         return Verdict(False, f"Not enough evidence: {reason}.")
     reasons = _rivals(backtest) | detect(backtest, history, kept)
