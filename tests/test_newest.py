@@ -158,3 +158,17 @@ def test_series_without_rows_are_told(tmp_path):
         "1 series that was trained on has no rows by 2024-01-15 00:00: s1",
         "2 series that were trained on have no rows: s0, s2",
     ]
+
+
+def test_a_run_that_was_trained_until_a_date_says_that_it_reads_no_later_rows(tmp_path):
+    until = "2024-01-31"
+    fit(database(tmp_path / "x.duckdb", waves(960, series=1)), run=tmp_path / "run", table="t", until=until, **QUICK)
+    model, notes = load(tmp_path / "run"), []
+    listener = Listener()
+    listener.note = notes.append
+    ends = [newest(model, verb, listener).lasts[0] for verb in ("forecast", "test")]
+    assert [model.grid.label(end) for end in ends] == ["2024-01-30 23:00"] * 2
+    told = "rows from 2024-01-31 on are not read, as the run was trained with --until 2024-01-31"
+    assert notes == [f"{told}; --as-of DATE reads up to another date", told]
+    later = newest(model, "forecast", listener, as_of="2024-02-03 04:00")
+    assert (model.grid.label(later.lasts[0]), notes[2:]) == ("2024-02-03 04:00", [])

@@ -48,6 +48,9 @@ def newest(
     cut = None if as_of is None else grid.floor(str(as_of))
     if cut is not None:
         config = config.having("source", until=grid.begins(cut + 1))
+    elif until := config.source.until:
+        other = "; --as-of DATE reads up to another date" if verb == "forecast" else ""
+        listener.note(f"rows from {until} on are not read, as the run was trained with --until {until}{other}")
     errand = Errand(verb, model.run_id, listener)
     rows = _context_rows(model, config, errand, at, cut) if context else None
     if rows is None:
