@@ -152,6 +152,9 @@ def test_a_value_that_is_needed_and_missing_is_named(model):
     told = str(error.value)
     assert "3 values of --future columns are needed and missing" in told
     assert "promo of s1 at 2024-10-30, promo of s1 at 2024-10-31, promo of s1 at 2024-11-01" in told
+    assert told.endswith("or into the --future-table, or forecast the 2 other series by name (--series)")
+    with pytest.raises(DataError, match=r"--future-table$"):
+        model.forecast(panel, series=["s1"])
     assert len(model.forecast(panel, horizon=3)) == 3 * 3 * 2  # what is asked needs no more
     assert len(model.forecast(panel, series=["s0"])) == 6 * 2
     with pytest.raises(DataError, match="promo of s0 at 2024-11-02"):

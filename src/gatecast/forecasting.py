@@ -141,9 +141,11 @@ def _refuse_gaps(panel: Panel, encoder: Encoder, observed: Steps, until: Steps) 
     if gaps:
         where = some(f"{name} of {panel.names[series]} at {panel.grid.label(step)}" for name, series, step in gaps)
         are = "is" if len(gaps) == 1 else "are"
+        others = len(panel) - len({series for _, series, _ in gaps})
+        spared = f", or forecast the {others:,} other series by name (--series)" if others else ""
         raise DataError(
             f"{plural(len(gaps), 'value')} of --future columns {are} needed and missing: {where}; "
-            "put them into the source, in rows with an empty target, or into the --future-table"
+            f"put them into the source, in rows with an empty target, or into the --future-table{spared}"
         )
 
 
