@@ -38,7 +38,7 @@ def infer(gaps: Sequence[Gap], timezone: str | None = None) -> tuple[Frequency, 
         seen = ", ".join(f"{gap['gap']:,} s ({in_percent(gap['gaps'] / total)})" for gap in common)
         raise DataError(
             f"the timestamps follow no frequency: the commonest gaps are {seen}; "
-            "say one with --freq, and with --aggregate how its rows are brought together"
+            "say one with --freq, such as h or D; --aggregate says how its rows are brought together"
         )
     return frequency, share
 
