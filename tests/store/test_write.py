@@ -1,6 +1,7 @@
 """Writing: rows are replaced by key, and nothing is half written."""
 
 import datetime as dt
+import gzip
 import os
 import resource
 import shutil
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gatecast.config import SourceSettings
@@ -228,6 +230,26 @@ def test_a_file_is_written_and_replaced_whole(name, tmp_path):
     write(tmp_path / name, forecasts([9.0], shop="söuth\t,'\""), into=None)
     assert read_back(tmp_path / name) == [("söuth\t,'\"", 1, 9.0, "r1")]
     assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC"])
+def test_instants_are_written_in_the_zone_of_the_grid(name, zone, tmp_path):
+    """In UTC a day of Berlin would be read as the day before."""
+    begun = pa.array([dt.datetime(2024, 10, 26, 22), dt.datetime(2024, 10, 27, 1, 30)], pa.timestamp("us", "UTC"))
+    rows = pa.table({"opened": begun, "at": begun.cast(pa.timestamp("us", zone)), "value": [1.0, 2.0]})
+    write(tmp_path / name, rows, into=None)
+    told = {"Europe/Berlin": ("2024-10-27 00:00:00+02", "2024-10-27 02:30:00+01")}
+    told |= {"UTC": ("2024-10-26 22:00:00+00", "2024-10-27 01:30:00+00")}
+    if name.endswith(".parquet"):
+        assert pq.read_table(tmp_path / name).equals(rows)
+    else:
+        with (gzip.open if name.endswith(".gz") else open)(tmp_path / name, "rt") as file:
+            text = file.read()
+        assert all(text.count(instant) == 2 for instant in told[zone])
+    with open_store(str(tmp_path / name)) as store:
+        back = store.connection.execute('SELECT epoch_us("at") FROM data').fetchall()
+    assert [instant for (instant,) in back] == begun.cast(pa.int64()).to_pylist()
 
 
 def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 from sqlglot import exp
 
 from gatecast.errors import DataError, some
@@ -70,10 +71,12 @@ def write_file(connection: duckdb.DuckDBPyConnection, reader: str, path: str, ro
                 "write into another file"
             )
     beside = final.with_name(f".{uuid4().hex}.{final.name}")
-    new = connection.from_arrow(rows)
+    new, zones = connection.from_arrow(rows), [getattr(type_, "tz", None) for type_ in rows.schema.types]
+    zone = next((zone for zone in zones if zone not in (None, "UTC")), "UTC")  # that of the grid
+    connection.execute(f"SET TimeZone = {exp.Literal.string(zone)}")  # of instants as texts
     try:
         if reader == "read_parquet":
-            new.write_parquet(str(beside))
+            pq.write_table(rows, beside)  # with the zone
         elif reader == "read_csv":
             new.write_csv(str(beside), sep="\t" if path.lower().endswith(".tsv") else ",")
         else:
@@ -82,4 +85,5 @@ def write_file(connection: duckdb.DuckDBPyConnection, reader: str, path: str, ro
             shutil.copymode(final, beside)  # who may read it is not for us to change
         os.replace(beside, final)
     finally:
+        connection.execute("SET TimeZone = 'UTC'")
         beside.unlink(missing_ok=True)
