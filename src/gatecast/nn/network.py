@@ -17,7 +17,7 @@ gets worse; without any of that gradient, the distances do.
 """
 
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import torch
@@ -148,7 +148,7 @@ class Network(nn.Module):
         if self.mix is not None and simple is not None:
             mix = self.mix(h if self.shape.gated else torch.zeros_like(h))
             parts.append(self.start(simple, mix))
-        return self.spread(torch.stack(parts).sum(0), read)
+        return self.spread(reduce(torch.add, parts), read)
 
     def cleaned(
         self, x: Float[Tensor, "*n C"], observed: Bool[Tensor, "*n C"], calendar: Float[Tensor, "*n T F"]
@@ -239,7 +239,7 @@ class Network(nn.Module):
         lent = torch.lerp(read.detach(), read, LENT)
         gaps = functional.softplus(self.steps(self.widen(lent)) - 2)  # start narrow: about 0.13 of the scale
         apart = point.detach()[..., None] + gaps @ _cumulated(self.outputs, middle, gaps.device)
-        return torch.cat([apart[..., :middle], point[..., None], apart[..., middle + 1 :]], -1)
+        return torch.select_scatter(apart, point, -1, middle)
 
 
 @cache
