@@ -14,6 +14,7 @@ forget gate of Gers, Schmidhuber & Cummins, "Learning to Forget", Neural Computa
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -105,7 +106,10 @@ class LSTM(nn.Module):
             return self._stepwise(x)
         halved = self.halved and self.training
         with torch.autocast(x.device.type, torch.bfloat16) if halved else nullcontext():
-            outputs, (h, c) = self.fast(x)
+            zero, weights = x.new_zeros(self.layers, len(x), self.units), chain(*self.fast.all_weights)
+            outputs, h, c = torch.lstm(
+                x, (zero, zero), [*weights], True, self.layers, self.fast.dropout, self.training, False, True
+            )
         return outputs.to(x.dtype), State(h[-1].to(x.dtype), c[-1].to(x.dtype))
 
     def _stepwise(self, x: Float[Tensor, "B L I"]) -> tuple[Float[Tensor, "B L U"], State]:
