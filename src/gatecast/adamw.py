@@ -7,7 +7,7 @@ arithmetic is torch's own function; its class would load torch's compiler at the
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
@@ -39,13 +39,18 @@ class AdamW:
         """Set all gradients to zero."""
         self.gradient.zero_()
 
-    def clip(self) -> Bool[Tensor, ""]:
-        """Shorten the gradient of each module that is longer than 1, which is rare; whether all are numbers."""
+    def clip(self) -> Float[Tensor, ""]:
+        """Shorten the gradient of each module that is longer than 1, which is rare.
+
+        Returns:
+            the length of the longest, not finite if any is no number.
+        """
         lengths = torch.stack([gradient.dot(gradient) for gradient in self.members]).sqrt()
-        if not answers_at_once(lengths.device) or (lengths > CLIP).any():
+        longest = lengths.max()
+        if not answers_at_once(lengths.device) or longest > CLIP:
             for gradient, share in zip(self.members, (CLIP / lengths).clamp(max=1), strict=True):
                 gradient.mul_(share)
-        return lengths.isfinite().all()
+        return longest
 
     @torch.no_grad()
     def step(self, rate: float) -> None:

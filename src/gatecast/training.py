@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -17,10 +17,11 @@ from gatecast.course import Course, DivergedError, Epoch
 from gatecast.data.scaling import Scaler, Unit
 from gatecast.data.split import Span
 from gatecast.data.synthetic import with_synthetic
-from gatecast.data.windows import Inputs, Truth, Windows, at_rows
+from gatecast.data.windows import Inputs, Truth, Windows, split_rows
 from gatecast.ensemble import Ensemble, Reading, together
 from gatecast.heap import memory_kept
 from gatecast.nn.devices import answers_at_once, moved
+from gatecast.nn.masks import only
 from gatecast.nn.network import Network, Shape
 from gatecast.objective import Objective
 
@@ -35,6 +36,8 @@ NUMBERS = 500_000
 """Numbers in batches that are prepared together, two megabytes: as many as a processor keeps at hand."""
 
 OnEpoch = Callable[[Epoch], None]
+Done = tuple[Float[Tensor, ""], Int[Tensor, ""], tuple[Float[Tensor, "B H 1"], ...]]
+"""Loss of a batch, its observed values, and the point of each member."""
 
 
 @dataclass(frozen=True)
@@ -145,29 +148,27 @@ def run_epoch(
         DivergedError: see `Course.watch`; raised before the weights move, or after the last batch on a
             device that would have to be waited for.
     """
-    shape, learns = network.shape, course is not None
+    learns = course is not None
     network.train(learns)
     in_turn = learns and any(member.shape.draws for member in network.networks)
     at_once = answers_at_once(windows.device) and not in_turn
-    parts = []  # of each batch: loss · values, values, Σ|y - ŷ|, Σ|y|, error; left on the device until the end
+    sums, errors = [], []  # left on the device until the end
     with torch.set_grad_enabled(learns):
-        for inputs, truth, readings in prepared(network, scaler, windows, span, batches, course, at_once=at_once):
-            do = partial(judged, inputs, truth, objective, learns)
-            losses, said = zip(*network.each(readings, do, at_once=at_once), strict=True)
-            loss = torch.stack(losses).mean()
-            error = loss if shape.probabilities else loss.sqrt()
-            if course is not None:
-                error = move(course, error)
-            with torch.no_grad():
-                points, own = together(said)[..., 0], truth.observed.clone()
-                own[: course.synthetic if course else 0] = False  # accuracy counts only the table's own windows
-                wrong, size = (part.abs().masked_fill(~own, 0).sum() for part in (points - truth.values, truth.values))
-                count = truth.observed.sum()
-                parts.append(torch.stack([loss * count, count, wrong, size, error]))
-    totals = torch.stack(parts).cpu().double()
+        for sizes, group in prepared(network, scaler, windows, span, batches, course, at_once=at_once):
+            done: list[Done] = []
+            for inputs, truth, readings in split_rows(group, sizes):
+                if done and course is not None and course.late:
+                    break
+                do = partial(judged, inputs, truth, objective, learns)
+                losses, points = zip(*network.each(readings, do, at_once=at_once), strict=True)
+                loss = torch.stack(losses).mean()
+                error = loss if network.shape.probabilities else loss.sqrt()
+                errors.append(error if course is None else move(course, error))
+                done.append((loss, truth.observed.sum(), points))
+            sums.append(summed(done, group[1], course.synthetic if course else 0))
     if course is not None and not answers_at_once(windows.device):
-        course.watch(*totals[:, -1].tolist())
-    loss_sum, count, wrong_sum, size_sum, _ = totals.sum(0).tolist()
+        course.watch(*torch.stack(errors).tolist())
+    loss_sum, count, wrong_sum, size_sum = torch.stack(sums).cpu().double().sum(0).tolist()
     if not math.isfinite(loss_sum):
         raise DivergedError("the loss is no longer a number")
     return loss_sum / max(count, 1), 100 * (1 - wrong_sum / size_sum) if size_sum else None
@@ -182,8 +183,12 @@ def prepared(
     course: Course | None,
     *,
     at_once: bool,
-) -> Iterator[tuple[Inputs, Truth, tuple[Reading, ...]]]:
-    """Each batch, ready for the members. Several are made together: of few numbers an operation takes as long."""
+) -> Iterator[tuple[list[int], tuple[Inputs, Truth, tuple[Reading, ...]]]]:
+    """Batches, ready for the members. Several are made together: of few numbers an operation takes as long.
+
+    Yields:
+        the size of each batch, and their windows end to end.
+    """
     shape, batches = network.shape, iter(batches)
     for first in batches:
         more = NUMBERS // (len(first) * (shape.context + shape.horizon) * (1 + shape.features))
@@ -193,12 +198,7 @@ def prepared(
         if course is not None and course.synthetic:
             kind = (shape.seasons, shape.intermittent)
             inputs, truth = with_synthetic(inputs, truth, course.synthetic, *kind, course.chance, len(group))
-        together, begin = (inputs, truth, network.read(inputs, scaler, at_once=at_once)), 0
-        for numbers in group:
-            if begin and course is not None and course.late:
-                return
-            yield at_rows(together, slice(begin, begin + len(numbers)))
-            begin += len(numbers)
+        yield [len(numbers) for numbers in group], (inputs, truth, network.read(inputs, scaler, at_once=at_once))
 
 
 def judged(
@@ -217,13 +217,27 @@ def judged(
     return loss.detach(), unit.values(point(member.shape, out.detach()))
 
 
+@torch.no_grad()
+def summed(done: Sequence[Done], truth: Truth, synthetic: int) -> Float[Tensor, "4"]:
+    """Of some batches: loss · observed values, observed values, Σ|y - ŷ| and Σ|y| of the table's own windows."""
+    losses, counts, said = zip(*done, strict=True)
+    points = together([torch.cat(parts) for parts in zip(*said, strict=True)])[..., 0]
+    values, own = truth.values[: len(points)], truth.observed[: len(points)]
+    if synthetic:
+        own = own.clone()
+        own.view(len(done), -1, own.shape[1])[:, :synthetic] = False
+    wrong, size = (only(part.abs(), own).sum() for part in (points - values, values))
+    count = torch.stack(counts)
+    return torch.stack([torch.stack(losses) @ count.to(wrong.dtype), count.sum(), wrong, size])
+
+
 def move(course: Course, error: Float[Tensor, ""]) -> Float[Tensor, ""]:
     """Take one step against the gradients.
 
     Returns:
         the error, NaN where a gradient is none.
     """
-    error = torch.where(course.optimizer.clip(), error, torch.nan)
+    error = error + 0 * course.optimizer.clip()
     if answers_at_once(error.device):
         course.watch(float(error))
     course.optimizer.step(course.schedule())

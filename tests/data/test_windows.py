@@ -14,7 +14,7 @@ from gatecast.data.encoding import Encoder
 from gatecast.data.features import calendar, holiday_calendar
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import Unit
-from gatecast.data.windows import Windows, at_rows
+from gatecast.data.windows import Windows, split_rows
 from gatecast.nn.masks import gapless
 
 PROPERTY = settings(deadline=None, max_examples=60)
@@ -314,7 +314,7 @@ def test_rows_of_records_are_those_of_all_their_tensors():
     inputs = windows.inputs(torch.tensor([0, 1, 1]), torch.tensor([20, 25, 30]))
     static = torch.tensor([[0], [1], [2]]), torch.ones(3, 1)
     unit = Unit(torch.tensor([[1.0], [2.0], [3.0]]), torch.ones(3, 1))
-    some, (same, absent) = at_rows((replace(inputs, static=static), (unit, None)), slice(1, 3))
+    _, (some, (same, absent)) = split_rows((replace(inputs, static=static), (unit, None)), [1, 2])
     assert torch.equal(some.context, inputs.context[1:])
     assert gapless(some.observed)
     assert some.static[0].tolist() == [[1], [2]]

@@ -4,7 +4,7 @@ The panel is on the device once, unchanged. Only the batch itself is copied, and
 inputs of a forecast are gathered separately from the truth: `inputs` cannot reach past a cutoff.
 """
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
@@ -244,16 +244,17 @@ def _stretches(firsts: Steps, lasts: Steps) -> tuple[list[Steps], Steps]:
     return [np.arange(*span) for span in zip(begins, ends + 1, strict=True)], rows
 
 
-def at_rows(found: Found, rows: slice) -> Found:
-    """Some rows of tensors, and of records and tuples of tensors, that have one for each window."""
+def split_rows(found: Found, sizes: list[int]) -> list[Found]:
+    """So many rows after so many, of tensors, and of records and tuples of tensors, that have one for each window."""
     part: Any = found
     if isinstance(part, Tensor):
-        part = part[rows]
-    elif isinstance(part, tuple):
-        part = tuple(at_rows(one, rows) for one in part)
-    elif is_dataclass(part) and not isinstance(part, type):
-        part = replace(part, **{field.name: at_rows(getattr(part, field.name), rows) for field in fields(part)})
-    return cast(Found, part)
+        return cast(list[Found], torch.split(part, sizes))
+    if isinstance(part, tuple):
+        return cast(list[Found], [*zip(*(split_rows(one, sizes) for one in part), strict=True)])
+    if is_dataclass(part) and not isinstance(part, type):
+        each = zip(*(split_rows(getattr(part, field.name), sizes) for field in fields(part)), strict=True)
+        return [cast(Found, type(part)(*one)) for one in each]
+    return [part] * len(sizes)
 
 
 def _runs(rows: Float[Tensor, "N *d"], firsts: Int[Tensor, "B"], count: int) -> Float[Tensor, "B K *d"]:
