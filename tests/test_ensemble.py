@@ -93,7 +93,9 @@ def test_few_windows_are_forecast_by_all_members_as_one(seasons):
     with torch.inference_mode():
         found = ensemble(inputs, SCALER)
     assert "stacked" in vars(ensemble)
-    assert_close(found, together(ensemble.each(ensemble.read(inputs, SCALER), lambda _, out, unit: unit.values(out))))
+    assert_close(
+        found, together(ensemble.each(ensemble.read(inputs, SCALER), lambda _, out, reading: reading.unit.values(out)))
+    )
 
 
 def test_weights_learned_since_are_stacked_anew():
@@ -105,7 +107,9 @@ def test_weights_learned_since_are_stacked_anew():
             weights.mul_(2)
         ensemble.eval()
         after = ensemble(inputs, SCALER)
-    assert_close(after, together(ensemble.each(ensemble.read(inputs, SCALER), lambda _, out, unit: unit.values(out))))
+    assert_close(
+        after, together(ensemble.each(ensemble.read(inputs, SCALER), lambda _, out, reading: reading.unit.values(out)))
+    )
     assert not torch.allclose(before, after)
 
 

@@ -10,14 +10,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gatecast.data.scaling import Scaler, Unit, moves
-from gatecast.data.windows import Inputs, Read
+from gatecast.data.windows import Inputs, Read, Truth
 from gatecast.nn.devices import answers_at_once
 from gatecast.nn.network import Network, Shape
 from gatecast.nn.stacked import can_stack, joined, stacked
 from gatecast.nn.starting import Simple
 from gatecast.side_by_side import Found, side_by_side
 
-Do = Callable[[Network, Tensor, Unit], Found]
 Pick = Callable[[Tensor, Tensor], Tensor]
 Parts = Mapping[int, tuple[Float[Tensor, "B _"], Bool[Tensor, "B _"]]]
 
@@ -29,11 +28,15 @@ FEW = 4
 
 @dataclass(frozen=True)
 class Reading:
-    """Windows as members read them: their unit, the inputs in it, and the simple forecasts."""
+    """Windows as members read them: their unit, the inputs in it, the simple forecasts; in learning, the truth."""
 
     unit: Unit
     read: Read
     simple: Simple | None
+    goal: Truth | None = None
+
+
+Do = Callable[[Network, Tensor, Reading], Found]
 
 
 class Ensemble(nn.Module):
@@ -74,15 +77,15 @@ class Ensemble(nn.Module):
         return tuple(side_by_side(tasks) if at_once else [task() for task in tasks])
 
     def each(self, readings: Iterable[Reading], do: Do[Found], *, at_once: bool = False) -> list[Found]:
-        """Call `do` with each member, its output and the unit of that; side by side, if at once."""
+        """Call `do` with each member, its output and what it read; side by side, if at once."""
 
         def work(member: Network, reading: Reading) -> Found:
-            return do(member, member(*reading.read, reading.simple), reading.unit)
+            return do(member, member(*reading.read, reading.simple), reading)
 
-        tasks = [partial(work, *pair) for pair in zip(self.networks, self._of_each(readings), strict=True)]
+        tasks = [partial(work, *pair) for pair in zip(self.networks, self.of_each(readings), strict=True)]
         return side_by_side(tasks, large=self.shape.hidden >= LARGE) if at_once else [task() for task in tasks]
 
-    def _of_each(self, readings: Iterable[Reading]) -> list[Reading]:
+    def of_each(self, readings: Iterable[Reading]) -> list[Reading]:
         """What each member reads, as its group of `alike` does."""
         found = {place: one for places, one in zip(self.alike, readings, strict=True) for place in places}
         return [found[place] for place in range(len(found))]
@@ -92,7 +95,7 @@ class Ensemble(nn.Module):
         learning = self.training or torch.is_grad_enabled()
         if len(inputs.context) <= FEW and not learning and answers_at_once(inputs.context.device) and self.stacked:
             return together(self._as_one(self.stacked, inputs, scaler))
-        return together(self.each(self.read(inputs, scaler), lambda _, out, unit: unit.values(out)))
+        return together(self.each(self.read(inputs, scaler), lambda _, out, reading: reading.unit.values(out)))
 
     @cached_property
     def stacked(self) -> Network | None:
@@ -107,7 +110,7 @@ class Ensemble(nn.Module):
 
     def _as_one(self, one: Network, inputs: Inputs, scaler: Scaler) -> list[Float[Tensor, "B H Q"]]:
         """What `each` gives for the quantiles in the target's unit."""
-        readings = self._of_each(self.read(inputs, scaler))
+        readings = self.of_each(self.read(inputs, scaler))
         reads, starts = [one.read for one in readings], [one.simple for one in readings if one.simple]
         x = torch.stack([read[0] for read in reads])
         simple = joined(starts) if starts else None

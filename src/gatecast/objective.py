@@ -1,6 +1,6 @@
 """What training minimises: quantile losses, in which each window counts by what the metric makes of its errors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,11 @@ FAR = 100.0
 """Units at which targets are clipped: after a flat stretch a jump may be millions of them."""
 
 
+def goal(truth: Truth, unit: Unit) -> Truth:
+    """What a network is to give in its own unit."""
+    return replace(truth, values=unit.scaled(truth.values).clamp(-FAR, FAR))
+
+
 @dataclass(frozen=True)
 class Objective:
     """The loss of a network.
@@ -30,14 +35,13 @@ class Objective:
     deviations: Float[Tensor, "S 1"] | None = None
 
     def loss(
-        self, shape: Shape, out: Float[Tensor, "B H Q"], unit: Unit, inputs: Inputs, truth: Truth
+        self, shape: Shape, out: Float[Tensor, "B H Q"], unit: Unit, inputs: Inputs, goal: Truth
     ) -> Float[Tensor, ""]:
         """Quantile loss of a network in its own unit, or squared error of one that gives one point."""
-        target = unit.scaled(truth.values).clamp(-FAR, FAR)
         if not shape.probabilities:
-            return squared(out[..., 0], target, truth.observed)
+            return squared(out[..., 0], goal.values, goal.observed)
         weights = self.importance(unit, inputs)
-        return pinball(out, target, truth.observed, vector(shape.probabilities, out.device), weights)
+        return pinball(out, goal.values, goal.observed, vector(shape.probabilities, out.device), weights)
 
     def importance(self, unit: Unit, inputs: Inputs) -> Float[Tensor, "B 1"] | None:
         """How much an error of one unit counts in each window, 1 in the mean; None if as much in all.

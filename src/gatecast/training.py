@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import TrainingSettings
 from gatecast.course import Course, DivergedError, Epoch
-from gatecast.data.scaling import Scaler, Unit
+from gatecast.data.scaling import Scaler
 from gatecast.data.split import Span
 from gatecast.data.synthetic import with_synthetic
 from gatecast.data.windows import Inputs, Truth, Windows, split_rows
@@ -23,7 +23,7 @@ from gatecast.heap import memory_kept
 from gatecast.nn.devices import answers_at_once, moved
 from gatecast.nn.masks import only
 from gatecast.nn.network import Network, Shape
-from gatecast.objective import Objective
+from gatecast.objective import Objective, goal
 
 OVERFITTED = 0.05
 """Training overfits if the validation loss ends more than this share above its best."""
@@ -37,7 +37,7 @@ NUMBERS = 500_000
 
 OnEpoch = Callable[[Epoch], None]
 Done = tuple[Float[Tensor, ""], Int[Tensor, ""], tuple[Float[Tensor, "B H 1"], ...]]
-"""Loss of a batch, its observed values, and the point of each member."""
+"""Loss of a batch, its observed values, and the scaled point of each member."""
 
 
 @dataclass(frozen=True)
@@ -159,13 +159,13 @@ def run_epoch(
             for inputs, truth, readings in split_rows(group, sizes):
                 if done and course is not None and course.late:
                     break
-                do = partial(judged, inputs, truth, objective, learns)
+                do = partial(judged, inputs, objective, learns)
                 losses, points = zip(*network.each(readings, do, at_once=at_once), strict=True)
                 loss = torch.stack(losses).mean()
                 error = loss if network.shape.probabilities else loss.sqrt()
                 errors.append(error if course is None else move(course, error))
                 done.append((loss, truth.observed.sum(), points))
-            sums.append(summed(done, group[1], course.synthetic if course else 0))
+            sums.append(summed(network, done, *group[1:], course.synthetic if course else 0))
     if course is not None and not answers_at_once(windows.device):
         course.watch(*torch.stack(errors).tolist())
     loss_sum, count, wrong_sum, size_sum = torch.stack(sums).cpu().double().sum(0).tolist()
@@ -198,37 +198,40 @@ def prepared(
         if course is not None and course.synthetic:
             kind = (shape.seasons, shape.intermittent)
             inputs, truth = with_synthetic(inputs, truth, course.synthetic, *kind, course.chance, len(group))
-        yield [len(numbers) for numbers in group], (inputs, truth, network.read(inputs, scaler, at_once=at_once))
+        read = network.read(inputs, scaler, at_once=at_once)
+        readings = tuple(replace(one, goal=goal(truth, one.unit)) for one in read)
+        yield [len(numbers) for numbers in group], (inputs, truth, readings)
 
 
 def judged(
-    inputs: Inputs,
-    truth: Truth,
-    objective: Objective,
-    learns: bool,
-    member: Network,
-    out: Float[Tensor, "B H Q"],
-    unit: Unit,
+    inputs: Inputs, objective: Objective, learns: bool, member: Network, out: Float[Tensor, "B H Q"], reading: Reading
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "B H 1"]]:
-    """Loss and point of a member; where it learns, its gradients are added, and its graph is let go."""
-    loss = objective.loss(member.shape, out, unit, inputs, truth)
+    """Loss and scaled point of a member; where it learns, its gradients are added, and its graph is let go."""
+    assert reading.goal is not None
+    loss = objective.loss(member.shape, out, reading.unit, inputs, reading.goal)
     if learns:
         loss.backward()  # type: ignore[no-untyped-call]
-    return loss.detach(), unit.values(point(member.shape, out.detach()))
+    return loss.detach(), point(member.shape, out.detach())
 
 
 @torch.no_grad()
-def summed(done: Sequence[Done], truth: Truth, synthetic: int) -> Float[Tensor, "4"]:
-    """Of some batches: loss · observed values, observed values, Σ|y - ŷ| and Σ|y| of the table's own windows."""
+def summed(
+    network: Ensemble, done: Sequence[Done], truth: Truth, readings: tuple[Reading, ...], synthetic: int
+) -> Float[Tensor, "4"]:
+    """Of the batches done: loss · observed values, these, and Σ|y - ŷ| and Σ|y| of the table's own windows."""
     losses, counts, said = zip(*done, strict=True)
-    points = together([torch.cat(parts) for parts in zip(*said, strict=True)])[..., 0]
-    values, own = truth.values[: len(points)], truth.observed[: len(points)]
+    scaled = [torch.cat(parts) for parts in zip(*said, strict=True)]
+    count = len(scaled[0])
+    (truth, readings), _ = split_rows((truth, readings), [count, len(truth.values) - count])
+    units = [reading.unit for reading in network.of_each(readings)]
+    points = together([unit.values(part) for unit, part in zip(units, scaled, strict=True)])[..., 0]
+    values, own = truth.values, truth.observed
     if synthetic:
         own = own.clone()
         own.view(len(done), -1, own.shape[1])[:, :synthetic] = False
     wrong, size = (only(part.abs(), own).sum() for part in (points - values, values))
-    count = torch.stack(counts)
-    return torch.stack([torch.stack(losses) @ count.to(wrong.dtype), count.sum(), wrong, size])
+    seen = torch.stack(counts).to(wrong.dtype)
+    return torch.stack([torch.stack(losses) @ seen, seen.sum(), wrong, size])
 
 
 def move(course: Course, error: Float[Tensor, ""]) -> Float[Tensor, ""]:
