@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.optim.adamw import adamw
 
 from gatecast.nn.devices import answers_at_once
 
@@ -56,14 +55,14 @@ class AdamW:
     def step(self, rate: float) -> None:
         """Move the weights."""
         gradients, means, squares = self.parts
-        adamw(
+        self.taken += 1
+        torch._fused_adamw_(
             self.weights,
             gradients,
             means,
             squares,
             [],
             self.counts,
-            fused=True,
             amsgrad=False,
             maximize=False,
             beta1=BETAS[0],

@@ -211,7 +211,7 @@ def judged(
     loss = objective.loss(member.shape, out, reading.unit, inputs, reading.goal)
     if learns:
         loss.backward()  # type: ignore[no-untyped-call]
-    return loss.detach(), point(member.shape, out.detach())
+    return loss.detach(), point(member.shape, out.detach()).clone()
 
 
 @torch.no_grad()
