@@ -24,6 +24,7 @@ from gatecast.data.split import split
 from gatecast.data.windows import Windows
 from gatecast.ensemble import unit_of
 from gatecast.fitting import Workshop, build
+from gatecast.heap import memory_kept
 from gatecast.nn.losses import pinball
 from gatecast.objective import Objective
 from gatecast.training import run_epoch
@@ -83,9 +84,9 @@ def lstm_alone() -> None:
             member.lstm(x.requires_grad_())[1].h.sum().backward()
 
 
-found = {
-    name: taken / steps for name, taken in in_turn(arguments.rounds, ours=ours, bare=bare, lstm=lstm_alone).items()
-}
+with memory_kept():  # as in `train`, for all three
+    taken = in_turn(arguments.rounds, ours=ours, bare=bare, lstm=lstm_alone)
+found = {name: whole / steps for name, whole in taken.items()}
 told = {
     "what": "a training step of all members, milliseconds of processor time, one thread",
     "members": len(network.networks),

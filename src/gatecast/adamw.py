@@ -46,7 +46,7 @@ class AdamW:
         """
         lengths = torch.stack([gradient.dot(gradient) for gradient in self.members]).sqrt()
         longest = lengths.max()
-        if not answers_at_once(lengths.device) or longest > CLIP:
+        if not answers_at_once(longest.device) or float(longest) > CLIP:
             for gradient, share in zip(self.members, (CLIP / lengths).clamp(max=1), strict=True):
                 gradient.mul_(share)
         return longest

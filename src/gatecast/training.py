@@ -161,7 +161,7 @@ def run_epoch(
                     break
                 do = partial(judged, inputs, objective, learns)
                 losses, points = zip(*network.each(readings, do, at_once=at_once), strict=True)
-                loss = torch.stack(losses).mean()
+                loss = sum(losses[1:], losses[0]) / len(losses)
                 error = loss if network.shape.probabilities else loss.sqrt()
                 errors.append(error if course is None else move(course, error))
                 done.append((loss, truth.observed.sum(), points))
