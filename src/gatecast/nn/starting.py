@@ -86,7 +86,7 @@ def _each(
     context, shortest = x.shape[1], min(seasons, default=1)
     back, weights, ahead_of_end = _times(context, horizon, x.dtype, x.device)
     mean, slope, time = line(x, seen, back)
-    apart = (x - mean - slope * time) * seen
+    apart = torch.addcmul(x - mean, slope, time, value=-1).mul_(seen)
     found = [seasonal_repeat(x, observed, season, horizon)[..., None] for season in dict.fromkeys((1, *seasons))]
     adjusted, longest = x, max((season for season in seasons if 2 * season <= context), default=1)
     for season in dict.fromkeys(seasons):
@@ -96,7 +96,7 @@ def _each(
         if rare:
             within = seasonal_means((apart - whole) * seen, seen, shortest)
             whole, ahead = map(torch.add, (whole, ahead), _repeated(within, context, horizon))
-        rates, without = weights[int(rare)], x - whole * seen
+        rates, without = weights[int(rare)], torch.addcmul(x, whole, seen, value=-1)
         adjusted = without if season == longest else adjusted
         level = (without @ rates) / (seen @ rates).clamp(min=torch.finfo(x.dtype).tiny)
         found.append(level[:, None] + ahead[..., None])
@@ -134,7 +134,7 @@ def line(
     time = (seen @ back)[:, None] / count - back
     mean = x.sum(1, keepdim=True) / count
     apart = time * seen
-    return mean, (apart * (x - mean)).sum(1, keepdim=True) / apart.square().sum(1, keepdim=True).clamp(min=1), time
+    return mean, (x - mean).mul_(apart).sum(1, keepdim=True) / apart.square().sum(1, keepdim=True).clamp(min=1), time
 
 
 def seasonal_means(
