@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from gatecast.nn.devices import answers_at_once
 
@@ -55,14 +56,14 @@ class AdamW:
     def step(self, rate: float) -> None:
         """Move the weights."""
         gradients, means, squares = self.parts
-        self.taken += 1
-        torch._fused_adamw_(
+        adamw(
             self.weights,
             gradients,
             means,
             squares,
             [],
             self.counts,
+            fused=True,
             amsgrad=False,
             maximize=False,
             beta1=BETAS[0],
