@@ -190,8 +190,8 @@ class Network(nn.Module):
     ) -> Float[Tensor, "*n L _"]:
         """What the LSTM reads: values, mask and calendar of each of the L = R / p segments, embedded or not.
 
-        Of many series it reads the values without their season, too: how large a season is relative to the noise
-        is hard to learn from windows of a few seasons (after Smyl, "ES-RNN", IJF 36(1), 2020).
+        It may read the seasonally adjusted values, too, which are hard to tell from a few seasons
+        (Smyl, "ES-RNN", IJF 36(1), 2020, reads them alone).
         """
         many, p, reach = x.shape[:-1], self.shape.segment, self.shape.reach
         read = (x, observed.to(x.dtype), *((simple[2],) if simple and self.shape.adjusted else ()))
