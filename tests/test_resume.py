@@ -22,7 +22,7 @@ from gatecast.schedule import Schedule
 
 EPOCHS, STEPS = 6, 5
 SETTINGS = golden.COLUMNS | {"horizon": 3, "epochs": EPOCHS, "steps": STEPS, "hidden": 8, "members": 2, "baselines": 0}
-SETTINGS |= {"rate": 0.1, "seed": 20}  # with which the fourth epoch is the best of the tested weights
+SETTINGS |= {"rate": 0.1, "seed": 53}  # with which the fourth epoch is the best of the tested weights
 EACH = {"checkpoint_every": 0}  # at the end of every epoch
 
 
