@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gatecast.nn.devices import answers_at_once, vector
+from gatecast.nn.masks import gapless
 
 RARE = 0.05
 """Share of the held-back windows up to which a history counts as shorter than theirs."""
@@ -34,9 +35,12 @@ class Corrections(NamedTuple):
         Args:
             short: corrections for 1, 2, 4, ... observed values; from the next power of two on, these hold.
         """
-        if not short or (answers_at_once(observed.device) and int(observed.sum(1).amin()) >= 2 ** len(short)):
+        if not short or gapless(observed):
             return self
-        place = observed.sum(1).clamp(min=1).log2().clamp(max=len(short))
+        counts = observed.sum(1)
+        if answers_at_once(counts.device) and int(counts.amin()) >= 2 ** len(short):
+            return self
+        place = counts.clamp(min=1).log2().clamp(max=len(short))
         low = place.long().clamp(max=len(short) - 1)
         shares, *factors = zip(*short, self, strict=True)
         tables = (vector(shares, self.stretch.device)[:, None], *map(torch.stack, factors))

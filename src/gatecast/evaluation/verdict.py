@@ -15,6 +15,7 @@ from gatecast.evaluation.detections import detect
 MIN_WINDOWS = 5
 """Fewest windows without overlap for a verdict."""
 MORE = "more rows, a larger --test or a shorter --horizon give more"
+"""What to do about too few."""
 STRICT_CONFIDENCE = 99
 """Confidence in percent where the best of several horizons is looked for: more looks, more luck."""
 
