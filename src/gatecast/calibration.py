@@ -16,7 +16,7 @@ CLEARLY = 0.05
 SHARES = 21
 """How many shares of the networks are tried, from 0 to 1."""
 FEW = 40
-"""Windows below which calibration pools the steps of the horizon, and both sides of the median."""
+"""Windows below which calibration pools the steps of the horizon."""
 NARROWEST = 0.1
 """Least factor, so that errors of one sign in a few windows do not close the interval on the other side."""
 
@@ -87,6 +87,7 @@ def stretches(held: HeldBack, probabilities: Sequence[float]) -> tuple[Float[Ten
 
     Split conformal prediction (Romano et al. 2019) with factors instead of summands, so that intervals
     that are wider before are wider after. The median, which was trained as the point, stays where it is.
+    Both sides of it have one factor: many series rise or fall together, and will not again on the same side.
 
     Returns:
         the factors of each step, and those for windows whose context is constant, which are treated apart.
@@ -97,12 +98,11 @@ def stretches(held: HeldBack, probabilities: Sequence[float]) -> tuple[Float[Ten
     away = (held.truth[..., None] - median) * sides / distance
     away = away.masked_fill(~(held.observed[..., None] & away.isfinite()), torch.nan)
     moving, flat = away[~held.flat], away[held.flat].flatten(0, 1)[:, None]
-    few = int(moving.isfinite().any(-1).sum(0).min()) < FEW
-    if few:  # too few for each step and side on its own: all taken together
+    if int(moving.isfinite().any(-1).sum(0).min()) < FEW:  # too few for each step on its own: all taken together
         moving = moving.flatten(0, 1)[:, None]
-    seen, trained = _factors(moving, probabilities, mirrored=few), _least(distance[~held.flat], probabilities)
+    seen, trained = _factors(moving, probabilities), _least(distance[~held.flat], probabilities)
     stretch = trained ** (1 - held.believed()) * seen.clamp(min=NARROWEST) ** held.believed()
-    return stretch.expand(held.truth.shape[1], -1).clone(), _factors(flat, probabilities).clamp(min=0)[0]
+    return stretch.expand(held.truth.shape[1], -1).clone(), _factors(flat, probabilities)[0]
 
 
 def widened(tested: Float[Tensor, "W H P"], final: Float[Tensor, "W H P"], middle: int) -> Float[Tensor, "H P"]:
@@ -122,19 +122,17 @@ def widened(tested: Float[Tensor, "W H P"], final: Float[Tensor, "W H P"], middl
     return torch.where(after > 0, before / after, 1.0).sqrt().clamp(min=NARROWEST)
 
 
-def _factors(away: Float[Tensor, "W H P"], probabilities: Sequence[float], *, mirrored: bool = False) -> Tensor:
-    """The factor that makes each quantile of each step hold; 1 without evidence.
+def _factors(away: Float[Tensor, "W H P"], probabilities: Sequence[float]) -> Float[Tensor, "H P"]:
+    """The factor that makes each interval of each step hold; 1 without evidence.
 
     Args:
         away: distance of the truth from the median, on each quantile's side, in units of the quantile's own.
-        mirrored: whether both sides of the median get the same factor.
     """
     size, factors = float(away.isfinite().any(-1).sum(0).float().mean()), away.new_ones(away.shape[1:])
-    away = torch.maximum(away, away.flip(-1)) if mirrored else away
+    away = torch.maximum(away, away.flip(-1))  # on the side where the truth lies
     for index, probability in enumerate(probabilities):
         if probability != 0.5 and size:
-            beyond = abs(probability - 0.5)  # of the median; the finite-sample correction is (n + 1) / n
-            level = 2 * beyond * (1 + 1 / size) if mirrored else 0.5 + beyond * (1 + 1 / size)
+            level = abs(2 * probability - 1) * (1 + 1 / size)  # with the finite-sample correction (n + 1) / n
             factors[:, index] = away[..., index].nanquantile(min(level, 1.0), 0).nan_to_num(1.0)
     return factors
 
