@@ -6,13 +6,17 @@ import re
 import uuid
 from zoneinfo import ZoneInfo
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 
-from gatecast import read
+from gatecast import audit, read
+from gatecast.data.dates import Frequency, Grid
+from gatecast.data.panel import Panel
+from gatecast.data.table import FORECAST, TIMESTAMP, ForecastTable
 from gatecast.errors import DataError, UsageError
 from gatecast.frames import rows_of
 
@@ -55,6 +59,26 @@ def test_columns_that_differ_in_case_only_are_refused_if_one_is_named():
             read(both, time="t", target=target, series="Y" if target == "y" else "y")
     assert read(both, time="t", target="Y").values.tolist() == [1, 1, 1, 1]  # the other is not read
     assert read(both, time="t", target="y").values.tolist() == [1, 2, 3, 4.5]
+
+
+def test_keys_of_more_than_38_digits_are_audited_written_and_shown(tmp_path):
+    """As BigQuery's BIGNUMERIC comes; DuckDB and polars have no such numbers, and take texts."""
+    keys = [decimal.Decimal("1.5"), decimal.Decimal("1234567890" * 4)]
+    table = pa.table({"k": pa.array(keys, pa.decimal256(76, 4))})
+    days = Grid(Frequency.parse("D"))
+    panel = Panel(days, table, np.arange(20, dtype=np.float32), np.array([0, 10, 20]), np.zeros(2, np.int64))
+    texts = ["1.5000", "1234567890" * 4 + ".0000"]
+    (found,) = audit(panel, horizon=5).findings
+    assert (found.name, found.places) == ("series too short to learn from", tuple(texts))
+    moments = pa.array([dt.datetime(1970, 1, 11)] * 2, pa.timestamp("us"))
+    numbers = {name: [1, 2] for name in FORECAST}
+    rows = ForecastTable(pa.table({"k": table["k"], **numbers, TIMESTAMP: moments, "cutoff": moments}), ("k",))
+    assert rows.to_polars()["k"].to_list() == texts
+    for to, into in (("f.duckdb", "f"), ("f.csv", None), ("f.json", None), ("f.parquet", None)):
+        for _ in range(2):
+            rows.write(tmp_path / to, into)
+    with duckdb.connect(tmp_path / "f.duckdb") as connection:
+        assert connection.sql("SELECT k FROM f ORDER BY forecast_value").fetchall() == [(text,) for text in texts]
 
 
 def test_numbers_of_two_bytes_are_read():

@@ -52,7 +52,12 @@ def rows_of(frame: object, named: Sequence[str], *, queried: bool) -> pa.Table:
     if not queried and (asked := [f"{name!r} ({odd[name]})" for name in odd if name in named]):
         raise DataError(f"cannot read column {some(asked)}: make its values numbers, texts or times, all of one kind")
     table = table.drop_columns([*odd]) if table is not None else rows.drop([*odd]).to_arrow()
-    return table.cast(pa.schema([field.with_type(_held(field.type)) for field in table.schema]))
+    return held(table)
+
+
+def held(rows: pa.Table) -> pa.Table:
+    """Rows in types that DuckDB and polars have: numbers of more than 38 digits, as BIGNUMERIC, are texts there."""
+    return rows.cast(pa.schema([field.with_type(_held(field.type)) for field in rows.schema]))
 
 
 def _misread(column: Any) -> str:
@@ -83,5 +88,6 @@ def _foreign(type_: pa.DataType) -> bool:
 
 
 def _held(type_: pa.DataType) -> pa.DataType:
-    """The type in which DuckDB holds a column: it has no numbers of two bytes with a fraction."""
-    return pa.float32() if pa.types.is_float16(type_) else type_
+    if pa.types.is_decimal256(type_):
+        return pa.string()
+    return pa.float32() if pa.types.is_float16(type_) else type_  # of two bytes there are none

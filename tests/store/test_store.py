@@ -640,6 +640,18 @@ def test_numbers_that_spell_dates_are_no_counts_since_1970(form):
     assert read_rows(Config.from_options("", options | {"time_unit": "ms", "freq": "s"}), rows).panel.kind == "instant"
 
 
+def test_keys_of_38_digits_are_read_as_they_are(tmp_path):
+    key = 10**38 - 1
+    with duckdb.connect(tmp_path / "shop.duckdb") as connection:
+        connection.execute(f"CREATE TABLE t AS SELECT DATE '2024-01-01' AS at, 2.5 AS y, '{key}'::UHUGEINT AS \"A b\"")
+    source = SourceSettings(table="t", time="at", target="y", series=("a B",))
+    with open_store(tmp_path / "shop.duckdb") as store:
+        (row,) = (
+            store.read(source, series_query(source, "date", Grid(Frequency.parse("D")), "sum")).read_all().to_pylist()
+        )
+    assert (row["key_0"], row["value"]) == (key, 2.5)
+
+
 def test_a_path_opens_a_store(tmp_path):
     with pytest.raises(StoreError, match="nothing to read at"):
         open_store(tmp_path / "none.csv")

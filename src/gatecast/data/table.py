@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.errors import StoreError, UsageError
+from gatecast.frames import held
 from gatecast.store import FORECAST_TIME, NO_ERRAND, Errand, open_store
 from gatecast.store.latest_query import latest_query
 
@@ -71,7 +72,7 @@ class ForecastTable:
         """The rows as a polars frame; needs polars."""
         import polars as pl  # noqa: PLC0415 - only where a frame is wanted
 
-        return pl.DataFrame(self.rows)
+        return pl.DataFrame(held(self.rows))
 
     def write(self, url: str | Path, into: str | None = None, errand: Errand = NO_ERRAND) -> None:
         """Write the rows into a table, replacing rows with the same key, or into a file, replacing all of it.

@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from gatecast.config import SourceSettings
 from gatecast.errors import StoreError, UsageError, some
+from gatecast.frames import held
 from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, Store, no_select, other_columns
 from gatecast.store.duckdb_errors import BROKEN, translated
 from gatecast.store.duckdb_files import READERS, is_empty, read_files, write_file
@@ -21,7 +22,9 @@ from gatecast.store.latest_query import refuse_foreign
 from gatecast.store.sql import SOURCE, column, dotted, relation, render, unended
 
 BATCH_ROWS = 500_000
-NANOSECOND_TYPES = ("TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE")
+# Types that few functions take, or Arrow holds none of, and those that they are read as.
+NANOSECOND_TYPES = dict.fromkeys(("TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE"), "TIMESTAMPTZ")
+HUGE_TYPES = dict.fromkeys(("HUGEINT", "UHUGEINT"), "DECIMAL(38,0)")
 DATABASES = (".duckdb", ".db", ".ddb")
 FRAME, DATA = "frame", "data"
 """What a frame, and a file, are called as tables."""
@@ -92,7 +95,7 @@ class DuckDBStore(Store):
         store.url, store.path, store.default, store.reader = "", "the frame", _table(FRAME), None
         store.connection = _connected()
         with translated(store.path):
-            store.connection.register(FRAME, frame)
+            store.connection.register(FRAME, held(frame))
         return store
 
     def columns(self, source: SourceSettings) -> dict[str, Kind]:
@@ -122,11 +125,14 @@ class DuckDBStore(Store):
     def text(self, source: SourceSettings, query: exp.Select) -> str:
         """See `Store.text`."""
         rows = self._rows(source)
-        # Times to the nanosecond, as pandas writes them, are a type that few functions take.
-        fine = [column(name).sql("duckdb") for name, type_ in self._types(rows).items() if type_ in NANOSECOND_TYPES]
-        if fine:
-            narrow = ", ".join(f"CAST({name} AS TIMESTAMPTZ) AS {name}" for name in fine)
-            rows = f"SELECT * REPLACE ({narrow}) FROM (\n{rows}\n)"
+        keys = [name.lower() for name in source.series]
+        narrow = [
+            f"CAST({(quoted := column(name).sql('duckdb'))} AS {taken}) AS {quoted}"
+            for name, type_ in self._types(rows).items()
+            if (taken := NANOSECOND_TYPES.get(type_) or (name.lower() in keys and HUGE_TYPES.get(type_)))
+        ]
+        if narrow:
+            rows = f"SELECT * REPLACE ({', '.join(narrow)}) FROM (\n{rows}\n)"
         return render(query, rows, "duckdb")
 
     def _rows(self, source: SourceSettings) -> str:
@@ -168,7 +174,7 @@ class DuckDBStore(Store):
     def _merge(self, table: str, rows: pa.Table, key: Sequence[str]) -> None:
         """Replace rows by key in one transaction, making the table if there is none."""
         connection = self.connection
-        connection.register("gatecast_rows", rows)
+        connection.register("gatecast_rows", held(rows))
         connection.execute("BEGIN")
         try:
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM gatecast_rows LIMIT 0")

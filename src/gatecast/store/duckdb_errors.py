@@ -17,8 +17,9 @@ NOT_BROKEN = ("Could not set lock", "Permission denied", "existing connections")
 ADVICE = {
     "not utf-8 encoded.": " Save it as UTF-8, as with iconv -f latin1 -t utf-8",
     "than existing connections": ": close those that this process has",
+    "to DECIMAL(38,0)": ": whole numbers in a series column have 38 digits at most: cast it to text in --sql",
 }
-"""What to do about errors that end so."""
+"""What to do about errors that say so."""
 
 
 @contextmanager
@@ -52,4 +53,4 @@ def _reason(error: Exception) -> str:
         said = f"{said} in {where.splitlines()[0]}"
     with suppress(ValueError, LookupError):  # what fails in a thread that writes a file is told within JSON
         said = json.loads(said[said.index("{") :])["exception_message"]
-    return said + next((advice for end, advice in ADVICE.items() if said.endswith(end)), "")
+    return said + next((advice for part, advice in ADVICE.items() if part in said), "")
