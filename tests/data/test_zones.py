@@ -206,7 +206,11 @@ def test_how_far_a_clock_is_ahead_of_standard_time(zone, wall, seconds):
 
 
 @pytest.mark.parametrize(
-    "name", ["Mars/Olympus", "", "America", "Europe/Berlin/Mitte", "../UTC", "EST+5EDT,M3.2.0", "\0"]
+    "name",
+    [
+        *("Mars/Olympus", "", "America", "Europe/Berlin/Mitte", "../UTC", "EST+5EDT,M3.2.0", "\0"),
+        *("localtime", "posixrules", "posix/Europe/Berlin", "right/UTC", "Factory"),  # files of a system, not zones
+    ],
 )
 def test_a_zone_that_is_none(name):
     with pytest.raises(UsageError, match="is not a time zone"):

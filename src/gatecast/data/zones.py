@@ -5,6 +5,7 @@ that never happens (clocks go forward) means as much later as the clock was move
 Both are PEP 495's reading of `fold=0`.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -28,10 +29,11 @@ def zone_of(name: str) -> ZoneInfo:
     Raises:
         UsageError: there is no such zone.
     """
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise UsageError(f"{name!r} is not a time zone: write it as in America/New_York or UTC") from None
+    # What else lies beside the zones of a system, as localtime or right/UTC, means nothing to a database.
+    with suppress(KeyError, ValueError, OSError):
+        if name[:1].isupper() and name != "Factory":
+            return ZoneInfo(name)
+    raise UsageError(f"{name!r} is not a time zone: write it as in America/New_York or UTC")
 
 
 def to_wall(instants: Seconds, zone: str) -> Seconds:
