@@ -1,5 +1,8 @@
 """How texts are cast is told in the words of the store."""
 
+import re
+
+import duckdb
 import pytest
 
 from gatecast.store.casts import number_sql, time_sql
@@ -17,10 +20,34 @@ CAST = '"SELECT * REPLACE ({} AS {}) FROM ..."'
         ("bigquery", "y", "-1.234,5", "SAFE_CAST(REPLACE(REPLACE(y, '.', ''), ',', '.') AS FLOAT64)"),
         ("duckdb", "y", "1,234.5", "TRY_CAST(REPLACE(y, ',', '') AS DOUBLE)"),
         ("duckdb", "y", "-1,234,567", "TRY_CAST(REPLACE(y, ',', '') AS DOUBLE)"),
+        ("duckdb", "y", "100 EUR", "TRY_CAST(REGEXP_REPLACE(y, '[^0-9.-]', '', 'g') AS DOUBLE)"),
+        ("bigquery", "y", "12,5 %", "SAFE_CAST(REPLACE(REGEXP_REPLACE(y, '[^0-9,-]', ''), ',', '.') AS FLOAT64)"),
     ],
 )
 def test_how_texts_are_cast_is_told_in_the_words_of_the_store(dialect, name, text, told):
     assert number_sql(name, text, dialect) == CAST.format(told, '"my y"' if " " in name else name)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("$ -1,234.50", [-1234.5]),
+        ("EUR 1.234.567,25", [1234567.25]),
+        ("1 234 567 kr", [1234567.0]),
+        ("1'234.5", [1234.5]),
+        ("1.234.567", [1234567.0]),
+        ("5 kg", [5.0]),
+        ("1.234 EUR", [1.234, 1234.0]),
+        ("1,234 EUR", [1234.0, 1.234]),
+        ("n/a", [None]),
+        *((text, []) for text in ("3k", "1.2 M", "2 bn", "(100)", "10:30", "1/2", "2024-01-01", "Rs. 500", "A12-7")),
+    ],
+)
+def test_a_query_is_told_only_if_it_makes_numbers_of_the_texts(text, numbers):
+    told = re.findall(r"REPLACE \((TRY_CAST.*? AS y)\) FROM", number_sql("y", text, "duckdb"))
+    with duckdb.connect() as connection:
+        found = [connection.execute(f"SELECT {query} FROM (SELECT ? AS y)", [text]).fetchone()[0] for query in told]
+    assert found == numbers
 
 
 def test_a_comma_that_may_be_either_is_told_both_ways():

@@ -18,19 +18,36 @@ FORMATS = (
 """How people write dates and times beside the way that is read as it is."""
 
 
+_NUMBER, _TIMES = r"-?\d[\d.,]*(?:[ \u00a0\u202f']\d{3}[\d.,]*)*", r"\s*[kmb](?:n|ln|io)?\b"
+_WITH_UNIT = re.compile(rf"[^\d(.,-]*({_NUMBER})(?!{_TIMES})[^\d).,-]*", re.IGNORECASE)
+"""A number, and what may stand before and after it: `$ 1,234.50`, `100 EUR`, but not `3k`, `(100)` or `10:30`."""
+
+
 def number_sql(name: str, text: str, dialect: Dialect) -> str:
-    """How a query makes numbers of a column of texts, such as one of them; both ways where it may mean two."""
+    """How a query makes numbers of a column of texts, such as one of them.
+
+    Returns:
+        Both ways where it may mean two, as 1,234; empty if nobody knows.
+    """
 
     def select(digits: str) -> str:
         number = sql(f"SAFE_CAST({digits} AS FLOAT64)", c=exp.column(name))
         return f'"SELECT * REPLACE ({exp.alias_(number, name).sql(dialect)}) FROM ..."'
 
-    thousands, decimals = "REPLACE(c, ',', '')", "REPLACE(REPLACE(c, '.', ''), ',', '.')"
+    points, commas = "REPLACE(c, ',', '')", "REPLACE(REPLACE(c, '.', ''), ',', '.')"  # which of them begin a fraction
+    if (inner := _WITH_UNIT.fullmatch(text)) and not re.fullmatch(r"[\d.,-]+", text):
+        text = re.sub(r"[^\d.,-]", "", inner[1])
+        points, commas = (f"REGEXP_REPLACE(c, '[^0-9{mark}-]', '')" for mark in ".,")
+        commas = f"REPLACE({commas}, ',', '.')"
     if re.fullmatch(r"-?\d{1,3},\d{3}", text):  # 1,234
-        return f"{select(thousands)} if commas separate thousands, or {select(decimals)} if they are decimal points"
-    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d*)?", text):  # 1,234.5
-        return select(thousands)
-    return select(decimals if re.fullmatch(r"-?[\d.]*,\d*", text) else "c")  # 1.234,5
+        return f"{select(points)} if commas separate thousands, or {select(commas)} if they are decimal points"
+    if re.fullmatch(r"-?\d{1,3}\.\d{3}", text):  # 1.234, with a unit
+        return f"{select(points)} if points are decimal points, or {select(commas)} if they separate thousands"
+    if re.fullmatch(r"-?(\d+|\d{1,3}(,\d{3})+)(\.\d*)?", text):  # 1,234.5
+        return select(points)
+    if re.fullmatch(r"-?(\d[\d.]*)?,\d*|-?\d{1,3}(\.\d{3})+", text):  # 1.234,5
+        return select(commas)
+    return "" if re.search(r"\d", text) else select("c")  # marks of what is missing, as n/a, become just that
 
 
 def time_sql(name: str, examples: Sequence[object], dialect: Dialect) -> str:
