@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from zoneinfo import ZoneInfo, available_timezones
 
 import duckdb
 import numpy as np
@@ -13,6 +14,7 @@ from test_store import put  # noqa: F401 - a fixture
 import gatecast
 from gatecast.config import Config
 from gatecast.reading import audit_rows
+from gatecast.store.faults import ODD_MIDNIGHTS
 
 FIRST, HOURS = dt.datetime(2024, 6, 1), 480
 
@@ -146,6 +148,37 @@ def test_midnights_of_another_zone_are_told_where_none_is_named(put, request, zo
     name = "series whose times look like midnight in another zone than UTC"
     assert found_in(audit).get(name) == (first and (1, (f"the series from {first}",)))
     assert (f"{name} (--timezone)" in audit.undecided) == bool(first)
+
+
+@pytest.mark.parametrize(("time", "found"), [("06:00", True), ("18:30", True), ("05:30", False), ("06:20", False)])
+def test_one_time_of_day_all_year_may_be_midnight_elsewhere_which_is_no_decision(time, found):
+    day = pd.date_range(f"2024-01-01 {time}", periods=400, freq="D", tz="UTC")
+    told = gatecast.audit(pd.DataFrame({"at": day, "y": np.arange(400) % 7.0}), time="at", target="y")
+    name = "series whose times, the same every day, may be midnight in another zone than UTC"
+    assert found_in(told) == ({name: (1, ("the series from 2024-01-01",))} if found else {})
+    assert told.undecided == []
+
+
+def test_times_of_day_that_are_midnight_in_some_zone():
+    moments = [dt.datetime(2024, month, 15, tzinfo=dt.UTC) for month in (1, 7)]
+    zones = [ZoneInfo(name) for name in available_timezones()]
+    ahead = {moment.astimezone(zone).utcoffset() for zone in zones for moment in moments}
+    midnights = {-offset % dt.timedelta(days=1) for offset in ahead}
+    hours = {dt.timedelta(hours=hour) for hour in range(24)}
+    assert midnights >= hours
+    assert sorted(midnights - hours) == [number * dt.timedelta(minutes=15) for number in ODD_MIDNIGHTS]
+
+
+@pytest.mark.parametrize(("days", "grid", "hinted"), [(1, {}, True), (6, {}, False), (1, {"holidays": "DE"}, False)])
+def test_gaps_of_business_days_may_be_holidays(days, grid, hinted):
+    dates = pd.bdate_range("2024-01-01", periods=100)
+    dates = dates.delete(range(22, 22 + days))  # 31 January: no holiday of Germany, which 1 January is
+    rows = pd.DataFrame({"at": dates, "y": np.arange(len(dates)) % 7.0})
+    found = gatecast.audit(rows, time="at", target="y", **grid)
+    (gap,) = (part for part in found.findings if part.name == "missing steps")
+    assert (found.frequency, gap.count) == ("B", days)
+    hint = "; if these are holidays, leave them out by naming their place, as --holidays DE or XNYS"
+    assert gap.done.endswith(hint) == hinted
 
 
 def test_rows_of_many_hours_or_of_a_few_moments_are_at_no_midnight():

@@ -22,6 +22,9 @@ from gatecast.store.sql import SOURCE
 
 Row = Mapping[str, Any]
 
+HOLIDAYS = 5
+"""Most business days in a row that are taken for holidays."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -172,6 +175,8 @@ def _findings(
             needed=3 * horizon + 1,
             ends=_ENDS[alignment.align],
         )
+        if kind == "gap" and str(grid.frequency) == "B" and not grid.holidays and largest["size"] <= HOLIDAYS:
+            done += "; if these are holidays, leave them out by naming their place, as --holidays DE or XNYS"
         decided = getattr(given, fault.option, None) or (kind == "shared" and alignment.aggregate == "count")
         yield Finding(
             fault.name,

@@ -10,6 +10,8 @@ SUMS, DIGITS = 1e-12, 1e-5
 bits."""
 FEW, QUARTER = 3, 900_000_000
 """Steps that say nothing of the time of day, and microseconds of a quarter of an hour, in which zones differ."""
+ODD_MIDNIGHTS = (10, 14, 38, 41, 45, 54, 58, 61, 70, 73, 74, 78, 82)
+"""Quarters of an hour after midnight in UTC at which some zone has its own, beside whole hours, which all are one."""
 _ONE = {"s": "", "are": "is", "end": "ends", "vary": "varies", "their": "its"}
 """What stands for the marks in the name of a fault where there is one; they themselves stand for many."""
 
@@ -79,11 +81,20 @@ FAULTS: Mapping[str, Fault] = {
     "placed": Fault(
         "series",
         f"observed > {FEW} AND late > 0 AND clocks <= 2 AND 2 * apart < observed AND MOD(early, {QUARTER}) = 0 AND "
-        f"MOD(late, {QUARTER}) = 0 AND (late - early) / {QUARTER} IN (0, 2, 4, 92, 94)",  # summer's 30 or 60 minutes
+        f"MOD(late, {QUARTER}) = 0 AND (late - early) / {QUARTER} IN (2, 4, 92, 94)",  # summer's 30 or 60 minutes
         "first", "1",
         "series whose times look like midnight in another zone than UTC",
         "each row counts to its day in UTC, which may be the day before: name the zone with --timezone",
         "timezone", where="from",
+    ),
+    "fixed": Fault(
+        "series",
+        f"observed > {FEW} AND early > 0 AND late = early AND "
+        f"(MOD(early, {4 * QUARTER}) = 0 OR early / {QUARTER} IN {ODD_MIDNIGHTS})",
+        "first", "1",
+        "series whose times, the same every day, may be midnight in another zone than UTC",
+        "each row counts to its day in UTC; if they are midnight elsewhere, name the zone with --timezone",
+        where="from",
     ),
     "gap": Fault(
         "marks", "value IS NOT NULL AND step - before > 1", "before + 1", "step - before - 1",
