@@ -365,6 +365,8 @@ def test_test_and_backtest_print_their_evidence(call, place):
     assert json.loads(call("test", "run", "--format", "json")[0]) == told
     text = call("test", "run")[0].decode()
     assert told["verdict"]["sentence"] in text
+    early = json.loads(call("test", "run", "--as-of", "2024-01-10 11:00", "--format", "json")[0])
+    assert early["windows"] == told["windows"] - 2 * 12
     assert "No leak: 62 forecasts made again" in call("test", "run", "--prove")[1]
     assert all(reason in text for reason in told["verdict"]["reasons"].values())
     assert f"the 80 % intervals cover {told['overall']['coverage']['80']:.1f} %" in text

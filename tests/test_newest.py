@@ -169,6 +169,6 @@ def test_a_run_that_was_trained_until_a_date_says_that_it_reads_no_later_rows(tm
     ends = [newest(model, verb, listener).lasts[0] for verb in ("forecast", "test")]
     assert [model.grid.label(end) for end in ends] == ["2024-01-30 23:00"] * 2
     told = "rows from 2024-01-31 on are not read, as the run was trained with --until 2024-01-31"
-    assert notes == [f"{told}; --as-of DATE reads up to another date", told]
-    later = newest(model, "forecast", listener, as_of="2024-02-03 04:00")
+    assert notes == [f"{told}; --as-of DATE reads up to another date"] * 2
+    later = newest(model, "test", listener, as_of="2024-02-03 04:00")
     assert (model.grid.label(later.lasts[0]), notes[2:]) == ("2024-02-03 04:00", [])

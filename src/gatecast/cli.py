@@ -91,6 +91,7 @@ def test(
         bool, typer.Option("--require-skill", help="exit with 1 unless the model beats the seasonal naive")
     ] = False,
     prove: Annotated[bool, typer.Option("--prove", help="show that no forecast depends on later rows")] = False,
+    as_of: Annotated[str | None, typer.Option(help="use no row after this date")] = None,
     form: ShortForm = "table",
     yes: Yes = False,
 ) -> None:
@@ -101,7 +102,7 @@ def test(
     from gatecast.newest import newest
 
     model = pipeline.load(run)
-    panel = newest(model, "test", console.Teller(yes))
+    panel = newest(model, "test", console.Teller(yes), as_of=as_of)
     backtest, verdict = pipeline.test(model, panel)
     metrics = backtest.metrics() | {"verdict": asdict(verdict)}
     if form == "json":

@@ -49,7 +49,7 @@ def newest(
     if cut is not None:
         config = config.having("source", until=grid.begins(cut + 1))
     elif until := config.source.until:
-        other = "; --as-of DATE reads up to another date" if verb == "forecast" else ""
+        other = "; --as-of DATE reads up to another date" if verb in ("forecast", "test") else ""
         listener.note(f"rows from {until} on are not read, as the run was trained with --until {until}{other}")
     errand = Errand(verb, model.run_id, listener)
     rows = _context_rows(model, config, errand, at, cut) if context else None
