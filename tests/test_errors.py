@@ -20,8 +20,10 @@ from gatecast.errors import (
     StoreError,
     TrainingError,
     UsageError,
+    in_bytes,
     plural,
     some,
+    some_names,
 )
 
 FIT = ["fit", "shop.duckdb", "--time", "day", "--target", "y", "--run", "new"]
@@ -33,6 +35,7 @@ TABLES = {
     "empty": "SELECT * FROM good WHERE false",
     "missing": "SELECT day, NULL::DOUBLE AS y FROM good",
     "infinite": "SELECT day, CASE WHEN y > 6 THEN 'inf'::DOUBLE ELSE y END AS y FROM good",
+    "huge": f"SELECT day, y, '{2**128 - 6}'::UHUGEINT AS shop FROM good",
     "numbered": "SELECT 20240101 AS day, y FROM good",
 }
 
@@ -104,6 +107,11 @@ TRY = ("as \"SELECT * REPLACE (TRY_CAST(y AS DOUBLE) AS y) FROM ...\"; it holds 
 CASES = {
     "missing column": (["fit", "good.csv", "--time", "day", "--target", "z", *NEW], 1, ["no column 'z'", "day, y"]),
     "missing series": (good("--series", "shop", *H), 1, ["no column 'shop'; there are day, y"]),
+    "huge series": (
+        good("--series", "shop", *H, table="huge"),
+        1,
+        [f"value {2**128 - 6} to", "have 38 digits at most: cast it to text in --sql"],
+    ),
     "no time": (["fit", "good.csv", "--target", "y", *NEW], 2, ["--time COLUMN", "day, y"]),
     "no target": (["fit", "good.csv", "--time", "day", "--aggregate", "sum", *NEW], 2, ["by sum: --target COLUMN"]),
     "no calendar": (good(*H, "--freq", "C"), 2, ["C needs a calendar of holidays: --holidays DE"]),
@@ -120,7 +128,7 @@ CASES = {
     "a list of nothing": (["audit", "none.json", *FIT[2:6]], 1, ["there are columns (json) but no rows"]),
     "no row to tell a type": (["audit", "heads.parquet", "--time", "day", "--target", "y"], 1, ["but no rows"]),
     "an empty file": (["audit", "hollow.csv", "--time", "day"], 1, ["the file is empty"]),
-    "a longer line": (["audit", "ragged.csv", "--time", "day"], 1, ["there are day,y, as if it were one: a line"]),
+    "a longer line": (["audit", "ragged.csv", "--time", "day"], 1, ["there are 'day,y', as if it were one: a line"]),
     "not in UTF-8": (["audit", "latin.csv", "--time", "day"], 1, ["Save it as UTF-8, as with iconv"]),
     "no target at all": (good(*H, table="missing"), 1, ["no usable value in 60 rows"]),
     "infinite target": (good(*H, table="infinite"), 1, ["as inf (in the series): filter or repair them with --sql"]),
@@ -128,6 +136,7 @@ CASES = {
     "a horizon of nothing": (good("--horizon", "0"), 2, ["--horizon: input should be greater than or equal"]),
     "horizon beyond history": (good("--horizon", "40"), 1, ["too little history", "121 steps", "has 60", "19 or less"]),
     "frequency": (good(*H, "--freq", "fortnightly"), 2, ["'fortnightly' is not a frequency: write 15min, h"]),
+    "zone of a computer": (good(*H, "--timezone", "localtime"), 2, ["'localtime' is not a time zone"]),
     "zone": (good(*H, "--timezone", "Mars/Base"), 2, ["'Mars/Base' is not a time zone"]),
     "zone, freq given": (good(*H, "--timezone", "Mars/Base", "--freq", "D"), 2, ["'Mars/Base' is not a time zone"]),
     "date of filter": (good(*H, "--until", "soon"), 2, ["'soon' is not a date"]),
@@ -301,3 +310,13 @@ def test_one_is_no_plural():
 def test_five_offenders_at_most():
     assert some(range(SHOWN)) == "0, 1, 2, 3, 4"
     assert some(range(1_005)) == "0, 1, 2, 3, 4 and 1,000 more"
+
+
+def test_names_that_may_be_taken_for_several_are_quoted():
+    assert some_names(["a/b", "Berlin, Mitte", "x y", "", 7]) == "a/b, 'Berlin, Mitte', 'x y', '', 7"
+    assert some_names(map(str, range(SHOWN + 2))) == "0, 1, 2, 3, 4 and 2 more"
+
+
+def test_bytes_have_a_unit_of_their_size():
+    sizes = (0, 999, 1_500, 23_456, 999_600, 10**10, 3 * 10**15)
+    assert [in_bytes(count) for count in sizes] == ["0 B", "999 B", "1.5 kB", "23.5 kB", "1 MB", "10 GB", "3,000 TB"]

@@ -9,6 +9,7 @@ GatecastError        1   base of all
 └── TrainingError    1   training that cannot continue
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -59,6 +60,11 @@ def some(items: Iterable[object]) -> str:
     return text if len(whole) <= SHOWN else f"{text} and {len(whole) - SHOWN:,} more"
 
 
+def some_names(names: Iterable[object]) -> str:
+    """The same of names: one that could be taken for several, or for nothing, is in quotation marks."""
+    return some(name if re.fullmatch(r"[^\s,;]+", str(name)) else repr(name) for name in names)
+
+
 def enumerated(parts: Sequence[str]) -> str:
     """Parts as text: 'a, b and c'."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
@@ -77,6 +83,15 @@ def plural(count: float, noun: str) -> str:
 def in_percent(share: float, digits: int = 0) -> str:
     """A share as text in percent."""
     return f"{100 * share:z.{digits}f} %"
+
+
+def in_bytes(count: float) -> str:
+    """Bytes as text, in the decimal units of `--max-bytes`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.4g} TB"
 
 
 def explained(

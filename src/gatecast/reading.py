@@ -16,7 +16,7 @@ from gatecast.data.frequency import Frequency
 from gatecast.data.panel import CovariateRows, Panel
 from gatecast.data.rows import name_of
 from gatecast.data.table import refuse_own
-from gatecast.errors import DataError, UsageError, some
+from gatecast.errors import DataError, UsageError, in_bytes, some
 from gatecast.memory import refuse_too_large
 from gatecast.opening import Needed, Opened, open_in, open_source
 from gatecast.store import NO_ERRAND, Errand, open_store
@@ -188,4 +188,4 @@ def _plan(opened: Opened, errand: Errand) -> Iterator[Opened | None]:
 
 def _tell_saved(errand: Errand, since: str, whole: int | None, part: int | None) -> None:
     if whole and part is not None:
-        errand.observer.note(f"only rows since {since} are read: {part / 1e6:,.1f} MB instead of {whole / 1e6:,.1f} MB")
+        errand.observer.note(f"only rows since {since} are read: {in_bytes(part)} instead of {in_bytes(whole)}")

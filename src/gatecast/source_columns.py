@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from gatecast.config import Config, SourceSettings
 from gatecast.data.dates import TimeKind
-from gatecast.errors import DataError, NoRowsError, UsageError, some
+from gatecast.errors import DataError, NoRowsError, UsageError, some, some_names
 from gatecast.store import Errand, Kind, Store
 from gatecast.store.casts import number_sql, time_sql
 from gatecast.store.opening_query import any_query, size_query, types_query, unreadable_query, value_query, worst_query
@@ -49,13 +49,13 @@ def _refuse_unfit(config: Config, store: Store, columns: Mapping[str, Kind]) -> 
     """Refuse settings that name columns which do not exist or do not fit, and those that name too few."""
     source = config.source
     if not source.time:
-        raise UsageError(f"name the timestamp column: --time COLUMN; there are {some(columns)}")
+        raise UsageError(f"name the timestamp column: --time COLUMN; there are {some_names(columns)}")
     absent = [name for name in named(source) if name not in columns]
     if absent:
         _refuse_no_rows(source, store, columns)
         one = len(columns) == 1 and re.search(r"[,;\t|]", next(iter(columns)))
         hint = ", as if it were one: a line of the file may have more fields than the first, or a quote without end"
-        raise DataError(f"no column {some(map(repr, absent))}; there are {some(columns)}{hint if one else ''}")
+        raise DataError(f"no column {some(map(repr, absent))}; there are {some_names(columns)}{hint if one else ''}")
     aggregate = config.alignment.aggregate
     if not source.target and aggregate != "count":
         raise UsageError(f"name the column to bring together by {aggregate}: --target COLUMN")
@@ -92,7 +92,8 @@ def _no_numbers(source: SourceSettings, store: Store, kind: Kind) -> DataError:
     if kind != "text":
         return DataError(wrong)
     text = store.read(source, worst_query(source.target)).read_all().column("found")[0].as_py()
-    return DataError(f"{wrong}, as {number_sql(source.target, text, store.dialect)}; it holds {text!r}")
+    how = number_sql(source.target, text, store.dialect)
+    return DataError(f"{wrong}{how and f', as {how}'}; it holds {text!r}")
 
 
 def _refuse_no_rows(source: SourceSettings, store: Store, columns: Iterable[str]) -> None:

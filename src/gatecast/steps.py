@@ -14,7 +14,7 @@ from gatecast.data.panel import Panel
 from gatecast.data.split import Split
 from gatecast.data.table import SEASONAL
 from gatecast.data.windows import Windows
-from gatecast.errors import enumerated, in_percent, plural
+from gatecast.errors import enumerated, in_bytes, in_percent, plural
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.evaluate import evaluate
 from gatecast.evaluation.held_back import spread
@@ -71,7 +71,7 @@ def prepare(
         5, "Windows", f"{text}{plural(sizes.recurrent, 'recurrent step')}; batches of {sizes.batch}{synthetic}"
     )
     listener.step(
-        6, "Data to the device", f"{device}, once: {windows.nbytes / 1e6:.1f} MB, windows are gathered there by index"
+        6, "Data to the device", f"{device}, once: {in_bytes(windows.nbytes)}, windows are gathered there by index"
     )
     return shop
 

@@ -14,7 +14,7 @@ from gatecast.data.covariates import Covariates
 from gatecast.data.covariates_builder import CovariatesBuilder
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.data.rows import PanelBuilder, Reading, name_of
-from gatecast.errors import DataError, NoRowsError, UsageError, plural, some
+from gatecast.errors import DataError, NoRowsError, UsageError, plural, some, some_names
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Panel:
             UsageError: there is no such series, or more than one.
         """
         if unknown := [name for name in names if name not in self.places]:
-            raise UsageError(f"no series {some(map(repr, unknown))}; there are {some(self.names)}")
+            raise UsageError(f"no series {some(map(repr, unknown))}; there are {some_names(self.names)}")
         if len(self.places) < len(self) and (twice := [name for name in names if self.names.count(name) > 1]):
             raise UsageError(f"several series are called {some(map(repr, twice))}: parts of their keys hold slashes")
         return np.array([self.places[name] for name in names], np.int64)

@@ -13,7 +13,7 @@ from gatecast.data.arrays import Flags, Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
 from gatecast.data.table import TIMESTAMP, VALUE, timestamps
-from gatecast.errors import UsageError, plural, some
+from gatecast.errors import UsageError, plural, some_names
 from gatecast.evaluation import metrics, statistical
 from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate, places, ratio
 from gatecast.evaluation.metrics import Array, Groups, known
@@ -237,7 +237,7 @@ class Backtest:
         ranked, tested = self._ranked(), np.unique(self.series).tolist()
         index = ranked[len(ranked) // 2] if series is None else int(self.panel.find([str(series)])[0])
         if index not in tested:
-            names = some(self.panel.names[number] for number in tested)
+            names = some_names(self.panel.names[number] for number in tested)
             raise UsageError(f"no series {series!r} was tested; there are {names}")
         return example_figure(self.to_arrow(), self._example(index), self.panel.keys.column_names, self.settings.level)
 

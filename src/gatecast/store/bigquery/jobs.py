@@ -9,7 +9,7 @@ from google.cloud import bigquery
 from google.cloud.bigquery.table import RowIterator
 
 from gatecast.config import SourceSettings
-from gatecast.errors import StoreError, UsageError
+from gatecast.errors import StoreError, UsageError, in_bytes
 from gatecast.store import Errand
 
 PRICE = 6.25
@@ -83,15 +83,15 @@ class Jobs:
         """Tell what reading so many bytes costs, refuse more than `max_bytes`, and ask before the first."""
         if not count:
             return
-        cost = f"{size(count)} ({money(count)} on demand)"
+        cost = f"{in_bytes(count)} ({money(count)} on demand)"
         if count > source.max_bytes:
             raise StoreError(
-                f"the query would read {cost}, more than --max-bytes {size(source.max_bytes)}: "
+                f"the query would read {cost}, more than --max-bytes {in_bytes(source.max_bytes)}: "
                 "narrow it with --since, or allow more with --max-bytes"
             )
         self.errand.observer.note(f"this query will read {cost}")
         if not self.agreed and not self.errand.observer.agree(
-            f"read it, and what else this takes, each query up to {size(source.max_bytes)}?"
+            f"read it, and what else this takes, each query up to {in_bytes(source.max_bytes)}?"
         ):
             raise StoreError("it was not run: the cost was not agreed to")
         self.agreed = True
@@ -105,15 +105,6 @@ def _cancelling(job: bigquery.QueryJob | bigquery.LoadJob) -> Iterator[None]:
     except KeyboardInterrupt:
         job.cancel(retry=None, timeout=10)
         raise
-
-
-def size(count: float) -> str:
-    """Bytes for people, in the decimal units of `--max-bytes`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:,.4g} TB"
 
 
 def money(count: int) -> str:

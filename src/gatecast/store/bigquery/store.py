@@ -13,13 +13,13 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from gatecast.config import SourceSettings
-from gatecast.errors import StoreError, UsageError, some
+from gatecast.errors import StoreError, UsageError, in_bytes, some
 from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, Store, no_select
 from gatecast.store.bigquery import merge
 from gatecast.store.bigquery.columns import by_way_of_integers, kinds
 from gatecast.store.bigquery.connect import connect
 from gatecast.store.bigquery.errors import reason, sentence, translated
-from gatecast.store.bigquery.jobs import RETRY, Jobs, size
+from gatecast.store.bigquery.jobs import RETRY, Jobs
 from gatecast.store.bigquery.streams import NoStreams, by_pages, by_streams
 from gatecast.store.latest_query import refuse_foreign
 from gatecast.store.sql import dotted, pinned, relation, render, unended
@@ -102,7 +102,7 @@ class BigQueryStore(Store):
         with self._translated(writing=True):
             merge.write(self.jobs, self._full(table), rows, key)
         if self.jobs.billed:
-            self.errand.observer.note(f"writing was billed {size(self.jobs.billed)}")
+            self.errand.observer.note(f"writing was billed {in_bytes(self.jobs.billed)}")
 
     def view(self, name: str, query: exp.Select) -> None:
         """See `Store.view`."""
