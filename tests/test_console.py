@@ -126,11 +126,19 @@ def test_no_name_commands_the_terminal(terminal, monkeypatch):
 
 def test_how_much_of_the_test_a_baseline_forecast_is_told(capsys):
     """Those that had no time for all are measured on other windows than the model."""
-    found = {"mae": 2.0, "skill": None, "compared": 0.125}
+    found = {"mae": 2.0, "skill": None, "skill_low": None, "skill_high": None, "compared": 0.125}
     baselines = {"seasonal_naive": found | {"compared": 1.0}, "auto_theta": found}
     console.show_metrics({"overall": {"mae": 1.0, "coverage": {}}, "baselines": baselines, "season": 1})
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["forecasts", "compared", "100.0", "%", "12.5", "%"] in lines
+
+
+def test_an_interval_of_one_window_is_none(capsys):
+    one = {"mae": 2.0, "compared": 1.0, "skill": 5.3, "skill_low": 5.3, "skill_high": 5.3}
+    baselines = {"seasonal_naive": one, "naive_drift": one | {"skill_low": 1.25}}
+    console.show_metrics({"overall": {"mae": 1.0, "coverage": {}}, "baselines": baselines, "season": 1})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["error", "saved,", "%", "5.3", "5.3", "(1.2", "to", "5.3)"] in lines
 
 
 @pytest.mark.parametrize("at", [date(2026, 2, 5), datetime(2026, 2, 5, 18, 30)], ids=["days", "times"])

@@ -119,7 +119,7 @@ def test_too_short_a_history_says_what_would_do():
 def test_a_history_that_no_horizon_fits_asks_for_rows_only():
     with pytest.raises(DataError) as caught:
         resolved(panel_of("h", 3), 1)
-    assert "needs 4 steps" in str(caught.value)
+    assert "needs 4 steps, and the longest series has 3; bring more rows" in str(caught.value)
     assert "horizon of 1 or less" not in str(caught.value)
 
 

@@ -235,10 +235,11 @@ def _bytes_out() -> BinaryIO:
 
 
 def _skill(found: dict[str, Any]) -> str:
-    """The skill against a baseline, and its interval."""
-    if found["skill"] is None:
+    """The skill against a baseline, and its interval, of which one window tells nothing."""
+    skill, low, high = (found[name] for name in ("skill", "skill_low", "skill_high"))
+    if skill is None:
         return "undefined"
-    return f"{found['skill']:z.1f} ({found['skill_low']:z.1f} to {found['skill_high']:z.1f})"
+    return f"{skill:z.1f} ({low:z.1f} to {high:z.1f})" if low < high else f"{skill:z.1f}"
 
 
 def _text(value: object) -> str:

@@ -126,10 +126,10 @@ def facts_of(config: Config, panel: Panel, split: Split) -> Facts:
 
 
 def _too_little(horizon: int, longest: int, names: list[str]) -> str:
-    most = (longest - 1) // 3
+    most, which = (longest - 1) // 3, f" (of {some(names)})" if len(names) > 1 else ""
     return (
         f"too little history: training, validating and testing {plural(horizon, 'step')} ahead "
-        f"needs {3 * horizon + 1:,} steps, and the longest series has {longest:,} (of {some(names)}); "
+        f"needs {3 * horizon + 1:,} steps, and the longest series has {longest:,}{which}; "
         + (f"ask for a horizon of {most:,} or less, or " if most else "")
         + "bring more rows"
     )

@@ -43,7 +43,9 @@ def prepare(
     panel, horizon, found = rows.panel, rows.config.forecast.horizon, rows.audit
     assert found
     size = in_gigabytes(needed(found.rows, found.steps, len(rows.config.source.varying)))
-    text = f"{found.rows:,} rows, {found.series:,} series, {found.first} to {found.last}; about {size} of memory"
+    text = (
+        f"{plural(found.rows, 'row')}, {found.series:,} series, {found.first} to {found.last}; about {size} of memory"
+    )
     listener.step(1, "Read", text)
     config, season = recipe.resolve(rows.config, panel, parts)
     _note_sizes(rows.config.model, config.model, listener)

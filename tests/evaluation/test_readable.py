@@ -1,4 +1,4 @@
-"""Metrics in the words of people: no powers of ten, no minus zero."""
+"""Metrics in the words of people: no powers of ten where digits will do, no minus zero."""
 
 import pytest
 
@@ -7,9 +7,17 @@ from gatecast.evaluation.readable import number, percent
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [(9999.6, "10,000"), (-22440.2, "-22,440"), (999.96, "1,000"), (999.94, "999.9"), (0.13317, "0.1332"), (0.0, "0")],
+    [
+        (9999.6, "10,000"),
+        (-22440.2, "-22,440"),
+        (999.96, "1,000"),
+        (999.94, "999.9"),
+        (0.13317, "0.1332"),
+        (0.0, "0"),
+        (-1.2346e30, "-1.235e+30"),
+    ],
 )
-def test_a_number_of_any_size_is_read_without_powers(value, told):
+def test_a_number_is_read_without_powers_as_far_as_its_digits_hold(value, told):
     assert number(value) == told
 
 

@@ -167,6 +167,14 @@ def test_only_the_first_steps_are_better(make_backtest):
     assert judge(make_backtest(ours, naive)).steps == 3
 
 
+def test_a_gain_that_is_told_as_nothing_is_none(make_backtest):
+    naive = errors(60, 2, 2)
+    for gain, use in ((2e-4, False), (2e-3, True)):  # 0.0 and 0.2 % of every error
+        verdict = judge(make_backtest(naive * (1 - gain), naive))
+        assert (verdict.use, verdict.steps > 0) == (use, use)
+    assert verdict.low == pytest.approx(0.2, rel=1e-3)
+
+
 def test_a_better_baseline_is_named(make_backtest):
     ours, naive, best = errors(60, 1, 1), errors(60, 2, 2), errors(60, 0.3, 3)
     backtest = make_backtest(ours, naive)

@@ -7,5 +7,8 @@ def percent(percentage: float | None) -> str:
 
 
 def number(value: float) -> str:
-    """A number as people read it: four digits of what is small, whole numbers from a thousand on."""
-    return f"{value:,.4g}" if abs(value) < 999.95 else f"{value:,.0f}"
+    """A number as people read it: four digits of what is small, whole numbers from a thousand on.
+
+    From a thousand million million on their digits are more than a float holds.
+    """
+    return f"{value:,.0f}" if 999.95 <= abs(value) < 1e15 else f"{value:,.4g}"

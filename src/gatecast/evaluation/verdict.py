@@ -16,6 +16,8 @@ MIN_WINDOWS = 5
 """Fewest windows without overlap for a verdict."""
 MORE = "more rows, a larger --test or a shorter --horizon give more"
 """What to do about too few."""
+LEAST = 0.05
+"""Skill in percent that counts: less is told as 0.0."""
 STRICT_CONFIDENCE = 99
 """Confidence in percent where the best of several horizons is looked for: more looks, more luck."""
 
@@ -73,7 +75,7 @@ def judge(backtest: Backtest, history: Sequence[Mapping[str, Any]] = (), kept: i
 def _steps(backtest: Backtest, skill: Estimate) -> int:
     """How many steps ahead the model is better, in quarters of the horizon."""
     ends = sorted({max(1, backtest.horizon * part // 4) for part in (1, 2, 3, 4)})
-    if skill.low > 0:
+    if skill.low >= LEAST:
         while len(ends) > 1:  # a late part that is clearly worse is cut off
             late = backtest.skill(SEASONAL, slice(ends[-2], ends[-1]), STRICT_CONFIDENCE)
             if late is None or late.high >= 0:
@@ -81,7 +83,7 @@ def _steps(backtest: Backtest, skill: Estimate) -> int:
             ends.pop()
         return ends[-1]
     early = ((end, backtest.skill(SEASONAL, slice(0, end), STRICT_CONFIDENCE)) for end in ends[:-1])
-    return max((end for end, found in early if found is not None and found.low > 0), default=0)
+    return max((end for end, found in early if found is not None and found.low >= LEAST), default=0)
 
 
 def _rivals(backtest: Backtest) -> dict[str, str]:
