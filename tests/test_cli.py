@@ -255,6 +255,15 @@ def test_a_long_table_says_what_it_left_out(call):
     assert "the first 60 of 80 rows; --format csv gives all" in said
 
 
+@pytest.mark.parametrize(
+    ("horizon", "told"), [(60, ""), (61, "61 steps ahead is 10 times the trained horizon: 6 steps")]
+)
+def test_forecasts_far_beyond_the_trained_horizon_come_with_a_warning(call, horizon, told):
+    _, said = call("forecast", "run", "--horizon", horizon, "--format", "csv")
+    assert said.startswith(told)
+    assert bool(said) == bool(told)
+
+
 def test_dates_from_the_command_line_from_stdin_and_from_a_file(call, expected, tmp_path):
     rows = expected(at=DATES)
     (tmp_path / "dates").write_text(f"{DATES[1]}\n\n {DATES[2]} \n")
@@ -423,7 +432,7 @@ def test_nobody_reading_on_is_no_error_message(place):
     with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline().startswith('"name","forecast_timestamp"')
         process.stdout.close()
-        assert process.stderr.read() == ""
+        assert re.fullmatch("3,000 steps ahead is 500 times .*\n", process.stderr.read())
     assert process.returncode == 1
 
 

@@ -142,6 +142,7 @@ def forecast(
 ) -> None:
     """Forecast the next steps, or any dates, from the newest rows of the run's source."""
     from gatecast import console
+    from gatecast.forecast_rows import far_ahead
     from gatecast.model import Model
     from gatecast.newest import newest
     from gatecast.store import Errand
@@ -159,6 +160,7 @@ def forecast(
     table = model.forecast(
         rows, horizon=horizon, at=dates, as_of=as_of, series=series or (), point=point, level=level or ()
     )
+    console.say(far_ahead(table, model.config.forecast.horizon))
     if to is not None:
         table.write(to, into, Errand("forecast", model.run_id, teller, model.config.source))
         console.say(f"wrote {plural(len(table), 'row')} to {' '.join(filter(None, [to, into]))}")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Float
 
 from gatecast.config import ForecastSettings
@@ -23,6 +24,7 @@ from gatecast.data.table import (
     repeated,
     timestamps,
 )
+from gatecast.errors import plural
 from gatecast.fitted import Fitted
 from gatecast.points import bounds, interpolated, points
 from gatecast.side_by_side import in_batches
@@ -31,6 +33,8 @@ Codes = npt.NDArray[np.int8]
 Numbers = npt.NDArray[np.float64]
 KINDS = ("extrapolated", "future", "test", "in_sample")
 """The kinds of forecast, see README.md."""
+FAR = 10
+"""Times the trained horizon beyond which forecasts come with a warning: by a hundred times some grow without bounds."""
 ROWS = 8_192
 """Rows that are filled at once."""
 
@@ -39,6 +43,16 @@ def kinds_of(asked: Asked, lasts: Steps, seen: Steps, horizon: int) -> Codes:
     """The kind of each forecast, as its index in `KINDS`, (S, D); what was seen counts as observed."""
     known = (asked.dates <= lasts).astype(np.int8) + (asked.dates <= seen)
     return (asked.ahead <= horizon) * (known + np.int8(1))
+
+
+def far_ahead(table: ForecastTable, horizon: int) -> str:
+    """A warning of forecasts far beyond the trained horizon; empty where there are none."""
+    ahead = pc.max(table.rows["step"]).as_py() or 0
+    if ahead <= FAR * horizon:
+        return ""
+    how = f"{plural(horizon, 'step')} at a time are forecast from those before them, so errors add up"
+    longer = "train with a longer --horizon, or a coarser --freq"
+    return f"{ahead:,} steps ahead is {ahead / horizon:,.0f} times the trained horizon: {how}; {longer}"
 
 
 def columns_of(

@@ -152,6 +152,12 @@ def test_what_is_not_complete_is_not_shown(monkeypatch):
     assert tuple(tried) == attribution.POINTS
 
 
+def test_values_too_small_for_gradients_are_told():
+    inputs = inputs_of()
+    with pytest.raises(DataError, match=r"cannot be told: 32 bits do not hold .*; multiply the target in --sql"):
+        attribute(fitted_of(Known(lambda x, _: x[:, -2:])), replace(inputs, context=inputs.context * 1e-41))
+
+
 def test_a_forecast_that_hardly_moves_may_be_lost_in_rounding(monkeypatch):
     """As that of a constant series: what a rounding leaves unexplained is little of the scale, if all of the rest."""
     gradients = _Path.gradients

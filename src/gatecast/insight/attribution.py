@@ -9,6 +9,7 @@ forecast is attributed as a function of the values themselves: shifting all of t
 forecast, and no single one is credited with what only their mean does.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -157,11 +158,11 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
             error = float(missed.abs().sum() / moved)
             if error < MAX_UNEXPLAINED:
                 break
-        if error >= MAX_UNEXPLAINED:
-            raise DataError(
-                f"what this forecast relied on cannot be told: {in_percent(error, 1)} of it would be left unexplained; "
-                "look at another one, by --at or --series"
-            )
+        if not error < MAX_UNEXPLAINED:
+            why = f"{in_percent(error, 1)} of it would be left unexplained; look at another one, by --at or --series"
+            if math.isnan(error):  # a gradient is infinite where the scale is as small as 1e-39
+                why = "32 bits do not hold how it changes with values as small; multiply the target in --sql"
+            raise DataError(f"what this forecast relied on cannot be told: {why}")
         effects = path.without(segment, groups)
     loc, scale = path.loc.cpu()[0], path.scale.cpu()[0]  # from here on in the target's unit
     calendar = given["calendar"].sum(1).cpu() * scale
