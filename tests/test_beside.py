@@ -304,6 +304,13 @@ def test_what_cannot_be_meant_is_refused(options, error, told):
     assert told in str(found.value)
 
 
+@pytest.mark.parametrize("freq", [{}, {"freq": "D"}])
+def test_a_place_that_is_none_is_refused_before_rows_are_read(monkeypatch, freq):
+    monkeypatch.setattr("gatecast.opening.Opened.audit", lambda *_: pytest.fail("rows were read"))
+    with pytest.raises(UsageError, match="no holidays are known of 'QQ'"):
+        audit(sales(), **NAMES, **freq, holidays="QQ")
+
+
 def test_a_date_is_no_covariate():
     rows = sales().append_column("opened", pa.array(np.repeat(START, 3 * (DAYS + AHEAD))))
     with pytest.raises(DataError, match=r"a covariate is a number, a truth value or a text, not 'opened' \(date\)"):

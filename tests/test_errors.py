@@ -30,6 +30,9 @@ FIT = ["fit", "shop.duckdb", "--time", "day", "--target", "y", "--run", "new"]
 TABLES = {
     "good": "SELECT DATE '2024-01-01' + i::INTEGER AS day, (i % 7 + i / 100)::DOUBLE AS y FROM range(60) r(i)",
     "words": "SELECT day, CASE WHEN y > 3 THEN 'much' ELSE '1' END AS y FROM good",
+    "silent": "SELECT day, 'much' AS y FROM good",
+    "clock": "SELECT day, '10:30' AS y FROM good",
+    "prices": "SELECT day, CASE WHEN y > 3 THEN '-' ELSE '5 EUR' END AS y FROM good",
     "unreadable": "SELECT 'day ' || day AS day, y FROM good",
     "partly": "SELECT CASE WHEN y < 1 THEN 'n/a' ELSE day::VARCHAR END AS day, y FROM good",
     "empty": "SELECT * FROM good WHERE false",
@@ -112,6 +115,13 @@ CASES = {
         1,
         [f"value {2**128 - 6} to", "have 38 digits at most: cast it to text in --sql"],
     ),
+    "words only": (
+        good(*H, table="silent"),
+        1,
+        ["column 'y' holds no numbers (text): cast it in --sql; it holds 'much'"],
+    ),
+    "times for a target": (good(*H, table="clock"), 1, ["cast it in --sql; it holds '10:30'"]),
+    "prices": (good(*H, table="prices"), 1, ["cast it in --sql, as", "REGEXP_REPLACE", "it holds '5 EUR'"]),
     "no time": (["fit", "good.csv", "--target", "y", *NEW], 2, ["--time COLUMN", "day, y"]),
     "no target": (["fit", "good.csv", "--time", "day", "--aggregate", "sum", *NEW], 2, ["by sum: --target COLUMN"]),
     "no calendar": (good(*H, "--freq", "C"), 2, ["C needs a calendar of holidays: --holidays DE"]),
@@ -205,7 +215,7 @@ FORECASTS = {
     "no steps": (["--horizon", "0"], 2, ["--horizon: input should be greater than or equal to 1, got 0"]),
     "steps back": (["--horizon", "-3"], 2, ["--horizon: input should be greater than or equal to 1, got -3"]),
     "no level": (["--level", "100"], 2, ["--level: give at least one level, in percent"]),
-    "no such series": (["--series", "tea"], 2, ["no series 'tea'"]),
+    "no such series": (["--series", "tea"], 2, ["there is one series, which has no name"]),
     "into without to": (["--into", "t"], 2, ["--into", "--to"]),
     "to without into": (["--to", "shop.duckdb"], 2, ["say which table", "--into NAME"]),
     "to nowhere": (["--to", "nowhere/at/all.csv"], 1, ["nowhere/at/all.csv"]),
@@ -229,7 +239,7 @@ def test_bad_forecast(call, place, trained, name):
 def test_a_run_is_not_replaced_unless_asked(call, place, trained):
     before = (place / "run" / "model.json").read_bytes()
     refused(call, ["fit", "good.toml", *H, "--run", "run"], 1, "run is there already", "--overwrite")
-    refused(call, ["inspect", "run", "--series", "tea"], 2, "no series 'tea'")
+    refused(call, ["inspect", "run", "--series", "tea"], 2, "which has no name: leave out --series")
     refused(call, ["inspect", "run", "--at", "2023-12-31"], 2, "begins 2024-01-01")
     assert (place / "run" / "model.json").read_bytes() == before
 

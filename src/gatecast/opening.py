@@ -145,7 +145,7 @@ def _store(source: str | Path | pa.Table, errand: Errand) -> Store:
 def _frequency(config: Config, store: Store, kind: Kind) -> tuple[Frequency, float | None]:
     if config.grid.freq and config.grid.freq != "AUTO_FREQUENCY":
         return Frequency.parse(config.grid.freq), None
-    Grid(Frequency("day", 1), config.grid.timezone)  # refuses a zone that is none
+    Grid(Frequency("day", 1), config.grid.timezone, config.grid.holidays)  # refuses a zone or a place that is none
     source, zone = config.source, config.grid.timezone
     gaps = store.read(source, spacing_query(source, kind, zone)).read_all().to_pylist()
     own = spacing.frequencies(gaps, zone)

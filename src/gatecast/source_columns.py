@@ -91,8 +91,10 @@ def _no_numbers(source: SourceSettings, store: Store, kind: Kind) -> DataError:
     wrong = f"column {source.target!r} holds no numbers ({kind}): cast it in --sql"
     if kind != "text":
         return DataError(wrong)
-    text = store.read(source, worst_query(source.target)).read_all().column("found")[0].as_py()
-    how = number_sql(source.target, text, store.dialect)
+    (row,) = store.read(source, worst_query(source.target)).read_all().to_pylist()
+    text, some_are = row["found"], row["numbers"] > 0
+    # Where there are numbers, a text without digits is a mark of what is missing, as n/a.
+    how = number_sql(source.target, text, store.dialect) if some_are or re.search(r"\d", text) else ""
     return DataError(f"{wrong}{how and f', as {how}'}; it holds {text!r}")
 
 

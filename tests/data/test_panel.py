@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Panel
 from gatecast.data.rows import Reading
-from gatecast.errors import DataError
+from gatecast.errors import DataError, UsageError
 
 PROPERTY = settings(deadline=None, max_examples=80)
 DAYS, MINUTES = Grid(Frequency("day", 1)), Grid(Frequency("second", 60))
@@ -89,6 +89,9 @@ def test_one_series_without_a_name():
     panel = panel_of(((), 7, 1.5, 1), ((), 4, -2.0, 1), parts=0)
     assert lists(panel) == [((), 4, [-2.0, None, None, 1.5])]
     assert (panel.names, len(panel)) == (["the series"], 1)
+    assert panel.find(["the series"]).tolist() == [0]
+    with pytest.raises(UsageError, match="there is one series, which has no name: leave out --series"):
+        panel.find(["a"])
     assert lists(panel.take(np.array([0]))) == lists(panel)
 
 

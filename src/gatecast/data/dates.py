@@ -44,6 +44,8 @@ class Grid:
     def __post_init__(self) -> None:
         if self.timezone:
             zone_of(self.timezone)
+        if self.holidays:
+            holidays_of(self.holidays, 2024, 2024)
         if self.frequency.days == "C" and not self.holidays:
             raise UsageError(f"{self.frequency} needs a calendar of holidays: --holidays DE, US-NY or XNYS")
 

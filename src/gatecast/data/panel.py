@@ -95,6 +95,8 @@ class Panel:
         Raises:
             UsageError: there is no such series, or more than one.
         """
+        if names and not self.keys.num_columns and list(names) != self.names:
+            raise UsageError("there is one series, which has no name: leave out --series")
         if unknown := [name for name in names if name not in self.places]:
             raise UsageError(f"no series {some(map(repr, unknown))}; there are {some_names(self.names)}")
         if len(self.places) < len(self) and (twice := [name for name in names if self.names.count(name) > 1]):

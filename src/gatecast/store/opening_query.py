@@ -43,11 +43,16 @@ def value_query(name: str) -> exp.Select:
 def worst_query(name: str) -> exp.Select:
     """The first text of a column in the alphabet, of those that are no numbers if some are not (column `found`).
 
-    Those with digits come before others, such as n/a.
+    Those with digits come before others, such as n/a. Beside it: how many are `numbers`.
     """
     digits = "IF(REGEXP_CONTAINS(c, '[0-9]'), 0, 1)"
     odd, text = sql(f"IF(SAFE_CAST(c AS FLOAT64) IS NULL, {digits}, 2)", c=column(name)), column(name)
-    found = exp.select(exp.alias_(text, "found")).from_(SOURCE).where(sql("c IS NOT NULL", c=text))
+    count = sql("COUNT(SAFE_CAST(c AS FLOAT64)) OVER ()", c=text)
+    found = (
+        exp.select(exp.alias_(text, "found"), exp.alias_(count, "numbers"))
+        .from_(SOURCE)
+        .where(sql("c IS NOT NULL", c=text))
+    )
     return found.order_by(odd, text.copy()).limit(1)
 
 
