@@ -130,6 +130,7 @@ def test_a_table_of_what_is_to_come_is_opened_and_read_once_though_fit_audits_it
     [
         ("day,shop\n2024-11-01,s0\n", "no column 'promo'; there are day, shop"),
         ("day,shop,promo\n", "the query gave no rows"),
+        ("day,shop,promo\n5 May,s0,1\n", "column 'day' holds text that is no timestamp, as '5 May': convert it there"),
     ],
 )
 def test_what_is_wrong_with_a_table_of_what_is_to_come_is_told_of_it(text, told, database, tmp_path):
@@ -293,7 +294,7 @@ def test_holidays_of_a_place_or_of_each_series_place():
         ({"past": "day"}, UsageError, "a column has one meaning, these have more: 'day'"),
         ({"past": "heat", "future": "heat"}, UsageError, "these have more: 'heat'"),
         ({"future": "promo", "aggregate": "count"}, UsageError, "give the values of --future in a --future-table"),
-        ({"future": "promo", "future_table": "nope.csv"}, StoreError, "nope.csv"),
+        ({"future": "promo", "future_table": "nope.csv"}, StoreError, "--future-table nope.csv: "),
         ({"holidays_column": "heat"}, DataError, "--holidays-column 'heat' holds no places such as DE"),
         ({"holidays": "QQ"}, UsageError, "no holidays are known of 'QQ'"),
     ],

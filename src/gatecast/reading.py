@@ -16,7 +16,7 @@ from gatecast.data.frequency import Frequency
 from gatecast.data.panel import CovariateRows, Panel
 from gatecast.data.rows import name_of
 from gatecast.data.table import refuse_own
-from gatecast.errors import DataError, UsageError, in_bytes, some
+from gatecast.errors import DataError, StoreError, UsageError, in_bytes, some
 from gatecast.memory import refuse_too_large
 from gatecast.opening import Needed, Opened, open_in, open_source
 from gatecast.store import NO_ERRAND, Errand, open_store
@@ -181,8 +181,9 @@ def _plan(opened: Opened, errand: Errand) -> Iterator[Opened | None]:
     with open_store(table, errand=errand) if elsewhere else nullcontext(opened.store) as store:
         try:
             there = open_in(store, read, errand)
-        except (DataError, UsageError) as error:
-            raise type(error)(f"--future-table {table}: {error}") from None
+        except (DataError, StoreError, UsageError) as error:
+            told = str(error).replace("in --sql", "there")  # which is of the source
+            raise type(error)(f"--future-table {table}: {told}") from None
         yield there
 
 
