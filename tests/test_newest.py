@@ -160,6 +160,26 @@ def test_series_without_rows_are_told(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("series", [1, 3])
+def test_series_whose_newest_rows_are_gone_are_told(tmp_path, series):
+    url = database(tmp_path / "x.duckdb", waves(800, series=series))
+    named = {} if series > 1 else {"series": ()}
+    fit(url, run=tmp_path / "run", table="t", **QUICK | named)
+    model, notes = load(tmp_path / "run"), []
+    listener = Listener()
+    listener.note = notes.append
+    newest(model, "forecast", listener, context=True)
+    assert notes == []
+    with duckdb.connect(str(tmp_path / "x.duckdb")) as connection:
+        connection.execute("DELETE FROM t WHERE name = 's0' AND \"at\" > '2024-02-01'")
+    for as_of in (None, "2024-02-01 00:00"):
+        newest(model, "forecast", listener, context=True, as_of=as_of)
+    name = "s0" if series > 1 else "the series"
+    assert [note for note in notes if "lacks" in note] == [
+        f"1 series lacks the newest rows that training saw: {name} ends 2024-02-01 00:00"
+    ]
+
+
 def test_a_run_that_was_trained_until_a_date_says_that_it_reads_no_later_rows(tmp_path):
     until = "2024-01-31"
     fit(database(tmp_path / "x.duckdb", waves(960, series=1)), run=tmp_path / "run", table="t", until=until, **QUICK)

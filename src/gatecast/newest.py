@@ -57,6 +57,8 @@ def newest(
         rows = read_rows(config, config.source.url, errand)
     if verb == "forecast":
         _note_ended(rows, model, "" if cut is None else f" by {grid.label(cut)}", listener)
+        if cut is None:
+            _note_lost(rows.panel, model, listener)
     if rows.panel.covariates is not None:
         for line in unknown(model.final.encoder.columns, rows.panel.covariates):
             listener.note(f"{line}: forecast as the average of all")
@@ -90,6 +92,17 @@ def _note_ended(rows: Rows, model: Model, by: str, listener: Listener) -> None:
     if rows.stale:
         end = "ends" if len(rows.stale) == 1 else "end"
         listener.note(f"{len(rows.stale):,} series {end} before the others: {some(rows.stale)}")
+
+
+def _note_lost(panel: Panel, model: Model, listener: Listener) -> None:
+    """Name the series whose newest rows, which training saw, are gone: forecasts begin before them."""
+    lasts = _lasts(panel, model)
+    if lost := np.flatnonzero((lasts != NEVER) & (lasts < model.final.seen)).tolist():
+        keys = model.keys.take(pa.array(lost)).to_pylist()
+        names = [name_of(list(key.values())) for key in keys] or [name_of(())]
+        ends = (f"{name} ends {panel.grid.label(int(lasts[at]))}" for name, at in zip(names, lost, strict=True))
+        lack = "lacks" if len(lost) == 1 else "lack"
+        listener.note(f"{len(lost):,} series {lack} the newest rows that training saw: {some(ends)}")
 
 
 def _lasts(panel: Panel, model: Model) -> Steps:

@@ -20,6 +20,8 @@ CAST = '"SELECT * REPLACE ({} AS {}) FROM ..."'
         ("bigquery", "y", "-1.234,5", "SAFE_CAST(REPLACE(REPLACE(y, '.', ''), ',', '.') AS FLOAT64)"),
         ("duckdb", "y", "1,234.5", "TRY_CAST(REPLACE(y, ',', '') AS DOUBLE)"),
         ("duckdb", "y", "-1,234,567", "TRY_CAST(REPLACE(y, ',', '') AS DOUBLE)"),
+        ("duckdb", "y", "-0.123", "TRY_CAST(y AS DOUBLE)"),
+        ("duckdb", "y", " +1.5e-3", "TRY_CAST(y AS DOUBLE)"),
         ("duckdb", "y", "100 EUR", "TRY_CAST(REGEXP_REPLACE(y, '[^0-9.-]', '', 'g') AS DOUBLE)"),
         ("bigquery", "y", "12,5 %", "SAFE_CAST(REPLACE(REGEXP_REPLACE(y, '[^0-9,-]', ''), ',', '.') AS FLOAT64)"),
     ],

@@ -34,6 +34,8 @@ def number_sql(name: str, text: str, dialect: Dialect) -> str:
         number = sql(f"SAFE_CAST({digits} AS FLOAT64)", c=exp.column(name))
         return f'"SELECT * REPLACE ({exp.alias_(number, name).sql(dialect)}) FROM ..."'
 
+    if re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", text):
+        return select("c")
     points, commas = "REPLACE(c, ',', '')", "REPLACE(REPLACE(c, '.', ''), ',', '.')"  # which of them begin a fraction
     if (inner := _WITH_UNIT.fullmatch(text)) and not re.fullmatch(r"[\d.,-]+", text):
         text = re.sub(r"[^\d.,-]", "", inner[1])
