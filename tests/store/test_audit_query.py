@@ -154,7 +154,7 @@ def test_midnights_of_another_zone_are_told_where_none_is_named(put, request, zo
 def test_one_time_of_day_all_year_may_be_midnight_elsewhere_which_is_no_decision(time, found):
     day = pd.date_range(f"2024-01-01 {time}", periods=400, freq="D", tz="UTC")
     told = gatecast.audit(pd.DataFrame({"at": day, "y": np.arange(400) % 7.0}), time="at", target="y")
-    name = "series whose times, the same every day, may be midnight in another zone than UTC"
+    name = "series whose time of day, always the same, may be midnight in another zone than UTC"
     assert found_in(told) == ({name: (1, ("the series from 2024-01-01",))} if found else {})
     assert told.undecided == []
 

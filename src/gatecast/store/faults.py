@@ -92,7 +92,7 @@ FAULTS: Mapping[str, Fault] = {
         f"observed > {FEW} AND early > 0 AND late = early AND "
         f"(MOD(early, {4 * QUARTER}) = 0 OR early / {QUARTER} IN {ODD_MIDNIGHTS})",
         "first", "1",
-        "series whose times, the same every day, may be midnight in another zone than UTC",
+        "series whose time of day, always the same, may be midnight in another zone than UTC",
         "each row counts to its day in UTC; if they are midnight elsewhere, name the zone with --timezone",
         where="from",
     ),
