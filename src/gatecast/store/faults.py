@@ -93,7 +93,7 @@ FAULTS: Mapping[str, Fault] = {
         f"(MOD(early, {4 * QUARTER}) = 0 OR early / {QUARTER} IN {ODD_MIDNIGHTS})",
         "first", "1",
         "series whose time of day, always the same, may be midnight in another zone than UTC",
-        "each row counts to its day in UTC; if they are midnight elsewhere, name the zone with --timezone",
+        "each row counts to its day in UTC; if it is midnight elsewhere, name the zone with --timezone",
         where="from",
     ),
     "gap": Fault(
