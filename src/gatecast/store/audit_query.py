@@ -155,5 +155,5 @@ def audit_query(
     query = exp.select("placed.*", "totals.*").from_("totals").join("placed", join_type="cross")
     query = query.where(f"rank <= {SHOWN} OR size_rank = 1").with_("steps", as_=steps)
     for name, text in relations.items():
-        query = query.with_(name, as_=sql(text))
+        query = query.with_(name, as_=sql(text), copy=False)
     return query
