@@ -111,7 +111,7 @@ print(network)
 # Quantile loss, AdamW, a learning rate that rises and falls once; the weights with the best validation loss are kept.
 
 # %%
-fitted, trained = learn(shop, network)
+fitted, trained, _ = learn(shop, network)
 print(f"{trained.ended}; weights of epoch {trained.best}")
 
 # %% [markdown]

@@ -93,6 +93,19 @@ def test_how_much_the_networks_say(naive, apart, share):
     assert share_of(about_zero([0.0] * 5, naive, apart), 1) == pytest.approx(share)
 
 
+def test_windows_beside_others_are_calibrated_by_as_if_found_together():
+    whole = held(fitted_of(), *windows_of(300))
+    parts = [
+        replace(whole, apart=apart, **{name: getattr(whole, name)[at] for name in vars(whole) if name != "apart"})
+        for apart, at in ((whole.apart - 7, slice(200)), (7, slice(200, None)))
+    ]
+    joined = parts[0].beside(parts[1])
+    assert joined.apart == whole.apart
+    assert all(map(torch.equal, stretches(joined, LEVELS), stretches(whole, LEVELS)))
+    assert not torch.equal(stretches(parts[0], LEVELS)[0], stretches(whole, LEVELS)[0])
+    assert fitted_of().weighed(joined).share == fitted_of().weighed(whole).share
+
+
 def test_quantiles_that_lie_further_out_than_those_of_a_normal_distribution_are_left_there():
     raw = torch.tensor([-2.0, -1.9, 0.0, 1.9, 2.0]).expand(5, 1, 5)
     stretch, _ = stretches(replace(about_zero([0.0] * 5, 0, apart=0), raw=raw), LEVELS)

@@ -18,7 +18,7 @@ from gatecast.data.split import split
 from gatecast.data.windows import Windows
 from gatecast.fitting import Workshop, build, learn, refit
 from gatecast.nn.devices import multiplies_halved
-from gatecast.training import Trained
+from gatecast.training import VALIDATION, Trained
 
 HORIZON = 6
 TINY = {"horizon": HORIZON, "epochs": 3, "steps": 4, "hidden": 8}
@@ -81,8 +81,8 @@ def test_tested_weights_do_not_depend_on_the_test_rows(panel, options):
     assert shops[0].config == shops[1].config
     found = [learn(shop, build(shop)) for shop in shops]
     assert same(found[0][0], found[1][0])
-    assert len({(trained.best, trained.epochs[-1].validation_loss) for _, trained in found}) == 1
-    final = [refit(shop, tested, 1)[0] for shop, (tested, _) in zip(shops, found, strict=True)]
+    assert len({(trained.best, trained.epochs[-1].validation_loss) for _, trained, _ in found}) == 1
+    final = [refit(shop, tested, held, 1)[0] for shop, (tested, _, held) in zip(shops, found, strict=True)]
     assert not torch.equal(*(one.network.state_dict()["members.0.read.weight"] for one in final))
 
 
@@ -93,31 +93,31 @@ def test_of_random_walks_the_naive_forecast_says_most_and_of_waves_hardly_anythi
     shares = {}
     for name, rows in (("walks", walks), ("waves", waves((300, 300, 300)))):
         shop, _ = workshop(rows, **options)
-        tested, _ = learn(shop, build(shop))
+        tested, _, held = learn(shop, build(shop))
         shares[name] = tested.share
         assert tested.season == shop.season
-        final, _ = refit(shop, tested, 1)
+        final, _ = refit(shop, tested, held, 1)
         assert 0 <= final.share <= 1
     assert shares["walks"] < 0.5 < 0.8 < shares["waves"]
 
 
 def test_the_textbook_is_left_as_it_is(panel):
     shop, _ = workshop(panel, recipe="classic")
-    tested, _ = learn(shop, build(shop))
-    assert tested.share == refit(shop, tested, 1)[0].share == 1
+    tested, _, held = learn(shop, build(shop))
+    assert tested.share == refit(shop, tested, held, 1)[0].share == 1
 
 
 def test_the_validation_part_chooses_and_calibrates_but_does_not_train(panel):
     shops = [workshop(one, epochs=1)[0] for one in (panel, changed(panel, split(panel, HORIZON, 0.15).train))]
-    (one, _), (other, _) = (learn(shop, build(shop)) for shop in shops)
+    (one, *_), (other, *_) = (learn(shop, build(shop)) for shop in shops)
     assert all(torch.equal(part, other.network.state_dict()[name]) for name, part in one.network.state_dict().items())
     assert not torch.equal(one.stretch, other.stretch)
 
 
 def test_scaling_is_fitted_before_the_cutoff_only(panel):
     shop, _ = workshop(panel, recipe="classic")
-    tested, _ = learn(shop, build(shop))
-    final, _ = refit(shop, tested, 1)
+    tested, _, held = learn(shop, build(shop))
+    final, _ = refit(shop, tested, held, 1)
     for fitted, counts in ((tested, [168, 140]), (final, [240, 200])):  # 15 % of each in test and validation
         rows = [panel.series(i)[:count] for i, count in enumerate(counts)]
         loc, scale = (part[:, 0].tolist() for part in fitted.scaler.fixed)
@@ -127,17 +127,17 @@ def test_scaling_is_fitted_before_the_cutoff_only(panel):
 
 def test_each_says_what_it_has_seen(panel):
     shop, _ = workshop(panel)
-    tested, _ = learn(shop, build(shop))
+    tested, _, held = learn(shop, build(shop))
     assert tested.seen.tolist() == [203, 169]
-    assert refit(shop, tested, 1)[0].seen.tolist() == [239, 199]
+    assert refit(shop, tested, held, 1)[0].seen.tolist() == [239, 199]
 
 
 @pytest.mark.parametrize("best", [1, 2, 5])
 def test_final_weights_train_as_long_as_they_are_told(panel, best):
     shop, epochs = workshop(panel)
-    tested, _ = learn(shop, build(shop))
+    tested, _, held = learn(shop, build(shop))
     epochs.clear()
-    refit(shop, tested, best)
+    refit(shop, tested, held, best)
     assert [(line.stage, line.epoch, line.epochs) for line in epochs] == [
         ("final", number, best) for number in range(1, best + 1)
     ]
@@ -146,7 +146,7 @@ def test_final_weights_train_as_long_as_they_are_told(panel, best):
 
 def test_the_epoch_kept_is_the_one_that_validated_best(panel):
     shop, epochs = workshop(panel, epochs=6, rate=0.1)
-    _, trained = learn(shop, build(shop))
+    _, trained, _ = learn(shop, build(shop))
     losses = [line.validation_loss for line in epochs]
     assert len(losses) == 6
     assert trained.best == 1 + losses.index(min(losses))
@@ -154,19 +154,38 @@ def test_the_epoch_kept_is_the_one_that_validated_best(panel):
 
 def test_final_intervals_are_calibrated_on_the_test_part_too(panel):
     shop, _ = workshop(panel)
-    tested, _ = learn(shop, build(shop))
+    tested, _, held = learn(shop, build(shop))
     noisy = workshop(changed(panel, shop.split.validation))[0]
-    calm, wild = (refit(one, tested, 1)[0].stretch for one in (shop, noisy))
+    calm, wild = (refit(one, tested, held, 1)[0].stretch for one in (shop, noisy))
     assert (wild[:, [0, -1]] > 1.5 * calm[:, [0, -1]]).all()
+
+
+def test_the_validation_part_is_forecast_once_and_the_test_part_beside_it(panel, monkeypatch):
+    shop, _ = workshop(panel)
+    tested, _, held = learn(shop, build(shop))
+    spans = shop.split.validating(HORIZON), shop.split.testing(HORIZON)
+    both = fitting._held_back(shop, tested, spans, VALIDATION)
+    asked, forecast = [], fitting._held_back
+
+    def spied(shop, fitted, spans, most, newest=None):
+        asked.append((len(spans), newest))
+        return forecast(shop, fitted, spans, most, newest)
+
+    monkeypatch.setattr(fitting, "_held_back", spied)
+    monkeypatch.setattr(fitting, "widened", lambda *_: 1.0)
+    final, _ = refit(shop, tested, held, 1)
+    assert [spans for spans, newest in asked if newest is None] == [1]
+    assert torch.equal(final.stretch, fitting._judged(shop, tested, both, *spans).stretch)
+    assert not torch.equal(final.stretch, tested.stretch)
 
 
 def test_final_intervals_are_halfway_as_wide_as_those_of_the_weights_that_were_tested(panel, monkeypatch):
     """Weights that saw more rows may be surer of themselves, or less, without being better."""
     shop, _ = workshop(panel, epochs=1)
-    tested, _ = learn(shop, build(shop))
-    final, _ = refit(shop, tested, 30)
+    tested, _, held = learn(shop, build(shop))
+    final, _ = refit(shop, tested, held, 30)
     monkeypatch.setattr(fitting, "widened", lambda *_: 1.0)
-    calibrated, _ = refit(shop, tested, 30)  # as tested, by factors that were found with the tested weights
+    calibrated, _ = refit(shop, tested, held, 30)  # as tested, by factors that were found with the tested weights
     newest = shop.split.newest(HORIZON)
     inputs = shop.windows.inputs(*newest.at(newest.spread(100)))
     with torch.inference_mode():
@@ -181,8 +200,8 @@ def test_final_intervals_are_halfway_as_wide_as_those_of_the_weights_that_were_t
 def test_intervals_of_a_series_that_is_new_hold():
     """No held-back window has two rows; an interval that fits ten days of rows is far too narrow for them."""
     shop, _ = workshop(waves((240,) * 20), epochs=8, steps=40)
-    tested, _ = learn(shop, build(shop))
-    final, _ = refit(shop, tested, 1)
+    tested, _, held = learn(shop, build(shop))
+    final, _ = refit(shop, tested, held, 1)
     assert [len(fitted.short) for fitted in (tested, final)] == [7, 7]  # up to 64 of at least 167 values
     span = shop.split.testing(HORIZON)
     window = span.at(span.spread(400))
@@ -191,9 +210,9 @@ def test_intervals_of_a_series_that_is_new_hold():
         inputs = shop.windows.inputs(*window, newest=newest)
         with torch.inference_mode():
             both = [fitted.quantiles(inputs) for fitted in (tested, replace(tested, short=()))]
-        holds, held = (((truth >= found[..., :1]) & (truth <= found[..., -1:])).double().mean() for found in both)
+        holds, without = (((truth >= found[..., :1]) & (truth <= found[..., -1:])).double().mean() for found in both)
         assert holds > 0.85
-        assert held < 0.2 or newest == 1  # a single value is its own unit, which is wide
+        assert without < 0.2 or newest == 1  # a single value is its own unit, which is wide
 
 
 def test_the_time_limit_is_shared_by_both_trainings(panel, monkeypatch):
@@ -206,9 +225,9 @@ def test_the_time_limit_is_shared_by_both_trainings(panel, monkeypatch):
     monkeypatch.setattr(fitting, "train", train)
     for keep in (True, False):
         shop, _ = workshop(panel, refit=keep, time_limit="100s")
-        tested, _ = learn(shop, build(shop))
+        tested, _, held = learn(shop, build(shop))
         if keep:
-            refit(shop, tested, 1)
+            refit(shop, tested, held, 1)
     assert given == pytest.approx([60, 40, 100])
 
 
@@ -270,8 +289,8 @@ def test_windows_to_learn_from_have_a_season_before_them_if_there_is_one(panel):
 
 def test_all_members_are_trained_again(panel):
     shop, _ = workshop(panel, members=3)
-    tested, _ = learn(shop, build(shop))
-    final, _ = refit(shop, tested, 1)
+    tested, _, held = learn(shop, build(shop))
+    final, _ = refit(shop, tested, held, 1)
     shapes = [[member.shape for member in fitted.network.networks] for fitted in (tested, final)]
     assert shapes[0] == shapes[1] == recipe.shapes(shop.config, shop.encoder)
     assert len(shapes[0]) == 3

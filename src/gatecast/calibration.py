@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -50,6 +51,12 @@ class HeldBack:
         """
         seen, doubted = math.pow(self.apart, sharpness), math.pow(DOUBT, sharpness)
         return seen / (seen + doubted)
+
+    def beside(self, other: Self) -> Self:
+        """These windows and others."""
+        names = ("raw", "naive", "truth", "observed", "flat", "history")
+        both = {name: torch.cat([getattr(self, name), getattr(other, name)]) for name in names}
+        return replace(self, apart=self.apart + other.apart, **both)
 
 
 def share_of(held: HeldBack, middle: int) -> float:

@@ -67,8 +67,8 @@ def build(shop: Workshop) -> Ensemble:
     return network.to(shop.windows.device)
 
 
-def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
-    """Weights trained up to the validation part, chosen and calibrated on it."""
+def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained, HeldBack]:
+    """Weights trained up to the validation part, chosen and calibrated on it; and what they forecast of it."""
     training, validating = shop.config.training, shop.split.validating(shop.horizon)
     seconds = training.time_limit * (1 - REFIT_SHARE if training.refit else 1)
     scaler, trained = _train(shop, network, shop.split.train, shop.training(), validating, training.epochs, seconds)
@@ -86,18 +86,24 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained]:
         season=shop.season,
         bounds_given=shop.config.forecast.bounds is not None,
     )
-    return _judged(shop, fitted, validating), trained
+    held = _held_back(shop, fitted, [validating], VALIDATION)
+    return _judged(shop, fitted, held, validating), trained, held
 
 
-def refit(shop: Workshop, tested: Fitted, epochs: int) -> tuple[Fitted, Trained]:
+def refit(shop: Workshop, tested: Fitted, validated: HeldBack, epochs: int) -> tuple[Fitted, Trained]:
     """New weights trained on all rows.
 
     They are weighed and calibrated by the errors that the tested weights made on rows they had not been
     trained on, the newest ones included; so their intervals are moved towards the width of those of the tested weights.
+
+    Args:
+        validated: what the tested weights forecast of the validation part.
     """
     network, lasts, seconds = build(shop), shop.split.lasts, shop.config.training.time_limit * REFIT_SHARE
     scaler, trained = _train(shop, network, lasts, shop.everything(), None, epochs, seconds)
-    judged = _judged(shop, tested, shop.split.validating(shop.horizon), shop.split.testing(shop.horizon))
+    validating, testing = shop.split.validating(shop.horizon), shop.split.testing(shop.horizon)
+    held = validated.beside(_held_back(shop, tested, [testing], VALIDATION))
+    judged = _judged(shop, tested, held, validating, testing)
     final = replace(judged, network=network.eval(), scaler=scaler, seen=lasts)
     with torch.inference_mode():
         newest = (
@@ -167,7 +173,7 @@ def _bounds(shop: Workshop) -> tuple[float, float]:
     return (0.0 if least >= 0 else -math.inf), math.inf
 
 
-def _judged(shop: Workshop, fitted: Fitted, *spans: Span) -> Fitted:
+def _judged(shop: Workshop, fitted: Fitted, held: HeldBack, *spans: Span) -> Fitted:
     """Weighed against the naive forecast (but for the classic recipe) and calibrated on held-back windows.
 
     Few of these, or none, have as little history as a series that is new; so older values of others are hidden.
@@ -177,7 +183,6 @@ def _judged(shop: Workshop, fitted: Fitted, *spans: Span) -> Fitted:
     def corrected(held: HeldBack) -> Fitted:
         return (fitted if classic else fitted.weighed(held)).calibrated(held)
 
-    held = _held_back(shop, fitted, spans, VALIDATION)
     hidden = (_held_back(shop, fitted, spans, HIDDEN // len(spans), newest) for newest in lengths(held.history))
     return replace(corrected(held), short=tuple(corrected(one).corrections for one in hidden))
 

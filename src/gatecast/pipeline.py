@@ -153,13 +153,13 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     panel, settings, device, times = rows.panel, rows.config.training, _device(rows.config), [time.monotonic()]
     parts = split(panel, rows.config.forecast.horizon, settings.test)
     shop = prepare(rows, parts, device, listener, checkpoints)
-    tested, trained = define_and_train(shop, listener)
+    tested, trained, held = define_and_train(shop, listener)
     times.append(time.monotonic())
     backtest, metrics = test_held_back(shop, tested, trained, listener)
     times.append(time.monotonic())
     final, history = tested, trained.epochs
     if settings.refit:
-        final, retrained = refit(shop, tested, trained.refit_epochs)
+        final, retrained = refit(shop, tested, held, trained.refit_epochs)
         history += retrained.epochs
     times.append(time.monotonic())
     seconds = [round(rows.seconds, 3), *np.diff(times).round(3).tolist()]
@@ -271,7 +271,7 @@ def backtest(
         parts = Split(panel.starts, end - validation, end, panel.lasts)
         shop = prepare(rows, parts, device, listener)
         season = season or shop.season
-        tested, _ = define_and_train(shop, listener)
+        tested, *_ = define_and_train(shop, listener)
         series, cutoffs = np.repeat(np.arange(len(panel)), count), np.stack(group, 1).ravel()
         begun = cutoffs >= panel.starts[series]
         found.append(evaluate(tested, panel, series[begun], cutoffs[begun], season, config.forecast))

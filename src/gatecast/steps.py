@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from gatecast import recipe
+from gatecast.calibration import HeldBack
 from gatecast.checkpoint import NOWHERE, Checkpoints
 from gatecast.config import ModelSettings
 from gatecast.data.encoding import Encoder, unlearnable
@@ -95,7 +96,7 @@ def _note_zeros(panel: Panel, listener: Listener) -> None:
         listener.note(f"{text}: the forecasts best for --metric mape are near zero; --metric rmse forecasts the mean")
 
 
-def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained]:
+def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Trained, HeldBack]:
     """Steps 7 to 9: network, device, training.
 
     Raises:
@@ -119,14 +120,14 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
     listener.step(7, "Define the LSTM", f"{text}{starts}{logs}")
     threads = torch.get_num_threads()
     listener.step(8, "Model to the device", f"{device}, {plural(threads, 'thread')}")
-    tested, trained = learn(shop, build(shop))
+    tested, trained, held = learn(shop, build(shop))
     short = "; time was short, the schedule followed the clock" if trained.hurried else ""
     text = f"{trained.ended}{short}; weights of epoch {trained.best} of {len(trained.epochs)} kept"
     if tested.share < NEARLY_ALL:
         naive = f"{in_percent(1 - tested.share)} of each forecast"
         text += f"; {naive} is the seasonal naive one's, which does better on validation"
     listener.step(9, "Train", text)
-    return tested, trained
+    return tested, trained, held
 
 
 def test_held_back(
