@@ -203,7 +203,6 @@ def _held_back(shop: Workshop, fitted: Fitted, spans: Sequence[Span], most: int,
 
 def _windows(shop: Workshop, spans: Sequence[Span], most: int) -> Iterator[tuple[Int[Tensor, "B"], Int[Tensor, "B"]]]:
     """Series and cutoffs of windows spread over some spans, in batches on the device."""
-    for span in spans:
-        for numbers in torch.split(span.spread(most), VALIDATION_BATCH):
-            series, cutoffs = (moved(part, shop.windows.device) for part in span.at(numbers))
-            yield series, cutoffs
+    parts = zip(*(span.at(span.spread(most)) for span in spans), strict=True)
+    series, cutoffs = (moved(torch.cat(part), shop.windows.device) for part in parts)
+    return zip(*(torch.split(part, VALIDATION_BATCH) for part in (series, cutoffs)), strict=True)
