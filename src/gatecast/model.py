@@ -102,7 +102,9 @@ class Model:
             raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
         trained, levels = self.config.forecast, level if np.size(level) else None  # type: ignore[arg-type]
         given = {"horizon": horizon, "metric": POINTS[point] if point else None, "level": levels}
-        settings = Config(**merged({"forecast": trained.model_dump()}, given)).forecast
+        settings = trained
+        if any(part is not None for part in given.values()):
+            settings = Config(**merged({"forecast": trained.model_dump()}, given)).forecast
         asked_for = tuple(dict.fromkeys(map(str, listed(series))))  # one named twice would be written twice
         whole, panel = panel, _chosen(panel, asked_for)
         observed, cut = panel.lasts, None if as_of is None else self.grid.floor(str(as_of))

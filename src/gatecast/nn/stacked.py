@@ -100,8 +100,9 @@ class LSTMs(nn.Module):
                 if step in self.asleep:
                     h, c = (state.masked_fill(self.asleep[step], 0) for state in (h, c))
                 gates = torch.baddbmm(part, h, of_h)
-                i, f, o = gates[..., : -self.units].sigmoid().chunk(3, -1)
-                c = f * c + i * gates[..., -self.units :].tanh()
+                opened, candidate = gates.tensor_split((3 * self.units,), -1)
+                i, f, o = opened.sigmoid().chunk(3, -1)
+                c = f * c + i * candidate.tanh()
                 h = o * c.tanh()
                 hidden.append(h)
             x = torch.stack(hidden, 2)
