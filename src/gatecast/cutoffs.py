@@ -42,7 +42,7 @@ def next_steps(panel: Panel, steps: int, horizon: int) -> Asked:
     """
     lasts = panel.lasts[:, None]
     _refuse_far(panel, Asked(lasts, np.full_like(lasts, steps)), horizon)
-    return Asked(np.repeat(lasts, steps, 1), np.tile(np.arange(1, steps + 1), (len(panel), 1)))
+    return Asked(*np.broadcast_arrays(lasts, np.arange(1, steps + 1)))
 
 
 def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None = None) -> Asked:

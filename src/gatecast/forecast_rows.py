@@ -64,18 +64,19 @@ def columns_of(
     settings: ForecastSettings,
 ) -> dict[str, Float[Numbers, "R L"]]:
     """Point and bounds of each row for each level, where a row is a window and a number of steps ahead."""
-    flat, rows = quantiles.reshape(-1, quantiles.shape[2]), windows * quantiles.shape[1] + ahead - 1
-    found = {name: np.empty((len(rows), len(settings.level))) for name in (VALUE, LOWER, UPPER)}
+    (_, steps, many), count = quantiles.shape, len(windows)
+    flat = quantiles.reshape(-1, many)
+    found = {name: np.empty((count, len(settings.level))) for name in (VALUE, LOWER, UPPER)}
     sides = [side for level in settings.level for side in bounds(level)]
 
     def fill(at: slice) -> None:
-        values = flat.take(rows[at], 0)
+        values = flat.take(windows[at] * steps + ahead[at] - 1, 0)
         found[VALUE][at] = points(values, fitted.probabilities, settings.metric)[:, None]
         # Those of levels that were not trained may lie beyond the bounds.
         limits = interpolated(values, fitted.probabilities, sides).clip(floors[windows[at], None], fitted.bounds[1])
         found[LOWER][at], found[UPPER][at] = limits[:, ::2], limits[:, 1::2]
 
-    in_batches(len(rows), ROWS, fill)
+    in_batches(count, ROWS, fill)
     return found
 
 
@@ -100,7 +101,7 @@ def table_of(
         "step": pa.array(ahead),
         "kind": _taken(pa.array(KINDS), np.repeat(kinds[once].ravel(), count)),
     }
-    owner = np.repeat(np.arange(series), dates * count)
+    owner = np.repeat(np.arange(series, dtype=np.int32), dates * count)
     rows = {name: _taken(panel.keys.column(name), owner) for name in panel.keys.column_names}
     rows |= {name: repeated(column, series if alike else 1) for name, column in each.items()}
     rows[CONFIDENCE] = repeated(pa.array(np.tile(np.array(levels) / 100, dates)), series)
@@ -110,7 +111,7 @@ def table_of(
     return ForecastTable(pa.table({name: rows[name] for name in order}), tuple(panel.keys.column_names))
 
 
-def _taken(values: pa.Array | pa.ChunkedArray, places: Indices | Codes) -> pa.Array | pa.ChunkedArray:
+def _taken(values: pa.Array | pa.ChunkedArray, places: npt.NDArray[np.integer]) -> pa.Array | pa.ChunkedArray:
     """The values at some places; a single one is repeated, in a tenth of the time."""
     if (places == places[0]).all():
         return pa.repeat(values[int(places[0])], len(places))
