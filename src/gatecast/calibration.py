@@ -137,10 +137,10 @@ def _factors(away: Float[Tensor, "W H P"], probabilities: Sequence[float]) -> Fl
     """
     size, factors = float(away.isfinite().any(-1).sum(0).float().mean()), away.new_ones(away.shape[1:])
     away = torch.maximum(away, away.flip(-1))  # on the side where the truth lies
-    for index, probability in enumerate(probabilities):
-        if probability != 0.5 and size:
-            level = abs(2 * probability - 1) * (1 + 1 / size)  # with the finite-sample correction (n + 1) / n
-            factors[:, index] = away[..., index].nanquantile(min(level, 1.0), 0).nan_to_num(1.0)
+    for index, probability in enumerate(probabilities[: len(probabilities) // 2 if size else 0]):
+        level = (1 - 2 * probability) * (1 + 1 / size)  # with the finite-sample correction (n + 1) / n
+        found = away[..., index].nanquantile(min(level, 1.0), 0).nan_to_num(1.0)
+        factors[:, [index, -1 - index]] = found[:, None]
     return factors
 
 
