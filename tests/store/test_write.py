@@ -147,6 +147,14 @@ def test_a_failure_midway_leaves_no_new_table(database):
         with pytest.raises(StoreError, match="no_such"):
             store.write("out", forecasts([1.0]), ["no_such"])
         assert store.connection.execute("SELECT table_name FROM information_schema.tables").fetchall() == []
+    assert not database.exists()  # nor a database with nothing in it
+
+
+def test_a_database_that_was_there_stays_though_nothing_is_in_it(database):
+    duckdb.connect(str(database)).close()
+    with pytest.raises(UsageError, match="--into"):
+        write(database, forecasts([1.0]), into=None)
+    assert database.exists()
 
 
 def test_interrupted_writing_leaves_the_table_as_it_was(database):

@@ -71,6 +71,7 @@ class DuckDBStore(Store):
         if write and not os.path.isdir(folder := os.path.dirname(path) or "."):
             raise StoreError(f"nothing can be written to {path!r}: there is no folder {folder!r}")
         there = os.path.exists(path)  # then it is no pattern, though its name may have brackets
+        self.made = not (there or self.reader)
         if not (write or there or (self.reader and glob(path, recursive=True))):
             raise StoreError(f"nothing to read at {path!r}: no such file")
         if there and not write and is_empty(Path(path)):
@@ -92,7 +93,7 @@ class DuckDBStore(Store):
     def of_frame(cls, frame: pa.Table) -> Self:
         """A frame in memory as a table named `frame`."""
         store = cls.__new__(cls)
-        store.url, store.path, store.default, store.reader = "", "the frame", _table(FRAME), None
+        store.url, store.path, store.default, store.reader, store.made = "", "the frame", _table(FRAME), None, False
         store.connection = _connected()
         with translated(store.path):
             store.connection.register(FRAME, held(frame))
@@ -209,7 +210,10 @@ class DuckDBStore(Store):
         return [_table(name, schema) for schema, name in self.connection.execute(query).fetchall()]
 
     def close(self) -> None:
-        """See `Store.close`."""
+        """See `Store.close`; a database that was made to write to goes again if nothing was written."""
+        with suppress(OSError, duckdb.Error):
+            if self.made and not self._tables():
+                os.remove(self.path)  # before it is closed: until then no other process has it open
         self.connection.close()
 
 
