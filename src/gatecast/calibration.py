@@ -19,7 +19,7 @@ SHARES = 21
 FEW = 40
 """Windows below which calibration pools the steps of the horizon."""
 NARROWEST = 0.1
-"""Least factor, so that errors of one sign in a few windows do not close the interval on the other side."""
+"""Least factor, so that a few windows without an error do not close the interval."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def share_of(held: HeldBack, middle: int) -> float:
 
 
 def stretches(held: HeldBack, probabilities: Sequence[float]) -> tuple[Float[Tensor, "H P"], Float[Tensor, "P"]]:
-    """Factors for the distance of each quantile from the median with which it holds on held-back windows.
+    """Factors for the distances of quantiles from the median, with which intervals hold on held-back windows.
 
     Split conformal prediction (Romano et al. 2019) with factors instead of summands, so that intervals
     that are wider before are wider after. The median, which was trained as the point, stays where it is.

@@ -146,8 +146,6 @@ def measured(inputs: Inputs, reach: int) -> tuple[Float[Tensor, "B _"], Bool[Ten
 
 def together(quantiles: Sequence[Float[Tensor, "B H Q"]]) -> Float[Tensor, "B H Q"]:
     """Mean of each quantile over members (Vincent 1912), the lowest and the highest left out where there are four."""
-    if len(quantiles) == 1:
-        return quantiles[0]
     if len(quantiles) >= 4:
         quantiles = _without(_without(quantiles, torch.minimum, torch.maximum), torch.maximum, torch.minimum)
     return torch.stack(list(quantiles)).mean(0)

@@ -86,7 +86,7 @@ def _context_rows(
 def _note_ended(rows: Rows, model: Model, by: str, listener: Listener) -> None:
     """Name the series of which there are no rows, or none as new as those of others."""
     if absent := np.flatnonzero(_lasts(rows.panel, model) == NEVER).tolist():
-        names = some(name_of(list(key.values())) for key in model.keys.take(pa.array(absent)).to_pylist())
+        names = some(_names(model, absent))
         were, have = ("was", "has") if len(absent) == 1 else ("were", "have")
         listener.note(f"{len(absent):,} series that {were} trained on {have} no rows{by}: {names}")
     if rows.stale:
@@ -98,11 +98,16 @@ def _note_lost(panel: Panel, model: Model, listener: Listener) -> None:
     """Name the series whose newest rows, which training saw, are gone: forecasts begin before them."""
     lasts = _lasts(panel, model)
     if lost := np.flatnonzero((lasts != NEVER) & (lasts < model.final.seen)).tolist():
-        keys = model.keys.take(pa.array(lost)).to_pylist()
-        names = [name_of(list(key.values())) for key in keys] or [name_of(())]
-        ends = (f"{name} ends {panel.grid.label(int(lasts[at]))}" for name, at in zip(names, lost, strict=True))
+        named = zip(_names(model, lost), lost, strict=True)
+        ends = (f"{name} ends {panel.grid.label(int(lasts[at]))}" for name, at in named)
         lack = "lacks" if len(lost) == 1 else "lack"
         listener.note(f"{len(lost):,} series {lack} the newest rows that training saw: {some(ends)}")
+
+
+def _names(model: Model, places: list[int]) -> list[str]:
+    """The names of some of the series that were trained on."""
+    keys = model.keys.take(pa.array(places)).to_pylist()
+    return [name_of(list(key.values())) for key in keys] or [name_of(())]  # without columns there is one series
 
 
 def _lasts(panel: Panel, model: Model) -> Steps:

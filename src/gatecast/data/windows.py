@@ -234,8 +234,6 @@ def _stretches(firsts: Steps, lasts: Steps) -> tuple[list[Steps], Steps]:
         firsts: the first step of each series.
         lasts: the last.
     """
-    if len(firsts) == 1:
-        return [np.arange(firsts[0], lasts[0] + 1)], -firsts
     order = np.argsort(firsts)
     begins, ends = firsts[order], np.maximum.accumulate(lasts[order])
     is_new = np.append(True, begins[1:] > ends[:-1] + 1)

@@ -236,7 +236,7 @@ class Network(nn.Module):
         if self.widen is None:
             return point[..., None]
         middle = self.shape.probabilities.index(0.5)
-        lent = torch.lerp(read.detach(), read, LENT) if read.requires_grad else read
+        lent = torch.lerp(read.detach(), read, LENT)
         gaps = functional.softplus(self.steps(self.widen(lent)) - 2)  # start narrow: about 0.13 of the scale
         apart = point.detach()[..., None] + gaps @ _cumulated(self.outputs, middle, gaps.device)
         return torch.select_scatter(apart, point, -1, middle)

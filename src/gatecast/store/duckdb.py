@@ -162,6 +162,7 @@ class DuckDBStore(Store):
 
     def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
         """See `Store.write`."""
+        rows = held(rows)
         with translated(self.path):
             if self.reader:
                 if table is not None:
@@ -175,7 +176,7 @@ class DuckDBStore(Store):
     def _merge(self, table: str, rows: pa.Table, key: Sequence[str]) -> None:
         """Replace rows by key in one transaction, making the table if there is none."""
         connection = self.connection
-        connection.register("gatecast_rows", held(rows))
+        connection.register("gatecast_rows", rows)
         connection.execute("BEGIN")
         try:
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM gatecast_rows LIMIT 0")

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from gatecast.errors import DataError, some
-from gatecast.frames import held
 from gatecast.store.duckdb_errors import BROKEN, translated
 
 READERS = {
@@ -72,7 +71,7 @@ def write_file(connection: duckdb.DuckDBPyConnection, reader: str, path: str, ro
                 "write into another file"
             )
     beside = final.with_name(f".{uuid4().hex}.{final.name}")
-    new, zones = connection.from_arrow(held(rows)), [getattr(type_, "tz", None) for type_ in rows.schema.types]
+    new, zones = connection.from_arrow(rows), [getattr(type_, "tz", None) for type_ in rows.schema.types]
     zone = next((zone for zone in zones if zone not in (None, "UTC")), "UTC")  # that of the grid
     connection.execute(f"SET TimeZone = {exp.Literal.string(zone)}")  # of instants as texts
     try:
