@@ -40,7 +40,7 @@ Do = Callable[[Network, Tensor, Reading], Found]
 
 
 class Ensemble(nn.Module):
-    """Members that differ in reach, in what they learn, in reading logarithms or not, and in their first weights."""
+    """Members that differ in reach, segment, in what they learn, in reading logarithms or not, and in first weights."""
 
     def __init__(self, networks: Iterable[Network]) -> None:
         super().__init__()
@@ -100,7 +100,8 @@ class Ensemble(nn.Module):
     @cached_property
     def stacked(self) -> Network | None:
         """All members as one network, if that is quicker."""
-        return stacked(self.networks) if len(self.networks) > 1 and can_stack(self.shape) else None
+        alone = len(self.networks) == 1 or not all(can_stack(member.shape) for member in self.networks)
+        return None if alone else stacked(self.networks)
 
     def train(self, mode: bool = True) -> Self:
         """As ever; weights that are learned are to be stacked anew."""

@@ -27,6 +27,9 @@ READABLE = 16
 """Most recurrent steps of a season that the LSTM reads whole."""
 RECURRENT = 64
 """Most recurrent steps of a reach longer than needed."""
+FINER, LEAST_SEGMENT, FINE_STEPS = 4, 3, 16
+"""Half of the networks read segments so many times finer, if these have LEAST_SEGMENT steps and the LSTM takes at most
+FINE_STEPS of them."""
 ZEROS = 0.1
 """Share of zeros in the training values from which on the target counts as intermittent."""
 
@@ -154,7 +157,10 @@ def _synthetic(facts: Facts, batch: int, steps: int) -> int:
 
 
 def shapes(config: Config, encoder: Encoder) -> list[Shape]:
-    """The networks of resolved settings: half may read logarithms, half a shorter reach, half learn only a mixture."""
+    """The networks of resolved settings: half each may read logarithms, a shorter reach, finer segments.
+
+    The latter may learn only a mixture.
+    """
     model, size = config.model, sizes(config)
     assert model.seasons is not None
     assert model.members
@@ -179,12 +185,14 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         embedded=size.segment > 1 or encoder.embeddings > 0,  # for one value the LSTM's input weights suffice
         known=encoder.known,
         past=encoder.past,
+        block=size.segment,
     )
     return [
         replace(
             longest,
             logs=bool(model.logs) and number % 2 == 0,
             reach=(size.reach, short)[number // 2 % 2],
+            segment=_finer(size) if number % 4 in (1, 2) else size.segment,
             plain=bool(model.plain and model.seasons) and number % 4 in (1, 2),
         )
         for number in range(model.members)
@@ -194,6 +202,13 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
 def _segment(seasons: tuple[int, ...]) -> int:
     """The shortest season: a day of hours, a week of days, a year of months."""
     return min(seasons[0], LONGEST_SEGMENT) if seasons else 4
+
+
+def _finer(size: Sizes) -> int:
+    """The segment of half of the networks; averages of what differs are better, and more steps take more time."""
+    fine = size.segment // FINER
+    worth = size.segment % FINER == 0 and fine >= LEAST_SEGMENT and size.reach <= FINE_STEPS * fine
+    return fine if worth else size.segment
 
 
 def _readable(seasons: tuple[int, ...], segment: int) -> tuple[int, ...]:

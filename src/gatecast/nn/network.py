@@ -58,6 +58,7 @@ class Shape:
     embeddings: int = 0  # rows of the embedding table of static values
     embedded: bool = True  # whether a layer reads each segment first, or the LSTM reads it directly
     adjusted: bool = False  # whether the values without their season are read beside them
+    block: int = 0  # steps of the horizon decoded at once; 0: as many as a segment has
 
     @property
     def features(self) -> int:
@@ -92,7 +93,7 @@ class Network(nn.Module):
         assert shape.embedded or not shape.embeddings
         self.shape = shape
         self.outputs = max(1, len(shape.probabilities))
-        self.block = min(shape.segment, shape.horizon) if shape.segment > 1 else shape.horizon
+        self.block = min(shape.block or shape.segment, shape.horizon) if shape.segment > 1 else shape.horizon
         self.blocks = -(-shape.horizon // self.block)
         width = shape.hidden
         self.static = nn.EmbeddingBag(shape.embeddings, width, mode="sum") if shape.embeddings else None
@@ -188,12 +189,29 @@ class Network(nn.Module):
         about: Float[Tensor, "B U"] | None = None,
         simple: Simple | None = None,
     ) -> Float[Tensor, "*n L _"]:
-        """What the LSTM reads: values, mask and calendar of each of the L = R / p segments, embedded or not.
+        """What the LSTM reads: the L = R / p segments, embedded or not."""
+        joined = self.cut(self.shape.segment, x, observed, calendar, simple)
+        if self.embed is None:
+            return joined
+        embedded: Tensor = self.embed(joined)
+        if about is not None:
+            embedded = embedded + about[:, None]
+        return self.dropped(functional.gelu(embedded))
 
-        It may read the seasonally adjusted values, too, which are hard to tell from a few seasons
+    def cut(
+        self,
+        p: int,
+        x: Float[Tensor, "*n C"],
+        observed: Bool[Tensor, "*n C"],
+        calendar: Float[Tensor, "*n T F"],
+        simple: Simple | None,
+    ) -> Float[Tensor, "*n L I"]:
+        """Values, mask and calendar of each segment of p steps.
+
+        It may hold the seasonally adjusted values, too, which are hard to tell from a few seasons
         (Smyl, "ES-RNN", IJF 36(1), 2020, reads them alone).
         """
-        many, p, reach = x.shape[:-1], self.shape.segment, self.shape.reach
+        many, reach = x.shape[:-1], self.shape.reach
         read = (x, observed.to(x.dtype), *((simple[2],) if simple and self.shape.adjusted else ()))
         parts = [part[..., -reach:].reshape(*many, -1, p) for part in read]
         past = calendar[..., self.shape.context - reach : self.shape.context, :]
@@ -201,13 +219,7 @@ class Network(nn.Module):
         if self.effect is not None:
             known, measured = means(past[..., self.shape.dates :], p).tensor_split((self.shape.known,), -1)
             parts += [known, now_and_then(measured, self.chance) if self.training else measured]
-        joined = torch.cat(parts, -1)
-        if self.embed is None:
-            return joined
-        embedded: Tensor = self.embed(joined)
-        if about is not None:
-            embedded = embedded + about[:, None]
-        return self.dropped(functional.gelu(embedded))
+        return torch.cat(parts, -1)
 
     def decode(self, h: Float[Tensor, "*n U"], calendar: Float[Tensor, "*n H F"]) -> Float[Tensor, "*n N U"]:
         """Features of each block of the horizon: the state after the newest step, its position and calendar."""

@@ -7,7 +7,7 @@ lacks is zero: the weights of a layer it does not have, and the state before the
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,11 +28,12 @@ def stacked(networks: Sequence[Network]) -> Network:
     """A network that computes the outputs of several, (M, B, H, Q), from inputs with an axis M before B.
 
     Args:
-        networks: alike in all but their reach, in logarithms, and in which of them are plain.
+        networks: alike in all but their reach, their segment, logarithms, and in which of them are plain.
     """
     leading = max(networks, key=lambda network: network.shape.reach)
     with torch.device("meta"):  # the weights are replaced
-        one = Network(leading.shape)
+        one = Stacked(leading.shape)
+    one.sizes = [network.shape.segment for network in networks]
     for name in ("embed", "read", "write", "widen", "skip", "mix"):
         layers = [getattr(network, name) for network in networks]
         setattr(one, name, Linears(layers) if any(layers) else None)
@@ -48,6 +49,34 @@ def joined(starts: Sequence[Simple]) -> tuple[Tensor, Tensor, Tensor]:
     reach = max(part.shape[1] for part in adjusted)
     padded = [functional.pad(part, (reach - part.shape[1], 0)) for part in adjusted]
     return torch.stack(points), torch.stack(drifts), torch.stack(padded)
+
+
+class Stacked(Network):
+    """Networks as one.
+
+    Attributes:
+        sizes: p of each.
+    """
+
+    sizes: Sequence[int]
+
+    def cut(
+        self,
+        p: int,
+        x: Float[Tensor, "M B C"],
+        observed: Bool[Tensor, "M B C"],
+        calendar: Float[Tensor, "M B T F"],
+        simple: Simple | None,
+    ) -> Float[Tensor, "M B L I"]:
+        """The segments of each network; fewer of them begin with zeros, and so do shorter ones."""
+        parts = {size: super(Stacked, self).cut(size, x, observed, calendar, simple) for size in set(self.sizes)}
+        if len(parts) == 1:
+            return parts[p]
+        length, width = (max(part.shape[axis] for part in parts.values()) for axis in (-2, -1))
+        each = (parts[size][place] for place, size in enumerate(self.sizes))
+        return torch.stack(
+            [functional.pad(part, (width - part.shape[-1], 0, length - part.shape[-2], 0)) for part in each]
+        )
 
 
 class Linears(nn.Module):
