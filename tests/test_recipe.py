@@ -182,6 +182,27 @@ def test_members_differ_in_reach_in_what_they_learn_and_in_reading_logarithms():
 
 
 @pytest.mark.parametrize(
+    ("freq", "horizon", "options", "fine"),
+    [
+        ("ME", 18, {}, 3),
+        ("W", 13, {}, 12),
+        ("h", 24, {"segment": 48, "reach": 192}, 12),  # 16 recurrent steps
+        ("h", 24, {"segment": 48, "reach": 240}, 48),  # 20 would take too long
+        ("h", 24, {"segment": 10}, 10),
+        ("QE", 8, {}, 4),  # one value at once is too few
+        ("YE", 6, {}, 4),
+        ("D", 7, {}, 7),
+    ],
+)
+def test_half_of_the_members_read_finer_segments_where_these_are_long_enough_and_few(freq, horizon, options, fine):
+    model, _ = resolved(panel_of(freq, *[300] * 50), horizon, members=8, **options)
+    found = shapes_of(model, Encoder())
+    assert [shape.segment for shape in found] == [model.segment, fine, fine, model.segment] * 2
+    assert {Network(shape).block for shape in found} == {min(model.segment, 24)}
+    assert not any(shape.reach % shape.segment for shape in found)
+
+
+@pytest.mark.parametrize(
     ("count", "plain"), [(9, False), (10, True), (40, True), (43, False)]
 )  # 700 values to learn from
 def test_where_there_is_little_to_learn_from_half_learn_a_mixture_alone(count, plain):

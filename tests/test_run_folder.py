@@ -28,6 +28,7 @@ import golden
 from gatecast import fit, load, open_store, read
 from gatecast.errors import RunError, StoreError
 from gatecast.model import FORMAT
+from gatecast.nn.network import Shape
 from gatecast.run_folder import new_folder, steadily
 from gatecast.seal import seal, sealed
 
@@ -121,15 +122,17 @@ def test_checksums_name_only_files_of_the_folder(run, path, tmp_path):
 
 def changed(run, **change):
     about = json.loads((run / "model.json").read_text())
-    shapes = [{name: change.get(name, value) for name, value in shape.items()} for shape in about["shapes"]]
-    about |= {name: value for name, value in change.items() if name in about} | {"shapes": shapes}
+    sizes = {name: value for name, value in change.items() if name in Shape.__dataclass_fields__}
+    about |= {name: value for name, value in change.items() if name in about}
+    about["shapes"] = [shape | sizes for shape in about["shapes"]]
     (run / "model.json").write_text(json.dumps(about))
     seal(run)
 
 
 HUGE = [{"hidden": 10**9}, {"layers": 10**12}, {"horizon": 10**15}, {"embeddings": 10**30}, {"dates": -1}]
-HUGE += [{"context": 10**18}, {"reach": 0}, {"segment": 0}, {"seasons": [10**9]}, {"probabilities": [0.5] * 1000}]
-HUGE += [{"shapes": []}, {"format": 10**400}, {"frequency": "1" * 5000 + "h"}, {"timezone": "../../etc/passwd"}]
+HUGE += [{"context": 10**18}, {"reach": 0}, {"segment": 0}, {"block": -1}, {"seasons": [10**9]}, {"shapes": []}]
+HUGE += [{"probabilities": [0.5] * 1000}, {"frequency": "1" * 5000 + "h"}, {"timezone": "../../etc/passwd"}]
+HUGE += [{"format": 10**400}]
 
 
 @pytest.mark.parametrize("change", HUGE, ids=lambda change: str(change)[:40])

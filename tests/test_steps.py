@@ -54,14 +54,19 @@ TINY = {"time": "at", "target": "y", "horizon": 2, "epochs": 1, "steps": 1, "hid
             ["--context 5 becomes 8: context and reach hold whole segments (--segment) and a season (--seasons)"],
             "2 recurrent steps;",
         ),
+        (
+            {"context": 24, "segment": 12, "members": 2},
+            [],
+            "12 at once: 2 recurrent steps or 3 at once: 8 recurrent steps;",
+        ),
     ],
 )
 def test_sizes_other_than_those_asked_for_are_told(sizes, notes, recurrent):
     rows, told = pa.table({"at": AT, "y": [5.0 + i % 7 for i in range(60)]}), Notes()
-    fit(rows, listener=told, seasons=(7,), **TINY, **sizes)
+    fit(rows, listener=told, seasons=(7,), **TINY | sizes)
     assert told.found == notes
     assert recurrent in told.steps[5]
-    assert f"1 × {'2 layers' if 'layers' in sizes else '1 layer'} of 4 units" in told.steps[7]
+    assert f"{sizes.get('members', 1)} × {'2 layers' if 'layers' in sizes else '1 layer'} of 4 units" in told.steps[7]
 
 
 def test_where_holidays_are_those_of_each_place_those_of_none_are_told_too():

@@ -44,11 +44,6 @@ class Sizes(NamedTuple):
     batch: int  # windows
     steps: int  # batches per epoch
 
-    @property
-    def recurrent(self) -> int:
-        """Recurrent steps per window."""
-        return self.reach // self.segment
-
 
 class Manner(NamedTuple):
     """How to train: windows per batch, most batches per epoch, share of features dropped."""
@@ -239,8 +234,13 @@ def _reach(facts: Facts, segment: int) -> int:
 
 
 def _members(config: Config) -> int:
-    """As many as a slow processor trains in time; computed, not timed, so that the result is reproducible."""
+    """As many as a slow processor trains in time; computed, not timed, so that the result is reproducible.
+
+    It counts the recurrent steps of the coarse segments: with finer ones the clock may end training a little early.
+    """
     size, training = sizes(config), config.training
     width, batches = size.hidden * config.model.layers, training.epochs * size.steps * (2 if training.refit else 1)
-    each = batches * (OVERHEAD + size.recurrent * size.batch * width**2 * 48 / SPEED)  # 2 · 8 U² forward, 3 in all
+    each = batches * (
+        OVERHEAD + size.reach // size.segment * size.batch * width**2 * 48 / SPEED
+    )  # 2 · 8 U² forward, 3 in all
     return int(min(max(training.time_limit / each, 1), MEMBERS))

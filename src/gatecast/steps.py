@@ -9,7 +9,7 @@ import torch
 from gatecast import recipe
 from gatecast.calibration import HeldBack
 from gatecast.checkpoint import NOWHERE, Checkpoints
-from gatecast.config import ModelSettings
+from gatecast.config import Config, ModelSettings
 from gatecast.data.encoding import Encoder, unlearnable
 from gatecast.data.panel import Panel
 from gatecast.data.split import Split
@@ -67,16 +67,22 @@ def prepare(
     listener.step(3, "Split in time", f"before anything is fitted; windows: {shares}")
     where = "each window by itself" if model.scaling == "window" else "fitted on training rows only"
     listener.step(4, "Scale", f"{model.scaling}, {where}")
-    reads = "them" if sizes.reach == sizes.context else f"the newest {sizes.reach:,}"
     synthetic = f", {config.training.synthetic} of them synthetic" if config.training.synthetic else ""
-    text = f"{plural(sizes.context, 'step')} in, {horizon:,} out; the LSTM reads {reads}, {sizes.segment} at once: "
-    listener.step(
-        5, "Windows", f"{text}{plural(sizes.recurrent, 'recurrent step')}; batches of {sizes.batch}{synthetic}"
-    )
+    text = f"{plural(sizes.context, 'step')} in, {horizon:,} out; the LSTM reads {_segments(config, encoder)}"
+    listener.step(5, "Windows", f"{text}; batches of {sizes.batch}{synthetic}")
     listener.step(
         6, "Data to the device", f"{device}, once: {in_bytes(windows.nbytes)}, windows are gathered there by index"
     )
     return shop
+
+
+def _segments(config: Config, encoder: Encoder) -> str:
+    """How the networks of the longest reach read their context."""
+    sizes = recipe.sizes(config)
+    longest = (shape for shape in recipe.shapes(config, encoder) if shape.reach == sizes.reach)
+    ways = dict.fromkeys(f"{one.segment:,} at once: {plural(one.recurrent, 'recurrent step')}" for one in longest)
+    reads = "them" if sizes.reach == sizes.context else f"the newest {sizes.reach:,}"
+    return f"{reads}, {' or '.join(ways)}"
 
 
 def _note_sizes(asked: ModelSettings, taken: ModelSettings, listener: Listener) -> None:
@@ -108,7 +114,7 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
     with torch.device("meta"):  # takes no memory
         size = sum(part.numel() for shape in shapes for part in Network(shape).parameters())
     at_once = 1 if any(shape.draws for shape in shapes) else min(len(shapes), torch.get_num_threads())
-    states = at_once * model.layers * sizes.hidden * sizes.recurrent
+    states = at_once * model.layers * sizes.hidden * max(shape.recurrent for shape in shapes)
     if device.type == "cpu":
         refuse_too_wide(size, states, sizes.batch)
     starts = (

@@ -13,6 +13,7 @@ from networks import with_random_weights
 
 SHAPE = replace(ONE, context=20, reach=16, segment=4)
 MIXED = [SHAPE, replace(SHAPE, plain=True), replace(SHAPE, reach=8), replace(SHAPE, reach=12, plain=True)]
+FINER = [replace(shape, segment=segment, block=4) for shape, segment in zip(MIXED, (4, 2, 2, 4), strict=True)]
 random = partial(with_random_weights, spread=0.5)
 
 
@@ -35,7 +36,19 @@ random = partial(with_random_weights, spread=0.5)
 )
 @pytest.mark.parametrize("batch", [1, 3])
 def test_stacked_networks_give_what_each_gives_alone(change, batch):
-    networks = [random(replace(shape, **change), seed) for seed, shape in enumerate(MIXED)]
+    alone, together = alone_and_stacked([replace(shape, **change) for shape in MIXED], batch)
+    assert len({float(part.sum()) for part in alone}) == len(MIXED)
+    assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [{}, {"adjusted": True}, {"skip": False, "layers": 2}], ids=str)
+def test_stacked_networks_may_read_segments_of_other_lengths(change):
+    alone, together = alone_and_stacked([replace(shape, **change) for shape in FINER], batch=3)
+    assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def alone_and_stacked(shapes, batch):
+    networks = [random(shape, seed) for seed, shape in enumerate(shapes)]
     shape, chance = networks[0].shape, torch.Generator().manual_seed(1)
     x = torch.randn(len(networks), batch, shape.context, generator=chance)
     observed = torch.rand(batch, shape.context, generator=chance) > 0.2
@@ -43,9 +56,8 @@ def test_stacked_networks_give_what_each_gives_alone(change, batch):
     with torch.inference_mode():
         alone = [network(part, observed, calendar) for network, part in zip(networks, x, strict=True)]
         simple = joined([one.simple(part, observed) for one, part in zip(networks, x, strict=True)])
-        found = stacked(networks)(x, observed.expand_as(x), calendar.expand(len(x), -1, -1, -1), None, simple)
-    assert len({float(part.sum()) for part in alone}) == len(networks)
-    assert_close(found, torch.stack(alone), rtol=1e-4, atol=1e-5)
+        together = stacked(networks)(x, observed.expand_as(x), calendar.expand(len(x), -1, -1, -1), None, simple)
+    return torch.stack(alone), together
 
 
 def test_networks_without_simple_forecasts_are_stacked_too():

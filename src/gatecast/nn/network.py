@@ -66,6 +66,11 @@ class Shape:
         return self.dates + self.known + self.past
 
     @property
+    def recurrent(self) -> int:
+        """L, recurrent steps per window."""
+        return self.reach // self.segment
+
+    @property
     def draws(self) -> bool:
         """Whether training draws from torch's own random numbers, as the LSTM does between its layers."""
         return self.dropout > 0 and self.layers > 1
@@ -88,6 +93,7 @@ class Network(nn.Module):
         super().__init__()
         assert shape.reach % shape.segment == 0
         assert 0 < shape.reach <= shape.context
+        assert shape.block >= 0
         assert max(shape.seasons, default=0) <= shape.context
         assert shape.seasons or not (shape.plain or shape.adjusted)
         assert shape.embedded or not shape.embeddings

@@ -106,7 +106,7 @@ class LSTMs(nn.Module):
         self.layers = [
             self._weights([network.lstm for network in networks], i) for i in range(networks[0].shape.layers)
         ]
-        steps = [network.shape.reach // network.shape.segment for network in networks]
+        steps = [network.shape.recurrent for network in networks]
         begins = [max(steps) - count for count in steps]
         self.asleep = {step: torch.tensor(begins)[:, None, None] >= step for step in begins if step}
 
