@@ -170,7 +170,12 @@ class ModelSettings(Settings):
     reach: int | None = Field(
         None, ge=1, le=LONGEST_CONTEXT, description="newest steps of the context that the LSTM reads"
     )
-    segment: int | None = Field(None, ge=1, le=LONGEST_CONTEXT, description="steps the LSTM reads at once")
+    segment: int | None = Field(
+        None,
+        ge=1,
+        le=LONGEST_CONTEXT,
+        description="steps the LSTM reads at once; half of the networks may read a quarter",
+    )
     seasons: Seasons | None = Field(None, description="season lengths, in steps, of the simple forecasts to start from")
     scaling: Scaling | None = Field(None, description="how values are scaled before the network reads them")
     logs: bool | None = Field(None, description="true: half of the networks read logarithms")
