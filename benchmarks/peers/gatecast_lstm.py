@@ -21,11 +21,11 @@ def panel(history: list[np.ndarray]) -> Panel:
     return Panel(Grid(Frequency.parse("h")), keys, np.concatenate(history), offsets, starts)
 
 
-def train(history: list[np.ndarray], layers: int, units: int, steps: int, precision: str = "float32") -> None:
-    """Steps of equal size, with all that the default recipe does beside the LSTM."""
+def train(history: list[np.ndarray], layers: int, units: int, steps: int, **how: str) -> None:
+    """Steps of equal size, with all that the recipe does beside the LSTM."""
     size = {"context": CONTEXT, "segment": 1, "layers": layers, "hidden": units, "members": 1, "dropout": 0.0}
     once = {"epochs": 1, "steps": steps, "refit": False, "baselines": 0}
-    fit(panel(history), horizon=HORIZON, **size, **once, batch=BATCH, precision=precision)
+    fit(panel(history), horizon=HORIZON, **size, **once, batch=BATCH, **how)
 
 
 def default(history: list[np.ndarray]) -> np.ndarray:
@@ -35,4 +35,8 @@ def default(history: list[np.ndarray]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run("Gatecast", train, default, partial(train, precision="bf16"))
+    others = {
+        "bf16": ("2 x 128", partial(train, precision="bf16")),
+        "one point": ("1 x 16", partial(train, recipe="classic")),
+    }
+    run("Gatecast", train, default, others)

@@ -8,7 +8,7 @@ import csv
 import gzip
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -53,13 +53,16 @@ def speed(train: Train, history: list[np.ndarray], size: str) -> dict[str, float
 
 
 def run(
-    peer: str, train: Train, default: Callable[[list[np.ndarray]], np.ndarray], halved: Train | None = None
+    peer: str,
+    train: Train,
+    default: Callable[[list[np.ndarray]], np.ndarray],
+    others: Mapping[str, tuple[str, Train]] | None = None,
 ) -> None:
     """Print one JSON object.
 
     Args:
         default: fits the peer's defaults on the histories and gives 48 hours for each.
-        halved: trains in bf16, where the peer can.
+        others: sizes to be trained in another way, by what that is called.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True, help="folder with m4/Hourly-train.csv.gz")
@@ -70,8 +73,7 @@ def run(
     told: dict[str, object] = {"peer": peer, "torch": torch.__version__}
     if "speed" in arguments.what:
         told |= {size: speed(train, history, size) for size in SIZES}
-        if halved is not None:
-            told["2 x 128, bf16"] = speed(halved, history, "2 x 128")
+        told |= {f"{size}, {name}": speed(other, history, size) for name, (size, other) in (others or {}).items()}
     if "mase" in arguments.what:
         began = time.process_time(), time.perf_counter()
         forecast = default(history)
