@@ -13,6 +13,7 @@ from gatecast.data.split import Split
 from gatecast.errors import UsageError
 from gatecast.facts import BATCH, LEAST_STEPS, MANY_VALUES, Facts, facts_of
 from gatecast.nn.network import Shape
+from gatecast.nn.stacked import STEPS
 from gatecast.nn.starting import is_rare
 
 LONGEST_SEGMENT = 48
@@ -27,9 +28,8 @@ READABLE = 16
 """Most recurrent steps of a season that the LSTM reads whole."""
 RECURRENT = 64
 """Most recurrent steps of a reach longer than needed."""
-FINER, LEAST_SEGMENT, FINE_STEPS = 4, 3, 16
-"""Half of the networks read segments so many times finer, if these have LEAST_SEGMENT steps and the LSTM takes at most
-FINE_STEPS of them."""
+FINER, LEAST_SEGMENT = 4, 3
+"""Half of the networks read segments so many times finer, if these have LEAST_SEGMENT steps."""
 ZEROS = 0.1
 """Share of zeros in the training values from which on the target counts as intermittent."""
 
@@ -200,9 +200,12 @@ def _segment(seasons: tuple[int, ...]) -> int:
 
 
 def _finer(size: Sizes) -> int:
-    """The segment of half of the networks; averages of what differs are better, and more steps take more time."""
+    """The segment of half of the networks: averages of what differs are better.
+
+    No finer than all of them can be forecast as one network; more steps would take more time in training, too.
+    """
     fine = size.segment // FINER
-    worth = size.segment % FINER == 0 and fine >= LEAST_SEGMENT and size.reach <= FINE_STEPS * fine
+    worth = size.segment % FINER == 0 and fine >= LEAST_SEGMENT and size.reach <= STEPS * fine
     return fine if worth else size.segment
 
 

@@ -21,7 +21,7 @@ STEPS = 16
 
 def can_stack(shape: Shape) -> bool:
     """Whether to stack networks of a shape: those that take few steps, and read values and dates alone."""
-    return shape.reach <= STEPS * shape.segment and not (shape.known or shape.past or shape.embeddings)
+    return shape.recurrent <= STEPS and not (shape.known or shape.past or shape.embeddings)
 
 
 def stacked(networks: Sequence[Network]) -> Network:
