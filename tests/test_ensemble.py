@@ -59,8 +59,10 @@ def test_where_the_newest_steps_do_not_move_all_are_measured(asleep):
     assert (unit.scale[[0, 2]] != whole.scale[[0, 2]]).all()
 
 
-def test_the_leading_member_is_the_one_that_reads_most():
+def test_the_leading_member_is_the_one_that_reads_most_in_the_shortest_segments():
     assert Ensemble(Network(shape) for shape in SHAPES[::-1]).shape.reach == 12
+    finer = [replace(LONG, segment=1), replace(LONG, reach=8, segment=1)]
+    assert Ensemble(Network(shape) for shape in [*SHAPES, *finer[::-1]]).shape == finer[0]
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 8])

@@ -49,8 +49,8 @@ class Ensemble(nn.Module):
 
     @cached_property
     def leading(self) -> Network:
-        """The first member of those whose LSTM reads the most steps."""
-        return max(self.networks, key=lambda network: network.shape.reach)
+        """The member whose LSTM reads the most steps, in the shortest segments: there is most to see in it."""
+        return max(self.networks, key=lambda network: (network.shape.reach, -network.shape.segment))
 
     @cached_property
     def alike(self) -> tuple[tuple[int, ...], ...]:

@@ -25,7 +25,7 @@ def forecaster(function, segment=6):
 
     class Network(torch.nn.Module):
         shape = SimpleNamespace(
-            segment=segment, probabilities=(), context=CONTEXT, reach=CONTEXT, logs=False, seasons=()
+            segment=segment, block=segment, probabilities=(), context=CONTEXT, reach=CONTEXT, logs=False, seasons=()
         )
 
         def forward(self, x, observed, calendar, static=None, simple=None):

@@ -114,7 +114,8 @@ def remember(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps) 
         fitted: weights that saw none of the windows.
         series: index of each window's series.
     """
-    kept = _lengths(windows.context, fitted.network.shape.segment)
+    shape = fitted.network.shape
+    kept = _lengths(windows.context, max(shape.segment, shape.block))  # a --context holds whole ones of all members
     chance = torch.Generator().manual_seed(0)
     chosen = [torch.from_numpy(part).to(windows.device) for part in (series, cutoffs)]
     inputs, truth = windows.inputs(*chosen), windows.truth(*chosen)
@@ -128,7 +129,7 @@ def remember(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps) 
         shuffled = forecasts(_shuffled(inputs, size, order) for size in kept.tolist())
         hidden = forecasts(_hidden(inputs, size) for size in kept.tolist())
     values = truth.values.masked_fill(~truth.observed, torch.nan).cpu().numpy()
-    least = max(fitted.network.shape.seasons, default=1)
+    least = max(shape.seasons, default=1)
     return Memory(kept, values, places(series, cutoffs, windows.horizon), shuffled, hidden, least)
 
 
