@@ -69,6 +69,17 @@ def test_sizes_other_than_those_asked_for_are_told(sizes, notes, recurrent):
     assert f"{sizes.get('members', 1)} × {'2 layers' if 'layers' in sizes else '1 layer'} of 4 units" in told.steps[7]
 
 
+@pytest.mark.parametrize("hours", [10, 24])
+def test_a_last_day_that_is_not_over_is_told(hours):
+    at, notes = np.datetime64("2024-01-01", "us") + np.arange(24 * 60 + hours) * np.timedelta64(1, "h"), Notes()
+    fit(pa.table({"at": at, "y": np.arange(len(at)) % 5.0}), listener=notes, freq="D", aggregate="sum", **TINY)
+    told = (
+        "last steps with fewer rows than usual: the series at 2024-03-01 (10 of 24 rows): "
+        "kept; if not over yet, leave out with --until 2024-03-01, or by --sql in a nightly job"
+    )
+    assert notes.found == ([told] if hours < 24 else [])
+
+
 def test_where_holidays_are_those_of_each_place_those_of_none_are_told_too():
     columns = {"at": AT, "y": [5.0 + i % 7 for i in range(60)], "place": ["DE"] * 60}
     for more, said in (({}, "holidays of each place;"), ({"holidays": "FR"}, "holidays of each place (FR where it")):

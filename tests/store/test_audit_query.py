@@ -222,15 +222,19 @@ def test_variation_that_the_level_hides_is_named(put, level, found):  # noqa: F8
     assert places == ({name: (("wavy",), "--sql")} if found else {})
 
 
-@pytest.mark.parametrize(("days", "places"), [(43, ("a at 2024-02-12",)), (41, ())])
+@pytest.mark.parametrize(("days", "places"), [(134, ("a at 2024-05-13 (2 of 7 rows)",)), (132, ())])
 def test_a_last_step_that_is_not_over_is_named(put, days, places):  # noqa: F811
-    """Daily rows by the week: the last week of shop a has two days or all, the first of both has six."""
-    steps = [("a", day) for day in range(days)] + [("b", day) for day in range(48)]
+    """Daily rows by the week: the last of shop a has two days or all; the first, and one in between, has a single one.
+
+    Shop b sells every second day, so that its weeks, the last too, have three or four rows.
+    """
+    steps = [("a", day) for day in range(5, days) if not 21 <= day <= 26] + [("b", day) for day in range(5, 139, 2)]
     times = [dt.datetime(2024, 1, 2) + dt.timedelta(days=day) for _, day in steps]
     rows = pa.table({"at": times, "shop": [shop for shop, _ in steps], "y": [float(day % 7) for _, day in steps]})
     findings = audited(put, rows, grid={"freq": "W-MON", "aggregate": "sum"}).findings
-    found = [part for part in findings if part.name.startswith("last steps with fewer rows")]
+    found = [part for part in findings if part.name == "last steps with fewer rows than usual"]
     assert tuple(place for part in found for place in part.places) == places
+    assert all("--until 2024-05-13," in part.done for part in found)
 
 
 def test_keys_of_any_type(put):  # noqa: F811

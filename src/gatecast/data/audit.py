@@ -157,7 +157,8 @@ def _findings(
 
     def place(row: Row) -> str:
         name = name_of([row[f"key_{i}"] for i in range(keys)])
-        return name if row["step"] is None else f"{name} {FAULTS[row['finding']].where} {grid.label(row['step'])}"
+        of = f" ({row['size']:,} of {plural(row['usual'], 'row')})" if row.get("usual") else ""
+        return name if row["step"] is None else f"{name} {FAULTS[row['finding']].where} {grid.label(row['step'])}{of}"
 
     for kind, fault in FAULTS.items():
         found = sorted((row for row in rows if row["finding"] == kind), key=lambda row: row["rank"])
@@ -174,6 +175,7 @@ def _findings(
             then="fit stops, as all of them are" if stops else learns,
             needed=3 * horizon + 1,
             ends=_ENDS[alignment.align],
+            newest=grid.begins(max(row["step"] or 0 for row in found)),
         )
         if kind == "gap" and str(grid.frequency) == "B" and not grid.holidays and largest["size"] <= HOLIDAYS:
             done += "; if these are holidays, leave them out by naming their place, as --holidays DE or XNYS"

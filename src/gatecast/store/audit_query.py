@@ -18,11 +18,11 @@ from gatecast.store.step_sql import Years, floor, micros, wall
 SHIFT = 8
 """Times a usual change that make a level shift."""
 
-# Each step with its neighbours that have a value, the usual change in its series (zeros in a row are none), and the
-# least rows of any of its steps but the last.
+# Each step with its neighbours that have a value, the usual change in its series (zeros in a row are none), and its
+# rows if it is neither the first nor the last step, which may be cut short.
 _MARKS = """
 SELECT *, AVG(IF(value = 0 AND low = 0, NULL, ABS(value - low))) OVER ({of}) AS usual,
-  MIN(IF(next IS NULL, NULL, row_count)) OVER ({of}) AS fewest
+  IF(low IS NULL OR next IS NULL, NULL, row_count) AS inner_rows
 FROM (
   SELECT *, LAG(step) OVER line AS before, LAG(value) OVER line AS low, LEAD(value) OVER line AS next
   FROM (SELECT * EXCEPT (value), IF(step IS NULL OR IS_NAN(value) OR IS_INF(value), NULL, value) AS value FROM steps)
@@ -38,7 +38,9 @@ FROM (
     MAX(IF(known > 0, step, NULL)) AS known,
     SUM(IF(value IS NOT NULL AND step - before > 1, step - before - 1, 0)) AS absent,
     SUM(IF(value != low, 1, 0)) AS changes, MAX(IF(value != low, step, NULL)) AS changed,
-    COUNT(DISTINCT early) AS clocks, MIN(early) AS early, MAX(late) AS late, SUM(IF(early != late, 1, 0)) AS apart
+    COUNT(DISTINCT early) AS clocks, MIN(early) AS early, MAX(late) AS late, SUM(IF(early != late, 1, 0)) AS apart,
+    MIN(inner_rows) AS fewest, AVG(inner_rows) AS common, STDDEV_POP(inner_rows) AS spread,
+    MAX(IF(value IS NOT NULL AND next IS NULL, row_count, NULL)) AS newest_rows
   FROM marks {group}
 )
 """
@@ -119,7 +121,7 @@ def audit_query(
 ) -> exp.Select:
     """The findings, the first places of each and the one of the greatest size, beside what holds for all rows.
 
-    Columns: `finding` (a key of `FAULTS`, or '' once), `key_0`, ..., `step`, `size`,
+    Columns: `finding` (a key of `FAULTS`, or '' once), `key_0`, ..., `step`, `size`, `usual`,
     `rank`, `size_rank`, `places` (how many), `total` (of their sizes), and of all rows `row_count`,
     `series`, `steps`, `first`, `last`, `shortest`, `longest`.
 
@@ -145,11 +147,12 @@ def audit_query(
         "totals": _TOTALS,
         "found": " UNION ALL ".join(
             f"SELECT '{name}' AS finding, {listed}CAST({fault.step} AS INT64) AS step, "
-            f"CAST({fault.size} AS INT64) AS size FROM {fault.relation} WHERE {fault.condition}".format(**limits)
+            f"CAST({fault.size} AS INT64) AS size, CAST({fault.usual} AS INT64) AS usual "
+            f"FROM {fault.relation} WHERE {fault.condition}".format(**limits)
             for name, fault in FAULTS.items()
         )
         # One row at least, so that there always is one to give the totals beside.
-        + f" UNION ALL SELECT '', {'NULL, ' * keys}NULL, 0",
+        + f" UNION ALL SELECT '', {'NULL, ' * keys}NULL, 0, NULL",
         "placed": _PLACES.format(keys=listed),
     }
     query = exp.select("placed.*", "totals.*").from_("totals").join("placed", join_type="cross")

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-JUMP, FLAT, TAIL = 15, 5, 10
-"""Times a usual change that make an outlier, times a usual run and steps that make a flat tail."""
+JUMP, FLAT, TAIL, RARE = 15, 5, 10, 3
+"""Times a usual change that make an outlier, times a usual run and steps that make a flat tail, standard deviations
+that hardly any step has fewer rows by."""
 SUMS, DIGITS = 1e-12, 1e-5
 """Shares of a level: by the first, at most, sums of equal values differ; the second holds about a hundred numbers of 32
 bits."""
@@ -29,6 +30,7 @@ class Fault:
         done: what `fit` does about it.
         option: the setting that decides otherwise.
         where: how the step relates to it.
+        usual: SQL for how many rows there usually are, where the size is of rows.
         summed: sizes add up to its count; else the places are counted.
     """
 
@@ -40,6 +42,7 @@ class Fault:
     done: str
     option: str = ""
     where: str = "at"
+    usual: str = "NULL"
     summed: bool = False
 
     @property
@@ -130,9 +133,9 @@ FAULTS: Mapping[str, Fault] = {
         "future_table", where="from",
     ),
     "partial": Fault(
-        "marks", "value IS NOT NULL AND next IS NULL AND row_count < fewest", "step", "1",
-        "last step{s} with fewer rows than any other of the series",
-        "kept; if they are not over yet, leave them out with --until",
+        "series", f"newest_rows < GREATEST(fewest, common - {RARE} * spread)", "last", "newest_rows",
+        "last step{s} with fewer rows than usual",
+        "kept; if not over yet, leave out with --until {newest}, or by --sql in a nightly job", usual="ROUND(common)",
     ),
     "empty": Fault(
         "series", "observed = 0", "NULL", "1",
