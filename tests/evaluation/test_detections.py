@@ -104,6 +104,22 @@ def test_a_bias_is_named(make_backtest, waves, shift, side):
     assert f"too {side}" in found["bias"]
 
 
+MEAN = ", that of the mean 1 %: for sums, take the mean (forecast --point mean, or fit --metric rmse)"
+
+
+@pytest.mark.parametrize(("metric", "below", "mean"), [("mase", 0, MEAN), ("mase", 5, ""), ("rmse", 0, None)])
+def test_the_mean_is_named_where_it_has_less_bias_than_the_median(make_backtest, metric, below, mean):
+    """A quarter of the values are 30, the others 10: the median of the true quantiles, or of some below, is too low."""
+    values = np.where(np.arange(600 * SERIES).reshape(SERIES, 600) * 7 // 3 % 4, 10.0, 30.0)
+    backtest = make_backtest(values, known)
+    shares = np.arange(1, 100) / 100
+    quantiles = np.broadcast_to(np.where(shares > 0.75, 30.0, 10.0) - below, (*backtest.truth.shape, 99))
+    settings = backtest.settings.model_copy(update={"metric": metric})
+    backtest = replace(backtest, quantiles=quantiles, probabilities=tuple(shares.tolist()), settings=settings)
+    told = f"The forecasts are too low: the bias is 100 % of the mean absolute error{mean}."
+    assert detect(backtest).get("bias") == (None if mean is None else told)
+
+
 @pytest.mark.parametrize(("factor", "side"), [(0.4, "narrow"), (3.0, "wide")])
 def test_wrong_intervals_are_named(make_backtest, waves, factor, side):
     backtest = make_backtest(waves, known)

@@ -13,6 +13,7 @@ from gatecast.errors import in_percent, some
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.baselines import seasonal_naive
 from gatecast.evaluation.metrics import Array
+from gatecast.points import points
 
 COPY = 0.15
 """A forecast this near a copy of the past, relative to how far the truth is from the copy, is one."""
@@ -68,13 +69,18 @@ def flat(backtest: Backtest) -> str | None:
 
 
 def bias(backtest: Backtest) -> str | None:
-    """Forecasts that are too high, or too low, on average."""
-    error = backtest.points - backtest.truth
-    found = backtest.ratio(error, np.abs(error))
+    """Forecasts that are too high, or too low, on average, as medians of skewed values are; the mean may be less so."""
+    means = points(backtest.quantiles, backtest.probabilities, "rmse")
+    errors = (forecast - backtest.truth for forecast in (backtest.points, means))
+    found, mean = (backtest.ratio(error, np.abs(error)) for error in errors)
     if found is None or abs(found.value) < BIAS or found.low <= 0 <= found.high:
         return None
     side = "high" if found.value > 0 else "low"
-    return f"The forecasts are too {side}: the bias is {in_percent(abs(found.value))} of the mean absolute error."
+    text = f"The forecasts are too {side}: the bias is {in_percent(abs(found.value))} of the mean absolute error"
+    if mean is not None and abs(mean.value) < min(abs(found.low), abs(found.high)):
+        size = in_percent(abs(mean.value))
+        text += f", that of the mean {size}: for sums, take the mean (forecast --point mean, or fit --metric rmse)"
+    return f"{text}."
 
 
 def intervals(backtest: Backtest) -> str | None:
