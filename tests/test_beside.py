@@ -329,7 +329,7 @@ def test_the_audit_counts_covariates_that_are_missing():
     }
     assert found.keys() == {
         "steps without a past or future covariate",
-        "series whose future covariates end within the horizon",
+        "series whose future covariates are missing within the horizon",
     }
     bare, ahead = found.values()
     assert (bare.count, bare.places) == (2, ("s0 at 2024-01-05", "s0 at 2024-01-08"))
@@ -364,23 +364,28 @@ class Steps(Listener):
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["table", "file"])
 def test_the_audit_counts_what_a_table_of_its_own_does_not_know(elsewhere, database, tmp_path):
-    """The plan has six days for s0, four for s1 and none for s2; the rows themselves know s2's first two."""
-    sql = "SELECT * FROM sales WHERE y IS NOT NULL OR (shop = 's2' AND day < '2024-10-29')"
+    """The plan has six days for s0 but the second, four for s1 and the last three for s2.
+
+    The rows themselves know that of s0, and the first two of s2, whose third is missing.
+    """
+    own = "shop = 's0' AND day = '2024-10-28' OR shop = 's2' AND day < '2024-10-29'"
+    sql = f"SELECT * FROM sales WHERE y IS NOT NULL OR {own}"
     with duckdb.connect(str(database)) as connection:
-        connection.execute("CREATE OR REPLACE TABLE short AS SELECT * FROM plan WHERE shop = 's0'")
+        connection.execute(f"CREATE OR REPLACE TABLE short AS SELECT * FROM plan WHERE shop = 's0' AND NOT ({own})")
         connection.execute("INSERT INTO short SELECT * FROM plan WHERE shop = 's1' AND day < '2024-10-31'")
+        connection.execute("INSERT INTO short SELECT * FROM plan WHERE shop = 's2' AND day > '2024-10-29'")
         connection.execute(f"COPY short TO '{tmp_path / 'short.csv'}'")
     plan = {"future": "promo", "future_table": str(tmp_path / "short.csv") if elsewhere else "short"}
     (found,) = audit(database, sql=sql, **NAMES, **plan, horizon=AHEAD).findings
-    assert (found.name, found.count) == ("series whose future covariates end within the horizon", 2)
+    assert (found.name, found.count) == ("series whose future covariates are missing within the horizon", 2)
     assert found.places == ("s1 from 2024-10-31", "s2 from 2024-10-29")
     assert audit(database, sql=sql, **NAMES, **plan, horizon=2).findings == ()
     assert audit(database, sql=sql, **NAMES, **plan).findings == ()
     listener = Steps()
     model = fit(database, sql=sql, **TINY, **plan, listener=listener)
-    assert any("2 series whose future covariates end within the horizon" in text for text in listener.told)
+    assert any("2 series whose future covariates are missing within the horizon" in text for text in listener.told)
     with pytest.raises(
-        DataError, match="6 values of --future columns are needed and missing: promo of s1 at 2024-10-31"
+        DataError, match="3 values of --future columns are needed and missing: promo of s1 at 2024-10-31"
     ):
         model.forecast(pipeline.newest(model))
 

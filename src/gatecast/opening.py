@@ -21,12 +21,15 @@ from gatecast.errors import DataError, UsageError
 from gatecast.frames import rows_of
 from gatecast.source_columns import checked, named
 from gatecast.store import Errand, Kind, Store, open_store
-from gatecast.store.audit_query import ends_query, row_steps
+from gatecast.store.audit_query import ahead_query, row_steps
 from gatecast.store.duckdb import DuckDBStore
 from gatecast.store.opening_query import days_query, years_query
 from gatecast.store.query import series_query, without_older
 from gatecast.store.spacing_query import groups_query, spacing_query
 from gatecast.store.step_sql import Years, needs_years
+
+NEVER = -(2**62)
+"""The last step of a series that has none."""
 
 
 @dataclass(frozen=True)
@@ -57,47 +60,48 @@ class Opened:
             return query
         return without_older(query, source, self.kind, self.grid, needed.recent, needed.older)
 
-    def audit(self, plan: "Opened | None" = None, more: pa.Table | None = None) -> Audit:
+    def rows(self) -> pa.Table:
+        """All rows for the panel."""
+        return self.store.read(self.config.source, self.query(self.config.source)).read_all()
+
+    def audit(self, more: pa.Table | None = None) -> Audit:
         """What is wrong with the rows.
 
         Args:
-            plan: the table of known-future values.
-            more: its rows, if they were read already.
+            more: the `rows` of the table of known-future values.
         """
         source, settings, horizon = self.config.source, self.config.grid, self.config.forecast.horizon
-        ends = []
-        if horizon and source.future and (plan or source.until):  # rows from there on are read for their future columns
-            known = {}
-            if plan:
-                known = {key: last for key, _, last in plan._ends()} if more is None else _known(more, source)
-            ends = [
-                (key, last, max(step for step in (last, own, known.get(key)) if step is not None))
-                for key, last, own in self._ends()
-            ]
+        unknown = None
+        if horizon and source.future and (more is not None or source.until):  # rows from there on are read for them
+            unknown = self._unknown(more)
         steps = row_steps(source, self.kind, self.grid, self.config.alignment.aggregate, self.years)
-        return audit(self.store, source, steps, self.grid, settings, self.agreement, horizon, ends)
+        return audit(self.store, source, steps, self.grid, settings, self.agreement, horizon, unknown)
 
-    def _ends(self) -> list[tuple[tuple[object, ...], int, int | None]]:
-        """Of each series with a value its key, its last step, and the last whose future covariates are known."""
-        source = self.config.source
-        rows = self.store.read(source, ends_query(self.query(source), source)).read_all().to_pylist()
-        return [
-            (tuple(row[f"key_{i}"] for i in range(len(source.series))), row["last"], row["known"])
-            for row in rows
-            if row["last"] is not None
-        ]
+    def _unknown(self, more: pa.Table | None) -> list[tuple[tuple[object, ...], int]]:
+        """Series, by key, and the first step of their horizon whose future covariates are not known."""
+        source, horizon = self.config.source, self.config.forecast.horizon
+        rows = self.store.read(source, ahead_query(self.query(source), source, horizon)).read_all()
+        beside = () if more is None else _full(more, len(source.future)).to_batches()
+        builder = PanelBuilder(len(source.series))
+        own, theirs = ([builder.located(batch) for batch in part] for part in (rows.to_batches(), beside))
+        lasts = np.full(len(builder.codes), NEVER)
+        for batch, codes, _ in own:
+            lasts[codes] = batch.column("last")
+        known = np.zeros((len(lasts), horizon + 1), bool)  # the last step, and those of the horizon
+        for _, codes, steps in own + theirs:
+            ahead = steps - lasts[codes]
+            within = (ahead >= 0) & (ahead <= horizon)
+            known[codes[within], ahead[within]] = True
+        first = known.argmin(1)  # 0 where all are known, and of series without a value
+        keys = list(builder.codes)
+        return [(keys[code], int(lasts[code] + first[code])) for code in np.flatnonzero(first)]
 
 
-def _known(rows: pa.Table, source: SourceSettings) -> dict[tuple[object, ...], int | None]:
-    """Of each series in the rows of `Opened.query` the last step whose future covariates are known."""
-    for i in range(len(source.future)):
+def _full(rows: pa.Table, covariates: int) -> pa.Table:
+    """The rows with a value of every covariate."""
+    for i in range(covariates):
         rows = rows.filter(pc.field(f"covariate_{i}").is_valid())
-    builder = PanelBuilder(len(source.series))
-    located = [builder.located(batch) for batch in rows.to_batches()]
-    lasts = np.full(len(builder.codes), np.iinfo(np.int64).min)
-    for _, codes, steps in located:
-        np.maximum.at(lasts, codes, steps)
-    return dict(zip(builder.codes, lasts.tolist(), strict=True))
+    return rows
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def audit_rows(config: Config, source: object, errand: Errand = NO_ERRAND) -> Au
         _refuse_other(config, source)
         return audit_panel(source, config.grid, config.forecast.horizon)
     with open_source(config, source, errand) as opened, _plan(opened, errand) as plan:
-        return opened.audit(plan)
+        return opened.audit(plan and plan.rows())
 
 
 def read_rows(
@@ -78,8 +78,8 @@ def read_rows(
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with open_source(config, source, errand) as opened, _plan(opened, errand) as plan:
         store, config, grid = opened.store, opened.config, opened.grid
-        more = plan and plan.store.read(plan.config.source, plan.query(plan.config.source)).read_all()  # once: it costs
-        found = opened.audit(plan, more) if audited else None
+        more = plan and plan.rows()  # once: it costs
+        found = opened.audit(more) if audited else None
         if found:
             refuse_too_large(found.rows, found.steps, len(config.source.varying))
         query, alignment = opened.query(config.source, needed), config.alignment

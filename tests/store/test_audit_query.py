@@ -237,6 +237,26 @@ def test_a_last_step_that_is_not_over_is_named(put, days, places):  # noqa: F811
     assert all("--until 2024-05-13," in part.done for part in found)
 
 
+@pytest.mark.parametrize(
+    ("until", "horizon", "lacking"), [(None, 6, "abce"), ("2024-06-21", 6, "abce"), (None, 5, "abe"), (None, 1, "ae")]
+)
+def test_future_covariates_that_are_missing_anywhere_in_the_horizon(put, until, horizon, lacking):  # noqa: F811
+    """Of six days to come: shop a lacks the first value, b the row of the third day, c the last, d none and e all."""
+    rows = [(shop, day, day % 5.0, day % 2.0) for shop in "abcde" for day in range(20)]
+    rows += [(shop, 20 + ahead, None, ahead % 2.0) for shop in "abcd" for ahead in range(6)]
+    instead = {("a", 20): [("a", 20, None, None)], ("b", 22): [], ("c", 25): []}
+    rows = [part for row in rows for part in instead.get(row[:2], [row])]
+    shop, day, y, promo = zip(*rows, strict=True)
+    columns = {"shop": shop, "at": [FIRST + dt.timedelta(days=n) for n in day], "y": y, "promo": promo}
+    store, source = put(pa.table(columns), series=("shop",), future=("promo",), until=until)
+    config = Config(source=source.model_dump(exclude_none=True) | {"url": store.url}, forecast={"horizon": horizon})
+    found = found_in(audit_rows(config, store.url or pa.table(columns)))
+    dates = {"a": "2024-06-21", "b": "2024-06-23", "c": "2024-06-26", "e": "2024-06-21"}
+    told = tuple(f"{name} from {dates[name]}" for name in lacking)
+    name = "series whose future covariates are missing within the horizon"
+    assert found.get(name) == ((len(told), told) if told else None)
+
+
 def test_keys_of_any_type(put):  # noqa: F811
     days = [dt.datetime(2024, 1, day) for day in (1, 2, 4, 5)]
     rows = pa.table({"at": days * 2, "n": [7] * 4 + [None] * 4, "since": [dt.date(2020, 1, 1)] * 8, "y": range(8)})

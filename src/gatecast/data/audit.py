@@ -75,7 +75,7 @@ def audit(
     settings: GridSettings,
     agreement: float | None = None,
     horizon: int = 0,
-    ends: Sequence[tuple[tuple[object, ...], int, int]] = (),
+    unknown: Sequence[tuple[tuple[object, ...], int]] | None = None,
 ) -> Audit:
     """Audit rows within the warehouse.
 
@@ -84,14 +84,14 @@ def audit(
         settings: as given; what they leave open may need a decision.
         agreement: the agreement of the frequency, see `spacing.infer`.
         horizon: if given, series too short to be trained, validated and tested at it are found too.
-        ends: of each series its key, its last step, and the last for which its future covariates are known; where
-            not only the rows to audit tell these.
+        unknown: the key of each series with steps of the horizon whose future covariates are not known, and the first
+            such step; where not only the rows to audit tell these.
 
     Raises:
         DataError: there is no row with a time and a value.
     """
     block = next((length for length in grid.frequency.seasons if length <= LONGEST_SEASON), 10)
-    alignment, planned = settings.alignment(source.target), bool(source.future) and not (ends or source.future_table)
+    alignment, planned = settings.alignment(source.target), bool(source.future) and unknown is None
     keys, zero = len(source.series), alignment.fill == "zero"
     query = audit_query(steps, keys, block, grid.frequency.century, horizon, zero, planned)
     rows = store.read(source, query).read_all().to_pylist()
@@ -109,7 +109,7 @@ def audit(
         agreement=agreement,
         shortest=int(rows[0]["shortest"]),
         longest=int(rows[0]["longest"]),
-        findings=tuple(_findings(rows + _ending(ends, horizon), grid, keys, settings, alignment, horizon)),
+        findings=tuple(_findings(rows + _missing(unknown or ()), grid, keys, settings, alignment, horizon)),
     )
 
 
@@ -140,13 +140,12 @@ _FILLED = {
 _ENDS = {"last": "forecast from their own last row", "common": "continued to the newest row of any"}
 
 
-def _ending(ends: Sequence[tuple[tuple[object, ...], int, int]], horizon: int) -> list[Row]:
-    """Series whose future covariates end within the horizon, as rows of the query."""
-    found = sorted((part for part in ends if part[2] < part[1] + horizon), key=lambda part: name_of(part[0]))
+def _missing(unknown: Sequence[tuple[tuple[object, ...], int]]) -> list[Row]:
+    """Series whose future covariates are missing within the horizon, as rows of the query."""
     return [
         {f"key_{i}": value for i, value in enumerate(key)}
-        | {"finding": "ahead", "step": known + 1, "size": last + horizon - known, "rank": rank, "places": len(found)}
-        for rank, (key, last, known) in enumerate(found, 1)
+        | {"finding": "ahead", "step": step, "size": 1, "rank": rank, "places": len(unknown)}
+        for rank, (key, step) in enumerate(sorted(unknown, key=lambda part: name_of(part[0])), 1)
     ]
 
 

@@ -18,10 +18,11 @@ from gatecast.store.step_sql import Years, floor, micros, wall
 SHIFT = 8
 """Times a usual change that make a level shift."""
 
-# Each step with its neighbours that have a value, the usual change in its series (zeros in a row are none), and its
-# rows if it is neither the first nor the last step, which may be cut short.
+# Each step with its neighbours that have a value, the usual change in its series (zeros in a row are none), the last
+# step with a value, and its rows if it is neither the first nor the last of them, which may be cut short.
 _MARKS = """
 SELECT *, AVG(IF(value = 0 AND low = 0, NULL, ABS(value - low))) OVER ({of}) AS usual,
+  MAX(IF(value IS NULL, NULL, step)) OVER ({of}) AS last,
   IF(low IS NULL OR next IS NULL, NULL, row_count) AS inner_rows
 FROM (
   SELECT *, LAG(step) OVER line AS before, LAG(value) OVER line AS low, LEAD(value) OVER line AS next
@@ -29,19 +30,21 @@ FROM (
   WINDOW line AS (PARTITION BY {keys}value IS NULL ORDER BY step)
 )
 """
+# After the last step with a value, a step is due behind each; the first that is not there, or whose future covariates
+# are not, is unknown.
 _SERIES = """
 SELECT *, MAX(last) OVER () AS newest
 FROM (
   SELECT {keys}SUM(row_count) AS row_count, COUNT(value) AS observed, MIN(value) AS least, MAX(value) AS most,
     SUM(IF(value = 0, 1, 0)) AS zeros, MIN(IF(value IS NULL, NULL, step)) AS first,
-    MAX(IF(value IS NULL, NULL, step)) AS last,
-    MAX(IF(known > 0, step, NULL)) AS known,
+    MAX(last) AS last,
     SUM(IF(value IS NOT NULL AND step - before > 1, step - before - 1, 0)) AS absent,
     SUM(IF(value != low, 1, 0)) AS changes, MAX(IF(value != low, step, NULL)) AS changed,
     COUNT(DISTINCT early) AS clocks, MIN(early) AS early, MAX(late) AS late, SUM(IF(early != late, 1, 0)) AS apart,
+    COALESCE(MIN(CASE WHEN step > due THEN due WHEN step > last AND known = 0 THEN step END), MAX(step) + 1) AS unknown,
     MIN(inner_rows) AS fewest, AVG(inner_rows) AS common, STDDEV_POP(inner_rows) AS spread,
     MAX(IF(value IS NOT NULL AND next IS NULL, row_count, NULL)) AS newest_rows
-  FROM marks {group}
+  FROM (SELECT *, GREATEST(COALESCE(before, last), last) + 1 AS due FROM marks) {group}
 )
 """
 # Means of whole seasons; where they move far and stay, the level has shifted.
@@ -103,17 +106,20 @@ def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggrega
     return steps_query(source, kind, grid, years, columns)
 
 
-def ends_query(steps: exp.Select, source: SourceSettings) -> exp.Select:
-    """Of each series the `last` step with a value, and the last whose future covariates are all `known`.
+def ahead_query(steps: exp.Select, source: SourceSettings, horizon: int) -> exp.Select:
+    """Of each series the `last` step with a value: as a `step`, and so those of the horizon with known covariates.
 
     Args:
         steps: what `series_query` gives.
     """
     names = [f"key_{i}" for i in range(len(source.series))]
+    of = f"PARTITION BY {', '.join(names)}" if names else ""
+    last = exp.alias_(sql(f"MAX(IF(value IS NOT NULL, step, NULL)) OVER ({of})"), "last")
     future = [f"covariate_{i} IS NOT NULL" for i in range(len(source.past), len(source.varying))]
-    ends = {"last": "IF(value IS NOT NULL, step, NULL)", "known": f"IF({' AND '.join(future)}, step, NULL)"}
-    columns = [exp.alias_(sql(f"MAX({step})"), name) for name, step in ends.items()]
-    return exp.select(*names, *columns).from_("steps").group_by(*names).with_("steps", as_=steps)
+    within = f"step BETWEEN last AND last + {horizon} AND (step = last OR {' AND '.join(future)})"
+    ends = exp.select("*", last).from_("steps")
+    query = exp.select(*names, "step", "last").from_("ends").where(sql(within))
+    return query.with_("steps", as_=steps).with_("ends", as_=ends)
 
 
 def audit_query(

@@ -126,9 +126,8 @@ FAULTS: Mapping[str, Fault] = {
         "step{s} without a past or future covariate", "taken as the mean of their context", summed=True,
     ),
     "ahead": Fault(
-        "series", "COALESCE(known, last) < last + {ahead}", "GREATEST(COALESCE(known, last), last) + 1",
-        "last + {ahead} - GREATEST(COALESCE(known, last), last)",
-        "series whose future covariates end within the horizon",
+        "series", "unknown <= last + {ahead}", "unknown", "1",
+        "series whose future covariates are missing within the horizon",
         "kept; a forecast that needs the missing values stops: add them, in rows without a target or a --future-table",
         "future_table", where="from",
     ),
