@@ -55,6 +55,11 @@ REGULAR = [
     ("YS", "YS-JAN"),
     ("YE", "YE-DEC"),
     ("YE-JUN", "YE-JUN"),
+    ("BMS", "BMS"),
+    ("BME", "BME"),
+    ("BQS-FEB", "BQS-FEB"),
+    ("BQE", "BQE-DEC"),
+    ("BYE-JUN", "BYE-JUN"),
 ]
 
 
@@ -175,8 +180,9 @@ def test_weekdays_of_a_single_week_are_days():
     assert str(infer(gaps_of(dates("D", "2015-01-05", periods=5)))[0]) == "D"
 
 
-def test_months_are_labelled_by_their_end_only_if_every_row_is_one():
-    times = dates("ME", periods=36)
+@pytest.mark.parametrize("alias", ["ME", "BME", "BMS"])
+def test_months_are_labelled_by_such_days_only_if_every_row_is_one(alias):
+    times = dates(alias, periods=36)
     times[12] -= np.timedelta64(1, "D")
     assert str(infer(gaps_of(times))[0]) == "MS"
 

@@ -92,46 +92,61 @@ QUERIES = {
 }
 OTHERS = {
     ("spacing", "duckdb"): """
-        WITH times AS (SELECT CAST(CAST("at" AS TIMESTAMPTZ) AT TIME ZONE 'America/New_York' AS TIMESTAMP) AS t,
-        "shop" AS key_0 FROM gatecast_source WHERE "at" >= CAST('2024-01-02 05:00:00.000000+00:00' AS
-        TIMESTAMPTZ) AND "at" < CAST('2024-02-01 17:00:00.000000+00:00' AS TIMESTAMPTZ)), marked AS (SELECT
-        key_0, t, DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), t) // 1000000 -
-        LAG(DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), t) // 1000000) OVER (PARTITION BY key_0
-        ORDER BY t NULLS FIRST) AS gap FROM times), counted AS (SELECT key_0, gap, CASE WHEN gap = 259200 AND
-        (DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS DATE)) + 7000003) % 7 = 0 THEN 86400 WHEN gap >=
-        2419200 AND ABS(gap - ROUND(gap / 2629746.0) * 2629746.0) <= 259200 THEN CAST(ROUND(gap / 2629746.0) *
-        2629746.0 AS BIGINT) ELSE gap END AS alike, COUNT(*) AS gaps, MIN(DATE_DIFF('MICROSECOND',
-        CAST('1970-01-01' AS TIMESTAMP), t) // 1000000) - gap AS earliest, MAX(DATE_DIFF('MICROSECOND',
-        CAST('1970-01-01' AS TIMESTAMP), t) // 1000000) AS latest,
-        BOOL_AND(CAST(EXTRACT(DAY FROM t) = 1 AS BOOLEAN)) AS first_day, BOOL_AND(CAST(EXTRACT(DAY FROM CAST(t
-        AS DATE) + INTERVAL '1' DAY) = 1 AS BOOLEAN)) AS last_day, BOOL_AND(CAST((DATE_DIFF('DAY',
-        CAST('1970-01-01' AS DATE), CAST(t AS DATE)) + 7000003) % 7 < 5 AS BOOLEAN)) AS weekday FROM marked
-        WHERE gap > 0 GROUP BY key_0, gap, alike), shares AS (SELECT *, SUM(gaps) OVER (PARTITION BY key_0,
-        alike) AS these, SUM(gaps) OVER (PARTITION BY key_0) AS whole FROM counted), own AS (SELECT *, MAX(CASE
-        WHEN these >= 0.9 * whole AND whole >= 5 THEN alike ELSE NULL END) OVER (PARTITION BY key_0) AS usual
-        FROM shares) SELECT usual, gap, CAST(SUM(gaps) AS BIGINT) AS gaps, MIN(earliest) AS earliest,
-        MAX(latest) AS latest, BOOL_AND(CAST(first_day AS
-        BOOLEAN)) AS first_day, BOOL_AND(CAST(last_day AS BOOLEAN)) AS last_day, BOOL_AND(CAST(weekday AS
-        BOOLEAN)) AS weekday FROM own GROUP BY usual, gap""",
+        WITH times AS (SELECT CAST(CAST("at" AS TIMESTAMPTZ) AT TIME ZONE 'America/New_York' AS
+        TIMESTAMP) AS t, "shop" AS key_0 FROM gatecast_source WHERE "at" >= CAST('2024-01-02
+        05:00:00.000000+00:00' AS TIMESTAMPTZ) AND "at" < CAST('2024-02-01 17:00:00.000000+00:00' AS
+        TIMESTAMPTZ)), marked AS (SELECT key_0, t, DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS
+        TIMESTAMP), t) // 1000000 - LAG(DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), t) //
+        1000000) OVER (PARTITION BY key_0 ORDER BY t NULLS FIRST) AS gap FROM times), counted AS (SELECT
+        key_0, gap, CASE WHEN gap = 259200 AND (DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS
+        DATE)) + 7000003) % 7 = 0 THEN 86400 WHEN gap >= 2419200 AND ABS(gap - ROUND(gap / 2629746.0) *
+        2629746.0) <= 259200 THEN CAST(ROUND(gap / 2629746.0) * 2629746.0 AS BIGINT) ELSE gap END AS
+        alike, COUNT(*) AS gaps, MIN(DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), t) //
+        1000000) - gap AS earliest, MAX(DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), t) //
+        1000000) AS latest, BOOL_AND(CAST((DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS DATE))
+        + 7000003) % 7 < 5 AS BOOLEAN)) AS weekday, BOOL_AND(CAST(EXTRACT(DAY FROM t) = 1 AS BOOLEAN))
+        AS first_day, BOOL_AND(CAST((DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS DATE)) +
+        7000003) % 7 < 5 AND CASE WHEN (DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS DATE)) +
+        7000003) % 7 = 0 THEN EXTRACT(DAY FROM t) <= 3 ELSE EXTRACT(DAY FROM t) = 1 END AS BOOLEAN)) AS
+        first_weekday, BOOL_AND(CAST(EXTRACT(DAY FROM CAST(t AS DATE) + INTERVAL '1' DAY) = 1 AS
+        BOOLEAN)) AS last_day, BOOL_AND(CAST((DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS
+        DATE)) + 7000003) % 7 < 5 AND CASE WHEN (DATE_DIFF('DAY', CAST('1970-01-01' AS DATE), CAST(t AS
+        DATE)) + 7000003) % 7 = 4 THEN EXTRACT(DAY FROM CAST(t AS DATE) + INTERVAL '3' DAY) <= 3 ELSE
+        EXTRACT(DAY FROM CAST(t AS DATE) + INTERVAL '1' DAY) = 1 END AS BOOLEAN)) AS last_weekday FROM
+        marked WHERE gap > 0 GROUP BY key_0, gap, alike), shares AS (SELECT *, SUM(gaps) OVER (PARTITION
+        BY key_0, alike) AS these, SUM(gaps) OVER (PARTITION BY key_0) AS whole FROM counted), own AS
+        (SELECT *, MAX(CASE WHEN these >= 0.9 * whole AND whole >= 5 THEN alike ELSE NULL END) OVER
+        (PARTITION BY key_0) AS usual FROM shares) SELECT usual, gap, CAST(SUM(gaps) AS BIGINT) AS gaps,
+        MIN(earliest) AS earliest, MAX(latest) AS latest, BOOL_AND(CAST(weekday AS BOOLEAN)) AS weekday,
+        BOOL_AND(CAST(first_day AS BOOLEAN)) AS first_day, BOOL_AND(CAST(last_day AS BOOLEAN)) AS
+        last_day, BOOL_AND(CAST(first_weekday AS BOOLEAN)) AS first_weekday, BOOL_AND(CAST(last_weekday
+        AS BOOLEAN)) AS last_weekday FROM own GROUP BY usual, gap""",
     ("spacing", "bigquery"): """
-        WITH times AS (SELECT DATETIME(`at`, 'America/New_York') AS t, `shop` AS key_0 FROM gatecast_source
-        WHERE `at` >= CAST('2024-01-02 05:00:00.000000+00:00' AS TIMESTAMP) AND `at` < CAST('2024-02-01
-        17:00:00.000000+00:00' AS TIMESTAMP)), marked AS (SELECT key_0, t, DIV(DATETIME_DIFF(t,
-        CAST('1970-01-01' AS DATETIME), MICROSECOND), 1000000) - LAG(DIV(DATETIME_DIFF(t, CAST('1970-01-01' AS
-        DATETIME), MICROSECOND), 1000000)) OVER (PARTITION BY key_0 ORDER BY t) AS gap FROM times), counted AS
-        (SELECT key_0, gap, CASE WHEN gap = 259200 AND MOD(UNIX_DATE(DATE(t)) + 7000003, 7) = 0 THEN 86400 WHEN
-        gap >= 2419200 AND ABS(gap - ROUND(gap / 2629746.0) * 2629746.0) <= 259200 THEN CAST(ROUND(gap /
-        2629746.0) * 2629746.0 AS INT64) ELSE gap END AS alike, COUNT(*) AS gaps, MIN(DIV(DATETIME_DIFF(t,
-        CAST('1970-01-01' AS DATETIME), MICROSECOND), 1000000)) - gap AS earliest, MAX(DIV(DATETIME_DIFF(t,
-        CAST('1970-01-01' AS DATETIME), MICROSECOND), 1000000)) AS latest, LOGICAL_AND(EXTRACT(DAY
-        FROM t) = 1) AS first_day, LOGICAL_AND(EXTRACT(DAY FROM DATE_ADD(DATE(t), INTERVAL '1' DAY)) = 1) AS
-        last_day, LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7) < 5) AS weekday FROM marked WHERE gap > 0
-        GROUP BY key_0, gap, alike), shares AS (SELECT *, SUM(gaps) OVER (PARTITION BY key_0, alike) AS these,
-        SUM(gaps) OVER (PARTITION BY key_0) AS whole FROM counted), own AS (SELECT *, MAX(IF(these >= 0.9 *
-        whole AND whole >= 5, alike, NULL)) OVER (PARTITION BY key_0) AS usual FROM shares) SELECT usual, gap,
-        CAST(SUM(gaps) AS INT64) AS gaps, MIN(earliest) AS earliest, MAX(latest) AS latest,
-        LOGICAL_AND(first_day) AS first_day, LOGICAL_AND(last_day) AS
-        last_day, LOGICAL_AND(weekday) AS weekday FROM own GROUP BY usual, gap""",
+        WITH times AS (SELECT DATETIME(`at`, 'America/New_York') AS t, `shop` AS key_0 FROM
+        gatecast_source WHERE `at` >= CAST('2024-01-02 05:00:00.000000+00:00' AS TIMESTAMP) AND `at` <
+        CAST('2024-02-01 17:00:00.000000+00:00' AS TIMESTAMP)), marked AS (SELECT key_0, t,
+        DIV(DATETIME_DIFF(t, CAST('1970-01-01' AS DATETIME), MICROSECOND), 1000000) -
+        LAG(DIV(DATETIME_DIFF(t, CAST('1970-01-01' AS DATETIME), MICROSECOND), 1000000)) OVER (PARTITION
+        BY key_0 ORDER BY t) AS gap FROM times), counted AS (SELECT key_0, gap, CASE WHEN gap = 259200
+        AND MOD(UNIX_DATE(DATE(t)) + 7000003, 7) = 0 THEN 86400 WHEN gap >= 2419200 AND ABS(gap -
+        ROUND(gap / 2629746.0) * 2629746.0) <= 259200 THEN CAST(ROUND(gap / 2629746.0) * 2629746.0 AS
+        INT64) ELSE gap END AS alike, COUNT(*) AS gaps, MIN(DIV(DATETIME_DIFF(t, CAST('1970-01-01' AS
+        DATETIME), MICROSECOND), 1000000)) - gap AS earliest, MAX(DIV(DATETIME_DIFF(t, CAST('1970-01-01'
+        AS DATETIME), MICROSECOND), 1000000)) AS latest, LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003,
+        7) < 5) AS weekday, LOGICAL_AND(EXTRACT(DAY FROM t) = 1) AS first_day,
+        LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7) < 5 AND IF(MOD(UNIX_DATE(DATE(t)) + 7000003, 7)
+        = 0, EXTRACT(DAY FROM t) <= 3, EXTRACT(DAY FROM t) = 1)) AS first_weekday,
+        LOGICAL_AND(EXTRACT(DAY FROM DATE_ADD(DATE(t), INTERVAL '1' DAY)) = 1) AS last_day,
+        LOGICAL_AND(MOD(UNIX_DATE(DATE(t)) + 7000003, 7) < 5 AND IF(MOD(UNIX_DATE(DATE(t)) + 7000003, 7)
+        = 4, EXTRACT(DAY FROM DATE_ADD(DATE(t), INTERVAL '3' DAY)) <= 3, EXTRACT(DAY FROM
+        DATE_ADD(DATE(t), INTERVAL '1' DAY)) = 1)) AS last_weekday FROM marked WHERE gap > 0 GROUP BY
+        key_0, gap, alike), shares AS (SELECT *, SUM(gaps) OVER (PARTITION BY key_0, alike) AS these,
+        SUM(gaps) OVER (PARTITION BY key_0) AS whole FROM counted), own AS (SELECT *, MAX(IF(these >=
+        0.9 * whole AND whole >= 5, alike, NULL)) OVER (PARTITION BY key_0) AS usual FROM shares) SELECT
+        usual, gap, CAST(SUM(gaps) AS INT64) AS gaps, MIN(earliest) AS earliest, MAX(latest) AS latest,
+        LOGICAL_AND(weekday) AS weekday, LOGICAL_AND(first_day) AS first_day, LOGICAL_AND(last_day) AS
+        last_day, LOGICAL_AND(first_weekday) AS first_weekday, LOGICAL_AND(last_weekday) AS last_weekday
+        FROM own GROUP BY usual, gap""",
     ("local hours through a clock change", "duckdb"): """
         SELECT CAST(FLOOR((DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), CAST("at" AS TIMESTAMP)) -
         CASE WHEN DATE_DIFF('MICROSECOND', CAST('1970-01-01' AS TIMESTAMP), CAST("at" AS TIMESTAMP)) <

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gatecast.data.frequency import DAY, HOUR, YEAR, Frequency
+from gatecast.data.frequency import DAY, HOUR, YEAR, Frequency, Weekdays
 from gatecast.data.zones import beyond_standard
 from gatecast.errors import DataError, in_percent
 
@@ -13,6 +13,11 @@ AGREEMENT = 0.9
 """Share of gaps that must be whole steps for a frequency to be believed."""
 
 _MONTH = YEAR / 12 / DAY  # in days
+LABELS: Mapping[str, tuple[bool, Weekdays]] = {
+    **{"first_day": (False, ""), "last_day": (True, "")},
+    **{"first_weekday": (False, "B"), "last_weekday": (True, "B")},
+}
+"""Where in its month every row lies: whether months are labelled by their end then, and by which days."""
 Gap = Mapping[str, Any]
 
 
@@ -75,21 +80,22 @@ def _of_gap(gap: Gap, gaps: Sequence[Gap], timezone: str | None) -> Frequency:
         return Frequency("second", seconds, (latest - ahead) % seconds)
     days, first = seconds // DAY, int(gap["earliest"]) // DAY
     exact = sum(part["gaps"] for part in gaps if part["gap"] % seconds == 0)
-    end = all(gap["last_day"] for gap in gaps)
-    monthly = end or all(gap["first_day"] for gap in gaps)  # alike gaps may be of July and August
+    labels = [label for name, label in LABELS.items() if all(gap[name] for gap in gaps)]
+    end, weekdays = labels[0] if labels else (False, "")
+    monthly = labels and not weekdays  # alike gaps may be of July and August
     if days < 28 or (not monthly and exact >= AGREEMENT * sum(part["gaps"] for part in gaps)):
         if days == 1 and all(gap["weekday"] for gap in gaps) and any(gap["gap"] == 3 * DAY for gap in gaps):
             return Frequency("business day", 1, days="B")
         return Frequency("day", days, first % days)
     months = round(days / _MONTH)
     month = int(np.datetime64(first, "D").astype("datetime64[M]").astype(int))
-    return Frequency("month", months, (month + end) % months, end)
+    return Frequency("month", months, (month + end) % months, end, weekdays)
 
 
 def _whole(seconds: int, frequency: Frequency) -> bool:
     """Whether a gap is a whole number of steps; months and business days vary in length."""
     if frequency.unit == "month":
         months = max(1, round(seconds / DAY / _MONTH / frequency.multiple)) * frequency.multiple
-        return abs(seconds / DAY - months * _MONTH) <= 3
+        return abs(seconds / DAY - months * _MONTH) <= (5 if frequency.days else 3)
     step = DAY if frequency.unit == "business day" else frequency.seconds
     return seconds % step == 0

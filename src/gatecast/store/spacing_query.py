@@ -4,6 +4,7 @@ from sqlglot import exp
 
 from gatecast.config import SourceSettings
 from gatecast.data.frequency import DAY, YEAR
+from gatecast.data.spacing import LABELS
 from gatecast.errors import SHOWN
 from gatecast.store import Kind
 from gatecast.store.query import bounds, daily, key_columns, terms
@@ -17,6 +18,7 @@ MONTH = YEAR / 12
 _SECONDS = f"DIV({micros('t')}, 1000000)"
 # Weekdays by arithmetic, because dialects number them differently (7000003 keeps MOD's operand positive).
 _WEEKDAY = "MOD(UNIX_DATE(DATE(t)) + 7000003, 7)"
+_DAY, _LATER = "EXTRACT(DAY FROM t)", "EXTRACT(DAY FROM DATE_ADD(DATE(t), INTERVAL {} DAY))"
 _MARKED = f"SELECT {{keys}}t, {_SECONDS} - LAG({_SECONDS}) OVER ({{of}} ORDER BY t) AS gap FROM times"
 # Months are alike though their lengths differ, and so is a weekend between business days.
 _COUNTED = f"""
@@ -26,9 +28,10 @@ SELECT {{keys}}gap, CASE
     THEN CAST(ROUND(gap / {MONTH}) * {MONTH} AS INT64)
     ELSE gap END AS alike,
   COUNT(*) AS gaps, MIN({_SECONDS}) - gap AS earliest, MAX({_SECONDS}) AS latest,
-  LOGICAL_AND(EXTRACT(DAY FROM t) = 1) AS first_day,
-  LOGICAL_AND(EXTRACT(DAY FROM DATE_ADD(DATE(t), INTERVAL 1 DAY)) = 1) AS last_day,
-  LOGICAL_AND({_WEEKDAY} < 5) AS weekday
+  LOGICAL_AND({_WEEKDAY} < 5) AS weekday, LOGICAL_AND({_DAY} = 1) AS first_day,
+  LOGICAL_AND({_WEEKDAY} < 5 AND IF({_WEEKDAY} = 0, {_DAY} <= 3, {_DAY} = 1)) AS first_weekday,
+  LOGICAL_AND({_LATER.format(1)} = 1) AS last_day,
+  LOGICAL_AND({_WEEKDAY} < 5 AND IF({_WEEKDAY} = 4, {_LATER.format(3)} <= 3, {_LATER.format(1)} = 1)) AS last_weekday
 FROM marked WHERE gap > 0 GROUP BY {{keys}}gap, alike
 """
 _SHARES = """
@@ -45,10 +48,10 @@ def spacing_query(source: SourceSettings, kind: Kind, timezone: str | None) -> e
 
     Columns: `usual` (seconds between almost all timestamps of a series; NULL where there is no such
     gap), `gap` (seconds on the wall clock), `gaps` (how many), `earliest` and `latest` (the ends of
-    their times in seconds since 1970), and whether all rows that end such a gap are on a `first_day`
-    or `last_day` (of a month) or a `weekday`.
+    their times in seconds since 1970), and whether all rows that end such a gap are on a `weekday`,
+    or on a `first_day`, `last_day`, `first_weekday` or `last_weekday` of a month.
     """
-    flags = (f"LOGICAL_AND({name}) AS {name}" for name in ("first_day", "last_day", "weekday"))
+    flags = (f"LOGICAL_AND({name}) AS {name}" for name in ("weekday", *LABELS))
     ends = ("MIN(earliest) AS earliest", "MAX(latest) AS latest")
     columns = map(sql, ("usual", "gap", "CAST(SUM(gaps) AS INT64) AS gaps", *ends, *flags))
     return _own(source, kind, timezone, exp.select(*columns).from_("own").group_by("usual", "gap"))
