@@ -80,3 +80,23 @@ def test_a_comma_that_may_be_either_is_told_both_ways():
 )
 def test_how_times_are_made_is_told_in_the_words_of_the_store(dialect, examples, told):
     assert time_sql("day", examples, dialect) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("1/31/2024 0:05", ["2024-01-31 00:05:00"]),
+        ("1/2/24", ["2024-01-02 00:00:00", "2024-02-01 00:00:00"]),
+        ("31/1/2024 1:05 PM", ["2024-01-31 13:05:00"]),
+        ("31-01-2024 13:05", ["2024-01-31 13:05:00"]),
+        ("31.1.24", ["2024-01-31 00:00:00"]),
+        ("31 Jan 2024", ["2024-01-31 00:00:00"]),
+        ("Jan-24", ["2024-01-01 00:00:00"]),
+        ("January 2024", ["2024-01-01 00:00:00"]),
+    ],
+)
+def test_a_query_is_told_that_makes_times_of_the_texts(text, times):
+    with duckdb.connect() as connection:
+        told = time_sql("day", [text], "duckdb").split(" or ")
+        found = [connection.execute(f"SELECT {query} FROM (SELECT ? AS day)", [text]).fetchone()[0] for query in told]
+    assert [str(time) for time in found] == times

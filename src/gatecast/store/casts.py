@@ -10,10 +10,12 @@ from sqlglot import exp
 from gatecast.store import Dialect
 from gatecast.store.sql import sql
 
+_DAYS = ("%d.%m.%Y", "%d.%m.%y", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%m-%d-%Y", "%d-%m-%Y", "%Y-%m-%d")
+_HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 FORMATS = (
-    *("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%m/%d/%Y", "%d/%m/%Y", "%d-%b-%y", "%d-%b-%Y", "%b %d %Y"),
+    *(day + hour for day in _DAYS for hour in _HOURS),
+    *("%d-%b-%y", "%d-%b-%Y", "%b %d %Y", "%d %b %Y", "%b %Y", "%B %Y", "%b-%y", "%b-%Y"),
     *("%Y", "%Y-%m", "%Y%m", "%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S"),
-    *("%Y-%m-%d %I:%M %p", "%Y-%m-%d %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p"),
 )
 """How people write dates and times beside the way that is read as it is."""
 
