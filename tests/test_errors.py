@@ -60,6 +60,8 @@ def place(tmp_path_factory):
     (folder / "none.csv.gz").write_bytes(gzip.compress(b""))
     (folder / "none.json").write_text("[]")
     (folder / "hollow.csv").touch()
+    dates = [f"2024-01-{day:02}" for day in range(1, 21)] + [f"{day}/02/2024" for day in range(1, 21)]
+    (folder / "ways.csv").write_text("day,y\n" + "".join(f"{date},1\n" for date in dates))
     (folder / "ragged.csv").write_text(
         "day,y\n" + "2024-01-01,1\n" * 40 + "2024-01-02,1,more\n" + "2024-01-01,1\n" * 40
     )
@@ -139,6 +141,7 @@ CASES = {
     "no row to tell a type": (["audit", "heads.parquet", "--time", "day", "--target", "y"], 1, ["but no rows"]),
     "an empty file": (["audit", "hollow.csv", "--time", "day"], 1, ["the file is empty"]),
     "a longer line": (["audit", "ragged.csv", "--time", "day"], 1, ["there are 'day,y', as if it were one: a line"]),
+    "dates in two ways": (["audit", "ways.csv", "--time", "day"], 1, ['converting column "day"', "all_varchar = true"]),
     "not in UTF-8": (["audit", "latin.csv", "--time", "day"], 1, ["Save it as UTF-8, as with iconv"]),
     "no target at all": (good(*H, table="missing"), 1, ["no usable value in 60 rows"]),
     "infinite target": (good(*H, table="infinite"), 1, ["as inf (in the series): filter or repair them with --sql"]),

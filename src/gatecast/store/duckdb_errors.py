@@ -16,6 +16,7 @@ NOT_BROKEN = ("Could not set lock", "Permission denied", "existing connections")
 """Parts of errors that have another cause than a broken file, so that the hint would mislead."""
 ADVICE = {
     "not utf-8 encoded.": " Save it as UTF-8, as with iconv -f latin1 -t utf-8",
+    "Error when converting column": ": cast it in --sql; FROM read_csv('FILE', all_varchar = true) reads it as text",
     "than existing connections": ": close those that this process has",
     "to DECIMAL(38,0)": ": whole numbers in a series column have 38 digits at most: cast it to text in --sql",
 }
