@@ -390,6 +390,22 @@ def test_the_audit_counts_what_a_table_of_its_own_does_not_know(elsewhere, datab
         model.forecast(pipeline.newest(model))
 
 
+@pytest.mark.parametrize(("align", "places"), [("common", ("b from 2024-03-04",)), ("last", ())])
+def test_the_audit_looks_ahead_from_where_series_end(align, places, tmp_path):
+    """Shop b has no event on the last three days; of both shops six days after their last event are planned."""
+
+    def days(a, b, promo):
+        values = pa.array([promo] * (a + b), pa.float64())
+        return pa.table({"day": START + np.r_[: a + b] % a, "shop": ["a"] * a + ["b"] * b, "promo": values})
+
+    rows, plan = days(60, 57, None), days(66, 63, 1.0)
+    pyarrow.parquet.write_table(plan, tmp_path / "plan.parquet")
+    ahead = {"future": "promo", "future_table": str(tmp_path / "plan.parquet"), "horizon": 6}
+    findings = audit(rows, time="day", series="shop", freq="D", align=align, **ahead).findings
+    name = "series whose future covariates are missing within the horizon"
+    assert [part.places for part in findings if part.name == name] == ([places] if places else [])
+
+
 def test_the_audit_knows_of_future_values_in_rows_that_until_leaves_out():
     rows = sales()  # to 2024-11-01
     names = NAMES | {"future": "promo", "past": "heat", "until": "2024-10-20"}

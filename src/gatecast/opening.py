@@ -71,28 +71,31 @@ class Opened:
             more: the `rows` of the table of known-future values.
         """
         source, settings, horizon = self.config.source, self.config.grid, self.config.forecast.horizon
-        unknown = None
-        if horizon and source.future and (more is not None or source.until):  # rows from there on are read for them
+        alignment, unknown = self.config.alignment, None
+        # With until, rows from there on are read for them alone.
+        if horizon and source.future and (more is not None or source.until or alignment.align == "common"):
             unknown = self._unknown(more)
-        steps = row_steps(source, self.kind, self.grid, self.config.alignment.aggregate, self.years)
+        steps = row_steps(source, self.kind, self.grid, alignment.aggregate, self.years)
         return audit(self.store, source, steps, self.grid, settings, self.agreement, horizon, unknown)
 
     def _unknown(self, more: pa.Table | None) -> list[tuple[tuple[object, ...], int]]:
         """Series, by key, and the first step of their horizon whose future covariates are not known."""
         source, horizon = self.config.source, self.config.forecast.horizon
-        rows = self.store.read(source, ahead_query(self.query(source), source, horizon)).read_all()
+        common = self.config.alignment.align == "common"
+        rows = self.store.read(source, ahead_query(self.query(source), source, horizon, common=common)).read_all()
         beside = () if more is None else _full(more, len(source.future)).to_batches()
         builder = PanelBuilder(len(source.series))
         own, theirs = ([builder.located(batch) for batch in part] for part in (rows.to_batches(), beside))
         lasts = np.full(len(builder.codes), NEVER)
         for batch, codes, _ in own:
             lasts[codes] = batch.column("last")
-        known = np.zeros((len(lasts), horizon + 1), bool)  # the last step, and those of the horizon
+        known = np.ones((len(lasts), horizon + 1), bool)  # nothing of the last step, or where there is none, is needed
+        known[lasts > NEVER, 1:] = False
         for _, codes, steps in own + theirs:
             ahead = steps - lasts[codes]
             within = (ahead >= 0) & (ahead <= horizon)
             known[codes[within], ahead[within]] = True
-        first = known.argmin(1)  # 0 where all are known, and of series without a value
+        first = known.argmin(1)  # 0 where all are known
         keys = list(builder.codes)
         return [(keys[code], int(lasts[code] + first[code])) for code in np.flatnonzero(first)]
 

@@ -106,18 +106,20 @@ def row_steps(source: SourceSettings, kind: Kind, grid: Grid, aggregate: Aggrega
     return steps_query(source, kind, grid, years, columns)
 
 
-def ahead_query(steps: exp.Select, source: SourceSettings, horizon: int) -> exp.Select:
-    """Of each series the `last` step with a value: as a `step`, and so those of the horizon with known covariates.
+def ahead_query(steps: exp.Select, source: SourceSettings, horizon: int, *, common: bool) -> exp.Select:
+    """Of each series the `last` step before its horizon: beside each `step` of that with known covariates, and another.
 
     Args:
         steps: what `series_query` gives.
+        common: all series end at the newest step with a value of any.
     """
     names = [f"key_{i}" for i in range(len(source.series))]
     of = f"PARTITION BY {', '.join(names)}" if names else ""
-    last = exp.alias_(sql(f"MAX(IF(value IS NOT NULL, step, NULL)) OVER ({of})"), "last")
+    newest = "MAX(IF(value IS NOT NULL, step, NULL)) OVER ({})"
+    own, last = sql(f"{newest.format(of)} AS own"), sql(f"{newest.format('' if common else of)} AS last")
     future = [f"covariate_{i} IS NOT NULL" for i in range(len(source.past), len(source.varying))]
-    within = f"step BETWEEN last AND last + {horizon} AND (step = last OR {' AND '.join(future)})"
-    ends = exp.select("*", last).from_("steps")
+    within = f"step = own OR own IS NOT NULL AND step BETWEEN last AND last + {horizon} AND {' AND '.join(future)}"
+    ends = exp.select("*", own, last).from_("steps")
     query = exp.select(*names, "step", "last").from_("ends").where(sql(within))
     return query.with_("steps", as_=steps).with_("ends", as_=ends)
 
