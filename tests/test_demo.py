@@ -44,7 +44,7 @@ def test_the_eleven_steps_are_announced_in_order(made):
     steps = re.findall(r"^ ?(\d+)/11 ([^:]+): (.+)$", said, re.MULTILINE)
     assert [(int(number), title) for number, title, _ in steps] == list(enumerate(TITLES, 1))
     told = [found for *_, found in steps]
-    assert told[0] == "10,320 rows, 1 series, 2014-07-01 00:00 to 2015-01-31 23:30; about 0.4 GB of memory"
+    assert told[0] == "10,320 rows, 1 series, 2014-07-01 00:00 to 2015-01-31 23:30; about 350 MB of memory"
     assert told[1].startswith(
         "grid 30min, America/New_York, mean of each step (fits 100.0 % of the gaps); "
         "2 local times that clocks show twice; 2 missing steps; calendar of day and week"

@@ -89,14 +89,14 @@ def test_what_is_needed_is_told_or_refused_before_the_rows_are_read(make_frame, 
     wanted = needed(480, 480, 0)
     monkeypatch.setattr(memory, "available", lambda: wanted - 10**7)
     monkeypatch.setattr("gatecast.reading.Panel.from_batches", lambda *_, **__: pytest.fail("the rows were read"))
-    told = r"480 rows on 480 steps need about 0\.4 GB of memory, and 0\.3 GB are free: read fewer \(--since"
+    told = r"480 rows on 480 steps need about 350 MB of memory, and 340 MB are free: read fewer \(--since"
     with pytest.raises(DataError, match=told):
         fit(rows, run=tmp_path / "run", listener=hearing, **NAMES)
     assert (hearing.read, list(tmp_path.iterdir())) == ([], [])
     monkeypatch.undo()
     monkeypatch.setattr(memory, "available", lambda: wanted)
     fit(rows, listener=hearing, **NAMES, epochs=1, steps=1, hidden=4)
-    assert hearing.read[0].endswith("; about 0.4 GB of memory")
+    assert hearing.read[0].endswith("; about 350 MB of memory")
 
 
 def test_rows_steps_and_covariates_are_counted():
@@ -107,10 +107,8 @@ def test_rows_steps_and_covariates_are_counted():
 
 def test_what_training_takes_is_refused_before_its_first_step(make_frame, monkeypatch, tmp_path):
     monkeypatch.setattr("gatecast.steps.learn", lambda *_: pytest.fail("it was trained"))
-    told = (
-        r"training \d\S+ weights on batches of 64 windows needs about \S+ GB of memory, and \S+ GB are free: a smaller"
-    )
-    with pytest.raises(DataError, match=told):
+    told = r"training \d\S+ weights on batches of 64 windows needs about \S+ [GT]B of memory, and \S+ [MG]B are free: "
+    with pytest.raises(DataError, match=told + "a smaller --batch"):
         fit(make_frame(), run=tmp_path / "run", **NAMES, hidden=100_000)
     with pytest.raises(DataError, match=r"batches of 100,000,000 windows"):
         fit(make_frame(), run=tmp_path / "run", **NAMES, batch=100_000_000)

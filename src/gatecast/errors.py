@@ -86,7 +86,7 @@ def in_percent(share: float, digits: int = 0) -> str:
 
 
 def in_bytes(count: float) -> str:
-    """Bytes as text, in the decimal units of `--max-bytes`."""
+    """A size in bytes as text, in the decimal units of `--max-bytes`: three digits, as `350 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 999.5:
             return f"{count:.3g} {unit}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from gatecast.errors import DataError
+from gatecast.errors import DataError, in_bytes
 
 TRAINING = 350_000_000
 """Bytes beside the rows, most of them for windows, weights and forecasts of the test (docs/log.md)."""
@@ -59,12 +59,7 @@ def refuse_too_wide(weights: int, states: int, batch: int) -> None:
 def _refuse(wanted: int, what: str, less: str) -> None:
     free = available()
     if free is not None and wanted > free:
-        raise DataError(f"{what} about {in_gigabytes(wanted)} of memory, and {in_gigabytes(free)} are free: {less}")
-
-
-def in_gigabytes(size: int) -> str:
-    """A size in bytes as text."""
-    return f"{size / 1e9:,.1f} GB"
+        raise DataError(f"{what} about {in_bytes(wanted)} of memory, and {in_bytes(free)} are free: {less}")
 
 
 def available(root: Path = Path("/")) -> int | None:

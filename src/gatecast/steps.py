@@ -24,7 +24,7 @@ from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitted import Fitted
 from gatecast.fitting import Workshop, build, learn
 from gatecast.listener import Listener
-from gatecast.memory import in_gigabytes, needed, refuse_too_wide
+from gatecast.memory import needed, refuse_too_wide
 from gatecast.nn.network import Network
 from gatecast.reading import Rows
 from gatecast.store.faults import FAULTS, counted
@@ -43,7 +43,7 @@ def prepare(
     """Steps 1 to 6 of the eleven: what training needs; the split comes before the scaling."""
     panel, horizon, found = rows.panel, rows.config.forecast.horizon, rows.audit
     assert found
-    size = in_gigabytes(needed(found.rows, found.steps, len(rows.config.source.varying)))
+    size = in_bytes(needed(found.rows, found.steps, len(rows.config.source.varying)))
     text = (
         f"{plural(found.rows, 'row')}, {found.series:,} series, {found.first} to {found.last}; about {size} of memory"
     )
