@@ -335,6 +335,13 @@ def test_what_cannot_be_read_is_named(source, options, error, told):
         read(source, **{"time": "at", "target": "y"} | options)
 
 
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.date32(), pa.string(), pa.int64(), pa.null()], ids=str)
+def test_times_that_are_all_empty_show_no_frequency_but_that_they_are_empty(kind):
+    rows = frame(pa.nulls(3, kind), [1.0, 2.0, 3.0])
+    with pytest.raises(DataError, match=r"^column 'at' is empty: none of the rows has a value in it$"):
+        read(rows, time="at", target="y")
+
+
 @pytest.mark.parametrize("name", ["kind", "Step", "forecast_value", "run_id", "actual", "quantile_0.5", "auto_ets"])
 def test_a_series_column_named_as_one_of_forecasts_is_refused(name):
     rows = pa.table({"at": np.datetime64("2024-01-01", "us") + np.arange(9) * np.timedelta64(1, "h"), "y": range(9)})

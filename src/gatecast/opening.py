@@ -19,7 +19,7 @@ from gatecast.data.frequency import Frequency
 from gatecast.data.rows import PanelBuilder, name_of
 from gatecast.errors import DataError, UsageError
 from gatecast.frames import rows_of
-from gatecast.source_columns import checked, named
+from gatecast.source_columns import checked, named, refuse_empty
 from gatecast.store import Errand, Kind, Store, open_store
 from gatecast.store.audit_query import ahead_query, row_steps
 from gatecast.store.duckdb import DuckDBStore
@@ -155,6 +155,8 @@ def _frequency(config: Config, store: Store, kind: Kind) -> tuple[Frequency, flo
     Grid(Frequency("day", 1), config.grid.timezone, config.grid.holidays)  # refuses a zone or a place that is none
     source, zone = config.source, config.grid.timezone
     gaps = store.read(source, spacing_query(source, kind, zone)).read_all().to_pylist()
+    if not gaps:
+        refuse_empty(source, store, source.time)
     own = spacing.frequencies(gaps, zone)
     if len({(frequency.unit, frequency.multiple) for frequency in own.values()}) > 1:
         rows = store.read(source, groups_query(source, kind, zone)).read_all().to_pylist()

@@ -60,7 +60,8 @@ def _refuse_unfit(config: Config, store: Store, columns: Mapping[str, Kind]) -> 
     if not source.target and aggregate != "count":
         raise UsageError(f"name the column to bring together by {aggregate}: --target COLUMN")
     if source.target and aggregate != "count" and columns[source.target] not in ("number", "boolean"):
-        _refuse_empty(source, store, source.target, columns)
+        _refuse_no_rows(source, store, columns)
+        refuse_empty(source, store, source.target)
         raise _no_numbers(source, store, columns[source.target])
     odd = [
         f"{name!r} ({columns[name]})"
@@ -79,7 +80,8 @@ def _time_kind(
     """What the time column holds."""
     kind = columns[source.time]
     if kind not in ("instant", "local", "date", "text", "number"):
-        _refuse_empty(source, store, source.time, columns)
+        _refuse_no_rows(source, store, columns)
+        refuse_empty(source, store, source.time)
         raise DataError(f"column {source.time!r} holds no timestamps ({kind}): convert it in --sql")
     if source.time_unit and kind != "number":
         raise UsageError(f"--time-unit is for whole numbers; column {source.time!r} holds {kind}")
@@ -104,9 +106,8 @@ def _refuse_no_rows(source: SourceSettings, store: Store, columns: Iterable[str]
         raise NoRowsError(f"there are columns ({some(columns)}) but no rows: check the file, the table or the query")
 
 
-def _refuse_empty(source: SourceSettings, store: Store, name: str, columns: Iterable[str]) -> None:
-    """Refuse a source without rows, or a column without values, whose type means nothing."""
-    _refuse_no_rows(source, store, columns)
+def refuse_empty(source: SourceSettings, store: Store, name: str) -> None:
+    """Refuse a column without values, whose type means nothing."""
     if not store.read(source, value_query(name)).read_all().num_rows:
         raise DataError(f"column {name!r} is empty: none of the rows has a value in it")
 
