@@ -12,7 +12,7 @@ from rich.console import Console
 
 from gatecast import console
 from gatecast.data.audit import Audit, Finding
-from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
+from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
 from gatecast.training import Epoch
 
 
@@ -138,7 +138,21 @@ def test_an_interval_of_one_window_is_none(capsys):
     baselines = {"seasonal_naive": one, "naive_drift": one | {"skill_low": 1.25}}
     console.show_metrics({"overall": {"mae": 1.0, "coverage": {}}, "baselines": baselines, "season": 1})
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["error", "saved,", "%", "5.3", "5.3", "(1.2", "to", "5.3)"] in lines
+    assert ["error", "saved", "5.3", "%", "5.3", "%"] in lines
+    assert ["95", "%", "interval", "from", "1.2", "%"] in lines
+
+
+def test_a_test_beside_all_baselines_fits_a_terminal(monkeypatch):
+    shown = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80)
+    monkeypatch.setattr(console, "out", shown)
+    found = {"mae": -12_345.6, "compared": 1.0, "skill": -100.0, "skill_low": -123.4, "skill_high": -10.0}
+    console.show_metrics(
+        {"overall": found | {"coverage": {}}, "baselines": dict.fromkeys(BASELINES, found), "season": 1}
+    )
+    lines = [line.split() for line in shown.file.getvalue().splitlines()]
+    assert lines[1] == ["model", "naive", "drift", "AutoTheta", "AutoETS", "AutoARIMA"]
+    assert lines[-3] == ["95", "%", "interval", "from", *["-123.4", "%"] * len(BASELINES)]
+    assert lines[-2] == ["95", "%", "interval", "to", *["-10.0", "%"] * len(BASELINES)]
 
 
 @pytest.mark.parametrize("at", [date(2026, 2, 5), datetime(2026, 2, 5, 18, 30)], ids=["days", "times"])

@@ -19,6 +19,7 @@ from rich.text import Text
 from gatecast.data.audit import Audit
 from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
 from gatecast.errors import harmless, in_percent, plural
+from gatecast.evaluation import bootstrap
 from gatecast.evaluation.readable import number, percent
 from gatecast.listener import Listener
 
@@ -37,6 +38,8 @@ PIPED = 240
 """Width where there is no terminal to fit into."""
 SHORT = {TIMESTAMP: "date", VALUE: "forecast", CONFIDENCE: "level", LOWER: "low", UPPER: "high"}
 """What columns are called on a terminal, which has no room for their names."""
+PLAIN: dict[str, Any] = {"box": None, "header_style": "bold", "padding": (0, 1, 0, 0)}
+"""How tables look that are to fit a terminal."""
 AS_IS: dict[str, Any] = {"markup": False, "emoji": False}
 """Names of series may hold anything, brackets and colons too."""
 
@@ -179,7 +182,7 @@ def _table(rows: pa.Table) -> Table:
         rows = rows.select([name for name in rows.column_names if name != "run_id"])
         names = [SHORT.get(name, name) for name in rows.column_names]
         columns = [Column(name, overflow="fold", no_wrap=name == "kind") for name in names]
-        table = Table(*columns, box=None, header_style="bold", padding=(0, 1, 0, 0))
+        table = Table(*columns, **PLAIN)
     for row in rows.to_pylist():
         table.add_row(*(_text(value) for value in row.values()))
     return table
@@ -193,16 +196,15 @@ def show_json(content: Any) -> None:
 def show_metrics(metrics: dict[str, Any]) -> None:
     """Print a test: the model beside the baselines, and the verdict with its reasons."""
     ours, others = metrics["overall"], metrics["baselines"]
-    table = Table(
-        Column("", no_wrap=True), "model", *(BASELINES[name] for name in others), box=None, header_style="bold"
-    )
+    table = Table(Column("", no_wrap=True), "model", *(BASELINES[name] for name in others), **PLAIN)
     for name, value in ours.items():
         if value is not None and not isinstance(value, dict):
             table.add_row(name, *(_text(found.get(name)) for found in (ours, *others.values())))
-    compared = (in_percent(found["compared"], 1) for found in others.values())
-    table.add_row("forecasts compared", "", *compared)
-    skills = (_skill(found) for found in others.values())
-    table.add_row("error saved, %", "", *skills)
+    table.add_row("forecasts compared", "", *(in_percent(found["compared"], 1) for found in others.values()))
+    table.add_row("error saved", "", *(percent(found["skill"]) for found in others.values()))
+    for name, side in (("skill_low", "from"), ("skill_high", "to")):  # a row each: five intervals are too wide for one
+        label = f"{bootstrap.CONFIDENCE} % interval {side}"
+        table.add_row(label, "", *(_bound(found, name) for found in others.values()))
     out.print(table)
     season = metrics["season"]
     out.print(f"the seasonal naive forecast repeats the last {'step' if season == 1 else plural(season, 'step')}")
@@ -234,12 +236,9 @@ def _bytes_out() -> BinaryIO:
     return sys.stdout.buffer
 
 
-def _skill(found: dict[str, Any]) -> str:
-    """The skill against a baseline, and its interval, of which one window tells nothing."""
-    skill, low, high = (found[name] for name in ("skill", "skill_low", "skill_high"))
-    if skill is None:
-        return "undefined"
-    return f"{skill:z.1f} ({low:z.1f} to {high:z.1f})" if low < high else f"{skill:z.1f}"
+def _bound(found: dict[str, Any], name: str) -> str:
+    """A bound of the skill against a baseline; one window, of which both are the same, has no interval."""
+    return "" if found["skill_low"] == found["skill_high"] else percent(found[name])
 
 
 def _text(value: object) -> str:
