@@ -15,8 +15,8 @@ from gatecast.points import bounds
 
 Array = npt.NDArray[np.float64]
 WIDE = 7.6
-COLORS = {VALUE: MODEL, SEASONAL: QUIET, DRIFT: "#94801f", "auto_theta": OTHER, "auto_ets": "#7a5ea8"}
-COLORS["auto_arima"] = "#3d8b5f"
+LABELS = {VALUE: "model", **BASELINES}
+COLORS = dict(zip(LABELS, (MODEL, QUIET, "#94801f", OTHER, "#7a5ea8", "#3d8b5f"), strict=True))
 STYLES = {SEASONAL: "--", DRIFT: ":"}
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 DAYS = ["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"]
@@ -40,7 +40,7 @@ def example_figure(tests: pa.Table, history: pa.Table, series: Sequence[str], le
     for level, shade in zip(sorted(levels, reverse=True), np.linspace(0.15, 0.3, len(levels)), strict=True):
         low, high = (column(last, f"quantile_{side:g}") for side in bounds(level))
         axes.fill_between(times, low, high, color=MODEL, alpha=shade, lw=0, label=f"{level:g} % interval")
-    axes.plot(times, column(last, SEASONAL), color=QUIET, lw=1.2, ls="--", label="seasonal naive")
+    _draw(axes, SEASONAL, times, column(last, SEASONAL))
     axes.plot(times, column(last, VALUE), color=MODEL, lw=1.8, label="forecast")
     axes.axvline(wall(last["cutoff"])[0], color=QUIET, lw=0.8, ls=":")
     dated(axes)
@@ -54,11 +54,7 @@ def steps_figure(tests: pa.Table) -> Figure:
     steps = column(tests, "step").astype(np.int64)
     for name, error in _errors(tests).items():
         at, mean = _means(steps, error)
-        label, color = BASELINES.get(name, "model"), COLORS.get(name, INK)
-        marker = "o" if len(at) == 1 else None
-        axes.plot(
-            at, mean, color=color, ls=STYLES.get(name, "-"), lw=2 if name == VALUE else 1.2, label=label, marker=marker
-        )
+        _draw(axes, name, at, mean, lw=2 if name == VALUE else 1.2, marker="o" if len(at) == 1 else None)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("step ahead")
     counted(axes.xaxis)
@@ -145,8 +141,7 @@ def dates_figure(tests: pa.Table) -> Figure | None:
     for name, error in _errors(tests).items():
         if name in (VALUE, SEASONAL):
             at, mean = _means(place, np.where(usual[place], error, np.nan))
-            label, marker = BASELINES.get(name, "model"), "." if len(at) < 40 else None
-            axes.plot(times[at], mean, color=COLORS[name], lw=1.2, ls=STYLES.get(name, "-"), label=label, marker=marker)
+            _draw(axes, name, times[at], mean, marker="." if len(at) < 40 else None)
     axes.set_ylim(bottom=0)
     dated(axes)
     _legend(axes)
@@ -156,7 +151,7 @@ def dates_figure(tests: pa.Table) -> Figure | None:
 def _errors(tests: pa.Table) -> dict[str, Array]:
     """Absolute errors of the model and of each baseline there is."""
     truth = column(tests, "actual")
-    return {name: np.abs(column(tests, name) - truth) for name in (VALUE, *BASELINES) if name in tests.column_names}
+    return {name: np.abs(column(tests, name) - truth) for name in LABELS if name in tests.column_names}
 
 
 def _means(place: npt.NDArray[np.int64], values: Array) -> tuple[npt.NDArray[np.int64], Array]:
@@ -165,6 +160,11 @@ def _means(place: npt.NDArray[np.int64], values: Array) -> tuple[npt.NDArray[np.
     size = np.bincount(place[seen])
     at = np.flatnonzero(size)
     return at, np.bincount(place[seen], values[seen])[at] / size[at]
+
+
+def _draw(axes: Axes, name: str, at: np.ndarray, values: Array, *, lw: float = 1.2, marker: str | None = None) -> None:
+    """The line of the model or of a baseline, alike in every figure."""
+    axes.plot(at, values, color=COLORS[name], ls=STYLES.get(name, "-"), lw=lw, marker=marker, label=LABELS[name])
 
 
 def _legend(axes: Axes, drop: float = 0.2) -> None:

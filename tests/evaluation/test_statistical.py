@@ -12,8 +12,9 @@ import pytest
 from statsforecast.models import AutoTheta
 
 import gatecast
+from gatecast.data.table import STATISTICAL
 from gatecast.evaluation import statistical as statistics
-from gatecast.evaluation.statistical import MODELS, left_out, statistical
+from gatecast.evaluation.statistical import left_out, statistical
 
 SEASON = 7
 
@@ -35,7 +36,7 @@ def test_they_are_statsforecasts_fitted_once_and_blind_to_what_comes(make_panel,
     series, cutoffs = np.array([0, 0, 1, 1, 2]), np.array([70, 80, 80, 70, 85])
     found, failure = statistical(panel, series, cutoffs, SEASON, 3, 60)
     assert failure == ""
-    assert list(found) == list(MODELS)
+    assert list(found) == list(STATISTICAL)
     for forecasts in found.values():
         assert forecasts.shape == (5, 3)
         assert not np.isnan(forecasts).any()
@@ -169,6 +170,6 @@ def test_what_is_left_out_is_said(monkeypatch):
     told = left_out(["auto_theta", "auto_ets"], 30)
     assert told == "Without AutoARIMA: not finished within --baselines 30s, or no series is long enough for the season."
     assert left_out([], 0) == "Without AutoTheta, AutoETS, AutoARIMA: --baselines 0."
-    assert left_out(MODELS, 30) == ""
+    assert left_out(STATISTICAL, 30) == ""
     assert left_out(["auto_theta"], 30, "it broke") == "Without AutoETS, AutoARIMA: it broke."
-    assert left_out(MODELS, 30, "it broke") == "The statistical baselines lack some series: it broke."
+    assert left_out(STATISTICAL, 30, "it broke") == "The statistical baselines lack some series: it broke."

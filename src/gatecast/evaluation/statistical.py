@@ -24,12 +24,11 @@ from gatecast.data.arrays import Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
 from gatecast.data.split import evenly
-from gatecast.data.table import BASELINES
+from gatecast.data.table import STATISTICAL
 
-MODELS = {"auto_theta": "AutoTheta", "auto_ets": "AutoETS", "auto_arima": "AutoARIMA"}
 FITTED_SEASONS, MIN_FITTED = 10, 100
 """How many seasons, and at least how many values, a model is fitted on."""
-LONGEST_SEASON = {"auto_theta": 10_000, "auto_ets": 24, "auto_arima": 24}
+LONGEST_SEASON = dict(zip(STATISTICAL, (10_000, 24, 24), strict=True))
 """The longest season each can fit in reasonable time; beyond it, or where statsforecast allows none, it gets none."""
 MAX_CUTOFFS = 20
 """Cutoffs of each series, evenly spread, that are forecast."""
@@ -48,7 +47,7 @@ def left_out(baselines: Iterable[str], seconds: float, failure: str = "") -> str
     Args:
         failure: why their process failed, if it did.
     """
-    missing = [BASELINES[name] for name in MODELS if name not in set(baselines)]
+    missing = [label for name, label in STATISTICAL.items() if name not in set(baselines)]
     if not missing:
         return failure and f"The statistical baselines lack some series: {failure}."
     why = failure or f"not finished within --baselines {seconds:g}s, or no series is long enough for the season"
@@ -73,7 +72,7 @@ def statistical(
     began = time.monotonic()
     jobs = takewhile(lambda _: time.monotonic() < began + GATHERING * seconds, _jobs(panel, series, cutoffs, season))
     lines = [json.dumps(line) + "\n" for line in ((season, horizon), *jobs)]
-    found = {name: np.full((len(series), horizon), np.nan, np.float32) for name in MODELS}
+    found = {name: np.full((len(series), horizon), np.nan, np.float32) for name in STATISTICAL}
     try:
         done, failure = _output("".join(lines).encode(), max(began + seconds - time.monotonic(), 0))
     except OSError as error:  # no room for a process, or for what it writes: what was trained is tested without them
@@ -140,7 +139,7 @@ def _run(given: TextIO, done: TextIO) -> None:
     from statsforecast import models  # noqa: PLC0415 - the extra `baselines`
 
     (season, horizon), *jobs = map(json.loads, given)
-    for name, kind in MODELS.items():
+    for name, kind in STATISTICAL.items():
         length = season if season <= LONGEST_SEASON[name] else 1
         for first, rows in jobs:
             if os.getppid() != parent:  # killed, it could not end us
