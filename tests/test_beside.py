@@ -130,12 +130,13 @@ def test_a_table_of_what_is_to_come_is_opened_and_read_once_though_fit_audits_it
     [
         ("day,shop\n2024-11-01,s0\n", "no column 'promo'; there are day, shop"),
         ("day,shop,promo\n", "the query gave no rows"),
+        ("", "nothing to read at '.*plan.csv': the file is empty"),
         ("day,shop,promo\n5 May,s0,1\n", "column 'day' holds text that is no timestamp, as '5 May': convert it there"),
     ],
 )
 def test_what_is_wrong_with_a_table_of_what_is_to_come_is_told_of_it(text, told, database, tmp_path):
     (tmp_path / "plan.csv").write_text(text)
-    with pytest.raises(DataError, match=rf"^--future-table {tmp_path}/plan.csv: {told}"):
+    with pytest.raises((DataError, StoreError), match=rf"^--future-table {tmp_path}/plan.csv: {told}"):
         read(database, table="past", future="promo", future_table=str(tmp_path / "plan.csv"), **NAMES)
 
 

@@ -2,21 +2,21 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gatecast.config import Config
+from gatecast.config import Config, SourceSettings
 from gatecast.data.audit import Audit, audit_panel
 from gatecast.data.covariates import refuse_without
 from gatecast.data.frequency import Frequency
 from gatecast.data.panel import CovariateRows, Panel
 from gatecast.data.rows import name_of
 from gatecast.data.table import refuse_own
-from gatecast.errors import DataError, StoreError, UsageError, in_bytes, some
+from gatecast.errors import DataError, GatecastError, UsageError, in_bytes, some
 from gatecast.memory import refuse_too_large
 from gatecast.opening import Needed, Opened, open_in, open_source
 from gatecast.store import NO_ERRAND, Errand, open_store
@@ -27,6 +27,8 @@ READING = (
     *("snapshot", "location", "max_bytes", "label", "aggregate"),
 )
 """Settings that only the reading of rows uses."""
+PLANNED = {"url", "time", "series", "future", "snapshot", "location", "max_bytes", "label"}
+"""Settings of the source that its --future-table shares."""
 
 
 @dataclass(frozen=True)
@@ -167,24 +169,27 @@ def _lasting(table: str) -> str:
 
 @contextmanager
 def _plan(opened: Opened, errand: Errand) -> Iterator[Opened | None]:
-    """The table of known-future values, where there is one."""
-    table = opened.config.source.future_table
-    if not (table and opened.config.source.future):
+    """The table of known-future values, as a source of its own; None where there is none.
+
+    Raises:
+        GatecastError: it cannot be opened, or its columns do not fit; the message names it.
+    """
+    source = opened.config.source
+    if not (source.future_table and source.future):
         yield None
         return
-    elsewhere = ":" in _lasting(table)
-    read = opened.config.having("grid", aggregate="count", freq=str(opened.grid.frequency)).having(
-        "source",
-        **{"table": None if elsewhere else table, "sql": None, "target": "", "since": None, "until": None},
-        **{"static": (), "past": (), "holidays_column": None, "future_table": None, "time_unit": None},
-    )
-    with open_store(table, errand=errand) if elsewhere else nullcontext(opened.store) as store:
+    apart = ":" in _lasting(source.future_table)  # a file or a URL, not a table of the same database
+    shared = SourceSettings(**source.model_dump(include=PLANNED), table=None if apart else source.future_table)
+    config = opened.config.model_copy(update={"source": shared})
+    config = config.having("grid", aggregate="count", freq=str(opened.grid.frequency))  # there is no target
+    with ExitStack() as stack:
         try:
-            there = open_in(store, read, errand)
-        except (DataError, StoreError, UsageError) as error:
+            store = stack.enter_context(open_store(source.future_table, errand=errand)) if apart else opened.store
+            plan = open_in(store, config, errand)
+        except GatecastError as error:
             told = str(error).replace("in --sql", "there")  # which is of the source
-            raise type(error)(f"--future-table {table}: {told}") from None
-        yield there
+            raise type(error)(f"--future-table {source.future_table}: {told}") from None
+        yield plan
 
 
 def _tell_saved(errand: Errand, since: str, whole: int | None, part: int | None) -> None:
