@@ -22,7 +22,7 @@ from gatecast.store.sql import SOURCE
 
 Row = Mapping[str, Any]
 
-HOLIDAYS = 5
+LONGEST_HOLIDAYS = 5
 """Most business days in a row that are taken for holidays."""
 
 
@@ -165,19 +165,20 @@ def _findings(
             continue
         largest, places = max(found, key=lambda row: row["size"]), found[0]["places"]
         stops = alignment.align == "last" and rows[0]["longest"] <= 3 * horizon
+        closed = str(grid.frequency) == "B" and not grid.holidays and largest["size"] <= LONGEST_HOLIDAYS
+        leave = "; if these are holidays, leave them out by naming their place, as --holidays DE or XNYS"
         learns = "forecast, with nothing learned from them before the test"
         done = fault.done.format(
             aggregate=alignment.aggregate,
             filled=_FILLED[alignment.fill],
             gaps=plural(places, "gap"),
             longest=f"{largest['size']:,}: {place(largest)}",
+            holidays=leave if closed else "",
             then="fit stops, as all of them are" if stops else learns,
             needed=3 * horizon + 1,
             ends=_ENDS[alignment.align],
             newest=grid.begins(max(row["step"] or 0 for row in found)),
         )
-        if kind == "gap" and str(grid.frequency) == "B" and not grid.holidays and largest["size"] <= HOLIDAYS:
-            done += "; if these are holidays, leave them out by naming their place, as --holidays DE or XNYS"
         decided = getattr(given, fault.option, None) or (kind == "shared" and alignment.aggregate == "count")
         yield Finding(
             fault.name,

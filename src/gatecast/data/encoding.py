@@ -16,7 +16,7 @@ from gatecast.data.arrays import Flags, Indices, Values
 from gatecast.data.column import Column, Role
 from gatecast.data.covariates import Covariates
 from gatecast.data.dates import Grid, Steps
-from gatecast.data.features import CYCLES, HOLIDAY_FEATURES, HOLIDAYS, calendar, holiday_calendar, meaningful
+from gatecast.data.features import CALENDAR, CYCLES, HOLIDAY_FEATURES, HOLIDAYS, calendar, holiday_calendar, meaningful
 from gatecast.data.panel import Panel
 from gatecast.errors import some
 
@@ -95,7 +95,7 @@ class Encoder:
         """The source of each of the F features: a cycle, the holidays or a column, which may have the name of one."""
         named = [(name, 2) for name in self.cycles]
         named += [(HOLIDAYS, HOLIDAY_FEATURES)] if self.place or self.places else []
-        named += [(f"column {c.name}" if c.name in (*CYCLES, HOLIDAYS) else c.name, c.width) for c in self.varying]
+        named += [(f"column {c.name}" if c.name in CALENDAR else c.name, c.width) for c in self.varying]
         return [name for name, width in named for _ in range(width)]
 
     @property

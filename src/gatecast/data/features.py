@@ -15,7 +15,7 @@ from gatecast.data.holidays import holidays_of
 from gatecast.data.zones import Seconds
 
 Fraction = npt.NDArray[np.float64]
-HOLIDAYS, HOLIDAY_FEATURES = "holidays", 3
+HOLIDAY_FEATURES = 3
 
 
 def _since(wall: Seconds, unit: str) -> Fraction:
@@ -58,6 +58,9 @@ CYCLES: Mapping[str, Cycle] = {
     "month": Cycle(30.44 * DAY, 10, lambda wall: _share(wall, "M")),
     "year": Cycle(YEAR, 2, lambda wall: _share(wall, "Y")),
 }
+HOLIDAYS = "holidays"
+CALENDAR = (*CYCLES, HOLIDAYS)
+"""What features of dates alone are called; a column of one of these names is called otherwise."""
 
 
 def meaningful(grid: Grid, span: int, cutoffs: int) -> tuple[str, ...]:

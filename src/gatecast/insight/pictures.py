@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from gatecast.data.dates import Steps
-from gatecast.data.features import CYCLES, HOLIDAYS
+from gatecast.data.features import CALENDAR
 from gatecast.data.frequency import DAY, HOUR, MINUTE, YEAR, Frequency
 from gatecast.data.panel import Panel
 from gatecast.errors import plural
@@ -155,7 +155,7 @@ def attribution_figure(panel: Panel, index: int, steps: Steps, found: Attributio
         places = range(len(others))
         small.bar(places, [100 * part for part in others.values()], color=OTHER, width=0.6)
         small.set_xticks(places, [*others], parse_math=False)
-        what = "calendar" if set(others) <= {*CYCLES, HOLIDAYS} else "other inputs"
+        what = "calendar" if set(others) <= set(CALENDAR) else "other inputs"
         small.set_title(what, loc="left", fontsize=10, color=INK)
         clean(small)
         small.tick_params(axis="x", rotation=90 * (len(others) > 2))

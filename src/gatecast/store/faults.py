@@ -101,7 +101,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "gap": Fault(
         "marks", "value IS NOT NULL AND step - before > 1", "before + 1", "step - before - 1",
-        "missing step{s}", "{filled} ({gaps}, the longest {longest})", "fill", where="from", summed=True,
+        "missing step{s}", "{filled} ({gaps}, the longest {longest}){holidays}", "fill", where="from", summed=True,
     ),
     "century": Fault(
         "marks", "value IS NOT NULL AND step - before > {century}", "step", "1",
