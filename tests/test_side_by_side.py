@@ -10,6 +10,10 @@ import torch
 from gatecast.side_by_side import side_by_side
 
 
+def fail():
+    raise ArithmeticError("no")
+
+
 def test_what_each_gives_is_in_its_place(threads):
     for count in (1, 2, 3):
         threads(count)
@@ -35,10 +39,6 @@ def test_gradients_are_kept_where_the_caller_keeps_them(threads, learning):
 def test_an_error_is_raised_once_all_have_ended(threads):
     threads(2)
     ended = []
-
-    def fail():
-        raise ArithmeticError("no")
-
     with pytest.raises(ArithmeticError, match="no"):
         side_by_side([fail, lambda: (time.sleep(0.1), ended.append(1))])
     assert ended == [1]
@@ -47,10 +47,6 @@ def test_an_error_is_raised_once_all_have_ended(threads):
 def test_after_an_error_nothing_more_is_begun(threads):
     threads(2)
     begun = []
-
-    def fail():
-        raise ArithmeticError("no")
-
     with pytest.raises(ArithmeticError, match="no"):
         side_by_side([fail, *[lambda: (time.sleep(0.01), begun.append(1))] * 200])
     assert len(begun) < 100
