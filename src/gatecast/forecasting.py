@@ -70,7 +70,7 @@ def _extended(
     return torch.cat(blocks, 1)[:, :steps], floors
 
 
-def _widened(block: Tensor, before: Tensor, middle: int) -> Tensor:
+def _widened(block: Float[Tensor, "B H P"], before: Float[Tensor, "B H P"], middle: int) -> Float[Tensor, "B H P"]:
     """Add the spread at the end of one block to the next, as independent errors add: in squares."""
     median = block[..., middle : middle + 1]
     spread, carried = block - median, (before - before[..., middle : middle + 1])[:, -1:]
@@ -97,6 +97,9 @@ def forecast(
         settings: the levels of the intervals, and the metric the point is for.
         observed: the last step known of each series, which the panel may have been cut before.
         as_of: weights that have seen any series past it are not used, if there are others.
+
+    Raises:
+        DataError: a value of a future column is needed and missing.
     """
     known = find_keys(panel.keys, keys, len(panel))
     both = [fitted.for_series(known) for fitted in (tested, final)]

@@ -41,6 +41,10 @@ def newest(
             that training saw, or before the dates below if they are earlier, and all later rows.
         at: dates that will be forecast.
         as_of: last date that will be used; later rows are not read.
+
+    Raises:
+        UsageError: the model names no source, or a date is none.
+        GatecastError: as for `reading.read_rows`.
     """
     config, grid = model.config, model.grid
     if not config.source.url:

@@ -107,7 +107,11 @@ def _refuse_no_rows(source: SourceSettings, store: Store, columns: Iterable[str]
 
 
 def refuse_empty(source: SourceSettings, store: Store, name: str) -> None:
-    """Refuse a column without values, whose type means nothing."""
+    """Refuse a column without values, whose type means nothing.
+
+    Raises:
+        DataError: it is one.
+    """
     if not store.read(source, value_query(name)).read_all().num_rows:
         raise DataError(f"column {name!r} is empty: none of the rows has a value in it")
 

@@ -156,7 +156,11 @@ class Encoder:
 
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> Self:
-        """The encoder that `to_dict` wrote."""
+        """The encoder that `to_dict` wrote.
+
+        Raises:
+            ValueError: it is not as that writes it.
+        """
         columns, cycles = tuple(map(Column.of, about["columns"])), tuple(about["cycles"])
         if not set(cycles) <= CYCLES.keys():
             raise ValueError(f"other cycles than {some(CYCLES)}: {cycles}")

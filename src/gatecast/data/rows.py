@@ -50,7 +50,11 @@ class PanelBuilder:
         self.hollow: list[tuple[npt.NDArray[np.int32], Steps]] = []  # steps that have rows but no value
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Add the rows of a batch that have a time; of one without a value only the step is kept."""
+        """Add the rows of a batch that have a time; of one without a value only the step is kept.
+
+        Raises:
+            DataError: a value is infinite or beyond 1e33, or the rows span too many steps.
+        """
         counts = batch.column("row_count").to_numpy(zero_copy_only=False)
         codes = self.encoded(batch)
         value = batch.column("value").to_numpy(zero_copy_only=False)

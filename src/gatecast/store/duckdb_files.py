@@ -59,6 +59,9 @@ def write_file(connection: duckdb.DuckDBPyConnection, reader: str, path: str, ro
     """Write beside the file, then rename: a reader sees the old file or the new one.
 
     Only what holds the same columns is replaced, as no table is: it may be the source.
+
+    Raises:
+        DataError: what is there holds others.
     """
     final = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
     if final.exists() and not is_empty(final):  # which holds nothing to lose

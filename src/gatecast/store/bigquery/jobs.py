@@ -64,7 +64,11 @@ class Jobs:
             job.result(retry=RETRY)
 
     def labels(self, source: SourceSettings) -> dict[str, str]:
-        """Labels of every job, so that spending can be found in INFORMATION_SCHEMA.JOBS and in billing."""
+        """Labels of every job, so that spending can be found in INFORMATION_SCHEMA.JOBS and in billing.
+
+        Raises:
+            UsageError: one that was asked for is no `name:value`.
+        """
         found = {"gatecast-verb": self.errand.verb, "gatecast-run": self.errand.run_id}
         for label in source.label:
             name, colon, value = label.partition(":")
