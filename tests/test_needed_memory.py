@@ -5,11 +5,11 @@ import sys
 import pytest
 import torch
 
+from failing import failing_at
 from gatecast import fit, memory
 from gatecast.errors import DataError, TrainingError
 from gatecast.listener import Listener
 from gatecast.memory import available, needed
-from gatecast.schedule import Schedule
 
 NAMES = {"time": "at", "target": "y", "series": "name", "horizon": 6}
 GB = 1_000_000_000
@@ -20,12 +20,8 @@ def machine(tmp_path):
     """A function that writes what a system says of its memory."""
 
     def write(**files):
-        for name, text in {
-            "proc/meminfo": "MemTotal: 32000000 kB\nMemAvailable: 8000000 kB\nHugePages_Total: 0"
-        }.items():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(text)
-        for name, text in files.items():
+        usual = {"proc/meminfo": "MemTotal: 32000000 kB\nMemAvailable: 8000000 kB\nHugePages_Total: 0"}
+        for name, text in (usual | files).items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
         return tmp_path
@@ -128,21 +124,13 @@ EPOCHS, STEPS = 4, 3
 
 
 @pytest.fixture
-def fit_short_of_memory(make_frame, monkeypatch):
+def fit_short_of_memory(make_frame):
     """Train where memory runs out as a step is taken."""
 
     def fitted(number, error, **options):
-        whole, taken = Schedule.__call__, []
-
-        def step(schedule):
-            taken.append(1)
-            if len(taken) == number:
-                raise error
-            return whole(schedule)
-
-        monkeypatch.setattr(Schedule, "__call__", step)
         settings = {"epochs": EPOCHS, "steps": STEPS, "hidden": 4, "members": 1, "baselines": 0}
-        return fit(make_frame(), **NAMES, **settings | options)
+        with failing_at(number, error):
+            return fit(make_frame(), **NAMES, **settings | options)
 
     return fitted
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import golden
+from failing import failing_at
 from gatecast import Config, checkpoint, fit, kept_rows, load, recipe, training
 from gatecast.checkpoint import Checkpoints
 from gatecast.errors import DataError, RunError, TrainingError, UsageError
@@ -83,22 +84,12 @@ def never_stopped(tmp_path_factory):
 
 
 @pytest.fixture
-def stop(tmp_path, monkeypatch):
+def stop(tmp_path):
     """Stop a training as it takes a step."""
 
     def stopped(number, error=SystemError, listener=SILENT, **settings):
-        whole, taken = Schedule.__call__, []
-
-        def step(schedule):
-            taken.append(1)
-            if len(taken) == number:
-                raise error
-            return whole(schedule)
-
-        monkeypatch.setattr(Schedule, "__call__", step)
-        with pytest.raises(error):
+        with failing_at(number, error), pytest.raises(error):
             fit(golden.rows(), run=tmp_path / "run", listener=listener, **SETTINGS | EACH | settings)
-        monkeypatch.setattr(Schedule, "__call__", whole)
         return tmp_path / "run"
 
     return stopped
