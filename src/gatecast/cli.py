@@ -25,6 +25,7 @@ Resume = Annotated[Path | None, typer.Option("--resume", help="resume the traini
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the run if there is one")]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask before queries that cost money; --max-bytes still holds")]
 From = Annotated[Path | None, typer.Option("--from", help="repeat this run: its settings, on exactly its rows")]
+AsOf = Annotated[str | None, typer.Option(help="use no row after this date")]
 Form = Annotated[Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="output format")]
 ShortForm = Annotated[Literal["table", "json"], typer.Option("--format", help="output format")]
 
@@ -91,7 +92,7 @@ def test(
         bool, typer.Option("--require-skill", help="exit with 1 unless the model beats the seasonal naive")
     ] = False,
     prove: Annotated[bool, typer.Option("--prove", help="show that no forecast depends on later rows")] = False,
-    as_of: Annotated[str | None, typer.Option(help="use no row after this date")] = None,
+    as_of: AsOf = None,
     form: ShortForm = "table",
     yes: Yes = False,
 ) -> None:
@@ -125,7 +126,7 @@ def forecast(
     run: Run,
     at: Annotated[list[str] | None, typer.Option(help="date or file of dates (- is stdin); repeat for several")] = None,
     horizon: Annotated[int | None, typer.Option(help="steps to forecast instead (default: as trained)")] = None,
-    as_of: Annotated[str | None, typer.Option(help="use no row after this date")] = None,
+    as_of: AsOf = None,
     series: Annotated[
         list[str] | None, typer.Option(help="only this series (key parts joined by /); repeat for several")
     ] = None,
