@@ -277,7 +277,7 @@ class Config(Settings):
 
     @property
     def alignment(self) -> Alignment:
-        """How rows become values of the grid, with the defaults for what was left open."""
+        """See `GridSettings.alignment`."""
         return self.grid.alignment(self.source.target)
 
     def to_toml(self) -> str:

@@ -158,7 +158,7 @@ def attribute(fitted: Fitted, inputs: Inputs) -> Attribution:
             error = float(missed.abs().sum() / moved)
             if error < MAX_UNEXPLAINED:
                 break
-        if not error < MAX_UNEXPLAINED:
+        else:
             why = f"{in_percent(error, 1)} of it would be left unexplained; look at another one, by --at or --series"
             if math.isnan(error):  # a gradient is infinite where the scale is as small as 1e-39
                 why = "32 bits do not hold how it changes with values as small; multiply the target in --sql"
