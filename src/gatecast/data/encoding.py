@@ -80,10 +80,14 @@ class Encoder:
         return 2 * len(self.cycles)
 
     @property
+    def holidays(self) -> int:
+        """Number of features of holidays, which come next."""
+        return HOLIDAY_FEATURES if self.place or self.places else 0
+
+    @property
     def known(self) -> int:
-        """Number of features known for the horizon, which come next: holidays and covariates."""
-        holidays = HOLIDAY_FEATURES if self.place or self.places else 0
-        return holidays + sum(column.width for column in self.columns if column.role == "future")
+        """Number of features known for the horizon beside the calendar: holidays, and covariates, which come next."""
+        return self.holidays + sum(column.width for column in self.columns if column.role == "future")
 
     @property
     def past(self) -> int:
@@ -93,8 +97,7 @@ class Encoder:
     @property
     def names(self) -> list[str]:
         """The source of each of the F features: a cycle, the holidays or a column, which may have the name of one."""
-        named = [(name, 2) for name in self.cycles]
-        named += [(HOLIDAYS, HOLIDAY_FEATURES)] if self.place or self.places else []
+        named = [*((name, 2) for name in self.cycles), (HOLIDAYS, self.holidays)]
         named += [(f"column {c.name}" if c.name in CALENDAR else c.name, c.width) for c in self.varying]
         return [name for name, width in named for _ in range(width)]
 
@@ -114,7 +117,7 @@ class Encoder:
         else:
             dates = calendar(panel.grid, self.cycles, steps)
         group = np.zeros(len(panel), np.int64)
-        if not (self.place or self.places):
+        if not self.holidays:
             return dates[None], group
         named: list[str | None] = [self.place]
         if self.places and panel.covariates is not None:
