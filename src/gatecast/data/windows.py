@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from gatecast.data.arrays import Values
 from gatecast.data.column import Column
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
@@ -50,6 +51,10 @@ class Truth:
 
     values: Float[Tensor, "B H"]
     observed: Bool[Tensor, "B H"]
+
+    def to_numpy(self) -> Float[Values, "B H"]:
+        """The values, NaN where not observed."""
+        return self.values.masked_fill(~self.observed, torch.nan).cpu().numpy()
 
 
 @dataclass(frozen=True)

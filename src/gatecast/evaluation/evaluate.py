@@ -29,7 +29,6 @@ def evaluate(
     quantiles = predict(fitted, windows, series, cutoffs, shape.horizon)[0]
     # The truth is fetched after and apart from the forecasts.
     truth = windows.truth(*(torch.from_numpy(part).to(windows.device) for part in (series, cutoffs)))
-    values = truth.values.masked_fill(~truth.observed, torch.nan).cpu().numpy()
     naive = {
         SEASONAL: seasonal_naive(panel, series, cutoffs, season, shape.horizon),
         DRIFT: naive_drift(panel, series, cutoffs, shape.horizon),
@@ -38,7 +37,7 @@ def evaluate(
         panel=panel,
         series=series,
         cutoffs=cutoffs,
-        truth=values,
+        truth=truth.to_numpy(),
         quantiles=quantiles,
         baselines=naive,
         mase_scale=naive_error(panel, fitted.seen, season)[series],

@@ -128,9 +128,8 @@ def remember(fitted: Fitted, windows: Windows, series: Indices, cutoffs: Steps) 
     with torch.inference_mode():
         shuffled = forecasts(_shuffled(inputs, size, order) for size in kept.tolist())
         hidden = forecasts(_hidden(inputs, size) for size in kept.tolist())
-    values = truth.values.masked_fill(~truth.observed, torch.nan).cpu().numpy()
     least = max(shape.seasons, default=1)
-    return Memory(kept, values, places(series, cutoffs, windows.horizon), shuffled, hidden, least)
+    return Memory(kept, truth.to_numpy(), places(series, cutoffs, windows.horizon), shuffled, hidden, least)
 
 
 def _lengths(context: int, segment: int) -> npt.NDArray[np.int64]:
