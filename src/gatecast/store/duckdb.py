@@ -107,9 +107,7 @@ class DuckDBStore(Store):
 
     def named(self, source: SourceSettings) -> SourceSettings:
         """See `Store.named`. A file or frame is its own table."""
-        told = bool(source.table) or source.sql is not None
-        is_database = bool(self.url) and not self.reader
-        if told or not is_database or self.default is None:
+        if source.table or source.sql is not None or self.reader or not self.url or self.default is None:
             return source
         return source.model_copy(update={"table": dotted(self.default)})
 
