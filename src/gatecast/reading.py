@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from sqlglot import exp
 
 from gatecast.config import Config, SourceSettings
 from gatecast.data.audit import Audit, audit_panel
@@ -79,33 +80,27 @@ def read_rows(
         config = config.having("source", since=needed.since)
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with open_source(config, source, errand) as opened, _plan(opened, errand) as plan:
-        store, config, grid = opened.store, opened.config, opened.grid
+        store, config = opened.store, opened.config
         more = plan and plan.rows()  # once: it costs
         found = opened.audit(more) if audited else None
         if found:
             refuse_too_large(found.rows, found.steps, len(config.source.varying))
-        query, alignment = opened.query(config.source, needed), config.alignment
+        query = opened.query(config.source, needed)
         if needed:
-            both = (store.estimate(whole, opened.query(whole)), store.estimate(config.source, query))
-            _tell_saved(errand, needed.since, *both)
+            _tell_saved(opened, whole, query, errand)
         beside = _beside(opened, whole.since, more)  # before the rows, which stream
         panel = Panel.from_batches(
             store.read(config.source, query),
-            grid,
+            opened.grid,
             config.source.series,
             kind="local" if opened.kind == "text" else opened.kind,
             beside=beside,
         )
         sql = store.text(config.source, query)
-        # The next reading of these settings is of the rows as they are then.
-        table, ahead = store.named(whole).table, whole.future_table and _lasting(whole.future_table)
-        resolved = config.having("grid", freq=str(grid.frequency)).having(
-            "source", url=store.url, table=table, future_table=ahead, since=whole.since, snapshot=None
-        )
         read_at = store.snapshot.isoformat() if store.snapshot else began
         stale = panel.ending_before(max(config.forecast.horizon, 1))
-        panel = panel.continued(alignment.align == "common", alignment.fill)
-        return Rows(panel, resolved, found, stale, sql, read_at, store.bytes_billed)
+        panel = panel.continued(config.alignment.align == "common", config.alignment.fill)
+        return Rows(panel, _resolved(opened, whole), found, stale, sql, read_at, store.bytes_billed)
 
 
 def _rows_of(panel: Panel, config: Config, audited: bool) -> Rows:
@@ -162,6 +157,14 @@ def _beside(opened: Opened, since: str | None, more: pa.Table | None) -> Covaria
     return CovariateRows(source.varying, source.future, ahead, source.fixed, statics.to_batches())
 
 
+def _resolved(opened: Opened, whole: SourceSettings) -> Config:
+    """The settings by which the same is read again, of the rows as they are then."""
+    table, ahead = opened.store.named(whole).table, whole.future_table and _lasting(whole.future_table)
+    return opened.config.having("grid", freq=str(opened.grid.frequency)).having(
+        "source", url=opened.store.url, table=table, future_table=ahead, since=whole.since, snapshot=None
+    )
+
+
 def _lasting(table: str) -> str:
     """A table as it is named from any folder: a file by its whole path."""
     return f"duckdb:{os.path.abspath(table)}" if os.path.isfile(table) else table
@@ -192,6 +195,9 @@ def _plan(opened: Opened, errand: Errand) -> Iterator[Opened | None]:
         yield plan
 
 
-def _tell_saved(errand: Errand, since: str, whole: int | None, part: int | None) -> None:
-    if whole and part is not None:
-        errand.observer.note(f"only rows since {since} are read: {in_bytes(part)} instead of {in_bytes(whole)}")
+def _tell_saved(opened: Opened, whole: SourceSettings, query: exp.Select, errand: Errand) -> None:
+    """Say how many bytes are billed less for the rows of a query than for all, where reading costs."""
+    source = opened.config.source
+    usual, part = opened.store.estimate(whole, opened.query(whole)), opened.store.estimate(source, query)
+    if usual and part is not None:
+        errand.observer.note(f"only rows since {source.since} are read: {in_bytes(part)} instead of {in_bytes(usual)}")
