@@ -86,7 +86,7 @@ def test_tested_weights_do_not_depend_on_the_test_rows(panel, options):
     assert not torch.equal(*(one.network.state_dict()["members.0.read.weight"] for one in final))
 
 
-def test_of_random_walks_the_naive_forecast_says_most_and_of_waves_hardly_anything(panel):
+def test_of_random_walks_the_naive_forecast_says_most_and_of_waves_hardly_anything():
     steps = np.random.default_rng(4).normal(0, 1, 900)
     walks = replace(waves((300, 300, 300)), values=(500 + steps.cumsum()).astype(np.float32))
     options = {"epochs": 4, "steps": 40, "freq": "h"}

@@ -358,7 +358,7 @@ def test_a_full_disk_leaves_no_half_of_a_run(database, run, writer, monkeypatch,
 def test_a_folder_half_written_is_no_run(made, writer, monkeypatch, tmp_path):
     monkeypatch.setattr(writer, full)
     monkeypatch.setattr("gatecast.run_folder.shutil.rmtree", lambda *_, **__: None)  # as when the process is killed
-    with pytest.raises(RunError):
+    with pytest.raises(RunError, match="could not be written"):
         made[1].save(tmp_path / "run")
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".run.")

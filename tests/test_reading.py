@@ -197,7 +197,7 @@ def test_events_become_series(options, a, b):
     assert [panel.grid.label(step) for step in panel.starts.tolist()] == ["2024-01-01 00:00", "2024-01-01 01:00"]
 
 
-def test_events_are_forecast_from_the_same_series_as_they_were_trained_on(tmp_path, monkeypatch):
+def test_events_are_forecast_from_the_same_series_as_they_were_trained_on(tmp_path):
     rng = np.random.default_rng(0)
     at = np.datetime64("2024-01-01", "us") + rng.integers(0, 20 * 86_400, 900) * np.timedelta64(1, "s")
     shops = np.where(at < np.datetime64("2024-01-08"), rng.choice(["a", "closed"], 900), "a")

@@ -274,7 +274,7 @@ def test_a_run_that_stands_is_replaced_when_the_training_that_was_to_replace_it_
 
 def test_what_was_stopped_is_gone_after_the_next_training_that_is_whole(stop, tmp_path):
     run = stop(12)
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="too little history"):
         fit(golden.rows(), run=run, **SETTINGS | {"horizon": 30})
     assert checkpoints(run)
     other = tmp_path / "run.x"  # whose name only begins the same
@@ -288,7 +288,7 @@ def test_what_was_stopped_is_gone_after_the_next_training_that_is_whole(stop, tm
 
 
 def test_training_that_cannot_go_on_leaves_nothing(tmp_path):
-    with pytest.raises(TrainingError):
+    with pytest.raises(TrainingError, match="lower the learning rate"):
         fit(golden.rows(), run=tmp_path / "run", **SETTINGS | EACH | {"rate": 1e30})
     assert list(tmp_path.iterdir()) == []
 

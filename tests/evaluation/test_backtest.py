@@ -112,7 +112,7 @@ def test_rows_hold_everything_beside_each_other(found):
     assert rows["seasonal_naive"].to_pylist() == [8, 8, 10, 10, 4, 4, None, 9]
 
 
-def test_series_without_a_mase_are_not_ranked_among_those_with_one(found, make_panel):
+def test_series_without_a_mase_are_not_ranked_among_those_with_one(found):
     assert set(found.examples()["name"].to_pylist()) == {"s0"}  # s1 was constant in training
     unscaled = replace(found, mase_scale=np.zeros(4))
     assert list(dict.fromkeys(unscaled.examples()["name"].to_pylist())) == ["s1", "s0"]  # errors of 3 and 6.5
