@@ -74,10 +74,10 @@ def share_of(held: HeldBack, middle: int) -> float:
     """
     median = held.raw[..., middle]
 
-    def total(sizes: Tensor) -> Float[Tensor, "W"]:
+    def total(sizes: Float[Tensor, "W H"]) -> Float[Tensor, "W"]:
         return sizes.masked_fill(~held.observed, 0).sum(1)
 
-    def error(forecast: Tensor) -> Float[Tensor, "W"]:
+    def error(forecast: Float[Tensor, "W H"]) -> Float[Tensor, "W"]:
         return total((forecast - held.truth).abs())
 
     width = total(held.raw[..., -1] - held.raw[..., 0])
