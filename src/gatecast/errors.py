@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 SHOWN = 5
+"""Most items of a list that a message names, and most places of a fault."""
 
 
 class GatecastError(Exception):

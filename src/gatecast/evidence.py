@@ -15,6 +15,7 @@ from gatecast.points import bounds
 
 Array = npt.NDArray[np.float64]
 WIDE = 7.6
+"""Inches, the width of a column of the page."""
 LABELS = {VALUE: "model", **BASELINES}
 COLORS = dict(zip(LABELS, (MODEL, QUIET, "#94801f", OTHER, "#7a5ea8", "#3d8b5f"), strict=True))
 STYLES = {SEASONAL: "--", DRIFT: ":"}

@@ -27,6 +27,7 @@ LONG = 96
 LEAST_STEPS, BATCH = 40, 64
 """Least batches per epoch, and windows per batch: synthetic windows fill them if the table has too few of its own."""
 SAMPLED = 1_024
+"""Training windows on which seasons are compared."""
 LEAST_SEASONS, UNSTEADY, EXPLAINED = 20, 0.25, 0.5
 """Of LEAST_SEASONS or more, the spreads are taken to be shares of the level if they differ by UNSTEADY of their mean or
 more, and their ratios to the level by less than EXPLAINED of that."""

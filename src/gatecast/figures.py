@@ -23,6 +23,7 @@ INK, MODEL, OTHER, QUIET, LINE = "#22303c", "#0b6e8f", "#d1603d", "#8a97a3", "#e
 SHOWN_HORIZONS = 7
 """How many horizons of history are shown before a forecast."""
 LONGEST_NAME = 60
+"""Letters of a name in a title; a longer one is cut."""
 
 
 def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
