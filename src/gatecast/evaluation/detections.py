@@ -12,7 +12,7 @@ from gatecast.data.table import SEASONAL
 from gatecast.errors import in_percent, some
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.baselines import seasonal_naive
-from gatecast.evaluation.metrics import Array
+from gatecast.evaluation.metrics import Array, usable
 from gatecast.points import points
 
 COPY = 0.15
@@ -114,8 +114,8 @@ def few_series(backtest: Backtest) -> str | None:
 
 def drift(backtest: Backtest) -> str | None:
     """An error that is larger after some date than chance explains (a change point, by permutation)."""
-    scale = np.where(backtest.mase_scale > 0, backtest.mase_scale, np.nan)[:, None]
-    errors = [np.abs(part - backtest.truth) / scale for part in (backtest.points, backtest.baselines[SEASONAL])]
+    both = (backtest.points, backtest.baselines[SEASONAL])
+    errors = [np.abs(part - backtest.truth) / usable(backtest.mase_scale) for part in both]
     seen = ~np.isnan(errors[0]) & ~np.isnan(errors[1])
     blocks, place, size = np.unique(backtest.places[1][seen], return_inverse=True, return_counts=True)
     if len(blocks) < 8:

@@ -55,7 +55,7 @@ def mase(truth: Array, forecast: Array, scale: Array, groups: Groups = None) -> 
         scale: (W,), see `baselines.naive_error`; windows without a positive one do not count.
         groups: broadcast to (W, H).
     """
-    return _mean(np.abs(truth - forecast) / _usable(scale), groups)
+    return _mean(np.abs(truth - forecast) / usable(scale), groups)
 
 
 def rmsse(truth: Array, forecast: Array, scale: Array, groups: Groups = None) -> Array:
@@ -67,7 +67,7 @@ def rmsse(truth: Array, forecast: Array, scale: Array, groups: Groups = None) ->
         scale: (W,), see `baselines.naive_error` with power 2; windows without a positive one do not count.
         groups: broadcast to (W, H).
     """
-    return np.sqrt(_mean(np.square((truth - forecast).astype(np.float64) / _usable(scale)), groups))
+    return np.sqrt(_mean(np.square((truth - forecast).astype(np.float64) / usable(scale)), groups))
 
 
 def quantile_loss(truth: Array, quantiles: Array, probabilities: Array) -> float:
@@ -107,7 +107,12 @@ def msis(truth: Array, lower: Array, upper: Array, level: float, scale: Array) -
     """
     outside = np.maximum(lower - truth, 0, dtype=np.float64) + np.maximum(truth - upper, 0)
     score = upper - lower + 2 / (1 - level / 100) * outside
-    return float(_mean(score / _usable(scale)))
+    return float(_mean(score / usable(scale)))
+
+
+def usable(scale: Array) -> Array:
+    """Scales (W,) as a column (W, 1), NaN for one that is not positive, by which nothing can be divided."""
+    return np.where(scale > 0, scale, np.nan)[:, None]
 
 
 def known(values: Array | float) -> Any:
@@ -115,11 +120,6 @@ def known(values: Array | float) -> Any:
     found = np.asarray(values).astype(object)
     found[~np.isfinite(values)] = None
     return found.tolist()
-
-
-def _usable(scale: Array) -> Array:
-    """Scales as a column, NaN for one that is not positive."""
-    return np.where(scale > 0, scale, np.nan)[:, None]
 
 
 def _mean(values: Array, groups: Groups = None) -> Array:
