@@ -41,6 +41,9 @@ class DataError(GatecastError):
 class NoRowsError(DataError):
     """No rows where some are needed."""
 
+    def __init__(self, text: str = "the query gave no rows: check the table, the filter and the dates") -> None:
+        super().__init__(text)
+
 
 class StoreError(GatecastError):
     """The warehouse, the database or the file system refused."""

@@ -164,7 +164,7 @@ def _refuse_unreadable(config: Config, store: Store, kind: Kind) -> None:
     """Refuse a source without rows, or with text in the time column that is no timestamp."""
     source, zone = config.source, config.grid.timezone
     if not store.read(source, any_query(source, kind, zone)).read_all().num_rows:
-        raise NoRowsError("the query gave no rows: check the table, the filter and the dates")
+        raise NoRowsError
     if kind != "text":
         return
     texts = sorted(store.read(source, unreadable_query(source, 5, zone)).read_all().column("found").to_pylist())

@@ -12,8 +12,8 @@ from gatecast.config import Alignment, GridSettings, SourceSettings
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import LONGEST_SEASON
 from gatecast.data.panel import Panel
-from gatecast.data.rows import name_of
-from gatecast.errors import SHOWN, DataError, plural
+from gatecast.data.rows import name_of, without_values
+from gatecast.errors import SHOWN, plural
 from gatecast.store import Store
 from gatecast.store.audit_query import audit_query
 from gatecast.store.duckdb import DuckDBStore
@@ -97,7 +97,7 @@ def audit(
     rows = store.read(source, query).read_all().to_pylist()
     count, series = int(rows[0]["row_count"] or 0), int(rows[0]["series"] or 0)
     if not series:
-        raise DataError(f"no usable value in {plural(count, 'row')}: every target or every time is empty")
+        raise without_values(count)
     return Audit(
         rows=count,
         series=series,

@@ -13,8 +13,8 @@ from gatecast.data.arrays import Flags, Indices, Values, offsets_of, part_rows
 from gatecast.data.covariates import Covariates
 from gatecast.data.covariates_builder import CovariatesBuilder
 from gatecast.data.dates import Grid, Steps, TimeKind
-from gatecast.data.rows import PanelBuilder, Reading, name_of
-from gatecast.errors import DataError, NoRowsError, UsageError, plural, some, some_names
+from gatecast.data.rows import PanelBuilder, Reading, name_of, without_values
+from gatecast.errors import DataError, NoRowsError, UsageError, some, some_names
 
 
 @dataclass(frozen=True)
@@ -234,11 +234,11 @@ class Panel:
                 gathering.add(*rows.located(batch), gathering.names)
             del batch  # before the next one is made
         if not rows.count:
-            raise NoRowsError("the query gave no rows: check the table, the filter and the dates")
+            raise NoRowsError
         keys, values, offsets, starts, reading = rows.assemble(series)
         panel = cls(grid, keys, values, offsets, starts, kind, reading)
         if not len(panel):
-            raise DataError(f"no usable value in {plural(rows.count, 'row')}: every target or every time is empty")
+            raise without_values(rows.count)
         panel._refuse_no_date()
         return panel if beside is None else replace(panel, covariates=_gathered(panel, rows, gathering, beside))
 

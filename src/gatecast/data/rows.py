@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from gatecast.config import LARGEST
 from gatecast.data.arrays import Indices, Values, offsets_of
 from gatecast.data.dates import Steps
-from gatecast.errors import DataError, some
+from gatecast.errors import DataError, plural, some
 
 MAX_STEPS_PER_ROW = 50
 """Grid steps for each row above which a grid is taken to be a mistake."""
@@ -35,6 +35,11 @@ class Reading:
 def name_of(key: Sequence[object]) -> str:
     """The name of a series: the parts of its key joined by a slash."""
     return "/".join(str(part) for part in key) if key else "the series"
+
+
+def without_values(rows: int) -> DataError:
+    """The error for rows of which none has both a time and a value."""
+    return DataError(f"no usable value in {plural(rows, 'row')}: every target or every time is empty")
 
 
 class PanelBuilder:
