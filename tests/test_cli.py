@@ -390,7 +390,7 @@ def test_inspect_and_report_write_what_they_say(call, place, monkeypatch):
     rows = pd.read_csv(io.BytesIO(out))
     assert sorted(rows["unit"]) == list(range(8))
     assert rows["half_life_steps"].is_monotonic_decreasing
-    assert "the one examined reads 24 steps (1 day) in segments of 24" in said
+    assert "the one examined reads 24 steps (1 day) in segments of 6" in said
     assert said.splitlines()[-1] == "four figures are in looked"  # where report does not look
     assert (place / "looked" / "gates.png").read_bytes().startswith(b"\x89PNG")
     assert "beyond the rows" not in said
