@@ -216,6 +216,7 @@ def test_options_win_over_a_file_of_settings(call, monkeypatch, tmp_path):
         ("a.toml --time-limit x", "--time-limit: write a duration as 90s, 10m or 1.5h, got 'x' instead"),
         ("--from run --horizon 0", "--horizon: input should be greater than or equal to 1, got 0 instead"),
         ("a.toml --table t --sql q", "give --table or --sql, not both"),
+        ("a.toml --future-table plan", "say which columns of --future-table are known in advance: --future NAME"),
         ("a.toml --time y --target y", "a column has one meaning, these have more: 'y'"),
         ("b.toml --epochs 1", "model.hidden: input should be greater than or equal to 1, got 0 instead"),
     ],

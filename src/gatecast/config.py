@@ -102,6 +102,12 @@ class SourceSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _future_is_named(self) -> Self:
+        if self.future_table and not self.future:
+            raise ValueError("say which columns of --future-table are known in advance: --future NAME")
+        return self
+
+    @model_validator(mode="after")
     def _each_column_once(self) -> Self:
         named = [self.time, self.target, *self.series, *self.static, *self.past, *self.future]
         twice = sorted({name for name in named if name and named.count(name) > 1})
