@@ -74,7 +74,7 @@ def bare() -> None:
         optimizer.step()
 
 
-read = [torch.randn(sizes.batch, m.shape.reach // m.shape.segment, m.lstm.fast.input_size) for m in network.networks]
+read = [torch.randn(sizes.batch, m.shape.recurrent, m.lstm.fast.input_size) for m in network.networks]
 
 
 def lstm_alone() -> None:
@@ -92,7 +92,7 @@ told = {
     "members": len(network.networks),
     "units": network.shape.hidden,
     "windows": sizes.batch,
-    "recurrent_steps": [member.shape.reach // member.shape.segment for member in network.networks],
+    "recurrent_steps": [member.shape.recurrent for member in network.networks],
     "milliseconds": rounded(found),
     "ours_to_bare": round(found["ours"] / found["bare"], 3),
     "bar": 1.10,

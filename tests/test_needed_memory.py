@@ -103,7 +103,8 @@ def test_rows_steps_and_covariates_are_counted():
 
 def test_what_training_takes_is_refused_before_its_first_step(make_frame, monkeypatch, tmp_path):
     monkeypatch.setattr("gatecast.steps.learn", lambda *_: pytest.fail("it was trained"))
-    told = r"training \d\S+ weights on batches of 64 windows needs about \S+ [GT]B of memory, and \S+ [MG]B are free: "
+    monkeypatch.setattr(memory, "available", lambda: 8 * GB)
+    told = r"training \d\S+ weights on batches of 64 windows needs about \S+ [GT]B of memory, and 8 GB are free: "
     with pytest.raises(DataError, match=told + "a smaller --batch"):
         fit(make_frame(), run=tmp_path / "run", **NAMES, hidden=100_000)
     with pytest.raises(DataError, match=r"batches of 100,000,000 windows"):

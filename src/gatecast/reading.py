@@ -178,7 +178,7 @@ def _plan(opened: Opened, errand: Errand) -> Iterator[Opened | None]:
         GatecastError: it cannot be opened, or its columns do not fit; the message names it.
     """
     source = opened.config.source
-    if not (source.future_table and source.future):
+    if not source.future_table:
         yield None
         return
     apart = ":" in _lasting(source.future_table)  # a file or a URL, not a table of the same database

@@ -243,7 +243,6 @@ def _members(config: Config) -> int:
     """
     size, training = sizes(config), config.training
     width, batches = size.hidden * config.model.layers, training.epochs * size.steps * (2 if training.refit else 1)
-    each = batches * (
-        OVERHEAD + size.reach // size.segment * size.batch * width**2 * 48 / SPEED
-    )  # 2 · 8 U² forward, 3 in all
+    read = size.batch * (size.reach // size.segment)
+    each = batches * (OVERHEAD + read * width**2 * 48 / SPEED)  # 2 · 8 U² forward, 3 in all
     return int(min(max(training.time_limit / each, 1), MEMBERS))

@@ -55,8 +55,9 @@ def prepare(
     faults = "; ".join(counted(finding.count, finding.name) for finding in found.findings) or "no faults found"
     text = f"grid {panel.grid}, {config.alignment.aggregate} of each step{fits}; {faults}; {_known(encoder)}"
     listener.step(2, "Dates to numbers", text)
-    for part in (part for part in found.findings if part.name == FAULTS["partial"].name):
-        listener.note(f"{part.name}: {'; '.join(part.places)}: {part.done}")
+    for part in found.findings:
+        if part.name == FAULTS["partial"].name:
+            listener.note(f"{part.name}: {'; '.join(part.places)}: {part.done}")
     for line in unlearnable(panel, config.source, parts.train):
         listener.note(line)
     if config.forecast.metric == "mape":

@@ -14,8 +14,10 @@ AGREEMENT = 0.9
 
 _MONTH = YEAR / 12 / DAY  # in days
 LABELS: Mapping[str, tuple[bool, Weekdays]] = {
-    **{"first_day": (False, ""), "last_day": (True, "")},
-    **{"first_weekday": (False, "B"), "last_weekday": (True, "B")},
+    "first_day": (False, ""),
+    "last_day": (True, ""),
+    "first_weekday": (False, "B"),
+    "last_weekday": (True, "B"),
 }
 """Where in its month every row lies: whether months are labelled by their end then, and by which days."""
 Gap = Mapping[str, Any]
