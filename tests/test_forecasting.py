@@ -322,6 +322,7 @@ def test_a_series_named_twice_is_forecast_once_and_its_name_need_be_no_text(mode
     panel = replace(model.panel, keys=pa.table({"name": [7, 12]}))
     own = replace(model, keys=panel.keys).forecast
     assert column(own(panel), "name") == [7] * 2 * HORIZON + [12] * 2 * HORIZON
+    assert own(panel, series=None).rows.equals(own(panel).rows)
     for series in (12, [12], ["12", 12]):
         assert column(own(panel, series=series), "name") == [12] * 2 * HORIZON
         assert numbers(own(panel, series=series)) == pytest.approx(numbers(own(panel))[:, 2 * HORIZON :], rel=1e-5)

@@ -81,6 +81,14 @@ def test_keys_of_more_than_38_digits_are_audited_written_and_shown(tmp_path):
         assert connection.sql("SELECT k FROM f ORDER BY forecast_value").fetchall() == [(text,) for text in texts]
 
 
+@pytest.mark.parametrize("frame", [PLAIN.assign(k=None), pl.from_pandas(PLAIN).with_columns(k=None)])
+def test_a_column_of_nothing_is_an_empty_covariate(frame):
+    for role, part in (("past", "values"), ("static", "statics")):
+        found = read(frame, time="t", target="y", **{role: "k"}).covariates
+        assert np.isnan(getattr(found, part)).all()
+        assert found.categories == {"k": ()}
+
+
 def test_numbers_of_two_bytes_are_read():
     narrow = PLAIN.assign(y=PLAIN["y"].astype("float16"))
     assert read(narrow, time="t", target="y").values.tolist() == [1, 2, 3, 4.5]

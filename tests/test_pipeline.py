@@ -318,7 +318,9 @@ def test_figures_are_functions(model):
         replace(found, baselines=naive, mase_scale=np.ones(3), rmsse_scale=np.ones(3), **first).plot(series="s1")
 
 
-@pytest.mark.parametrize("wrong", [{"windows": 2.5}, {"stride": 1.5}, {"windows": "2"}, {"windows": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"windows": 2.0}, {"stride": 1.5}, {"windows": "2"}, {"windows": 0}, {"windows": None}]
+)
 def test_windows_and_strides_are_whole_numbers(wrong):
     with pytest.raises(UsageError, match=r"^windows and stride must be whole numbers of 1 or more, got "):
         backtest(waves(), **wrong, **TINY)

@@ -335,7 +335,9 @@ def test_what_cannot_be_read_is_named(source, options, error, told):
         read(source, **{"time": "at", "target": "y"} | options)
 
 
-@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.date32(), pa.string(), pa.int64(), pa.null()], ids=str)
+@pytest.mark.parametrize(
+    "kind", [pa.timestamp("us"), pa.date32(), pa.string(), pa.int64(), pa.float64(), pa.null()], ids=str
+)
 def test_times_that_are_all_empty_show_no_frequency_but_that_they_are_empty(kind):
     rows = frame(pa.nulls(3, kind), [1.0, 2.0, 3.0])
     with pytest.raises(DataError, match=r"^column 'at' is empty: none of the rows has a value in it$"):

@@ -158,9 +158,7 @@ def forecast(
     dates = None if at is None else [date for text in at for date in dates_of(text)]
     teller = console.Teller(yes)
     rows = newest(model, "forecast", teller, context=True, at=dates, as_of=as_of)
-    table = model.forecast(
-        rows, horizon=horizon, at=dates, as_of=as_of, series=series or (), point=point, level=level or ()
-    )
+    table = model.forecast(rows, horizon=horizon, at=dates, as_of=as_of, series=series, point=point, level=level or ())
     console.say(far_ahead(table, model.config.forecast.horizon))
     if to is not None:
         table.write(to, into, Errand("forecast", model.run_id, teller, model.config.source))

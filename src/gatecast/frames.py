@@ -88,6 +88,6 @@ def _foreign(type_: pa.DataType) -> bool:
 
 
 def _held(type_: pa.DataType) -> pa.DataType:
-    if pa.types.is_decimal256(type_):
+    if pa.types.is_decimal256(type_) or pa.types.is_null(type_):  # None alone, as in a column of pandas
         return pa.string()
     return pa.float32() if pa.types.is_float16(type_) else type_  # of two bytes there are none

@@ -77,7 +77,7 @@ class Model:
         horizon: int | None = None,
         at: Date | Iterable[Date] | None = None,
         as_of: Date | None = None,
-        series: object | Iterable[object] = (),
+        series: object | Iterable[object] | None = None,
         point: str | None = None,
         level: float | Iterable[float] = (),
     ) -> ForecastTable:
@@ -105,7 +105,8 @@ class Model:
         settings = trained
         if any(part is not None for part in given.values()):
             settings = Config(**merged({"forecast": trained.model_dump()}, given)).forecast
-        asked_for = tuple(dict.fromkeys(map(str, listed(series))))  # one named twice would be written twice
+        names = () if series is None else listed(series)
+        asked_for = tuple(dict.fromkeys(map(str, names)))  # one named twice would be written twice
         whole, panel = panel, _chosen(panel, asked_for)
         observed, cut = panel.lasts, None if as_of is None else self.grid.floor(str(as_of))
         if cut is not None:

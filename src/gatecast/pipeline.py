@@ -253,8 +253,9 @@ def backtest(
     config, device = _trainable(source, options)
     horizon = config.forecast.horizon
     stride = horizon if stride is None else stride
-    if not all(int(number) == number >= 1 for number in (windows, stride)):
-        raise UsageError(f"windows and stride must be whole numbers of 1 or more, got {windows} and {stride}")
+    asked: list[Any] = [windows, stride]
+    if not all(isinstance(number, int | np.integer) and number >= 1 for number in asked):
+        raise UsageError(f"windows and stride must be whole numbers of 1 or more, got {windows!r} and {stride!r}")
     rows = read_rows(config, source, Errand("backtest", observer=listener), audited=True)
     panel, held = rows.panel, horizon + (windows - 1) * stride
     if int(panel.lengths.max()) < held + 2 * horizon + 1:

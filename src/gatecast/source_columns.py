@@ -120,13 +120,15 @@ def _time_unit(source: SourceSettings, store: Store, errand: Errand) -> str:
     """The unit of a time column of integers: the one that puts them after 1973."""
     sizes = store.read(source, size_query(source)).read_all().column("size")
     size = sizes[0].as_py()
+    if size is None:  # no rows, or none with a time: both are refused as such
+        return "ns"
     odd = f"numbers that read as dates, as {size}" if _spelled(size) else ""
-    if not pa.types.is_integer(sizes.type) or (size is not None and size < YEAR_1973):
+    if not pa.types.is_integer(sizes.type) or size < YEAR_1973:
         odd = f"no timestamps (numbers up to {size})"
     if odd:
         how = _converted(source, store, [size])
         raise DataError(f"column {source.time!r} holds {odd}: {how}, or give --time-unit if it counts since 1970")
-    unit = next((unit for unit, per in UNITS.items() if (size or 0) < per * YEAR_1973 * 1000), "ns")
+    unit = next((unit for unit, per in UNITS.items() if size < per * YEAR_1973 * 1000), "ns")
     errand.observer.note(f"{source.time!r} holds whole numbers: taken as {unit} since 1970 (--time-unit)")
     return unit
 
