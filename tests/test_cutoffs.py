@@ -56,9 +56,25 @@ def test_past_dates_are_forecast_from_before_them_within_the_horizon(dates, hori
     assert (np.where(future, asked.cutoffs == lasts, asked.ahead <= horizon)).all()
 
 
+OTHERS = r", or forecast the 1 other series by name \(--series\)$"
+
+
 def test_dates_without_history_are_refused():
     assert at_dates(PANEL, [21], HORIZON).cutoffs.tolist() == [[20], [20]]
-    with pytest.raises(UsageError, match=r"1970-01-01 20:00 has no history before it in s1 \(from 1970-01-01 20:00\)"):
+    told = r"^1970-01-01 20:00 has no history before it in s1 \(from 1970-01-01 20:00\)"
+    with pytest.raises(UsageError, match=told + OTHERS):
         at_dates(PANEL, [20, 30], HORIZON)
+    with pytest.raises(UsageError, match=r" in s0 \(from 1970-01-01 00:00\), s1 \(from 1970-01-01 20:00\)$"):
+        at_dates(PANEL, [0], HORIZON)
     with pytest.raises(UsageError, match="1970-01-02 00:00 is not before 1970-01-01 23:00, 1970-01-02 00:00"):
         at_dates(PANEL, [23, 24, 25], HORIZON, 24)
+
+
+def test_a_date_too_far_for_a_series_that_ended_long_ago_says_that_the_others_can_be_forecast():
+    last = 99 + 1_000 * HORIZON
+    told = "6,020 steps after the last row of s1; no more than 1,000 times the 6 trained are forecast: check the date"
+    with pytest.raises(UsageError, match=told + OTHERS):
+        at_dates(PANEL, [last], HORIZON)
+    assert at_dates(PANEL.take([0]), [last], HORIZON).ahead.tolist() == [[6_000]]
+    with pytest.raises(UsageError, match=r"6,021 steps after the last row of s1; .*: check the date$"):
+        at_dates(PANEL, [last + 1], HORIZON)

@@ -12,7 +12,7 @@ import numpy as np
 from gatecast.data.arrays import Indices
 from gatecast.data.dates import Date, Grid, Steps
 from gatecast.data.panel import Panel
-from gatecast.errors import UsageError, some
+from gatecast.errors import UsageError, by_name, some
 from gatecast.written import listed
 
 FARTHEST = 1_000
@@ -66,7 +66,8 @@ def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None
     cutoffs = np.where(dates > lasts, lasts, groups)
     if late := np.flatnonzero((cutoffs < panel.starts[:, None]).any(1)).tolist():
         names = (f"{panel.names[i]} (from {panel.grid.label(int(panel.starts[i]))})" for i in late)
-        raise UsageError(f"{panel.grid.label(int(dates[0]))} has no history before it in {some(names)}")
+        day = panel.grid.label(int(dates[0]))
+        raise UsageError(f"{day} has no history before it in {some(names)}{by_name(len(panel) - len(late))}")
     asked = Asked(cutoffs, dates - cutoffs)
     _refuse_far(panel, asked, horizon)
     return asked
@@ -90,10 +91,12 @@ def _refuse_far(panel: Panel, asked: Asked, horizon: int) -> None:
         raise UsageError(
             f"{int(asked.ahead.max()):,} steps ahead lie beyond the year 9999: is the date or horizon right?"
         )
-    if asked.ahead.max() > FARTHEST * horizon:
+    farthest = FARTHEST * horizon
+    if asked.ahead.max() > farthest:
         series, at = np.unravel_index(asked.ahead.argmax(), asked.ahead.shape)
         date, ahead = panel.grid.label(int(asked.dates[series, at])), int(asked.ahead[series, at])
+        others = int((asked.ahead <= farthest).all(1).sum())  # than those that ended long ago
         raise UsageError(
             f"{date} lies {ahead:,} steps after the last row of {panel.names[series]}; "
-            f"no more than {FARTHEST:,} times the {horizon:,} trained are forecast: is the date right?"
+            f"no more than {FARTHEST:,} times the {horizon:,} trained are forecast: check the date{by_name(others)}"
         )

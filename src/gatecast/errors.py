@@ -84,6 +84,11 @@ def plural(count: float, noun: str) -> str:
     return f"{count:,.0f} {noun}{'s' * (round(count) != 1)}"
 
 
+def by_name(others: int) -> str:
+    """The end of a message that some series cannot be forecast: the others can, if there are any."""
+    return f", or forecast the {others:,} other series by name (--series)" if others else ""
+
+
 def in_percent(share: float, digits: int = 0) -> str:
     """A share as text in percent."""
     return f"{100 * share:z.{digits}f} %"

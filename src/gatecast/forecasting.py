@@ -18,7 +18,7 @@ from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
 from gatecast.data.table import ForecastTable
 from gatecast.data.windows import Windows
-from gatecast.errors import DataError, plural, some
+from gatecast.errors import DataError, by_name, plural, some
 from gatecast.fitted import Fitted
 from gatecast.forecast_rows import columns_of, kinds_of, table_of
 from gatecast.nn.devices import answers_at_once, moved
@@ -145,10 +145,9 @@ def _refuse_gaps(panel: Panel, encoder: Encoder, observed: Steps, until: Steps) 
         where = some(f"{name} of {panel.names[series]} at {panel.grid.label(step)}" for name, series, step in gaps)
         are = "is" if len(gaps) == 1 else "are"
         others = len(panel) - len({series for _, series, _ in gaps})
-        spared = f", or forecast the {others:,} other series by name (--series)" if others else ""
         raise DataError(
             f"{plural(len(gaps), 'value')} of --future columns {are} needed and missing: {where}; "
-            f"put them into the source, in rows with an empty target, or into the --future-table{spared}"
+            f"put them into the source, in rows with an empty target, or into the --future-table{by_name(others)}"
         )
 
 
