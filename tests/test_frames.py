@@ -142,6 +142,13 @@ def test_times_of_which_only_some_have_a_zone_are_refused(order):
     assert read(plain, time="t", target="y").grid.timezone is None
 
 
-def test_a_lazy_frame_is_refused_with_what_to_call():
+def test_what_is_nearly_a_frame_is_refused_with_what_to_call():
     with pytest.raises(UsageError, match=r"^cannot read rows from LazyFrame: it is lazy, give what its .collect\(\) "):
         read(pl.from_pandas(PLAIN).lazy(), time="t", target="y")
+    column = PLAIN.set_index("t")["y"]
+    for one in (column, pl.from_pandas(PLAIN)["y"]):
+        with pytest.raises(
+            UsageError, match=r"^cannot read rows from Series: it is a single column, give .*to_frame\("
+        ):
+            read(one, time="t", target="y")
+    assert read(column.to_frame(), time="t", target="y").values.tolist() == [1, 2, 3, 4.5]

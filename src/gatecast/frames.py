@@ -24,9 +24,7 @@ def rows_of(frame: object, named: Sequence[str], *, queried: bool) -> pa.Table:
     try:
         rows: Any = nw.from_native(frame, eager_only=True)
     except TypeError:
-        lazy, told = hasattr(frame, "collect"), "give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
-        hint = "it is lazy, give what its .collect() returns" if lazy else told
-        raise UsageError(f"cannot read rows from {type(frame).__name__}: {hint}") from None
+        raise UsageError(f"cannot read rows from {type(frame).__name__}: {_instead(frame)}") from None
     except ValueError as error:  # two columns of one name
         raise DataError(f"cannot read rows from {type(frame).__name__}: {' '.join(str(error).split())}") from None
     index = getattr(nw.maybe_get_index(rows), "names", [None])
@@ -58,6 +56,14 @@ def rows_of(frame: object, named: Sequence[str], *, queried: bool) -> pa.Table:
 def held(rows: pa.Table) -> pa.Table:
     """Rows in types that DuckDB and polars have: numbers of more than 38 digits, as BIGNUMERIC, are texts there."""
     return rows.cast(pa.schema([field.with_type(_held(field.type)) for field in rows.schema]))
+
+
+def _instead(other: object) -> str:
+    """What to give in place of something that is no frame."""
+    for method, what in (("collect", "lazy"), ("to_frame", "a single column")):
+        if hasattr(other, method):
+            return f"it is {what}, give what its .{method}() returns"
+    return "give a URL, a path, a pandas, polars or Arrow frame, or a Panel"
 
 
 def _misread(column: Any) -> str:
