@@ -167,6 +167,16 @@ CASES = {
     "nothing to resume": (["fit", "--resume", "gone"], 1, ["no training of gone was stopped", "fit ... --run gone"]),
     "resume and more": (["fit", "good.csv", "--resume", "run"], 2, ["give nothing else"]),
     "resume and settings": (["fit", "--resume", "run", "--epochs", "9"], 2, ["give nothing else"]),
+    "a past of a database that keeps none": (
+        good(*H, "--snapshot", "2024-01-01"),
+        2,
+        ["--snapshot is for a BigQuery table: this source is read as it is now, so leave it out"],
+    ),
+    "a past of a query": (
+        ["audit", "shop.duckdb", *FIT[2:6], "--sql", "FROM good", "--snapshot", "2024-01-01"],
+        2,
+        ["gatecast: --snapshot is for a --table: in --sql write FOR SYSTEM_TIME AS OF yourself"],
+    ),
     "table and query": (good(*H, "--sql", "FROM good"), 2, ["gatecast: give --table or --sql, not both"]),
     "two statements": ([*FIT, *H, "--sql", "SELECT 1; DROP TABLE good"], 2, ["one SELECT", "2 statements"]),
     "no query": ([*FIT, *H, "--sql", "DROP TABLE good"], 2, ["one SELECT, got another statement"]),

@@ -102,6 +102,12 @@ class SourceSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _only_tables_have_a_past(self) -> Self:
+        if self.snapshot and self.sql is not None:
+            raise ValueError("--snapshot is for a --table: in --sql write FOR SYSTEM_TIME AS OF yourself")
+        return self
+
+    @model_validator(mode="after")
     def _future_is_named(self) -> Self:
         if self.future_table and not self.future:
             raise ValueError("say which columns of --future-table are known in advance: --future NAME")

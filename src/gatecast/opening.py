@@ -116,7 +116,10 @@ def open_source(config: Config, source: object, errand: Errand) -> Iterator[Open
         source = rows_of(source, named(config.source), queried=config.source.sql is not None)
         config = _with_zone(config, source)
     with _store(source, errand) as store:
-        yield open_in(store, config, errand)
+        opened = open_in(store, config, errand)
+        if config.source.snapshot and store.snapshot is None:
+            raise UsageError("--snapshot is for a BigQuery table: this source is read as it is now, so leave it out")
+        yield opened
 
 
 def open_in(store: Store, config: Config, errand: Errand) -> Opened:

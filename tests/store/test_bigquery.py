@@ -468,6 +468,9 @@ def test_views_have_no_past_and_are_read_all_the_same(rows):
     source = SOURCE.model_copy(update={"table": "seen"})
     assert "SYSTEM_TIME" not in store.text(source, series_query(source, "local", HOURS, "sum"))
     assert read(store, source).num_rows == 24
+    config = Config.from_options(rows, {"table": "seen", "time": "at", "target": "y", "freq": "h"})
+    with pytest.raises(UsageError, match=r"^--snapshot is for a BigQuery table: this source is read as it is now, so "):
+        read_rows(config.having("source", snapshot="2024-05-01"), rows)
 
 
 def test_series_in_nested_columns_are_named_by_their_path(bigquery):
