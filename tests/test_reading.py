@@ -425,6 +425,20 @@ def test_a_date_more_than_a_century_from_the_others_is_refused_and_audited(wrong
     assert not [part for part in audit(near, **options).findings if "century" in part.name]
 
 
+@pytest.mark.parametrize("files", ["export.csv", "export*.csv"])
+def test_times_of_a_csv_file_that_end_in_utc_are_instants(files, tmp_path):
+    """As BigQuery exports them; beside them the wall-clock times of another column stay what they are."""
+    hours = [f"2024-07-01 {hour:02}:00:00" for hour in range(6)]
+    rows = [",," + "0", *(f"{hour} UTC,{hour},{i}" for i, hour in enumerate(hours))]
+    (tmp_path / "export.csv").write_text("\n".join(["at,wall clock,y", *rows]))
+    url = str(tmp_path / files)
+    there = read(url, time="at", target="y", timezone="Europe/Berlin")
+    assert (there.kind, there.grid.label(int(there.starts[0]))) == ("instant", "2024-07-01 02:00")
+    assert there.values.tolist() == [0, 1, 2, 3, 4, 5]
+    wall = read(url, time="wall clock", target="y", timezone="Europe/Berlin")
+    assert (wall.kind, wall.grid.label(int(wall.starts[0]))) == ("local", "2024-07-01 00:00")
+
+
 @pytest.mark.parametrize(
     ("end", "hint"), [(" PM", r"STRPTIME\(day, '%Y-%m-%d %I:%M:%S %p'\)"), ("+02:00", r"CAST\(day AS TIMESTAMPTZ\)")]
 )

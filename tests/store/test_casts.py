@@ -74,6 +74,7 @@ def test_a_comma_that_may_be_either_is_told_both_ways():
         ("bigquery", [202411031530], "PARSE_TIMESTAMP('%Y%m%d%H%M', CAST(day AS STRING))"),
         ("duckdb", ["2024-01-01T10:00:00+02:00"], "CAST(day AS TIMESTAMPTZ)"),
         ("bigquery", ["2024-01-01 10:00Z"], "CAST(day AS TIMESTAMP)"),
+        ("duckdb", ["2024-01-01 10:00:00 UTC", "2024-01-01 10:30:00.5 UTC"], "CAST(day AS TIMESTAMPTZ)"),
         ("duckdb", ["n/a", "31.12.2024"], ""),
         ("duckdb", [45292], ""),
     ],

@@ -61,7 +61,7 @@ def time_sql(name: str, examples: Sequence[object], dialect: Dialect) -> str:
         Both ways where they may mean two, as 1/2/2024; empty if nobody knows.
     """
     texts, written = [str(example).strip() for example in examples], exp.column(name)
-    if all(re.search(r":.*(Z|[+-]\d\d(:?\d\d)?)$", text) for text in texts):
+    if all(re.search(r":.*(Z| UTC|[+-]\d\d(:?\d\d)?)$", text) for text in texts):
         return exp.cast(written, "TIMESTAMPTZ").sql(dialect)
     text_of = written if isinstance(examples[0], str) else exp.cast(written, "TEXT")
     forms = [form for form in FORMATS if all(_fits(text, form) for text in texts)]  # two if day or month may come first

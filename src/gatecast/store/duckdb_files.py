@@ -48,11 +48,25 @@ def read_files(connection: duckdb.DuckDBPyConnection, reader: str, path: str, th
     if reader == "read_parquet":
         return read(path, **options)
     try:
-        return read(path, sample_size=-1, **options)
+        rows = read(path, sample_size=-1, **options)
     except duckdb.InvalidInputException as error:
         if "sniffing" not in str(error):
             raise
         return read(path, **options)  # which tells the line that does not fit when it comes to it
+    wall = [name for name, type_ in zip(rows.columns, rows.types, strict=True) if type_ == "TIMESTAMP"]
+    if reader != "read_csv" or not wall:
+        return rows
+    with suppress(duckdb.Error):  # by its first rows alone a file may look otherwise
+        rows = _in_utc(rows, read(path, dtype=dict.fromkeys(wall, "VARCHAR"), **options), wall)
+    return rows
+
+
+def _in_utc(rows: duckdb.DuckDBPyRelation, texts: duckdb.DuckDBPyRelation, wall: list[str]) -> duckdb.DuckDBPyRelation:
+    """Times whose first text ends in UTC, as BigQuery exports them, as instants: DuckDB drops that word in silence."""
+    for name in (exp.to_identifier(name, quoted=True).sql("duckdb") for name in wall):
+        if texts.filter(f"{name} IS NOT NULL").limit(1).filter(f"{name} LIKE '% UTC'").fetchall():
+            rows = rows.project(f"* REPLACE ({name} AT TIME ZONE 'UTC' AS {name})")
+    return rows
 
 
 def write_file(connection: duckdb.DuckDBPyConnection, reader: str, path: str, rows: pa.Table) -> None:
