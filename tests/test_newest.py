@@ -192,3 +192,23 @@ def test_a_run_that_was_trained_until_a_date_says_that_it_reads_no_later_rows(tm
     assert notes == [f"{told}; --as-of DATE reads up to another date"] * 2
     later = newest(model, "test", listener, as_of="2024-02-03 04:00")
     assert (model.grid.label(later.lasts[0]), notes[2:]) == ("2024-02-03 04:00", [])
+
+
+def test_a_last_day_that_is_not_over_is_told(tmp_path):
+    """Of s0 alone: s1 has no row on that day, and s2 as many as ever."""
+    rows = waves(800, series=3).to_pandas()  # eight hours of the last day
+    day = rows["at"].dt.normalize()
+    rows = rows[(day < day.max()) | (rows.name == "s0") | ((rows.name == "s2") & (rows["at"].dt.hour < 2))]
+    rows = rows[(rows.name != "s2") | (rows["at"].dt.hour < 2)]
+    url = database(tmp_path / "x.duckdb", pa.Table.from_pandas(rows, preserve_index=False))
+    settings = QUICK | {"context": 8, "horizon": 3, "freq": "D", "aggregate": "sum"}
+    fit(url, run=tmp_path / "run", table="t", **settings)
+    model, notes = load(tmp_path / "run"), []
+    listener = Listener()
+    listener.note = notes.append
+    for verb, context in (("forecast", True), ("test", False), ("inspect", False)):
+        newest(model, verb, listener, context=context)
+    told = "1 last step with fewer rows than usual: s0 at 2024-02-03 (8 of 24 rows)"
+    assert notes == [f"{told}; if not over yet, leave out with --as-of 2024-02-02"] * 2
+    newest(model, "forecast", listener, context=True, as_of="2024-02-02")
+    assert len(notes) == 2

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from shlex import quote
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +14,14 @@ from gatecast.data.dates import Date, Steps
 from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
 from gatecast.data.rows import name_of
-from gatecast.errors import NoRowsError, UsageError, some
+from gatecast.errors import NoRowsError, UsageError, plural, some
 from gatecast.fitted import NEVER
 from gatecast.listener import SILENT, Listener
 from gatecast.model import Model
 from gatecast.opening import Needed
 from gatecast.reading import Rows, read_rows
 from gatecast.store import Errand
+from gatecast.store.faults import FAULTS, counted
 
 OLDER = 100
 """Most series that ended long ago and are read further back than the others, each by its key."""
@@ -63,6 +65,8 @@ def newest(
         _note_ended(rows, model, "" if cut is None else f" by {grid.label(cut)}", listener)
         if cut is None:
             _note_lost(rows.panel, model, listener)
+    if verb in ("forecast", "test"):
+        _note_partial(rows.panel, listener)
     if rows.panel.covariates is not None:
         for line in unknown(model.final.encoder.columns, rows.panel.covariates):
             listener.note(f"{line}: forecast as the average of all")
@@ -106,6 +110,18 @@ def _note_lost(panel: Panel, model: Model, listener: Listener) -> None:
         ends = (f"{name} ends {panel.grid.label(int(lasts[at]))}" for name, at in named)
         lack = "lacks" if len(lost) == 1 else "lack"
         listener.note(f"{len(lost):,} series {lack} the newest rows that training saw: {some(ends)}")
+
+
+def _note_partial(panel: Panel, listener: Listener) -> None:
+    """Name the series whose newest step may not be over, as the audit does, and the date before it."""
+    grid, last, partial = panel.grid, int(panel.lasts.max()), panel.reading.partial
+    if partial.size:
+        places = some(
+            f"{panel.names[series]} at {grid.label(last)} ({few:,} of {plural(usual, 'row')})"
+            for series, few, usual in partial.T.tolist()
+        )
+        name = counted(partial.shape[1], FAULTS["partial"].name)
+        listener.note(f"{name}: {places}; if not over yet, leave out with --as-of {quote(grid.label(last - 1))}")
 
 
 def _names(model: Model, places: list[int]) -> list[str]:

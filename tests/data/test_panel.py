@@ -171,6 +171,32 @@ def test_what_was_met_is_counted():
     assert lists(panel) == [(("a",), 1, [1.0, None, None, 2.0])]
 
 
+@PROPERTY
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from("abc"), st.integers(0, 6)),
+        st.tuples(st.sampled_from([1.0, 1.0, None]), st.sampled_from([1, 2, 24, 24])),
+        min_size=1,
+    ).filter(lambda table: any(value for value, _ in table.values())),
+    st.integers(1, 7),
+)
+def test_a_newest_step_of_fewer_rows_than_usual_is_found_whatever_the_batches(table, size):
+    rows = [((shop,), step, value, count) for (shop, step), (value, count) in table.items()]
+    panel = Panel.from_batches([batch(rows[i : i + size]) for i in range(0, len(rows), size)], DAYS, ["shop"])
+    found = []
+    for shop in panel.names:
+        made = [count for step in range(7) for value, count in [table.get((shop, step), (None, 0))] if value]
+        ends_last = panel.lasts[panel.places[shop]] == panel.lasts.max()
+        inner = made[1:-1]
+        if ends_last and inner and made[-1] < max(min(inner), np.mean(inner) - 3 * np.std(inner)):
+            found.append((shop, made[-1], round(np.mean(inner))))
+    assert [(panel.names[i], *more) for i, *more in panel.reading.partial.T.tolist()] == found
+    some = panel.take(np.arange(len(panel))[::-1][:2])
+    assert sorted((some.names[i], *more) for i, *more in some.reading.partial.T.tolist()) == [
+        part for part in found if part[0] in some.names
+    ]
+
+
 @pytest.mark.parametrize("bad", [float("inf"), float("-inf"), 1e39, 1.1e33])
 def test_infinite_values_are_refused_and_their_series_named(bad):
     with pytest.raises(DataError, match=r"^target values are infinite.*\(in b/1, c/1\)"):

@@ -125,15 +125,13 @@ class Panel:
         keys = self.keys.take(pa.array(indices)) if self.keys.num_columns else self.keys
         number = np.full(len(self), -1)
         number[indices] = np.arange(len(indices))
-        series, steps = self.reading.hollow
-        hollow = np.stack([number[series], steps])[:, number[series] >= 0]
         return replace(
             self,
             keys=keys,
             values=self.values[positions],
             offsets=offsets,
             starts=self.starts[indices],
-            reading=replace(self.reading, hollow=hollow),
+            reading=self.reading.of(number),
             covariates=self.covariates and self.covariates.take(indices),
             filled=None if self.filled is None else self.filled[positions],
         )

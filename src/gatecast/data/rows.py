@@ -1,8 +1,8 @@
 """Rows on their way into a panel, in any order, batch by batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from gatecast.config import LARGEST
 from gatecast.data.arrays import Indices, Values, offsets_of
 from gatecast.data.dates import Steps
 from gatecast.errors import DataError, plural, some
+from gatecast.store.faults import RARE
 
 MAX_STEPS_PER_ROW = 50
 """Grid steps for each row above which a grid is taken to be a mistake."""
@@ -26,10 +27,19 @@ class Reading:
         rows: how many there were.
         hollow: series (its index) and step where there are rows but no value, (2, N), also after the last value
             of a series.
+        partial: series (its index) that have fewer rows in the newest step of all than usual in their own, how many
+            and how many usually, (3, P): that step may not be over.
     """
 
     rows: int = 0
     hollow: Indices = field(default_factory=lambda: np.empty((2, 0), np.int64), compare=False)
+    partial: Indices = field(default_factory=lambda: np.empty((3, 0), np.int64), compare=False)
+
+    def of(self, number: Indices) -> Self:
+        """The same of some series only: the new index of each, -1 where it is not among them."""
+        parts = (np.concatenate([number[part[:1]], part[1:]]) for part in (self.hollow, self.partial))
+        hollow, partial = (part[:, part[0] >= 0] for part in parts)
+        return replace(self, hollow=hollow, partial=partial)
 
 
 def name_of(key: Sequence[object]) -> str:
@@ -50,6 +60,7 @@ class PanelBuilder:
         self.codes: dict[tuple[object, ...], int] = {}
         self.types: dict[int, pa.DataType] = {}  # of parts whose values alone do not tell it: digits, or no sign
         self.chunks: list[tuple[npt.NDArray[np.integer], npt.NDArray[np.integer], Values]] = []
+        self.made: list[npt.NDArray[np.integer] | None] = []  # rows of each step of a chunk; None where each has one
         self.base: int | None = None
         self.count = 0
         self.hollow: list[tuple[npt.NDArray[np.int32], Steps]] = []  # steps that have rows but no value
@@ -83,6 +94,7 @@ class PanelBuilder:
         if steps.size and max(int(steps.max()) - base, base - int(steps.min())) > np.iinfo(np.int32).max:
             raise DataError("the timestamps span more than two thousand million steps: is the frequency right?")
         self.chunks.append((_narrowed(codes[used]), _narrowed(steps, base), narrow))
+        self.made.append(_narrowed(counts[used]) if counts.max(initial=0) > 1 else None)
 
     def located(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.int32], Steps]:
         """The rows of a batch that have a time, with the series code and the step of each."""
@@ -138,6 +150,7 @@ class PanelBuilder:
         count, (first, last, valued) = len(self.codes), self._spans()
         low, high = first[order], last[order]
         has = high >= low
+        partial = self._partial(first, last)
         lengths = np.where(has, high.astype(np.int64) - low + 1, 0)
         _refuse_sparse(keys, lengths, valued[order])
         offsets = offsets_of(lengths)
@@ -154,7 +167,7 @@ class PanelBuilder:
         columns = [pa.array([key[part] for key in used], self.types.get(part)) for part in range(len(series))]
         table = pa.table(columns, list(series))
         starts = low[has].astype(np.int64) + (self.base or 0)
-        reading = Reading(self.count, self._hollow(number, first))
+        reading = Reading(self.count, self._hollow(number, first), np.stack([number[partial[0]], *partial[1:]]))
         return table, values, np.append(offsets[:-1][has], offsets[-1]), starts, reading
 
     def _spans(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Indices]:
@@ -170,6 +183,27 @@ class PanelBuilder:
             np.maximum.at(high, index, exact)
             valued += np.bincount(index, minlength=len(valued))
         return low, high, valued
+
+    def _partial(self, low: npt.NDArray[np.int32], high: npt.NDArray[np.int32]) -> Indices:
+        """What `Reading` calls partial, by codes, from the first and last step of each: the rule of the audit."""
+        if all(many is None for many in self.made):
+            return np.empty((3, 0), np.int64)
+        size = len(low)
+        newest, fewest, sums = np.zeros(size), np.full(size, np.inf), np.zeros((3, size))
+        for (codes, steps, _), many in zip(self.chunks, self.made, strict=True):
+            rows = np.ones(len(codes)) if many is None else many.astype(np.float64)
+            end = steps == high[codes]
+            newest[codes[end]] = rows[end]
+            inner = ~end & (steps > low[codes])
+            within, rows = codes[inner].astype(np.intp), rows[inner]
+            np.minimum.at(fewest, within, rows)
+            sums += [np.bincount(within, rows**power, size) for power in range(3)]
+        count = np.maximum(sums[0], 1)
+        common = sums[1] / count
+        spread = np.sqrt(np.maximum(sums[2] / count - common**2, 0))
+        few = (newest < np.maximum(fewest, common - RARE * spread)) & (sums[0] > 0) & (high == high.max())
+        found = np.flatnonzero(few)
+        return np.stack([found, newest[found], common[found].round()]).astype(np.int64)
 
     def _hollow(self, number: Indices, first: npt.NDArray[np.int32]) -> Indices:
         """The steps without a value of series that had begun, see `Reading`; number and first step of each code."""
