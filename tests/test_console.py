@@ -155,6 +155,19 @@ def test_a_test_beside_all_baselines_fits_a_terminal(monkeypatch):
     assert lines[-2] == ["95", "%", "interval", "to", *["-10.0", "%"] * len(BASELINES)]
 
 
+def test_a_narrow_terminal_shows_numbers_and_places_whole(monkeypatch):
+    shown = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=44)
+    monkeypatch.setattr(console, "out", shown)
+    found = {"mae": -12_345.6, "compared": 1.0, "skill": -100.0, "skill_low": -1234.5, "skill_high": -10.0}
+    baselines = dict.fromkeys(BASELINES, found)
+    console.show_metrics({"overall": {"mae": 1.0, "coverage": {}}, "baselines": baselines, "season": 1})
+    gap = Finding("missing steps", 1, ("shop-0000000000 from 2024-05-13",), "masked, never filled in")
+    console.show_audit(Audit(9, 1, 9, "2024-05-01", "2024-05-31", "D", None, None, 9, 9, (gap,)))
+    text = shown.file.getvalue()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 44
+
+
 @pytest.mark.parametrize("at", [date(2026, 2, 5), datetime(2026, 2, 5, 18, 30)], ids=["days", "times"])
 def test_a_terminal_shows_whole_dates_under_short_names(monkeypatch, at):
     row = {"shop": "shop-0", TIMESTAMP: at, VALUE: 143_300.5, CONFIDENCE: 0.8, LOWER: 138_900.5, UPPER: 147_200.5}

@@ -181,8 +181,7 @@ def _table(rows: pa.Table) -> Table:
     else:
         rows = rows.select([name for name in rows.column_names if name != "run_id"])
         names = [SHORT.get(name, name) for name in rows.column_names]
-        columns = [Column(name, overflow="fold", no_wrap=name == "kind") for name in names]
-        table = Table(*columns, **PLAIN)
+        table = Table(*_folded(*names), **PLAIN)
     for row in rows.to_pylist():
         table.add_row(*(_text(value) for value in row.values()))
     return table
@@ -196,7 +195,7 @@ def show_json(content: Any) -> None:
 def show_metrics(metrics: dict[str, Any]) -> None:
     """Print a test: the model beside the baselines, and the verdict with its reasons."""
     ours, others = metrics["overall"], metrics["baselines"]
-    table = Table(Column("", no_wrap=True), "model", *(BASELINES[name] for name in others), **PLAIN)
+    table = Table(Column("", no_wrap=True), *_folded("model", *(BASELINES[name] for name in others)), **PLAIN)
     for name, value in ours.items():
         if value is not None and not isinstance(value, dict):
             table.add_row(name, *(_text(found.get(name)) for found in (ours, *others.values())))
@@ -225,10 +224,15 @@ def show_audit(audit: Audit) -> None:
     if not audit.findings:
         out.print("no faults found")
         return
-    table = Table("found", "count", "where", "what fit does", box=None, header_style="bold")
+    table = Table(*_folded("found", "count", "where", "what fit does"), box=None, header_style="bold")
     for finding in audit.findings:
         table.add_row(finding.name, f"{finding.count:,}", "; ".join(finding.places), finding.done)
     out.print(table)
+
+
+def _folded(*names: str) -> list[Column]:
+    """Columns whose texts and numbers are continued on the next line where a terminal is too narrow, never cut."""
+    return [Column(name, overflow="fold", no_wrap=name == "kind") for name in names]
 
 
 def _bytes_out() -> BinaryIO:
