@@ -82,6 +82,16 @@ TOO_LONG = [
     ["report", LONG],
     ["demo", "--folder", LONG],
 ]
+OTHER = "caf\udce9"
+"""The name of a folder whose bytes are not UTF-8, as of an old disk."""
+NOT_UTF8 = [
+    ["audit", f"{OTHER}/shop.duckdb", *options(SOURCE)],
+    ["audit", f"{OTHER}/shop.csv", *options(SOURCE)],
+    [*FIT, "--run", f"{OTHER}/run"],
+    ["forecast", f"{OTHER}/run"],
+    ["forecast", "run", "--to", f"{OTHER}/new.csv"],
+    ["forecast", "run", "--to", f"{OTHER}/new.duckdb", "--into", "t"],
+]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +108,17 @@ def test_a_name_that_no_file_can_have_is_refused_in_a_sentence(arguments, place,
     assert "--debug" not in said  # nothing that nobody thought of
     assert len(said.splitlines()) == 1
     assert sorted(place.iterdir()) == before
+
+
+@pytest.mark.parametrize("arguments", NOT_UTF8, ids=lambda parts: parts[-1].encode(errors="replace").decode())
+def test_a_name_that_is_not_utf8_is_refused_before_anything_is_done(arguments, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "argv", ["gatecast", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert re.fullmatch(r"gatecast: '\S*caf\\udce9/\S*' is no name in UTF-8: rename it\n", said)
 
 
 @pytest.fixture

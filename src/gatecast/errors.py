@@ -74,6 +74,12 @@ def enumerated(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
+def refuse_not_utf8(name: str) -> None:
+    """Refuse the name of a file or folder that is not UTF-8: databases and libraries of files take no other."""
+    if any("\ud800" <= part <= "\udfff" for part in name):
+        raise UsageError(f"{name!r} is no name in UTF-8: rename it")
+
+
 def harmless(text: str) -> str:
     """Text without characters that command a terminal, which names of series may hold: they are shown as escapes."""
     return "".join(part if part == "\n" or unicodedata.category(part) != "Cc" else repr(part)[1:-1] for part in text)

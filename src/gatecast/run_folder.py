@@ -12,7 +12,7 @@ from shlex import quote
 from typing import IO, TypeVar
 from uuid import uuid4
 
-from gatecast.errors import GatecastError, RunError
+from gatecast.errors import GatecastError, RunError, refuse_not_utf8
 from gatecast.seal import is_plain, seal
 
 MODEL, WEIGHTS, SERIES = "model.json", "model.safetensors", "series.parquet"
@@ -39,6 +39,7 @@ def new_folder(path: Path, overwrite: bool = False, mark: str = MODEL, *, resume
             nothing to resume, or the file system refuses.
     """
     path = _itself(path)
+    refuse_not_utf8(str(path))
     try:
         _refuse_taken(path, overwrite or resume, mark)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,6 +159,7 @@ def refuse_absent(folder: Path) -> None:
     Raises:
         RunError: there is none.
     """
+    refuse_not_utf8(str(folder))
     if not is_plain(folder / MODEL):
         begun = f"its training is not complete: `gatecast fit --resume {quote(str(folder))}` goes on if it was stopped"
         none = f"`gatecast fit ... --run {quote(str(folder))}` makes one"

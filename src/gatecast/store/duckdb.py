@@ -13,7 +13,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from gatecast.config import SourceSettings
-from gatecast.errors import StoreError, UsageError, some
+from gatecast.errors import StoreError, UsageError, refuse_not_utf8, some
 from gatecast.frames import held
 from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, Store, no_select, other_columns
 from gatecast.store.duckdb_errors import BROKEN, translated
@@ -59,6 +59,7 @@ class DuckDBStore(Store):
 
     def __init__(self, path: str, *, write: bool = False, errand: Errand = NO_ERRAND) -> None:
         self.url = f"duckdb:{os.path.abspath(path)}"
+        refuse_not_utf8(os.path.abspath(path))
         self.path = path
         self.default: exp.Table | None = None
         self.reader = next((READERS[ending] for ending in READERS if path.lower().endswith(ending)), None)
