@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from gatecast.calibration import DOUBT, FEW, HeldBack, share_of, stretches, widened
+from gatecast.calibration import DOUBT, FEW, HeldBack, mean_share_of, share_of, stretches, widened
+from gatecast.points import points
 from untrained import BOUNDS, CONTEXT, HORIZON, LEVELS, calibrated, fitted_of, held, shares_below, windows_of
 
 NORMAL = NormalDist()
@@ -53,6 +54,52 @@ def test_the_share_is_that_by_which_truth_lies_between_the_naive_forecast_and_th
     assert fitted.weighed(held(fitted, inputs, hidden, seen)).share == pytest.approx(share, abs=1e-6)
     of_few = fitted.weighed(held(fitted, inputs, truth, apart=DOUBT)).share
     assert of_few == pytest.approx((1 + share) / 2)
+
+
+SKEWED = torch.tensor([[10.0, 12, 15, 30, 60], [1, 2, 3, 4, 7]])[:, None].repeat(100, HORIZON, 1)
+"""Quantiles whose mean lies above the median."""
+
+
+def told(truth, apart=10**9, observed=None):
+    """Held-back windows of which nothing but the truth matters."""
+    count = len(truth)
+    observed = torch.ones_like(truth, dtype=torch.bool) if observed is None else observed
+    still, history = torch.zeros(count, dtype=torch.bool), torch.full((count,), CONTEXT)
+    return HeldBack(SKEWED, truth, truth, observed, still, history, apart)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_share_of_the_mean_is_that_of_the_least_squared_error(share):
+    median, mean = (torch.from_numpy(points(SKEWED.numpy(), LEVELS, metric)) for metric in ("mae", "rmse"))
+    truth = torch.lerp(median, mean, share)
+    noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    assert mean_share_of(SKEWED, LEVELS, told(truth)) == pytest.approx(share, abs=1e-5)
+    assert mean_share_of(SKEWED, LEVELS, told(truth + noise)) == pytest.approx(share, abs=0.05)
+    seen = torch.rand(truth.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    hidden = truth.masked_fill(~seen, torch.nan)
+    assert mean_share_of(SKEWED, LEVELS, told(hidden, observed=seen)) == pytest.approx(share, abs=1e-5)
+    assert mean_share_of(SKEWED, LEVELS, told(truth, apart=DOUBT)) == pytest.approx((1 + share) / 2, abs=1e-5)
+    assert mean_share_of(1e30 * SKEWED, LEVELS, told(1e30 * truth)) == pytest.approx(share, abs=1e-5)
+
+
+def test_beyond_median_and_mean_the_nearer_of_them_is_the_point():
+    median = SKEWED[..., 2]
+    assert mean_share_of(SKEWED, LEVELS, told(median - 5)) == pytest.approx(0, abs=1e-9)
+    assert mean_share_of(SKEWED, LEVELS, told(median + 50)) == 1
+
+
+def test_where_mean_and_median_are_one_nothing_is_learnt():
+    even = torch.ones_like(SKEWED)
+    assert mean_share_of(even, LEVELS, told(5 * even[..., 0])) == 1
+
+
+def test_the_share_of_the_mean_is_found_with_the_quantiles_that_are_forecast():
+    inputs, truth = windows_of(200)
+    fitted = replace(calibrated(fitted_of(), inputs, truth.exp() / truth.exp().mean()), bounds=(45.0, torch.inf))
+    with torch.inference_mode():
+        forecast = fitted.quantiles(inputs)
+    held_back = held(fitted, inputs, truth)
+    assert fitted.centred(held_back).mean_share == pytest.approx(mean_share_of(forecast, LEVELS, held_back))
 
 
 def test_where_both_forecast_the_same_the_networks_are_believed():

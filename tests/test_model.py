@@ -290,6 +290,7 @@ ODD = [("x", None), ([[]], None), (["week"], None), ([], 1)]
         *({"stages": ["other"]}, {"frequency": "fortnightly"}, {"timezone": "Nowhere/Here"}, {"format": None}),
         *({"series_columns": ["nope"]}, {"cycles": None}, {"probabilities": 7}),
         *({"shares": {"final": 1.5}}, {"shares": {"tested": "nan"}}, {"shares": {"final": None}}),
+        *({"mean_shares": {"final": -0.1}}, {"mean_shares": {"tested": None}}, {"mean_shares": 0.5}),
         *({"short": {"final": short}} for short in ([0.5], [2.0, 0.5], [None], 7)),
         *({"hidden": 9}, {"segment": 7}, {"segment": 0}, {"unheard": 1}),  # of its shape
         *({"logs": {}}, {"logs": None}, {"seasons": [-1]}, {"stages": []}, {"shares": None}, {"shapes": "x"}),

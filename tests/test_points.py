@@ -51,6 +51,14 @@ def test_absolute_errors_ask_for_the_median_itself(metric):
     assert points(quantiles, PROBABILITIES, metric).tolist() == quantiles[:, 3].tolist()
 
 
+def test_of_the_mean_as_much_as_its_share():
+    quantiles = np.array(list(DISTRIBUTIONS.values()), np.float32)
+    median, half, mean = (points(quantiles, PROBABILITIES, "rmse", share) for share in (0, 0.5, 1))
+    assert median.tolist() == quantiles[:, 3].tolist()
+    assert half == pytest.approx((median + mean) / 2)
+    assert points(quantiles, PROBABILITIES, "mape", 0).tolist() == points(quantiles, PROBABILITIES, "mape").tolist()
+
+
 def test_points_by_hand():
     quantiles = np.array([[0.0, 1.0, 4.0]])  # 1 / 4 of the mass lies at each end, the rest straight between
     assert points(quantiles, (0.25, 0.5, 0.75), "rmse")[0] == pytest.approx(0.25 * (0 + 0.5 + 2.5 + 4), abs=0.02)

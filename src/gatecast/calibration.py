@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gatecast.points import mean_weights
+
 DOUBT = 10
 """Windows without overlap at which their evidence gets half of the weight (for factors, in logarithms)."""
 CLEARLY = 0.05
@@ -86,6 +88,23 @@ def share_of(held: HeldBack, middle: int) -> float:
     errors = [float((error(torch.lerp(held.naive, median, share)) / unit).sum()) for share in shares]
     better = errors[0] < (1 - CLEARLY) * errors[-1]
     best = 1.0 if better else shares[errors.index(min(errors))]
+    return 1 - (1 - best) * held.believed(2)
+
+
+def mean_share_of(quantiles: Float[Tensor, "W H P"], probabilities: tuple[float, ...], held: HeldBack) -> float:
+    """How far from the median towards the mean the squared errors of held-back windows are least, 0 to 1.
+
+    How far the mean lies from the median is decided by the outermost quantiles. Where these are too far out, as where
+    growth is expected to go on for years, the mean has larger squared errors than the median.
+
+    Args:
+        quantiles: calibrated, of the held-back windows.
+    """
+    median = quantiles[..., probabilities.index(0.5)]
+    mean = quantiles @ quantiles.new_tensor(mean_weights(probabilities))
+    away, wrong = ((part - median)[held.observed].double() for part in (mean, held.truth))  # squares exceed float32
+    total = float(away.square().sum())
+    best = min(max(float(away @ wrong) / total, 0.0), 1.0) if total else 1.0
     return 1 - (1 - best) * held.believed(2)
 
 

@@ -6,10 +6,10 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gatecast.calibration import HeldBack, share_of, stretches
+from gatecast.calibration import HeldBack, mean_share_of, share_of, stretches
 from gatecast.corrections import Corrections
 from gatecast.data.arrays import Indices
 from gatecast.data.dates import Steps
@@ -38,6 +38,7 @@ class Fitted:
         share: weight of the networks against the seasonal naive forecast, 0 to 1.
         bounds_given: whether the bounds are the user's; those inferred from training rows do not hold for a window
             whose context is beyond them.
+        mean_share: how far from the median towards the mean the point for squared errors lies, 0 to 1.
         short: what replaces share and factors for windows with little history, see `Corrections.at`.
     """
 
@@ -51,6 +52,7 @@ class Fitted:
     bounds: tuple[float, float] = (-math.inf, math.inf)
     season: int = 1
     share: float = 1.0
+    mean_share: float = 1.0
     bounds_given: bool = True
     short: tuple[Corrections, ...] = ()
 
@@ -76,13 +78,22 @@ class Fitted:
             floors: lower bounds, if they are known already.
         """
         share, stretch, flat_stretch = self.corrections.at(inputs.observed, self.short)
-        raw = self._leant(inputs, share)
-        median = raw[..., self.middle : self.middle + 1]
-        is_flat = flat(inputs.context, inputs.observed)[:, None, None]
-        if not answers_at_once(is_flat.device) or is_flat.any():
-            stretch = torch.where(is_flat, flat_stretch[..., None, :], stretch)
+        raw, is_flat = self._leant(inputs, share), flat(inputs.context, inputs.observed)
         floors = self.floors(inputs.context) if floors is None else floors
-        return self.bounded((median + stretch * (raw - median)).sort(-1).values, floors)
+        return self.bounded(self._stretched(raw, is_flat, stretch, flat_stretch), floors)
+
+    def _stretched(
+        self,
+        raw: Float[Tensor, "B H P"],
+        is_flat: Bool[Tensor, "B"],
+        stretch: Float[Tensor, "*B H P"],
+        flat_stretch: Float[Tensor, "*B P"],
+    ) -> Float[Tensor, "B H P"]:
+        """Quantiles at distances from the median that are multiplied by the factors."""
+        if not answers_at_once(is_flat.device) or is_flat.any():
+            stretch = torch.where(is_flat[:, None, None], flat_stretch[..., None, :], stretch)
+        median = raw[..., self.middle : self.middle + 1]
+        return (median + stretch * (raw - median)).sort(-1).values
 
     def floors(self, context: Float[Tensor, "B C"]) -> Float[Tensor, "B"]:
         """The lower bound of each window: one that nobody gave gives way where the context has been below it."""
@@ -133,6 +144,12 @@ class Fitted:
         raw = self._moved(held.raw, held.naive, self.share)
         stretch, flat_stretch = stretches(replace(held, raw=raw), self.probabilities)
         return replace(self, stretch=stretch, flat_stretch=flat_stretch)
+
+    def centred(self, held: HeldBack) -> Self:
+        """A copy with the share of the mean that suits held-back windows, see `calibration.mean_share_of`."""
+        raw = self._moved(held.raw, held.naive, self.share)
+        found = self._stretched(raw, held.flat, self.stretch, self.flat_stretch).clamp(*self.bounds)
+        return replace(self, mean_share=mean_share_of(found, self.probabilities, held))
 
     def on(self, device: torch.device) -> Self:
         """A copy on a device."""

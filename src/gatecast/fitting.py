@@ -184,7 +184,7 @@ def _judged(shop: Workshop, fitted: Fitted, held: HeldBack, *spans: Span) -> Fit
         return (fitted if classic else fitted.weighed(held)).calibrated(held)
 
     hidden = (_held_back(shop, fitted, spans, HIDDEN // len(spans), newest) for newest in lengths(held.history))
-    return replace(corrected(held), short=tuple(corrected(one).corrections for one in hidden))
+    return replace(corrected(held).centred(held), short=tuple(corrected(one).corrections for one in hidden))
 
 
 def _held_back(shop: Workshop, fitted: Fitted, spans: Sequence[Span], most: int, newest: int | None = None) -> HeldBack:

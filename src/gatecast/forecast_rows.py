@@ -71,7 +71,7 @@ def columns_of(
 
     def fill(at: slice) -> None:
         values = flat.take(windows[at] * steps + ahead[at] - 1, 0)
-        found[VALUE][at] = points(values, fitted.probabilities, settings.metric)[:, None]
+        found[VALUE][at] = points(values, fitted.probabilities, settings.metric, fitted.mean_share)[:, None]
         # Those of levels that were not trained may lie beyond the bounds.
         limits = interpolated(values, fitted.probabilities, sides).clip(floors[windows[at], None], fitted.bounds[1])
         found[LOWER][at], found[UPPER][at] = limits[:, ::2], limits[:, 1::2]

@@ -1,6 +1,7 @@
 """Point forecasts: the best single number of a predictive distribution depends on the metric."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -24,7 +25,7 @@ def bounds(level: float) -> tuple[float, float]:
     return round(0.5 - level / 200, 6), round(0.5 + level / 200, 6)
 
 
-def points(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> Array:
+def points(quantiles: Array, probabilities: Sequence[float], metric: Metric, mean_share: float = 1.0) -> Array:
     """The best point forecast for a metric (Gneiting, "Making and evaluating point forecasts", JASA 2011).
 
     The median for absolute errors, the mean for squared ones, and for percentage errors, which
@@ -33,25 +34,36 @@ def points(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> 
     Args:
         quantiles: (..., P), increasing.
         probabilities: (P,), with 0.5 among them.
+        mean_share: how far towards the mean the point for squared errors lies, see `calibration.mean_share_of`.
 
     Returns:
         (...).
     """
-    if metric not in _BY_SIZE and metric != "rmse":
-        return quantiles[..., probabilities.index(0.5)]
+    median = quantiles[..., probabilities.index(0.5)]
+    if metric == "rmse":
+        mean = quantiles @ np.array(mean_weights(probabilities), quantiles.dtype)
+        return median + mean_share * (mean - median)
+    if metric not in _BY_SIZE:
+        return median
     flat = quantiles.reshape(-1, len(probabilities))
     parts = [_best(flat[at : at + ROWS], probabilities, metric) for at in range(0, max(len(flat), 1), ROWS)]
     return np.concatenate(parts).astype(quantiles.dtype).reshape(quantiles.shape[:-1])
 
 
+@cache
+def mean_weights(probabilities: Sequence[float]) -> tuple[float, ...]:
+    """What quantiles of these probabilities are multiplied by so that the sum is the mean of the distribution."""
+    return tuple(interpolated(np.eye(len(probabilities)), probabilities, _even(probabilities)).mean(1).tolist())
+
+
+def _even(probabilities: Sequence[float]) -> Array:
+    """Evenly spaced probabilities, none beyond the outermost: untrained tails would dominate means and percentages."""
+    return np.clip((np.arange(GRID) + 0.5) / GRID, probabilities[0], probabilities[-1])
+
+
 def _best(quantiles: Array, probabilities: Sequence[float], metric: Metric) -> Array:
     """The best points of some rows."""
-    # Flat beyond the outermost quantiles: untrained tails would dominate the mean and the percentage errors.
-    even = np.clip((np.arange(GRID) + 0.5) / GRID, probabilities[0], probabilities[-1])
-    values = interpolated(quantiles, probabilities, even)
-    if metric == "rmse":
-        mean: Array = values.mean(-1)
-        return mean
+    values = interpolated(quantiles, probabilities, _even(probabilities))
     # The expected loss is not convex; the best of the quantiles themselves is found by trying them all.
     loss = _BY_SIZE[metric]
     expected = np.stack([loss(values[:, i : i + 1], values).mean(-1) for i in range(GRID)], -1)

@@ -48,6 +48,7 @@ def facts(stages: Mapping[str, Fitted]) -> dict[str, Any]:
         "probabilities": fitted.probabilities,
         "scaling": fitted.scaler.name,
         "shares": {stage: fitted.share for stage, fitted in stages.items()},
+        "mean_shares": {stage: fitted.mean_share for stage, fitted in stages.items()},
         "short": {stage: [share for share, *_ in fitted.short] for stage, fitted in stages.items()},
         "bounds": [bound if math.isfinite(bound) else None for bound in fitted.bounds],
         "given": fitted.bounds_given,
@@ -76,7 +77,8 @@ def unpacked(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
         wanted = sizes.get(name.removeprefix(f"{stage}."), part.shape)
         if part.shape != wanted or part.dtype != torch.float32 or not part.isfinite().all():
             raise ValueError(f"{name} has another shape, or holds what is no number")
-    if not all(0 <= share <= 1 for share in shares):
+    mean_share = float(about.get("mean_shares", {}).get(stage, 1.0))
+    if not all(0 <= share <= 1 for share in (*shares, mean_share)):
         raise ValueError(f"shares of {shares}")
     encoder, probabilities = Encoder.of(about["encoder"]), tuple(map(float, about["probabilities"]))
     if (encoder.dates, encoder.known, encoder.past) != (shape.dates, shape.known, shape.past):
@@ -100,6 +102,7 @@ def unpacked(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
         bounds=(-math.inf if low is None else low, math.inf if high is None else high),
         season=about["season"],
         share=shares[0],
+        mean_share=mean_share,
         bounds_given=bool(about.get("given", True)),  # older runs do not say
         short=tuple(map(Corrections, shares[1:], *factors)),
     )

@@ -34,6 +34,13 @@ def found(make_panel):
     )
 
 
+def test_points_for_squared_errors_lie_as_near_the_mean_as_held_back_windows_say(found):
+    mean = found.points_for("rmse")
+    assert (mean > found.points).all()  # of quantiles 4 below and 3 above
+    half = replace(found, mean_share=0.5, settings=ForecastSettings(horizon=2, level=(80, 50), metric="rmse"))
+    assert half.points == pytest.approx((found.points + mean) / 2)
+
+
 def test_metrics_over_all_and_for_each_series(found):
     metrics = found.metrics()
     assert (metrics["windows"], metrics["horizon"], metrics["season"]) == (4, 2, 1)

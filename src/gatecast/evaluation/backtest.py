@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pyarrow as pa
 
-from gatecast.config import ForecastSettings
+from gatecast.config import ForecastSettings, Metric
 from gatecast.data.arrays import Flags, Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
@@ -43,6 +43,7 @@ class Backtest:
         mase_scale: naive error of each window's series on the rows trained on, for MASE.
         rmsse_scale: root mean squared naive error there, for RMSSE.
         season: of the seasonal naive forecast.
+        mean_share: how far towards the mean the points for squared errors lie.
         failure: why the statistical baselines failed, if they did.
     """
 
@@ -57,6 +58,7 @@ class Backtest:
     probabilities: tuple[float, ...]
     settings: ForecastSettings
     season: int
+    mean_share: float = 1.0
     failure: str = ""
 
     def __repr__(self) -> str:
@@ -66,7 +68,11 @@ class Backtest:
     @cached_property
     def points(self) -> Array:
         """The point forecasts, (W, H)."""
-        return points(self.quantiles, self.probabilities, self.settings.metric)
+        return self.points_for(self.settings.metric)
+
+    def points_for(self, metric: Metric) -> Array:
+        """The point forecasts that are best for a metric, (W, H)."""
+        return points(self.quantiles, self.probabilities, metric, self.mean_share)
 
     @property
     def horizon(self) -> int:

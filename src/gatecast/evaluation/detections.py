@@ -13,7 +13,6 @@ from gatecast.errors import in_percent, some
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.baselines import seasonal_naive
 from gatecast.evaluation.metrics import Array, usable
-from gatecast.points import points
 
 COPY = 0.15
 """A forecast this near a copy of the past, relative to how far the truth is from the copy, is one."""
@@ -70,8 +69,7 @@ def flat(backtest: Backtest) -> str | None:
 
 def bias(backtest: Backtest) -> str | None:
     """Forecasts that are too high, or too low, on average, as medians of skewed values are; the mean may be less so."""
-    means = points(backtest.quantiles, backtest.probabilities, "rmse")
-    errors = (forecast - backtest.truth for forecast in (backtest.points, means))
+    errors = (forecast - backtest.truth for forecast in (backtest.points, backtest.points_for("rmse")))
     found, mean = (backtest.ratio(error, np.abs(error)) for error in errors)
     if found is None or abs(found.value) < BIAS or found.low <= 0 <= found.high:
         return None

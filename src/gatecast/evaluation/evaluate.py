@@ -45,4 +45,5 @@ def evaluate(
         probabilities=fitted.probabilities,
         settings=settings,
         season=season,
+        mean_share=fitted.mean_share,
     )
