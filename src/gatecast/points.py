@@ -28,8 +28,8 @@ def bounds(level: float) -> tuple[float, float]:
 def points(quantiles: Array, probabilities: Sequence[float], metric: Metric, mean_share: float = 1.0) -> Array:
     """The best point forecast for a metric (Gneiting, "Making and evaluating point forecasts", JASA 2011).
 
-    The median for absolute errors, the mean for squared ones, and for percentage errors, which
-    divide by the size, a value below the median.
+    The median for absolute errors, the mean for squared ones; for errors in percent of the truth, which weigh small
+    truths most, a value below the median, and for those in percent of truth and forecast together one near it.
 
     Args:
         quantiles: (..., P), increasing.
