@@ -12,7 +12,7 @@ from gatecast.ensemble import Ensemble, together, unit_of
 from gatecast.nn.network import Network
 from networks import SHAPE, drawn
 
-LONG = replace(SHAPE, horizon=5, segment=4, probabilities=(0.1, 0.5, 0.9), seasons=(4,), dropout=0.0)
+LONG = replace(SHAPE, horizon=5, segment=4, probabilities=(0.1, 0.5, 0.9), seasons=(4,), dropout=0.0, geometric=True)
 SHAPES = [LONG, replace(LONG, logs=True), replace(LONG, reach=8), replace(LONG, reach=8, logs=True)]
 SCALER = Scaler("window")
 
@@ -38,6 +38,8 @@ def test_what_is_said_is_the_average_of_what_each_says_alone(count):
         unit = unit_of(network.shape, inputs, SCALER)
         alone.append(unit.values(network(*inputs.scaled(unit))))
     assert_close(ensemble(inputs, SCALER), together(alone))
+    plain = random(replace(shape, geometric=False) for shape in SHAPES[:count])  # as runs of earlier versions
+    assert_close(plain(inputs, SCALER), together(alone, geometric=False))
 
 
 @pytest.mark.parametrize("logs", [False, True])
@@ -68,12 +70,26 @@ def test_the_leading_member_is_the_one_that_reads_most_in_the_shortest_segments(
 @pytest.mark.parametrize("count", [2, 3, 5, 8])
 def test_averages_lie_within_the_members_and_never_cross(count):
     quantiles = torch.randn(count, 6, 4, 7, generator=torch.Generator().manual_seed(1)).sort(-1).values
-    found = together(list(quantiles))
-    assert (found.diff(dim=-1) >= 0).all()
-    assert (found >= quantiles.amin(0)).all()
-    assert (found <= quantiles.amax(0)).all()
-    inner = quantiles.sort(0).values
-    assert_close(found, (inner if count < 4 else inner[1:-1]).mean(0))
+    found, plain = together(list(quantiles)), together(list(quantiles), geometric=False)
+    inner = slice(None) if count < 4 else slice(1, -1)
+    assert_close(plain, quantiles.sort(0).values[inner].mean(0))
+    assert_close(found[..., 3], plain[..., 3])
+    away = (quantiles - quantiles[..., 3:4]).abs().sort(0).values[inner]
+    assert_close((found - found[..., 3:4]).abs(), away.log().mean(0).exp(), rtol=1e-4, atol=1e-5)
+    assert ((found.diff(dim=-1) >= 0) & (plain.diff(dim=-1) >= 0)).all()
+
+
+def test_one_that_takes_its_errors_to_be_huge_does_not_decide_how_wide_intervals_are():
+    one, other = torch.tensor([[[-2.0, 0, 2]]]), torch.tensor([[[-19_998.0, 2, 20_002]]])
+    assert_close(together([one, other]), torch.tensor([[[-199.0, 1, 201]]]))
+    assert_close(together([other]), other)
+
+
+def test_where_one_is_sure_there_is_a_slope_all_the_same():
+    sure, other = torch.zeros(1, 1, 3, requires_grad=True), torch.tensor([[[-1.0, 0, 1]]])
+    together([sure, other]).sum().backward()
+    assert sure.grad.isfinite().all()
+    assert_close(together([sure, other]), torch.zeros(1, 1, 3))
 
 
 def test_one_wild_member_of_four_does_not_matter():

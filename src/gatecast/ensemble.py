@@ -94,8 +94,10 @@ class Ensemble(nn.Module):
         """The members' quantiles averaged, in the target's unit."""
         learning = self.training or torch.is_grad_enabled()
         if len(inputs.context) <= FEW and not learning and answers_at_once(inputs.context.device) and self.stacked:
-            return together(self._as_one(self.stacked, inputs, scaler))
-        return together(self.each(self.read(inputs, scaler), lambda _, out, reading: reading.unit.values(out)))
+            found = self._as_one(self.stacked, inputs, scaler)
+        else:
+            found = self.each(self.read(inputs, scaler), lambda _, out, reading: reading.unit.values(out))
+        return together(found, self.shape.geometric)
 
     @cached_property
     def stacked(self) -> Network | None:
@@ -145,11 +147,31 @@ def measured(inputs: Inputs, reach: int) -> tuple[Float[Tensor, "B _"], Bool[Ten
     return context, observed & (~awake | new)
 
 
-def together(quantiles: Sequence[Float[Tensor, "B H Q"]]) -> Float[Tensor, "B H Q"]:
-    """Mean of each quantile over members (Vincent 1912), the lowest and the highest left out where there are four."""
-    if len(quantiles) >= 4:
-        quantiles = _without(_without(quantiles, torch.minimum, torch.maximum), torch.maximum, torch.minimum)
-    return torch.stack(list(quantiles)).mean(0)
+def together(quantiles: Sequence[Float[Tensor, "B H Q"]], geometric: bool = True) -> Float[Tensor, "B H Q"]:
+    """The members' quantiles averaged, the lowest and the highest left out where there are four or more.
+
+    The median is the mean of the medians; the distance of each other quantile from it is the geometric mean of those
+    of the members, so that one whose errors it takes to be many times as large does not decide alone.
+
+    Args:
+        geometric: if not, each quantile is the mean of the members' (Vincent 1912).
+    """
+    outputs = quantiles[0].shape[-1]
+    if not geometric or outputs == 1 or len(quantiles) == 1:
+        return torch.stack(_inner(quantiles)).mean(0)
+    middle = outputs // 2  # they lie symmetrically about the median
+    medians = [part[..., middle, None] for part in quantiles]
+    median, tiny = torch.stack(_inner(medians)).mean(0), torch.finfo(medians[0].dtype).tiny  # roots of 0 have no slope
+    away = _inner([(part - own).abs().clamp(min=tiny) for part, own in zip(quantiles, medians, strict=True)])
+    sides = torch.sign(torch.arange(outputs, device=median.device) - middle)
+    return median + sides * torch.stack([part.pow(1 / len(away)) for part in away]).prod(0)
+
+
+def _inner(parts: Sequence[Tensor]) -> list[Tensor]:
+    """Elementwise all but the lowest and the highest, if there are four or more; all of fewer."""
+    if len(parts) < 4:
+        return [*parts]
+    return _without(_without(parts, torch.minimum, torch.maximum), torch.maximum, torch.minimum)
 
 
 def _without(parts: Sequence[Tensor], first: Pick, last: Pick) -> list[Tensor]:

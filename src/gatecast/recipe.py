@@ -181,6 +181,7 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         known=encoder.known,
         past=encoder.past,
         block=size.segment,
+        geometric=True,
     )
     return [
         replace(
