@@ -159,12 +159,11 @@ def together(quantiles: Sequence[Float[Tensor, "B H Q"]], geometric: bool = True
     outputs = quantiles[0].shape[-1]
     if not geometric or outputs == 1 or len(quantiles) == 1:
         return torch.stack(_inner(quantiles)).mean(0)
-    middle = outputs // 2  # they lie symmetrically about the median
-    medians = [part[..., middle, None] for part in quantiles]
-    median, tiny = torch.stack(_inner(medians)).mean(0), torch.finfo(medians[0].dtype).tiny  # roots of 0 have no slope
-    away = _inner([(part - own).abs().clamp(min=tiny) for part, own in zip(quantiles, medians, strict=True)])
-    sides = torch.sign(torch.arange(outputs, device=median.device) - middle)
-    return median + sides * torch.stack([part.pow(1 / len(away)) for part in away]).prod(0)
+    middle, every = outputs // 2, torch.stack([*quantiles])  # they lie symmetrically about the median
+    medians, tiny = every[..., middle, None], torch.finfo(every.dtype).tiny  # the root of 0 has no slope
+    away = torch.stack(_inner((every - medians).abs().clamp(min=tiny).unbind()))
+    sides = torch.sign(torch.arange(outputs, device=every.device) - middle)
+    return torch.stack(_inner(medians.unbind())).mean(0) + sides * away.pow(1 / len(away)).prod(0)
 
 
 def _inner(parts: Sequence[Tensor]) -> list[Tensor]:
