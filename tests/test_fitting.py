@@ -175,7 +175,8 @@ def test_the_validation_part_is_forecast_once_and_the_test_part_beside_it(panel,
     monkeypatch.setattr(fitting, "widened", lambda *_: 1.0)
     final, _ = refit(shop, tested, held, 1)
     assert [spans for spans, newest in asked if newest is None] == [1]
-    assert torch.equal(final.stretch, fitting._judged(shop, tested, both, *spans).stretch)
+    # Some processors multiply other numbers of windows in another order.
+    assert_close(final.stretch, fitting._judged(shop, tested, both, *spans).stretch, rtol=1e-4, atol=0)
     assert not torch.equal(final.stretch, tested.stretch)
 
 
