@@ -30,7 +30,9 @@ class Known(torch.nn.Module):
         super().__init__()
         self.function, self.shape = (
             function,
-            SimpleNamespace(segment=3, probabilities=(0.5,), context=CONTEXT, reach=CONTEXT, logs=False, seasons=()),
+            SimpleNamespace(
+                segment=3, probabilities=(0.5,), context=CONTEXT, reach=CONTEXT, logs=False, seasons=(), geometric=True
+            ),
         )
 
     def forward(self, x, observed, calendar, static=None, simple=None):

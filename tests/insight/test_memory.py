@@ -25,7 +25,14 @@ def forecaster(function, segment=6):
 
     class Network(torch.nn.Module):
         shape = SimpleNamespace(
-            segment=segment, block=segment, probabilities=(), context=CONTEXT, reach=CONTEXT, logs=False, seasons=()
+            segment=segment,
+            block=segment,
+            probabilities=(),
+            context=CONTEXT,
+            reach=CONTEXT,
+            logs=False,
+            seasons=(),
+            geometric=True,
         )
 
         def forward(self, x, observed, calendar, static=None, simple=None):
