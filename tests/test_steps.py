@@ -126,3 +126,13 @@ def test_covariates_of_which_nothing_can_be_learned_are_told():
         ["'kind' never changes within a series in the training rows", ": it is --static"],
         ["'gone' has no value in the training rows", ""],
     ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "share", "is_told"), [("rmse", 0.25, True), ("rmse", 1.0, False), ("mae", 0.25, False)]
+)
+def test_a_mean_that_held_back_windows_do_not_bear_out_is_told(metric, share, is_told, monkeypatch):
+    monkeypatch.setattr("gatecast.fitted.mean_share_of", lambda *_: share)
+    rows, notes = pa.table({"at": AT, "y": [5.0 + i % 7 for i in range(60)]}), Notes()
+    fit(rows, listener=notes, metric=metric, **TINY)
+    assert notes.steps[9].endswith("; forecast 25 % of the way from median to mean, best on validation") == is_told

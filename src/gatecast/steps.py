@@ -135,6 +135,8 @@ def define_and_train(shop: Workshop, listener: Listener) -> tuple[Fitted, Traine
     if tested.share < NEARLY_ALL:
         naive = f"{in_percent(1 - tested.share)} of each forecast"
         text += f"; {naive} is the seasonal naive one's, which does better on validation"
+    if shop.config.forecast.metric == "rmse" and tested.mean_share < NEARLY_ALL:
+        text += f"; forecast {in_percent(tested.mean_share)} of the way from median to mean, best on validation"
     listener.step(9, "Train", text)
     return tested, trained, held
 
