@@ -89,7 +89,7 @@ def test_where_one_is_sure_there_is_a_slope_all_the_same():
     sure, other = torch.zeros(1, 1, 3, requires_grad=True), torch.tensor([[[-1.0, 0, 1]]])
     together([sure, other]).sum().backward()
     assert sure.grad.isfinite().all()
-    assert_close(together([sure, other]), torch.zeros(1, 1, 3))
+    assert together([sure, other]).tolist() == [[[0, 0, 0]]]  # what calibration takes for no width
 
 
 def test_one_wild_member_of_four_does_not_matter():

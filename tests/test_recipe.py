@@ -162,7 +162,9 @@ def test_where_zeros_are_many_the_median_is_a_simple_forecast(every, intermitten
     panel = panel_of("h", 1_000, 900)
     panel.values[::every] = 0
     panel.values[800:1_000] = panel.values[1_700:] = 0  # held back, and not to be known
-    assert resolved(panel, 12)[0].intermittent is intermittent
+    model, _ = resolved(panel, 12)
+    assert model.intermittent is intermittent
+    assert all(shape.geometric is not intermittent for shape in shapes_of(model, Encoder()))
     assert resolved(panel, 12, recipe="classic")[0].intermittent is False
 
 

@@ -160,10 +160,11 @@ def together(quantiles: Sequence[Float[Tensor, "B H Q"]], geometric: bool = True
     if not geometric or outputs == 1 or len(quantiles) == 1:
         return torch.stack(_inner(quantiles)).mean(0)
     middle, every = outputs // 2, torch.stack([*quantiles])  # they lie symmetrically about the median
-    medians, tiny = every[..., middle, None], torch.finfo(every.dtype).tiny  # the root of 0 has no slope
-    away = torch.stack(_inner((every - medians).abs().clamp(min=tiny).unbind()))
+    medians, tiny = every[..., middle, None], torch.finfo(every.dtype).tiny
+    away = torch.stack(_inner((every - medians).abs().unbind()))
+    roots = away.clamp(min=tiny).pow(1 / len(away)).masked_fill(away == 0, 0)  # the root of 0 itself has no slope
     sides = torch.sign(torch.arange(outputs, device=every.device) - middle)
-    return torch.stack(_inner(medians.unbind())).mean(0) + sides * away.pow(1 / len(away)).prod(0)
+    return torch.stack(_inner(medians.unbind())).mean(0) + sides * roots.prod(0)
 
 
 def _inner(parts: Sequence[Tensor]) -> list[Tensor]:

@@ -181,7 +181,7 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         known=encoder.known,
         past=encoder.past,
         block=size.segment,
-        geometric=True,
+        geometric=not model.intermittent,  # of zeros a network may be certain
     )
     return [
         replace(
