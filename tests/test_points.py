@@ -56,6 +56,7 @@ def test_of_the_mean_as_much_as_its_share():
     median, half, mean = (points(quantiles, PROBABILITIES, "rmse", share) for share in (0, 0.5, 1))
     assert median.tolist() == quantiles[:, 3].tolist()
     assert half == pytest.approx((median + mean) / 2)
+    assert points(quantiles, list(PROBABILITIES), "rmse").tolist() == mean.tolist()
     assert points(quantiles, PROBABILITIES, "mape", 0).tolist() == points(quantiles, PROBABILITIES, "mape").tolist()
 
 

@@ -159,7 +159,8 @@ def together(quantiles: Sequence[Float[Tensor, "B H Q"]], geometric: bool = True
     outputs = quantiles[0].shape[-1]
     if not geometric or outputs == 1 or len(quantiles) == 1:
         return torch.stack(_inner(quantiles)).mean(0)
-    middle, every = outputs // 2, torch.stack([*quantiles])  # they lie symmetrically about the median
+    middle = outputs // 2  # probabilities lie symmetrically about that of the median
+    every = torch.stack([*quantiles])
     medians, tiny = every[..., middle, None], torch.finfo(every.dtype).tiny
     away = torch.stack(_inner((every - medians).abs().unbind()))
     roots = away.clamp(min=tiny).pow(1 / len(away)).masked_fill(away == 0, 0)  # the root of 0 itself has no slope

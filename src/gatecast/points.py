@@ -41,7 +41,7 @@ def points(quantiles: Array, probabilities: Sequence[float], metric: Metric, mea
     """
     median = quantiles[..., probabilities.index(0.5)]
     if metric == "rmse":
-        mean = quantiles @ np.array(mean_weights(probabilities), quantiles.dtype)
+        mean = quantiles @ np.array(mean_weights(tuple(probabilities)), quantiles.dtype)
         return median + mean_share * (mean - median)
     if metric not in _BY_SIZE:
         return median
@@ -51,7 +51,7 @@ def points(quantiles: Array, probabilities: Sequence[float], metric: Metric, mea
 
 
 @cache
-def mean_weights(probabilities: Sequence[float]) -> tuple[float, ...]:
+def mean_weights(probabilities: tuple[float, ...]) -> tuple[float, ...]:
     """What quantiles of these probabilities are multiplied by so that the sum is the mean of the distribution."""
     return tuple(interpolated(np.eye(len(probabilities)), probabilities, _even(probabilities)).mean(1).tolist())
 

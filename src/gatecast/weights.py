@@ -79,7 +79,7 @@ def unpacked(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
             raise ValueError(f"{name} has another shape, or holds what is no number")
     mean_share = float(about.get("mean_shares", {}).get(stage, 1.0))
     if not all(0 <= share <= 1 for share in (*shares, mean_share)):
-        raise ValueError(f"shares of {shares}")
+        raise ValueError(f"shares of {shares}, and of the mean {mean_share}")
     encoder, probabilities = Encoder.of(about["encoder"]), tuple(map(float, about["probabilities"]))
     if (encoder.dates, encoder.known, encoder.past) != (shape.dates, shape.known, shape.past):
         raise ValueError("other features than the network reads")

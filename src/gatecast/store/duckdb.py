@@ -58,8 +58,8 @@ class DuckDBStore(Store):
     dialect: Dialect = "duckdb"
 
     def __init__(self, path: str, *, write: bool = False, errand: Errand = NO_ERRAND) -> None:
-        self.url = f"duckdb:{os.path.abspath(path)}"
-        refuse_not_utf8(os.path.abspath(path))
+        refuse_not_utf8(whole := os.path.abspath(path))
+        self.url = f"duckdb:{whole}"
         self.path = path
         self.default: exp.Table | None = None
         self.reader = next((READERS[ending] for ending in READERS if path.lower().endswith(ending)), None)
