@@ -33,10 +33,10 @@ def resident() -> float:
 
 def one(side: str) -> dict[str, float]:
     """Read everything once."""
-    from gatecast.config import SourceSettings
     from gatecast.data.dates import Grid
     from gatecast.data.frequency import Frequency
     from gatecast.data.panel import Panel
+    from gatecast.settings import SourceSettings
     from gatecast.store.bigquery.store import BigQueryStore
     from gatecast.store.query import series_query
 

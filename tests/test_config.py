@@ -8,8 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gatecast.config import LONGEST_CONTEXT, TABLE_OF, TABLES, Config, merged, read_toml
+from gatecast.config import TABLE_OF, TABLES, Config, merged, read_toml
 from gatecast.errors import UsageError
+from gatecast.settings import LONGEST_CONTEXT
 
 TEXT, SOME = st.text(max_size=12), st.text(min_size=1, max_size=12)
 COUNT = st.integers(1, 10**6)

@@ -9,7 +9,6 @@ import torch
 
 from gatecast import ensemble, objective, training
 from gatecast import schedule as module
-from gatecast.config import TrainingSettings
 from gatecast.course import Course, Epoch
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
@@ -20,6 +19,7 @@ from gatecast.errors import TrainingError
 from gatecast.nn.network import Network, Shape
 from gatecast.objective import Objective
 from gatecast.schedule import one_cycle
+from gatecast.settings import TrainingSettings
 from gatecast.training import Trained, mixed, run_epoch, train
 
 HORIZON, LONG = 6, 1e9  # steps, and seconds that never run out

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from gatecast.adamw import AdamW
 from gatecast.checkpoint import Content, under
-from gatecast.config import TrainingSettings
 from gatecast.data.split import Span
 from gatecast.ensemble import Ensemble
 from gatecast.errors import RunError, TrainingError, plural
 from gatecast.nn.devices import seeded
 from gatecast.schedule import Schedule
+from gatecast.settings import TrainingSettings
 
 CPU = torch.device("cpu")
 SETTLED = 20

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gatecast.config import Config, Scaling
+from gatecast.config import Config
 from gatecast.data.arrays import Values
 from gatecast.data.encoding import Encoder
 from gatecast.data.frequency import DAY, LONGEST_SEASON
@@ -15,6 +15,7 @@ from gatecast.data.split import Split
 from gatecast.data.windows import Windows
 from gatecast.errors import DataError, plural, some
 from gatecast.nn.starting import seasonal_repeat
+from gatecast.settings import Scaling
 
 LONGEST_WEEK, WORTH = 2_016, 0.98
 """A season longer than LONGEST_SEASON, such as a week of five minutes, is worth its context if repeating it has at most

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float
 
-from gatecast.config import ForecastSettings
 from gatecast.cutoffs import Asked
 from gatecast.data.arrays import Indices, Values
 from gatecast.data.dates import Steps
@@ -27,6 +26,7 @@ from gatecast.data.table import (
 from gatecast.errors import plural
 from gatecast.fitted import Fitted
 from gatecast.points import bounds, interpolated, points
+from gatecast.settings import ForecastSettings
 from gatecast.side_by_side import in_batches
 
 Codes = npt.NDArray[np.int8]

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatecast.config import ForecastSettings
 from gatecast.cutoffs import Asked
 from gatecast.data.arrays import Flags, Indices, Values
 from gatecast.data.dates import Steps
@@ -22,6 +21,7 @@ from gatecast.errors import DataError, by_name, plural, some
 from gatecast.fitted import Fitted
 from gatecast.forecast_rows import columns_of, kinds_of, table_of
 from gatecast.nn.devices import answers_at_once, moved
+from gatecast.settings import ForecastSettings
 from gatecast.side_by_side import in_batches
 
 BATCH = 256

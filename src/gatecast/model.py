@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from gatecast import run_folder as files
-from gatecast.config import Config, Metric, merged
+from gatecast.config import Config, merged
 from gatecast.cutoffs import at_dates, next_steps, read_dates
 from gatecast.data.covariates import refuse_without
 from gatecast.data.dates import Date, Grid, TimeKind
@@ -27,6 +27,7 @@ from gatecast.nn.devices import names
 from gatecast.record import read_record
 from gatecast.run_folder import new_folder, refuse_absent, steadily
 from gatecast.seal import DAMAGE, damage, read_json, read_table, sealed, write_json
+from gatecast.settings import Metric
 from gatecast.weights import facts, packed, unpacked
 from gatecast.written import listed
 

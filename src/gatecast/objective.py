@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gatecast.config import Metric
 from gatecast.data.scaling import Unit
 from gatecast.data.windows import Inputs, Truth
 from gatecast.nn.devices import vector
 from gatecast.nn.losses import pinball, squared
 from gatecast.nn.network import Shape
+from gatecast.settings import Metric
 
 FAR = 100.0
 """Units at which targets are clipped: after a flat stretch a jump may be millions of them."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
-from gatecast.config import Config, SourceSettings
+from gatecast.config import Config
 from gatecast.data import spacing
 from gatecast.data.audit import Audit, audit
 from gatecast.data.dates import Grid, TimeKind
@@ -19,6 +19,7 @@ from gatecast.data.frequency import Frequency
 from gatecast.data.rows import PanelBuilder, name_of
 from gatecast.errors import DataError, UsageError
 from gatecast.frames import rows_of
+from gatecast.settings import SourceSettings
 from gatecast.source_columns import checked, named, refuse_empty
 from gatecast.store import Errand, Kind, Store, open_store
 from gatecast.store.audit_query import ahead_query, row_steps

@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from gatecast.config import Metric
+from gatecast.settings import Metric
 
 Array = npt.NDArray[np.floating]
 GRID, ROWS = 99, 8_192

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
-from gatecast.config import Config, SourceSettings
+from gatecast.config import Config
 from gatecast.data.audit import Audit, audit_panel
 from gatecast.data.covariates import refuse_without
 from gatecast.data.frequency import Frequency
@@ -20,6 +20,7 @@ from gatecast.data.table import refuse_own
 from gatecast.errors import DataError, GatecastError, UsageError, in_bytes, some
 from gatecast.memory import refuse_too_large
 from gatecast.opening import Needed, Opened, open_in, open_source
+from gatecast.settings import SourceSettings
 from gatecast.store import NO_ERRAND, Errand, open_store
 from gatecast.store.query import static_query
 

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, NamedTuple, cast
 
 from gatecast import points
-from gatecast.config import Config, ModelSettings, TrainingSettings
+from gatecast.config import Config
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.split import Split
@@ -15,6 +15,7 @@ from gatecast.facts import BATCH, LEAST_STEPS, MANY_VALUES, Facts, facts_of
 from gatecast.nn.network import Shape
 from gatecast.nn.stacked import STEPS
 from gatecast.nn.starting import is_rare
+from gatecast.settings import ModelSettings, TrainingSettings
 
 LONGEST_SEGMENT = 48
 SHORTEST_LOOKBACK, LONGEST_LOOKBACK, YEARS, DAYS = 128, 512, 5, 7

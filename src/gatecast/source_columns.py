@@ -8,9 +8,10 @@ from typing import Literal
 
 import pyarrow as pa
 
-from gatecast.config import Config, SourceSettings
+from gatecast.config import Config
 from gatecast.data.dates import TimeKind
 from gatecast.errors import DataError, NoRowsError, UsageError, some, some_names
+from gatecast.settings import SourceSettings
 from gatecast.store import Errand, Kind, Store
 from gatecast.store.casts import number_sql, time_sql
 from gatecast.store.opening_query import any_query, size_query, types_query, unreadable_query, value_query, worst_query

@@ -9,7 +9,7 @@ import torch
 from gatecast import recipe
 from gatecast.calibration import HeldBack
 from gatecast.checkpoint import NOWHERE, Checkpoints
-from gatecast.config import Config, ModelSettings
+from gatecast.config import Config
 from gatecast.data.encoding import Encoder, unlearnable
 from gatecast.data.panel import Panel
 from gatecast.data.split import Split
@@ -27,6 +27,7 @@ from gatecast.listener import Listener
 from gatecast.memory import needed, refuse_too_wide
 from gatecast.nn.network import Network
 from gatecast.reading import Rows
+from gatecast.settings import ModelSettings
 from gatecast.store.faults import FAULTS, counted
 from gatecast.training import Trained
 

@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatecast.checkpoint import NOWHERE, Checkpoints
-from gatecast.config import TrainingSettings
 from gatecast.course import Course, DivergedError, Epoch
 from gatecast.data.scaling import Scaler
 from gatecast.data.split import Span
@@ -24,6 +23,7 @@ from gatecast.nn.devices import answers_at_once, moved
 from gatecast.nn.masks import only
 from gatecast.nn.network import Network, Shape
 from gatecast.objective import Objective, goal
+from gatecast.settings import TrainingSettings
 
 OVERFITTED = 0.05
 """Training overfits if the validation loss ends more than this share above its best."""

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from gatecast.checkpoint import under
-from gatecast.config import LONGEST_CONTEXT
 from gatecast.corrections import Corrections
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
@@ -19,6 +18,7 @@ from gatecast.data.scaling import SCALINGS, Scaler
 from gatecast.ensemble import Ensemble
 from gatecast.fitted import Fitted
 from gatecast.nn.network import Network, Shape
+from gatecast.settings import LONGEST_CONTEXT
 
 FACTORS = ("stretch", "still")
 """What a run calls the factors of `Corrections`."""

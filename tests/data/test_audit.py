@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 
 from gatecast import audit
-from gatecast.config import GridSettings
 from gatecast.data.audit import audit_panel
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Panel
+from gatecast.settings import GridSettings
 
 DAYS = Grid(Frequency("day", 1))
 START = DAYS.step("2024-01-01")

@@ -4,10 +4,10 @@ import pyarrow as pa
 import pytest
 
 from gatecast import read
-from gatecast.config import SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.spacing import infer
 from gatecast.errors import DataError
+from gatecast.settings import SourceSettings
 from gatecast.store.duckdb import DuckDBStore
 from gatecast.store.spacing_query import spacing_query
 

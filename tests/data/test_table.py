@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 from sqlglot import exp
 
-from gatecast.config import SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.table import AI_FORECAST, ForecastTable, timestamps
 from gatecast.errors import StoreError
+from gatecast.settings import SourceSettings
 from gatecast.store import open_store
 from gatecast.store.sql import SOURCE
 

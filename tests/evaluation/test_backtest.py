@@ -6,9 +6,9 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from gatecast.config import ForecastSettings
 from gatecast.errors import UsageError
 from gatecast.evaluation.backtest import Backtest
+from gatecast.settings import ForecastSettings
 
 PROBABILITIES = (0.1, 0.25, 0.5, 0.75, 0.9)
 SETTINGS = ForecastSettings(horizon=2, level=(80, 50))

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gatecast.config import ForecastSettings
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
 from gatecast.evaluation.detections import _change_point, detect, drift, training
 from gatecast.evaluation.verdict import judge
+from gatecast.settings import ForecastSettings
 
 HORIZON, SEASON, SERIES = 12, 24, 30
 PROBABILITIES = (0.1, 0.5, 0.9)

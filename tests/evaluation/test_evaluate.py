@@ -5,13 +5,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from gatecast.config import ForecastSettings
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler
 from gatecast.ensemble import Ensemble
 from gatecast.evaluation.evaluate import evaluate
 from gatecast.fitted import Fitted
 from gatecast.nn.network import Network, Shape
+from gatecast.settings import ForecastSettings
 
 PROBABILITIES = (0.1, 0.25, 0.5, 0.75, 0.9)
 SETTINGS = ForecastSettings(horizon=2, level=(80, 50))

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gatecast.config import ForecastSettings
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.verdict import MIN_WINDOWS, MORE, judge
+from gatecast.settings import ForecastSettings
 
 HORIZON = 4
 

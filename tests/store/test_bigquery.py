@@ -23,11 +23,12 @@ import requests
 from sqlglot import exp, parse_one
 
 from gatecast import read as read_panel
-from gatecast.config import Config, SourceSettings
+from gatecast.config import Config
 from gatecast.data.dates import Frequency, Grid
 from gatecast.errors import DataError, StoreError, UsageError
 from gatecast.opening import Needed
 from gatecast.reading import audit_rows, read_rows
+from gatecast.settings import SourceSettings
 from gatecast.store import Errand, Observer, open_store
 from gatecast.store.bigquery.jobs import money
 from gatecast.store.query import series_query

@@ -7,10 +7,10 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from gatecast.config import SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.table import AI_FORECAST
 from gatecast.errors import UsageError
+from gatecast.settings import SourceSettings
 from gatecast.store.audit_query import audit_query, row_steps
 from gatecast.store.latest_query import latest_query
 from gatecast.store.opening_query import days_query, types_query, unreadable_query, years_query

@@ -13,11 +13,12 @@ import pytest
 from google.cloud import bigquery
 from sqlglot import exp
 
-from gatecast.config import Config, SourceSettings
+from gatecast.config import Config
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.holidays import holidays_of
 from gatecast.errors import DataError, StoreError, UsageError
 from gatecast.reading import read_rows
+from gatecast.settings import SourceSettings
 from gatecast.store import Errand, Observer, open_store
 from gatecast.store.duckdb import DuckDBStore
 from gatecast.store.opening_query import days_query, unreadable_query, years_query

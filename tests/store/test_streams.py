@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from google.cloud.bigquery_storage_v1 import types
 
-from gatecast.config import SourceSettings
 from gatecast.data.dates import Frequency, Grid
 from gatecast.errors import StoreError
+from gatecast.settings import SourceSettings
 from gatecast.store import NO_ERRAND, Errand, Observer, open_store
 from gatecast.store.bigquery import streams
 from gatecast.store.query import series_query

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gatecast.config import SourceSettings
 from gatecast.errors import DataError, StoreError, UsageError
+from gatecast.settings import SourceSettings
 from gatecast.store import open_store
 
 KEY = ("shop", "at")

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 from sqlglot import exp
 
-from gatecast.config import Alignment, GridSettings, SourceSettings
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import LONGEST_SEASON
 from gatecast.data.panel import Panel
 from gatecast.data.rows import name_of, without_values
 from gatecast.errors import SHOWN, plural
+from gatecast.settings import Alignment, GridSettings, SourceSettings
 from gatecast.store import Store
 from gatecast.store.audit_query import audit_query
 from gatecast.store.duckdb import DuckDBStore

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from gatecast.config import Config, SourceSettings
+from gatecast.config import Config
 from gatecast.data.arrays import Flags, Indices, Values
 from gatecast.data.column import Column, Role
 from gatecast.data.covariates import Covariates
@@ -19,6 +19,7 @@ from gatecast.data.dates import Grid, Steps
 from gatecast.data.features import CALENDAR, CYCLES, HOLIDAY_FEATURES, HOLIDAYS, calendar, holiday_calendar, meaningful
 from gatecast.data.panel import Panel
 from gatecast.errors import some
+from gatecast.settings import SourceSettings
 
 CACHED_STEPS = 10_000
 """Steps whose calendar is kept for the next forecast: the series of a table end together, and are forecast again."""

@@ -8,13 +8,13 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from gatecast.config import Fill
 from gatecast.data.arrays import Flags, Indices, Values, offsets_of, part_rows
 from gatecast.data.covariates import Covariates
 from gatecast.data.covariates_builder import CovariatesBuilder
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.data.rows import PanelBuilder, Reading, name_of, without_values
 from gatecast.errors import DataError, NoRowsError, UsageError, some, some_names
+from gatecast.settings import Fill
 
 
 @dataclass(frozen=True)

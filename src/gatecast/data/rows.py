@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gatecast.config import LARGEST
 from gatecast.data.arrays import Indices, Values, offsets_of
 from gatecast.data.dates import Steps
 from gatecast.errors import DataError, plural, some
+from gatecast.settings import LARGEST
 from gatecast.store.faults import RARE
 
 MAX_STEPS_PER_ROW = 50

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pyarrow as pa
 
-from gatecast.config import ForecastSettings, Metric
 from gatecast.data.arrays import Flags, Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
@@ -18,6 +17,7 @@ from gatecast.evaluation import metrics, statistical
 from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate, places, ratio
 from gatecast.evaluation.metrics import Array, Groups, known
 from gatecast.points import bounds, points
+from gatecast.settings import ForecastSettings, Metric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,7 +2,6 @@
 
 import torch
 
-from gatecast.config import ForecastSettings
 from gatecast.data.arrays import Indices
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
@@ -12,6 +11,7 @@ from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.baselines import naive_drift, naive_error, seasonal_naive
 from gatecast.fitted import Fitted
 from gatecast.forecasting import predict
+from gatecast.settings import ForecastSettings
 
 
 def evaluate(

@@ -10,8 +10,8 @@ from typing import Literal, Protocol, Self
 import pyarrow as pa
 from sqlglot import exp
 
-from gatecast.config import SourceSettings
 from gatecast.errors import DataError, UsageError, some
+from gatecast.settings import SourceSettings
 
 Kind = Literal["instant", "local", "date", "number", "boolean", "text", "other"]
 """What a column holds: a moment in UTC, a wall-clock time, a day, ..."""

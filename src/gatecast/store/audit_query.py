@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from gatecast.config import LARGEST, Aggregate, SourceSettings
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import DAY
 from gatecast.data.zones import clock_of
 from gatecast.errors import SHOWN
+from gatecast.settings import LARGEST, Aggregate, SourceSettings
 from gatecast.store import Kind
 from gatecast.store.faults import FAULTS
 from gatecast.store.query import AGGREGATES, steps_query, terms

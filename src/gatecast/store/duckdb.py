@@ -12,9 +12,9 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from gatecast.config import SourceSettings
 from gatecast.errors import StoreError, UsageError, refuse_not_utf8, some
 from gatecast.frames import held
+from gatecast.settings import SourceSettings
 from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, Store, no_select, other_columns
 from gatecast.store.duckdb_errors import BROKEN, translated
 from gatecast.store.duckdb_files import READERS, is_empty, read_files, write_file

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from gatecast.config import SourceSettings
+from gatecast.settings import SourceSettings
 from gatecast.store import Kind
 from gatecast.store.query import bounds, daily, terms
 from gatecast.store.sql import SOURCE, column, sql

@@ -9,9 +9,9 @@ from types import MappingProxyType
 import numpy as np
 from sqlglot import exp
 
-from gatecast.config import Aggregate, SourceSettings
 from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
+from gatecast.settings import Aggregate, SourceSettings
 from gatecast.store import Kind
 from gatecast.store.sql import SOURCE, column, sql
 from gatecast.store.step_sql import Years, step_of

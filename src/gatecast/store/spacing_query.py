@@ -2,10 +2,10 @@
 
 from sqlglot import exp
 
-from gatecast.config import SourceSettings
 from gatecast.data.frequency import DAY, YEAR
 from gatecast.data.spacing import LABELS
 from gatecast.errors import SHOWN
+from gatecast.settings import SourceSettings
 from gatecast.store import Kind
 from gatecast.store.query import bounds, daily, key_columns, terms
 from gatecast.store.sql import SOURCE, sql

@@ -8,8 +8,8 @@ from google.api_core.retry import Retry
 from google.cloud import bigquery
 from google.cloud.bigquery.table import RowIterator
 
-from gatecast.config import SourceSettings
 from gatecast.errors import StoreError, UsageError, in_bytes
+from gatecast.settings import SourceSettings
 from gatecast.store import Errand
 
 PRICE = 6.25

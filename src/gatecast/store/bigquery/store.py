@@ -12,8 +12,8 @@ from google.cloud import bigquery
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from gatecast.config import SourceSettings
 from gatecast.errors import StoreError, UsageError, in_bytes, some
+from gatecast.settings import SourceSettings
 from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, Store, no_select
 from gatecast.store.bigquery import merge
 from gatecast.store.bigquery.columns import by_way_of_integers, kinds
