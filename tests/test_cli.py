@@ -54,13 +54,13 @@ def call(place, monkeypatch, capsysbinary):
     monkeypatch.chdir(place)
     monkeypatch.delenv("GATECAST_DEBUG", raising=False)
 
-    def run(*arguments, stdin=""):
+    def run(*arguments, stdin="", code=0):
         monkeypatch.setattr(sys, "argv", ["gatecast", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         with pytest.raises(SystemExit) as left:
             main()
         out, said = capsysbinary.readouterr()
-        assert left.value.code == 0, said.decode()
+        assert left.value.code == code, said.decode()
         return out, said.decode()
 
     return run
@@ -301,6 +301,25 @@ def test_dates_from_the_command_line_from_stdin_and_from_a_file(call, expected, 
         pd.testing.assert_frame_equal(frame(out), rows)
     out, _ = call("forecast", "run", "--as-of", "2024-01-05 00:00", "--series", "s1", "--format", "csv")
     pd.testing.assert_frame_equal(frame(out), expected(as_of="2024-01-05 00:00", series=["s1"]))
+
+
+def test_series_that_begin_after_a_date_are_named_and_the_others_forecast(call, expected, place):
+    """But for those that are asked for by name."""
+    shop, early = str(place / "shop.duckdb"), expected(at=DATES)
+    with duckdb.connect(shop) as connection:
+        connection.execute("INSERT INTO t SELECT \"at\", 'new', y FROM t WHERE name = 's0' AND \"at\" >= '2024-01-05'")
+    try:
+        dates = [part for date in DATES for part in ("--at", date)]
+        out, said = call("forecast", "run", *dates, "--format", "csv")
+        pd.testing.assert_frame_equal(frame(out), early)
+        assert "1 series has no history before 2024-01-05 00:00 and is left out: new\n" in said
+        _, said = call("forecast", "run", *dates, "--series", "new", "--format", "csv", code=2)
+        assert "2024-01-05 00:00 has no history before it in new (from 2024-01-05 00:00)" in said
+        out, said = call("forecast", "run", "--at", "2024-01-05 01:00", "--format", "csv")
+        assert ("left out" not in said, sorted(set(frame(out)["name"]))) == (True, ["new", "s0", "s1"])
+    finally:
+        with duckdb.connect(shop) as connection:
+            connection.execute("DELETE FROM t WHERE name = 'new'")
 
 
 def test_forecasts_are_written_once_however_often(call, expected, place):

@@ -8,7 +8,7 @@ import pytest
 from gatecast import fit, load, read
 from gatecast.errors import UsageError
 from gatecast.listener import Listener
-from gatecast.newest import newest
+from gatecast.newest import begun, newest
 from test_pipeline import TINY, database, waves
 
 QUICK = TINY | {"context": 168, "epochs": 1, "steps": 1, "members": 1}
@@ -157,6 +157,19 @@ def test_series_without_rows_are_told(tmp_path):
     assert told == [
         "1 series that was trained on has no rows by 2024-01-15 00:00: s1",
         "2 series that were trained on have no rows: s0, s2",
+    ]
+
+
+def test_series_without_history_before_a_step_are_left_out_unless_all_are(make_panel):
+    panel, notes = make_panel([1.0, 2, 3], [4.0, 5], [6.0], starts=[0, 1, 2]), []
+    listener = Listener()
+    listener.note = notes.append
+    found = [begun(panel, step, listener) for step in (3, 2, 1, 0)]
+    assert [part.names for part in found] == [["s0", "s1", "s2"], ["s0", "s1"], ["s0"], ["s0", "s1", "s2"]]
+    assert found[1].values.tolist() == [1, 2, 3, 4, 5]
+    assert notes == [
+        "1 series has no history before 1970-01-01 02:00 and is left out: s2",
+        "2 series have no history before 1970-01-01 01:00 and are left out: s1, s2",
     ]
 
 

@@ -143,9 +143,10 @@ def forecast(
 ) -> None:
     """Forecast the next steps, or any dates, from the newest rows of the run's source."""
     from gatecast import console
+    from gatecast.cutoffs import read_dates
     from gatecast.forecast_rows import far_ahead
     from gatecast.model import Model
-    from gatecast.newest import newest
+    from gatecast.newest import begun, newest
     from gatecast.store import Errand
 
     if into is not None and to is None:
@@ -158,6 +159,8 @@ def forecast(
     dates = None if at is None else [date for text in at for date in dates_of(text)]
     teller = console.Teller(yes)
     rows = newest(model, "forecast", teller, context=True, at=dates, as_of=as_of)
+    if dates is not None and not series:
+        rows = begun(rows, min(read_dates(model.grid, dates)), teller)
     table = model.forecast(rows, horizon=horizon, at=dates, as_of=as_of, series=series, point=point, level=level or ())
     console.say(far_ahead(table, model.config.forecast.horizon))
     if to is not None:

@@ -64,7 +64,7 @@ def at_dates(panel: Panel, steps: Sequence[int], horizon: int, as_of: int | None
         groups.append(groups[-1] if groups and date <= groups[-1] + horizon else date - 1)
     lasts = panel.lasts[:, None]
     cutoffs = np.where(dates > lasts, lasts, groups)
-    if late := np.flatnonzero((cutoffs < panel.starts[:, None]).any(1)).tolist():
+    if late := np.flatnonzero(panel.starts >= dates[0]).tolist():
         names = (f"{panel.names[i]} (from {panel.grid.label(int(panel.starts[i]))})" for i in late)
         day = panel.grid.label(int(dates[0]))
         raise UsageError(f"{day} has no history before it in {some(names)}{by_name(len(panel) - len(late))}")

@@ -91,6 +91,19 @@ def _context_rows(
     return None
 
 
+def begun(panel: Panel, step: int, listener: Listener) -> Panel:
+    """The series that have history before a step, if any have; the others are named and left out."""
+    late = panel.starts >= step
+    if late.all() or not late.any():
+        return panel
+    names = some(panel.names[place] for place in np.flatnonzero(late).tolist())
+    have, are = ("has", "is") if late.sum() == 1 else ("have", "are")
+    listener.note(
+        f"{late.sum():,} series {have} no history before {panel.grid.label(step)} and {are} left out: {names}"
+    )
+    return panel.take(np.flatnonzero(~late))
+
+
 def _note_ended(rows: Rows, model: Model, by: str, listener: Listener) -> None:
     """Name the series of which there are no rows, or none as new as those of others."""
     if absent := np.flatnonzero(_lasts(rows.panel, model) == NEVER).tolist():
