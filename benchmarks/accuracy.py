@@ -32,6 +32,7 @@ PANELS = {  # frequency of the made-up dates, horizon, season of MASE; the metri
     "m4/weekly": ("W", 13, 1, "mase"),
     "m4/yearly": ("Y", 6, 1, "mase"),
 }
+COLUMNS = {"time": "ds", "target": "y", "series": "series"}
 LONG = {"ETTh1": 1, "ETTm1": 4}  # rows an hour
 HORIZONS = (96, 192, 336, 720)
 PUBLISHED = {
@@ -90,34 +91,42 @@ def panel_problem(data: Path, name: str, most: int | None) -> Problem:
 
 
 def folder_problem(folder: Path) -> Problem:
-    """A folder with history.csv and truth.csv; the horizon is the longest stretch of truth."""
-    history, truth = (pd.read_csv(folder / f"{part}.csv", parse_dates=["ds"]) for part in ("history", "truth"))
-    return Problem(history, truth, 0, {"horizon": int(truth.groupby("series").size().max())})
+    """A folder with history.csv and truth.csv; the horizon reaches the last truth of every series."""
+    history, truth = (dated_rows(folder / f"{part}.csv") for part in ("history", "truth"))
+    panel, ends = gatecast.read(history, **COLUMNS), truth.groupby("series").ds.max()
+    lasts = panel.lasts[panel.find([*map(str, ends.index)])]
+    ahead = [panel.grid.step(str(end)) - last for end, last in zip(ends, lasts, strict=True)]
+    return Problem(history, truth, 0, {"horizon": int(max(ahead))})
+
+
+def dated_rows(path: Path) -> pd.DataFrame:
+    """The rows of a CSV file; dates beyond 2262, as of long series of years, are more than pandas reads by itself."""
+    rows = pd.read_csv(path, dtype={"ds": str})
+    dates = rows.ds.str.fullmatch(r"\d{4}-\d\d-\d\d").all()
+    return rows.assign(ds=rows.ds.to_numpy("M8[us]") if dates else pd.to_datetime(rows.ds))
 
 
 def solve(problem: Problem, settings: dict[str, Any]) -> dict[str, Any]:
     """Fit, forecast and judge, by the sets' own metrics and those of the intervals."""
     began = time.perf_counter()
-    columns = {"time": "ds", "target": "y", "series": "series"}
-    model = gatecast.fit(problem.history, **{**columns, "baselines": 0, **problem.options, **settings})
+    model = gatecast.fit(problem.history, **{**COLUMNS, "baselines": 0, **problem.options, **settings})
     seconds = time.perf_counter() - began
     season, horizon = problem.season or model.tested.season, problem.options["horizon"]
-    table = model.forecast().to_pandas().rename(columns={"forecast_timestamp": "ds"})
-    rows = problem.truth
-    for level in (80, 95):
-        part = table[np.isclose(table.confidence_level, level / 100)].iloc[:, [0, 1, 2, 4, 5]]
-        part.columns = ["series", "ds", "point", f"low{level}", f"high{level}"]
-        rows = rows.merge(part.drop(columns=[] if level == 80 else "point"), on=["series", "ds"], how="left")
-    shape = {key: group.y.to_numpy() for key, group in problem.history.groupby("series")}
-    found: dict[str, list[Any]] = {name: [] for name in ("y", "point", "low80", "high80", "low95", "high95")}
+    panel = gatecast.read(problem.history, **COLUMNS, freq=model.config.grid.freq)
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("y", "point", "low80", "high80", "low95", "high95")}
     naive, naive2, scale = [], [], []
-    for key, group in rows.groupby("series"):
+    for key, group in beside(model, problem.truth).groupby("series"):
         for name, values in found.items():
-            values.append(np.pad(group[name].to_numpy(), (0, horizon - len(group)), constant_values=np.nan))
-        past = shape[key]
+            values.append(np.full(horizon, np.nan))
+            values[-1][group.step - 1] = group[name]
+        past = panel.series(panel.places[str(key)]).astype(np.float64)
+        apart = np.abs(past[season:] - past[:-season])
+        scale.append(np.nanmean(apart) if np.isfinite(apart).any() else np.nan)
+        past = (
+            pd.Series(past).groupby(np.arange(len(past)) % season).ffill().ffill().to_numpy()
+        )  # from the season before
         naive.append(np.resize(past[-season:], horizon))
         naive2.append(forecast_naive2(past, season, horizon))
-        scale.append(np.abs(past[season:] - past[:-season]).mean() if len(past) > season else np.nan)
     arrays = {name: np.array(values) for name, values in found.items()}
     return {"seconds": round(seconds), **scores(arrays, np.array(naive), np.array(naive2), np.array(scale))} | {
         "series": len(scale),
@@ -126,6 +135,24 @@ def solve(problem: Problem, settings: dict[str, Any]) -> dict[str, Any]:
         "model": model.config.model.model_dump(),
         "training": model.evidence["manifest"]["training"],
     }
+
+
+def beside(model: gatecast.Model, truth: pd.DataFrame) -> pd.DataFrame:
+    """The truth with the point, the intervals and the steps ahead of its forecast beside it."""
+    table, rows = model.forecast(level=(80, 95)).to_pandas().rename(columns={"forecast_timestamp": "ds"}), truth
+    names = {
+        "forecast_value": "point",
+        "prediction_interval_lower_bound": "low",
+        "prediction_interval_upper_bound": "high",
+    }
+    for level in (80, 95):
+        part = table[np.isclose(table.confidence_level, level / 100)].rename(columns=names)
+        part = part.rename(columns={"low": f"low{level}", "high": f"high{level}"})
+        new = ["series", "ds", f"low{level}", f"high{level}", *(("point", "step") if level == 80 else ())]
+        rows = rows.merge(part[new], on=["series", "ds"], how="left")
+    if (absent := rows[rows.step.isna()]).size:
+        raise SystemExit(f"{len(absent):,} rows of the truth have no forecast, the first of them\n{absent.head()}")
+    return rows.astype({"step": int})
 
 
 def scores(
@@ -267,4 +294,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except gatecast.GatecastError as error:
+        raise SystemExit(str(error)) from None
