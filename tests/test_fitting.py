@@ -40,6 +40,12 @@ def workshop(panel, **options):
     return Workshop(config, panel, parts, Encoder(("day",)), windows, epochs.append, season), epochs
 
 
+def held_with_test(shop, tested):
+    """What weights forecast of the validation and the test part, and both parts."""
+    spans = shop.split.validating(HORIZON), shop.split.testing(HORIZON)
+    return fitting._held_back(shop, tested, spans, VALIDATION), *spans
+
+
 def state(fitted):
     """Every number that a forecast depends on."""
     return {
@@ -163,8 +169,7 @@ def test_final_intervals_are_calibrated_on_the_test_part_too(panel):
 def test_the_validation_part_is_forecast_once_and_the_test_part_beside_it(panel, monkeypatch):
     shop, _ = workshop(panel)
     tested, _, held = learn(shop, build(shop))
-    spans = shop.split.validating(HORIZON), shop.split.testing(HORIZON)
-    both = fitting._held_back(shop, tested, spans, VALIDATION)
+    both, *spans = held_with_test(shop, tested)
     asked, forecast = [], fitting._held_back
 
     def spied(shop, fitted, spans, most, newest=None):
@@ -172,7 +177,7 @@ def test_the_validation_part_is_forecast_once_and_the_test_part_beside_it(panel,
         return forecast(shop, fitted, spans, most, newest)
 
     monkeypatch.setattr(fitting, "_held_back", spied)
-    monkeypatch.setattr(fitting, "widened", lambda *_: 1.0)
+    monkeypatch.setattr(fitting, "widened", lambda *_, **__: 1.0)
     final, _ = refit(shop, tested, held, 1)
     assert [spans for spans, newest in asked if newest is None] == [1]
     # Some processors multiply other numbers of windows in another order.
@@ -185,7 +190,7 @@ def test_final_intervals_are_halfway_as_wide_as_those_of_the_weights_that_were_t
     shop, _ = workshop(panel, epochs=1)
     tested, _, held = learn(shop, build(shop))
     final, _ = refit(shop, tested, held, 30)
-    monkeypatch.setattr(fitting, "widened", lambda *_: 1.0)
+    monkeypatch.setattr(fitting, "widened", lambda *_, **__: 1.0)
     calibrated, _ = refit(shop, tested, held, 30)  # as tested, by factors that were found with the tested weights
     newest = shop.split.newest(HORIZON)
     inputs = shop.windows.inputs(*newest.at(newest.spread(100)))
@@ -196,6 +201,22 @@ def test_final_intervals_are_halfway_as_wide_as_those_of_the_weights_that_were_t
     before, after = (((part - part[..., [final.middle]]).abs() / unit).mean(0)[:, [0, -1]] for part in raw)
     assert after.mean() > 1.5 * before.mean()
     assert_close((final.stretch / calibrated.stretch)[:, [0, -1]].square(), before / after)
+
+
+def test_intervals_of_final_weights_that_had_no_time_are_as_wide_as_those_that_were_tested(panel, monkeypatch):
+    shop, _ = workshop(panel, epochs=20, steps=20)
+    tested, _, held = learn(shop, build(shop))
+    monkeypatch.setattr(fitting, "REFIT_SHARE", 1e-9)  # time for a single step
+    final, trained = refit(shop, tested, held, 20)
+    assert (trained.hurried, len(trained.epochs)) == (True, 1)
+    inputs = shop.windows.inputs(*shop.split.newest(HORIZON).at(shop.split.newest(HORIZON).spread(100)))
+    factors = fitting._judged(shop, tested, *held_with_test(shop, tested)).stretch
+    with torch.inference_mode():
+        before, after = tested.alone(inputs), final.alone(inputs)
+    unit = ((both := before + after)[..., [-1]] - both[..., [0]]).mean(1, keepdim=True)
+    wide = [((part - part[..., [final.middle]]).abs() / unit).mean(0) for part in (before, after)]
+    assert wide[1].sum() < 0.8 * wide[0].sum()
+    assert_close(final.stretch * wide[1], factors * wide[0])
 
 
 def test_intervals_of_a_series_that_is_new_hold():

@@ -131,7 +131,9 @@ def stretches(held: HeldBack, probabilities: Sequence[float]) -> tuple[Float[Ten
     return stretch.expand(held.truth.shape[1], -1).clone(), _factors(flat, probabilities)[0]
 
 
-def widened(tested: Float[Tensor, "W H P"], final: Float[Tensor, "W H P"], middle: int) -> Float[Tensor, "H P"]:
+def widened(
+    tested: Float[Tensor, "W H P"], final: Float[Tensor, "W H P"], middle: int, whole: bool = False
+) -> Float[Tensor, "H P"]:
     """Factors for the final weights' distances from the median, halfway (in logarithms) to those of the tested weights.
 
     Calibration holds for the weights whose errors it was found with. Others that saw more rows, of short series
@@ -141,11 +143,12 @@ def widened(tested: Float[Tensor, "W H P"], final: Float[Tensor, "W H P"], middl
         tested: quantiles of the weights that were calibrated, for windows that neither has seen the end of.
         final: those of the other weights.
         middle: index of the median.
+        whole: all of the way, as for weights that had no time to learn how wide to be.
     """
     both = tested + final  # a window for which one of them is all but certain must not decide for the others
     unit = (both[..., -1:] - both[..., :1]).mean(1, keepdim=True).clamp(min=torch.finfo(tested.dtype).tiny)
     before, after = (((raw - raw[..., middle, None]).abs() / unit).mean(0) for raw in (tested, final))
-    return torch.where(after > 0, before / after, 1.0).sqrt().clamp(min=NARROWEST)
+    return torch.where(after > 0, before / after, 1.0).pow(1.0 if whole else 0.5).clamp(min=NARROWEST)
 
 
 def _factors(away: Float[Tensor, "W H P"], probabilities: Sequence[float]) -> Float[Tensor, "H P"]:
