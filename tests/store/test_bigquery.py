@@ -597,7 +597,11 @@ def test_truth_values_become_numbers_by_way_of_integers(bigquery):
     assert read.panel.covariates.column("promo").tolist()[:3] == [0, 1, 1]
 
 
-@pytest.mark.parametrize("more", [{"until": "2024-01-03"}, {"future_table": "plan"}], ids=["until", "table"])
+@pytest.mark.parametrize(
+    "more",
+    [pytest.param({"until": "2024-01-03"}, marks=pytest.mark.slow), {"future_table": "plan"}],
+    ids=["until", "table"],
+)
 def test_the_audit_counts_future_values_that_only_a_forecast_reads(bigquery, more):
     """The target is known for two days, the promotion for four."""
     days = [dt.datetime(2024, 1, day) for day in (1, 2, 3, 4)]
