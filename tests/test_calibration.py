@@ -262,7 +262,8 @@ def test_quantiles_of_other_weights_are_moved_halfway_to_the_width_of_those_that
     tested = 50 + size * apart
     final = 70 + size * apart * torch.tensor([0.25, 4, 1, 1, 0.0625])
     assert_close(widened(tested, final, 2), torch.tensor([2, 0.5, 1, 1, 4]).expand(2, -1))
-    assert_close(widened(tested, final, 2, whole=True), torch.tensor([4, 0.25, 1, 1, 16]).expand(2, -1))
+    assert_close(widened(tested, final, 2, 0.0), torch.tensor([4, 0.25, 1, 1, 16]).expand(2, -1))
+    assert_close(widened(tested, final, 2, 0.5), torch.tensor([4, 0.25, 1, 1, 16]).pow(0.75).expand(2, -1))
     unlike = torch.cat([70 + apart[None], 70 + 3_000 * apart[None]])  # as wide, and three times as wide
     assert_close(widened(tested, unlike, 2)[:, BOUNDS], torch.full((2, 4), (0.75 / 1.25) ** 0.5))
     certain = torch.cat([tested[:1], 50 + 1e-6 * apart[None]])

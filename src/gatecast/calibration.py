@@ -132,7 +132,7 @@ def stretches(held: HeldBack, probabilities: Sequence[float]) -> tuple[Float[Ten
 
 
 def widened(
-    tested: Float[Tensor, "W H P"], final: Float[Tensor, "W H P"], middle: int, whole: bool = False
+    tested: Float[Tensor, "W H P"], final: Float[Tensor, "W H P"], middle: int, taken: float = 1.0
 ) -> Float[Tensor, "H P"]:
     """Factors for the final weights' distances from the median, halfway (in logarithms) to those of the tested weights.
 
@@ -143,12 +143,13 @@ def widened(
         tested: quantiles of the weights that were calibrated, for windows that neither has seen the end of.
         final: those of the other weights.
         middle: index of the median.
-        whole: all of the way, as for weights that had no time to learn how wide to be.
+        taken: share of their steps that the final weights had the time for. The fewer, the further beyond halfway:
+            they have not learned how wide to be.
     """
     both = tested + final  # a window for which one of them is all but certain must not decide for the others
     unit = (both[..., -1:] - both[..., :1]).mean(1, keepdim=True).clamp(min=torch.finfo(tested.dtype).tiny)
     before, after = (((raw - raw[..., middle, None]).abs() / unit).mean(0) for raw in (tested, final))
-    return torch.where(after > 0, before / after, 1.0).pow(1.0 if whole else 0.5).clamp(min=NARROWEST)
+    return torch.where(after > 0, before / after, 1.0).pow(1 - taken / 2).clamp(min=NARROWEST)
 
 
 def _factors(away: Float[Tensor, "W H P"], probabilities: Sequence[float]) -> Float[Tensor, "H P"]:

@@ -95,7 +95,7 @@ def refit(shop: Workshop, tested: Fitted, validated: HeldBack, epochs: int) -> t
 
     They are weighed and calibrated by the errors that the tested weights made on rows they had not been
     trained on, the newest ones included; so their intervals are moved towards the width of those of the tested weights,
-    all of the way if they had not the time to learn their own.
+    further, the less time they had to learn their own.
 
     Args:
         validated: what the tested weights forecast of the validation part.
@@ -112,7 +112,7 @@ def refit(shop: Workshop, tested: Fitted, validated: HeldBack, epochs: int) -> t
         )
         raw = [(judged.alone(inputs), final.alone(inputs)) for inputs in newest]
     before, after = (torch.cat(part) for part in zip(*raw, strict=True))
-    wider = widened(before, after, judged.middle, whole=trained.hurried)
+    wider = widened(before, after, judged.middle, trained.taken)
     short = tuple(one._replace(stretch=one.stretch * wider) for one in judged.short)
     return replace(final, stretch=judged.stretch * wider, short=short), trained
 

@@ -47,12 +47,14 @@ class Trained:
     Attributes:
         best: the epoch whose weights were kept.
         hurried: whether time was short, so that the schedule followed the clock.
+        taken: share of the schedule's steps that were taken.
     """
 
     best: int
     ended: str
     hurried: bool
     epochs: tuple[Epoch, ...]
+    taken: float = 1.0
 
     @property
     def refit_epochs(self) -> int:
@@ -126,7 +128,8 @@ def train(
     if course.best_weights:
         network.load_state_dict(course.best_weights)
     course.optimizer.clear_unmoved()
-    return Trained(course.best, course.ended, course.schedule.hurried, tuple(course.history))
+    schedule = course.schedule
+    return Trained(course.best, course.ended, schedule.hurried, tuple(course.history), schedule.taken / schedule.steps)
 
 
 def run_epoch(
