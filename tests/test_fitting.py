@@ -208,7 +208,7 @@ def test_intervals_of_final_weights_that_had_no_time_are_as_wide_as_those_that_w
     tested, _, held = learn(shop, build(shop))
     monkeypatch.setattr(fitting, "REFIT_SHARE", 1e-9)  # time for a single step
     final, trained = refit(shop, tested, held, 20)
-    assert trained.taken == 1 / 400
+    assert trained.steps == (1, 400)
     inputs = shop.windows.inputs(*shop.split.newest(HORIZON).at(shop.split.newest(HORIZON).spread(100)))
     factors = fitting._judged(shop, tested, *held_with_test(shop, tested)).stretch
     with torch.inference_mode():
@@ -242,7 +242,7 @@ def test_the_time_limit_is_shared_by_both_trainings(panel, monkeypatch):
 
     def train(*args, seconds, **kwargs):
         given.append(seconds)
-        return Trained(1, "at once", False, ())
+        return Trained(1, "at once", False, (), (1, 1))
 
     monkeypatch.setattr(fitting, "train", train)
     for keep in (True, False):

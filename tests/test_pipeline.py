@@ -12,7 +12,7 @@ import pyarrow.csv
 import pytest
 import torch
 
-from gatecast import Config, audit, backtest, fit, load, pipeline, read, steps
+from gatecast import Config, audit, backtest, fit, load, pipeline, read, reading, steps
 from gatecast.errors import DataError, UsageError
 from gatecast.listener import SILENT, Listener
 from gatecast.training import Trained
@@ -114,6 +114,20 @@ def test_options_win_over_a_config(tmp_path):
     assert found.config.training.seed == 2
     assert torch.equal(weights(found), weights(fit(waves(), **TINY, seed=2)))
     assert fit(config, time_limit="25s").config.training.baselines == 25  # a default that depends on another setting
+
+
+@pytest.mark.parametrize(("limit", "steps"), [(1e-9, 1), (0.4, 8)])
+def test_final_weights_that_learned_much_less_than_the_tested_ones_are_told(limit, steps, monkeypatch):
+    monkeypatch.setattr("gatecast.fitting.REFIT_SHARE", limit)
+    listener, notes = Listener(), []
+    listener.note = notes.append
+    rows = reading.read_rows(Config.from_options(None, TINY), waves(), audited=True)
+    made, _ = pipeline._fit(rows, listener)
+    told = [note for note in notes if "time was short for the final weights" in note]
+    assert made.evidence["manifest"]["training"]["hurried"] == (steps < 8)
+    assert [note.partition(";")[0].partition(": ")[2] for note in told] == (
+        ["they took 1 step of 8, the tested ones 8"] if steps < 8 else []
+    )
 
 
 def test_a_test_of_unchanged_rows_is_the_test_of_the_run(tmp_path):

@@ -112,7 +112,8 @@ def refit(shop: Workshop, tested: Fitted, validated: HeldBack, epochs: int) -> t
         )
         raw = [(judged.alone(inputs), final.alone(inputs)) for inputs in newest]
     before, after = (torch.cat(part) for part in zip(*raw, strict=True))
-    wider = widened(before, after, judged.middle, trained.taken)
+    taken, planned = trained.steps
+    wider = widened(before, after, judged.middle, taken / planned)
     short = tuple(one._replace(stretch=one.stretch * wider) for one in judged.short)
     return replace(final, stretch=judged.stretch * wider, short=short), trained
 

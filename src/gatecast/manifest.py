@@ -24,9 +24,16 @@ from gatecast.training import Trained
 PACKAGES = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
 
 
-def manifest(rows: Rows, device: torch.device, durations: Mapping[str, float], trained: Trained) -> dict[str, Any]:
-    """All that is needed to say where a run came from, and to repeat it."""
+def manifest(
+    rows: Rows, device: torch.device, durations: Mapping[str, float], trained: Sequence[Trained]
+) -> dict[str, Any]:
+    """All that is needed to say where a run came from, and to repeat it.
+
+    Args:
+        trained: how training of the tested weights went, and that of the final ones, if there are others.
+    """
     assert rows.audit
+    hurried = any(stage.hurried for stage in trained)
     return {
         "run_id": rows.run_id,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -36,7 +43,7 @@ def manifest(rows: Rows, device: torch.device, durations: Mapping[str, float], t
         "rows_sha256": digest(rows.panel),
         "bytes_billed": rows.bytes_billed,
         "audit": rows.audit.to_dict(),
-        "training": {"best": trained.best, "ended": trained.ended, "hurried": trained.hurried},
+        "training": {"best": trained[0].best, "ended": trained[0].ended, "hurried": hurried},
         "seed": rows.config.training.seed,
         "device": str(device),
         "threads": torch.get_num_threads(),

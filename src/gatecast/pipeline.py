@@ -38,6 +38,7 @@ from gatecast.record import write_record
 from gatecast.run_folder import new_folder, unfinished
 from gatecast.steps import define_and_train, prepare, test_held_back
 from gatecast.store import Errand
+from gatecast.training import Trained
 
 VALIDATION_SHARE = 0.15
 """Share of each series before the cutoffs of a backtest that training is validated on."""
@@ -157,20 +158,32 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     times.append(time.monotonic())
     backtest, metrics = test_held_back(shop, tested, trained, listener)
     times.append(time.monotonic())
-    final, history = tested, trained.epochs
+    final, stages = tested, [trained]
     if settings.refit:
         final, retrained = refit(shop, tested, held, trained.refit_epochs)
-        history += retrained.epochs
+        stages.append(retrained)
+        _note_short(trained, retrained, listener)
     times.append(time.monotonic())
     seconds = [round(rows.seconds, 3), *np.diff(times).round(3).tolist()]
     durations = dict(zip(("read", "train", "test", "refit"), seconds, strict=True))
     evidence = {
-        "manifest": manifest(rows, device, durations, trained),
+        "manifest": manifest(rows, device, durations, stages),
         "metrics": metrics,
-        "history": [asdict(epoch) for epoch in history],
+        "history": [asdict(epoch) for stage in stages for epoch in stage.epochs],
     }
     model = Model(rows.run_id, shop.config, panel.grid, panel.kind, panel.keys, tested, final, evidence, panel)
     return model, backtest
+
+
+def _note_short(tested: Trained, final: Trained, listener: Listener) -> None:
+    """Say that forecasts are made by weights that have learned much less than those that were tested."""
+    (steps, planned), before = final.steps, tested.steps[0]
+    if final.hurried and 2 * steps < before:
+        listener.note(
+            f"time was short for the final weights: they took {plural(steps, 'step')} of {planned:,}, the tested ones "
+            f"{before:,}; forecasts may be worse than the test says; --time-limit gives more time, --no-refit "
+            "forecasts with the tested weights"
+        )
 
 
 def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:

@@ -47,14 +47,14 @@ class Trained:
     Attributes:
         best: the epoch whose weights were kept.
         hurried: whether time was short, so that the schedule followed the clock.
-        taken: share of the schedule's steps that were taken.
+        steps: how many were taken, of how many in the schedule.
     """
 
     best: int
     ended: str
     hurried: bool
     epochs: tuple[Epoch, ...]
-    taken: float = 1.0
+    steps: tuple[int, int]
 
     @property
     def refit_epochs(self) -> int:
@@ -129,7 +129,7 @@ def train(
         network.load_state_dict(course.best_weights)
     course.optimizer.clear_unmoved()
     schedule = course.schedule
-    return Trained(course.best, course.ended, schedule.hurried, tuple(course.history), schedule.taken / schedule.steps)
+    return Trained(course.best, course.ended, schedule.hurried, tuple(course.history), (schedule.taken, schedule.steps))
 
 
 def run_epoch(
