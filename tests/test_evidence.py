@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from gatecast import evidence
@@ -29,6 +30,13 @@ def test_errors_by_step():
         assert model.get_xdata().tolist() == [1, 2]
         assert model.get_ydata().tolist() == [1, 2]
         assert naive.get_ydata().tolist() == [3, 6]
+
+
+def test_a_single_step_is_no_fraction():
+    rows = held_back()
+    axes = evidence.steps_figure(rows.filter(pc.equal(rows["step"], 1))).axes[0]
+    assert [tick for tick in axes.get_xticks() if 0 < tick < 2] == [1]
+    assert {line.get_marker() for line in axes.lines} == {"o"}
 
 
 def history(key):

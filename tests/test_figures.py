@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from matplotlib.dates import date2num
 
@@ -60,6 +61,24 @@ def test_history_and_forecast_of_one_series():
     times = [date2num(line.get_xdata()) for line in (observed, forecast)]
     assert (times[1][0] - times[0][-1]) * 24 == pytest.approx(1)
     assert times[1][0] == pytest.approx(date2num(np.datetime64("1970-01-06T20:00")))
+
+
+def test_what_has_no_neighbour_is_a_dot_or_a_bar():
+    """Neither a line nor an area can be seen of it: values with gaps on both sides, a horizon of one step."""
+    panel = panel_of()
+    panel.series(1)[[-3, -5]] = np.nan  # leaves the last but three between two gaps
+    table = forecasts(panel)
+    first = ForecastTable(table.rows.filter(pc.equal(table.rows["step"], 1)), table.series)
+    (axes,) = figures.forecast_figure(panel, 1, first).axes
+    observed, forecast = axes.lines
+    assert observed.get_ydata().size == 7
+    assert (observed.get_marker(), observed.get_markevery()) == ("o", [3])
+    assert (forecast.get_marker(), forecast.get_markevery()) == ("o", [0])
+    (wide,), (narrow,) = (bars.get_segments() for bars in axes.collections)
+    assert wide[:, 1].tolist() == pytest.approx([100.1, 101.9])
+    assert narrow[:, 1].tolist() == pytest.approx([100.5, 101.5])
+    whole, _ = figures.forecast_figure(panel_of(), 0, table).axes[0].lines
+    assert whole.get_marker() == "None"
 
 
 def test_a_single_series_needs_no_name():

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gatecast.data.table import BASELINES, DRIFT, SEASONAL, TIMESTAMP, VALUE
-from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, column, counted, dated, equals, new, wall
+from gatecast.figures import INK, MODEL, OTHER, QUIET, band, clean, column, counted, dated, equals, line, new, wall
 from gatecast.points import bounds
 
 Array = npt.NDArray[np.float64]
@@ -37,12 +37,12 @@ def example_figure(tests: pa.Table, history: pa.Table, series: Sequence[str], le
     last = tests.filter(pc.equal(tests["cutoff"], pc.max(tests["cutoff"])))
     times = wall(last[TIMESTAMP])
     figure, axes = new(WIDE, 2.9)
-    axes.plot(wall(history[TIMESTAMP]), column(history, "actual"), color=INK, lw=1, label="observed")
+    line(axes, wall(history[TIMESTAMP]), column(history, "actual"), color=INK, lw=1, label="observed")
     for level, shade in zip(sorted(levels, reverse=True), np.linspace(0.15, 0.3, len(levels)), strict=True):
         low, high = (column(last, f"quantile_{side:g}") for side in bounds(level))
-        axes.fill_between(times, low, high, color=MODEL, alpha=shade, lw=0, label=f"{level:g} % interval")
+        band(axes, times, low, high, alpha=shade, label=f"{level:g} % interval")
     _draw(axes, SEASONAL, times, column(last, SEASONAL))
-    axes.plot(times, column(last, VALUE), color=MODEL, lw=1.8, label="forecast")
+    line(axes, times, column(last, VALUE), color=MODEL, lw=1.8, label="forecast")
     axes.axvline(wall(last["cutoff"])[0], color=QUIET, lw=0.8, ls=":")
     dated(axes)
     _legend(axes)
@@ -55,7 +55,7 @@ def steps_figure(tests: pa.Table) -> Figure:
     steps = column(tests, "step").astype(np.int64)
     for name, error in _errors(tests).items():
         at, mean = _means(steps, error)
-        _draw(axes, name, at, mean, lw=2 if name == VALUE else 1.2, marker="o" if len(at) == 1 else None)
+        _draw(axes, name, at, mean, lw=2 if name == VALUE else 1.2)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("step ahead")
     counted(axes.xaxis)
@@ -165,7 +165,8 @@ def _means(place: npt.NDArray[np.int64], values: Array) -> tuple[npt.NDArray[np.
 
 def _draw(axes: Axes, name: str, at: np.ndarray, values: Array, *, lw: float = 1.2, marker: str | None = None) -> None:
     """The line of the model or of a baseline, alike in every figure."""
-    axes.plot(at, values, color=COLORS[name], ls=STYLES.get(name, "-"), lw=lw, marker=marker, label=LABELS[name])
+    style = {"marker": marker} if marker else {}
+    line(axes, at, values, color=COLORS[name], ls=STYLES.get(name, "-"), lw=lw, label=LABELS[name], **style)
 
 
 def _legend(axes: Axes, drop: float = 0.2) -> None:

@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from gatecast.data.panel import Panel
 from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable
 
+Array = np.ndarray[Any, Any]
 INK, MODEL, OTHER, QUIET, LINE = "#22303c", "#0b6e8f", "#d1603d", "#8a97a3", "#e6eaed"
 SHOWN_HORIZONS = 7
 """How many horizons of history are shown before a forecast."""
@@ -42,14 +43,13 @@ def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
     steps = np.arange(panel.lasts[index] - shown + 1, panel.lasts[index] + 1)
 
     figure, axes = new(9, 3.8)
-    axes.plot(panel.grid.wall(steps), panel.series(index)[-shown:], color=INK, lw=1.1, label="observed")
+    line(axes, panel.grid.wall(steps), panel.series(index)[-shown:], color=INK, lw=1.1, label="observed")
     for shade, level in zip(np.linspace(0.15, 0.35, len(levels)), levels, strict=True):
         part = rows.filter(pc.equal(rows[CONFIDENCE], level))
         low, high = (part[name].to_numpy() for name in (LOWER, UPPER))
-        label = f"{100 * level:g} % interval"
-        axes.fill_between(wall(part[TIMESTAMP]), low, high, color=MODEL, alpha=shade, lw=0, label=label)
+        band(axes, wall(part[TIMESTAMP]), low, high, alpha=shade, label=f"{100 * level:g} % interval")
     part = rows.filter(pc.equal(rows[CONFIDENCE], levels[0]))
-    axes.plot(wall(part[TIMESTAMP]), part[VALUE].to_numpy(), color=MODEL, lw=1.6, label="forecast")
+    line(axes, wall(part[TIMESTAMP]), part[VALUE].to_numpy(), color=MODEL, lw=1.6, label="forecast")
     named(axes, panel.names[index] if table.series else "History and forecast")
     dated(axes)
     axes.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.1))
@@ -98,7 +98,23 @@ def new(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def wall(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+def line(axes: Axes, at: Array, values: Array, **style: Any) -> None:
+    """A line, with a dot where a value has no neighbour that it could be drawn to."""
+    seen = np.pad(~np.isnan(values), 1)
+    alone = np.flatnonzero(seen[1:-1] & ~seen[:-2] & ~seen[2:]).tolist()
+    dots: dict[str, Any] = {"marker": "o", "ms": 3, "markevery": alone} if alone else {}
+    axes.plot(at, values, **dots | style)
+
+
+def band(axes: Axes, at: Array, low: Array, high: Array, **style: Any) -> None:
+    """The interval of a forecast; that of a single step, whose area would be none, is a bar."""
+    if len(at) > 1:
+        axes.fill_between(at, low, high, color=MODEL, lw=0, **style)
+    else:
+        axes.vlines(at, low, high, color=MODEL, lw=6, **style)
+
+
+def wall(column: pa.ChunkedArray) -> Array:
     """Timestamps as wall-clock times in their own zone."""
     if pa.types.is_timestamp(column.type) and column.type.tz:
         column = pc.local_timestamp(column)
@@ -134,7 +150,7 @@ def dated(axes: Axes) -> None:
 
 def counted(axis: Axis) -> None:
     """Whole numbers along an axis, as there is no step one and a half."""
-    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
 def clean(axes: Axes) -> None:
@@ -152,6 +168,6 @@ def equals(column: pa.ChunkedArray, value: pa.Scalar) -> pa.ChunkedArray:
     return pc.equal(column, value) if value.is_valid else pc.is_null(column)
 
 
-def column(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
+def column(table: pa.Table, name: str) -> Array:
     """A column of numbers, NaN where it is null."""
     return np.asarray(table[name].to_numpy(), np.float64)

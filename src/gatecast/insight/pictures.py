@@ -15,7 +15,7 @@ from gatecast.data.features import CALENDAR
 from gatecast.data.frequency import DAY, HOUR, MINUTE, YEAR, Frequency
 from gatecast.data.panel import Panel
 from gatecast.errors import plural
-from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, counted, dated, named, new
+from gatecast.figures import INK, MODEL, OTHER, QUIET, clean, counted, dated, line, named, new
 from gatecast.insight.attribution import Attribution
 from gatecast.insight.gates import Gates
 from gatecast.insight.memory import Memory
@@ -129,8 +129,7 @@ def attribution_figure(panel: Panel, index: int, steps: Steps, found: Attributio
         (found.forecast, "forecast", MODEL, "-"),
         (found.flat, "forecast of a flat context", OTHER, "--"),
     ):
-        marker = "o" if horizon == 1 else None
-        whole.plot(times, values.numpy(), color=color, ls=style, lw=1.6, label=label, marker=marker)
+        line(whole, times, values.numpy(), color=color, ls=style, lw=1.6, label=label)
     named(whole, panel.names[index], ": what was read, and the forecast")
     whole.margins(y=0.2)
     whole.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left", ncols=2)
@@ -199,7 +198,7 @@ def _observed(axes: Axes, panel: Panel, index: int, steps: Steps) -> None:
     """The values of a series at some steps; before its start there is nothing."""
     inside = steps - panel.starts[index]
     values = np.where(inside >= 0, panel.series(index)[np.maximum(inside, 0)], np.nan)
-    axes.plot(panel.grid.wall(steps), values, color=INK, lw=1)
+    line(axes, panel.grid.wall(steps), values, color=INK, lw=1)
     clean(axes)
 
 
