@@ -75,12 +75,22 @@ def test_the_trace_is_of_the_scaled_context_and_its_missing_values():
     assert gates.trace.h[:, :, -1] == pytest.approx(h, abs=1e-6)
     assert gates.trace.c[:, :, -1] == pytest.approx(c, abs=1e-6)
     # The average segment is (10.75, 5, 3); the last is 29.25 and nothing from it, where it was observed.
-    assert gates.apart == pytest.approx(torch.tensor([9.75 / 3] * 3 + [29.25 / 2]) / scale[0], rel=1e-5)
+    assert gates.apart == pytest.approx(torch.tensor([9.75] * 3 + [29.25]) / 3 / scale[0], rel=1e-5)
     assert gates.event == 3
 
 
 def test_a_context_that_repeats_has_no_event():
     assert read_gates(fitted_of(Network(SHAPE)), inputs_of([1.0, 5, 3] * 4), np.arange(12)).event is None
+
+
+def test_the_beginning_of_a_series_is_no_event():
+    """Its first value, alone in a segment, is as far from those later on as any of a series that grows."""
+    gates = read_gates(fitted_of(Network(SHAPE)), inputs_of([np.nan] * 8 + [1.0, 2, 3, 4]), np.arange(12))
+    assert gates.event is None
+    gates = read_gates(fitted_of(Network(SHAPE)), inputs_of([np.nan] * 6 + [1.0, 5, 3, 2, 5, 3]), np.arange(12))
+    assert gates.event is None
+    gates = read_gates(fitted_of(Network(SHAPE)), inputs_of([np.nan] * 3 + [1.0, 5, 3] * 2 + [40, 5, 3]), np.arange(12))
+    assert gates.event == 3
 
 
 @pytest.mark.parametrize("part", ["h", "c"])

@@ -85,7 +85,7 @@ def test_how_long_it_remembers():
         "The LSTM reads 12 steps (12 hours) in segments of 4. Half of its units have forgotten half of what they knew "
         "after 4 steps (4 hours); the one that remembers longest after 4 steps (4 hours)."
     )
-    assert "after 276 steps (11.5 days)" in long  # 4 ln 0.5 / ln 0.99
+    assert "after 275.9 steps (11.5 days)" in long  # 4 ln 0.5 / ln 0.99
     assert long.endswith("the one that remembers longest keeps it longer than it reads.")
     told = words.remembers(gates_of(torch.full((1, 3, 3), 0.5)), HOURLY.frequency, 4)
     assert told.startswith("Of the 4 networks that are averaged, the one examined reads 12 steps")
@@ -130,6 +130,11 @@ def test_what_the_forecast_leaned_on():
         "Of the difference between this forecast and that of a flat context, 50 % comes from 1970-01-01 04:00, "
         f"40 % from the week and 10 % from 1970-01-01 00:00 ({sure})."
     )
+    context[0, [5, 6]] = 0.0
+    alone = Attribution(context, {}, torch.tensor([6.0]), torch.tensor([5.0]), 8, 4, 0.0012, 0.9)
+    told = words.leaned(alone, gates, HOURLY, memory_of(24))
+    assert "a flat context, 100 % comes from 1970-01-01 00:00 (a date" in told
+    context[0, [5, 6]] = torch.tensor([-4.0, -1.0])
     told = words.leaned(found, gates, HOURLY, memory_of(0))
     assert told.endswith("Since nothing in the context helps measurably, take that for noise.")
     found = Attribution(context, {}, torch.tensor([5.1]), torch.tensor([5.0]), 8, 4, 0.0012, float("nan"))

@@ -40,7 +40,7 @@ class Gates:
         steps: the R grid steps that the LSTM read.
         segment: p, steps it read at once.
         trace: gates and states, for one window; L = R / p.
-        apart: distance of each segment from the average of all, in the scaled unit.
+        apart: distance of each segment from the average of all, in the scaled unit; missing values have none.
     """
 
     steps: Steps
@@ -56,9 +56,9 @@ class Gates:
 
     @property
     def event(self) -> int | None:
-        """The segment least like the others, if it stands out."""
+        """The segment least like the others, if it stands out; those without a value are like none."""
         at = int(self.apart.argmax())
-        return at if self.apart[at] > EVENT * self.apart.median() else None
+        return at if self.apart[at] > EVENT * self.apart[self.apart > 0].median() else None
 
     def means(self) -> dict[str, Float[Tensor, "L"]]:
         """How open the gates of the last layer were at each segment, on average over its units."""
@@ -82,7 +82,7 @@ def read_gates(fitted: Fitted, inputs: Inputs, steps: Steps) -> Gates:
     segment = fitted.network.shape.segment
     x, seen = (part[0, -len(steps) :].reshape(-1, segment) for part in (x, inputs.observed))
     usual = x.sum(0) / seen.sum(0).clamp(min=1)
-    far = ((x - usual).abs() * seen).sum(1) / seen.sum(1).clamp(min=1)
+    far = ((x - usual).abs() * seen).mean(1)  # what is missing is as usual, or a first value would stand out
     return Gates(steps, segment, Trace(*(getattr(trace, name).cpu() for name in "ifogch")), far.cpu())
 
 

@@ -11,6 +11,7 @@ from gatecast.data.dates import Grid
 from gatecast.data.frequency import Frequency
 from gatecast.errors import enumerated, in_percent, plural
 from gatecast.evaluation.bootstrap import Estimate
+from gatecast.evaluation.readable import number
 from gatecast.insight.attribution import HARDLY, Attribution
 from gatecast.insight.gates import MIN_WINDOWS, STRONG, Gates
 from gatecast.insight.memory import SURE, Memory
@@ -94,7 +95,8 @@ def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
     starts = int(gates.steps[-1]) + 1 - found.segment * np.arange(len(shares), 0, -1)
     parts = dict(zip(map(grid.label, starts.tolist()), shares.tolist(), strict=True))
     ranked = Counter[str](parts | {f"the {name}": share for name, share in others.items()})
-    most = enumerated([f"{in_percent(share)} from {name}" for name, share in ranked.most_common(3)])
+    shown = [(in_percent(share), name) for name, share in ranked.most_common(3)]
+    most = enumerated([f"{share} from {name}" for share, name in shown if share != in_percent(0)])
     agree = "" if math.isnan(found.agreement) else f", rank agreement with occlusion {found.agreement:.2f}"
     sure = f"completeness error {in_percent(found.error, 2)}{agree}"
     parts_of = "" if found.segment == 1 else f"a date stands for {found.segment} steps from it on; "
@@ -111,4 +113,5 @@ def _times(found: Estimate) -> str:
 
 
 def _span(steps: float, frequency: Frequency) -> str:
-    return f"{plural(steps, 'step')} ({frequency.spell(steps)})"
+    count = number(steps)
+    return f"{count} step{'s' * (count != '1')} ({frequency.spell(steps)})"
