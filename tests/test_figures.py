@@ -134,6 +134,17 @@ def test_a_letter_without_a_font_raises_no_warning(tmp_path, recwarn):
     assert not recwarn.list
 
 
+def test_days_of_hourly_data_are_written_as_elsewhere():
+    """A day before its month, not `Nov-02`."""
+    figure, axes = figures.new(9, 3)
+    axes.plot(np.arange("2024-11-02", "2024-11-04T01", dtype="datetime64[h]"), np.arange(49.0))
+    figures.dated(axes)
+    figure.canvas.draw()
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert {"02 Nov", "03 Nov", "12:00"} <= {*labels}
+    assert axes.xaxis.get_major_formatter().get_offset() == "04 Nov 2024"
+
+
 def test_training_curves_mark_the_epoch_kept():
     losses, stages = [3.0, 1.0, 2.0], ["test"] * 3 + ["final"]
     lines = [

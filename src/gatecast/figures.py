@@ -142,8 +142,8 @@ def dated(axes: Axes) -> None:
     axes.xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]  # the same
     # Days with their month: the single label below the axis names only the last month, even if there are two.
-    formatter.formats[2] = formatter.zero_formats[2] = "%d %b"
-    formatter.offset_formats[2] = "%Y"
+    formatter.formats[2] = formatter.zero_formats[2] = formatter.zero_formats[3] = "%d %b"
+    formatter.offset_formats[2:] = "%Y", "%d %b %Y", "%d %b %Y", "%d %b %Y %H:%M"
     axes.xaxis.set_major_formatter(formatter)
     clean(axes)
 

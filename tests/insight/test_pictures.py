@@ -90,6 +90,11 @@ def test_where_nothing_is_followed_there_is_no_legend(gates):
     assert axes.get_legend() is None
 
 
+def test_where_all_units_follow_something_none_is_said_to_follow_nothing(gates):
+    axes = pictures.half_lives_figure(gates, [("hour", 0.9)] * 6, Frequency.parse("h")).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["follows the hour"]
+
+
 @pytest.mark.parametrize(("near", "sides"), [(0.83, ["bottom", "top"]), (0.1, ["bottom", "bottom"])])
 def test_labels_of_lines_that_are_near_do_not_overlap(gates, near, sides):
     """With a forget gate of 0.83 half of a state is gone after 22 steps; the LSTM reads 24."""
@@ -234,3 +239,11 @@ def test_the_curve_of_memory(count, enough, alike, told):
     assert (ticks[0], ticks[-1]) == (0, kept[-1])
     memory.few = True
     assert len(pictures.memory_figure(memory, Frequency.parse("h")).axes[0].lines) == 2
+
+
+@pytest.mark.parametrize(("curve", "low", "high"), [((98.2409, 98.2411), 97.741, 98.741), ((60, 90), 58.5, 91.5)])
+def test_no_difference_looks_like_none(curve, low, high):
+    accuracy = {"shuffled": [*curve], "hidden": [float("nan"), curve[1]]}
+    memory = SimpleNamespace(kept=np.array([0, 12]), accuracy=accuracy, enough=0, alike=False, few=True)
+    axes = pictures.memory_figure(memory, Frequency.parse("h")).axes[0]
+    assert axes.get_ylim() == pytest.approx((low, high))

@@ -43,6 +43,8 @@ DURATION_TICKS = [MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, Y
 """Seconds that stand on an axis of durations."""
 MAX_CONTEXTS = 10
 """Half-lives are drawn up to so many contexts; what remembers longer forgets nothing that matters."""
+LEAST_RANGE = 1.0
+"""Points of accuracy that an axis spans at least: of smaller differences it would make mountains."""
 READS, FASTER = "what the LSTM reads", "half of the units forget faster"
 
 
@@ -86,7 +88,7 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
     shown, names = np.minimum(lives[order], longest), names[order]
     figure, axes = new(WIDE, 3.6)
     rank = np.arange(1, len(shown) + 1)
-    for name in ["", *dict.fromkeys(names[names != ""])]:
+    for name in sorted(dict.fromkeys(names), key=bool):
         part, label = names == name, f"follows the {name}" if name else "follows none of these"
         axes.scatter(rank[part], shown[part], s=16, color=FOLLOWED.get(name, QUIET), label=label, lw=0)
     median = float(gates.half_lives.median())
@@ -173,6 +175,9 @@ def memory_figure(memory: Memory, frequency: Frequency) -> Figure:
     if not memory.few:
         axes.axvline(memory.enough, color=OTHER, lw=1.2, ls=":", label=label)
     axes.set_title("Accuracy = 1 − WAPE on the test windows, in %", loc="left", color=INK)
+    low, high = axes.get_ylim()
+    if (room := LEAST_RANGE - (high - low)) > 0:
+        axes.set_ylim(low - room / 2, high + room / 2)
     ticks, last = [0], int(memory.kept[-1])
     for size in memory.kept[1:-1].tolist():  # closer together at the start than labels may stand
         if min(size - ticks[-1], last - size) >= last / 9:
