@@ -79,6 +79,21 @@ def test_a_bound_that_nobody_gave_gives_way_where_the_context_lies_below_it():
     assert torch.equal(found, torch.stack([free[0].clamp(0, 99), free[1].clamp(max=99)]))
 
 
+def test_a_series_that_was_below_a_bound_that_nobody_gave_has_none_and_so_has_a_new_one():
+    inputs, _ = windows_of(3)
+    inputs = replace(inputs, context=inputs.context.abs() + 1, series=torch.tensor([2, 0, 1]))
+    wide = replace(fitted_of(), stretch=torch.full((HORIZON, len(LEVELS)), 90.0), bounds=(0.0, 99.0))
+    partly = replace(wide, bounds_given=False, below=torch.tensor([True, False, False]))
+    with torch.inference_mode():
+        free = replace(wide, bounds=(-torch.inf, 99.0)).quantiles(inputs)
+        assert free[:, :, 0].max() < 0
+        whole = free.clamp(min=0)
+        assert torch.equal(partly.quantiles(inputs), torch.stack([whole[0], free[1], whole[2]]))
+        other = replace(partly, seen=np.array([7, 8, 9])).for_series(np.array([-1, 0, 1]))
+        assert torch.equal(other.quantiles(inputs), torch.stack([whole[0], free[1], free[2]]))
+    assert other.seen.tolist() == [NEVER, 7, 8]
+
+
 def test_each_series_takes_its_own_scale_and_newest_step():
     scaler = Scaler.fit("minmax", [torch.tensor(part) for part in ([2.0, 4, 6, 8], [10.0, 30, 20, 50])])
     fitted = fitted_of(scaler=scaler, seen=(3, 5))

@@ -55,6 +55,7 @@ def state(fitted):
         "short": torch.cat([torch.cat([one.stretch.flatten(), torch.tensor([one.share])]) for one in fitted.short]),
         "scale": torch.cat(fitted.scaler.fixed or (torch.zeros(1),)),
         "bounds": torch.tensor(fitted.bounds),
+        "below": torch.zeros(0) if fitted.below is None else fitted.below,
         "seen": torch.from_numpy(fitted.seen),
     }
 
@@ -253,11 +254,31 @@ def test_the_time_limit_is_shared_by_both_trainings(panel, monkeypatch):
     assert given == pytest.approx([60, 40, 100])
 
 
-def test_nothing_below_zero_is_forecast_where_nothing_was(panel):
-    below = replace(panel, values=np.where(np.arange(440) == 5, -1, panel.values).astype(np.float32))
-    free, bound = (-math.inf, math.inf), (0, math.inf)
-    found = [learn(shop, build(shop))[0] for shop, _ in map(workshop, (panel, below))]
-    assert [(fitted.bounds, fitted.bounds_given) for fitted in found] == [(bound, False), (free, False)]
+@pytest.mark.parametrize(
+    ("negative", "bounds", "below"),
+    [
+        ([], (0, math.inf), None),
+        ([5], (0, math.inf), [True, False]),
+        ([5, 245], (-math.inf, math.inf), None),
+        ([239, 439], (0, math.inf), None),  # which only the test part holds
+    ],
+)
+def test_nothing_below_zero_is_forecast_of_series_that_were_never_below(panel, negative, bounds, below):
+    panel.values[negative] = -1
+    shop, _ = workshop(panel)
+    fitted = learn(shop, build(shop))[0]
+    assert (fitted.bounds, fitted.bounds_given) == (bounds, False)
+    assert (fitted.below if below is None else fitted.below.tolist()) == below
+
+
+@pytest.mark.parametrize(("sign", "below"), [(1, None), (-1, [True, False, True])])
+def test_a_series_that_had_not_begun_has_no_floor_beside_one_that_was_below(sign, below):
+    panel = waves((240, 200, 3))
+    panel.values[:240] *= sign
+    shop, _ = workshop(panel)
+    assert shop.split.validation[2] < panel.starts[2]
+    found = fitting._bounds(shop)[1]
+    assert (found if below is None else found.tolist()) == below
 
 
 @pytest.mark.parametrize("zeros", [False, True])

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from gatecast import fit, forecast_rows, forecasting, read
+from gatecast import fit, forecast_rows, forecasting, load, read
 from gatecast.data import table
 from gatecast.data.dates import Frequency, Grid
 from gatecast.data.panel import Panel
@@ -244,6 +244,22 @@ def test_a_winter_is_forecast_below_the_zero_that_no_summer_reached():
         assert pc.max(found[name]).as_py() < 0
     bounded = fit(rows, **options, bounds="0:").forecast(horizon=12, level=(80, 99)).to_arrow()
     assert pc.min(bounded["prediction_interval_lower_bound"]).as_py() == 0
+
+
+def test_counts_beside_a_balance_that_is_negative_stay_counts(tmp_path):
+    """As they do when they are forecast alone; loaded again, too."""
+    chance, time = (
+        np.random.default_rng(0),
+        np.tile(np.datetime64("2024-01-01", "us") + np.arange(200) * np.timedelta64(1, "D"), 2),
+    )
+    values = np.concatenate([chance.poisson(0.5, 200), chance.normal(0, 30, 200)])
+    rows = pa.table({"at": time, "name": ["counts"] * 200 + ["balance"] * 200, "y": values})
+    options = {"horizon": 6, "epochs": 2, "steps": 4, "hidden": 4, "members": 1, "time": "at", "target": "y"}
+    model = fit(rows, run=tmp_path / "run", series="name", **options)
+    for one in (model, load(tmp_path / "run")):
+        found = one.forecast(model.panel, level=(80, 99), horizon=20).to_arrow()
+        lows = {name: found.filter(pc.field("name") == name)[table.LOWER].to_numpy() for name in ("counts", "balance")}
+        assert (lows["counts"].min(), lows["balance"].max() < 0) == (0, True)
 
 
 def test_a_floor_that_gives_way_does_so_for_levels_that_were_not_trained_at_every_step():

@@ -38,6 +38,7 @@ class Fitted:
         share: weight of the networks against the seasonal naive forecast, 0 to 1.
         bounds_given: whether the bounds are the user's; those inferred from training rows do not hold for a window
             whose context is beyond them.
+        below: series that such a lower bound does not hold for, as they have been below it; None if it holds for all.
         mean_share: how far from the median towards the mean the point for squared errors lies, 0 to 1.
         short: what replaces share and factors for windows with little history, see `Corrections.at`.
     """
@@ -54,6 +55,7 @@ class Fitted:
     share: float = 1.0
     mean_share: float = 1.0
     bounds_given: bool = True
+    below: Bool[Tensor, "S"] | None = None
     short: tuple[Corrections, ...] = ()
 
     @property
@@ -79,7 +81,7 @@ class Fitted:
         """
         share, stretch, flat_stretch = self.corrections.at(inputs.observed, self.short)
         raw, is_flat = self._leant(inputs, share), flat(inputs.context, inputs.observed)
-        floors = self.floors(inputs.context) if floors is None else floors
+        floors = self.floors(inputs) if floors is None else floors
         return self.bounded(self._stretched(raw, is_flat, stretch, flat_stretch), floors)
 
     def _stretched(
@@ -95,10 +97,12 @@ class Fitted:
         median = raw[..., self.middle : self.middle + 1]
         return (median + stretch * (raw - median)).sort(-1).values
 
-    def floors(self, context: Float[Tensor, "B C"]) -> Float[Tensor, "B"]:
-        """The lower bound of each window: one that nobody gave gives way where the context has been below it."""
-        low = self.bounds[0]
+    def floors(self, inputs: Inputs) -> Float[Tensor, "B"]:
+        """The lower bound of each window: one that nobody gave gives way where series or context have been below it."""
+        context, low = inputs.context, self.bounds[0]
         floors = context.new_full((len(context),), low)
+        if self.below is not None:
+            floors = floors.masked_fill(self.below[inputs.series], -math.inf)
         if self.bounds_given or (answers_at_once(context.device) and context.amin() >= low):  # as nearly always
             return floors
         return floors.masked_fill((context < low).any(1), -math.inf)
@@ -148,7 +152,9 @@ class Fitted:
     def centred(self, held: HeldBack) -> Self:
         """A copy with the share of the mean that suits held-back windows, see `calibration.mean_share_of`."""
         raw = self._moved(held.raw, held.naive, self.share)
-        found = self._stretched(raw, held.flat, self.stretch, self.flat_stretch).clamp(*self.bounds)
+        low, high = self.bounds
+        found = self._stretched(raw, held.flat, self.stretch, self.flat_stretch)
+        found = found.clamp(low if self.below is None else -math.inf, high)  # of which series they are is forgotten
         return replace(self, mean_share=mean_share_of(found, self.probabilities, held))
 
     def on(self, device: torch.device) -> Self:
@@ -157,6 +163,7 @@ class Fitted:
             self,
             network=self.network.to(device),
             scaler=self.scaler.to(device),
+            below=None if self.below is None else self.below.to(device),
             stretch=self.stretch.to(device),
             flat_stretch=self.flat_stretch.to(device),
             short=tuple(one.on(device) for one in self.short),
@@ -170,8 +177,11 @@ class Fitted:
                 scaled by each context.
         """
         seen = np.where(known >= 0, self.seen[known], NEVER)
-        if self.scaler.fixed is None:
+        if self.scaler.fixed is None and self.below is None:
             return replace(self, seen=seen)
         index, new = (torch.from_numpy(part).to(self.device) for part in (known, known < 0))
-        loc, scale = (part[index].masked_fill(new[:, None], torch.nan) for part in self.scaler.fixed)
-        return replace(self, seen=seen, scaler=replace(self.scaler, fixed=(loc, scale)))
+        below, scaler = None if self.below is None else self.below[index] | new, self.scaler
+        if scaler.fixed is not None:
+            loc, scale = (part[index].masked_fill(new[:, None], torch.nan) for part in scaler.fixed)
+            scaler = replace(scaler, fixed=(loc, scale))
+        return replace(self, seen=seen, below=below, scaler=scaler)

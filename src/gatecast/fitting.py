@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gatecast import recipe
@@ -74,6 +74,7 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained, HeldBack]
     scaler, trained = _train(shop, network, shop.split.train, shop.training(), validating, training.epochs, seconds)
     probabilities = recipe.probabilities(shop.config) or recipe.level_probabilities(shop.config)
     stretch = torch.ones(shop.horizon, len(probabilities), device=shop.windows.device)
+    bounds, below = _bounds(shop)
     fitted = Fitted(
         network=network,
         scaler=scaler,
@@ -82,9 +83,10 @@ def learn(shop: Workshop, network: Ensemble) -> tuple[Fitted, Trained, HeldBack]
         stretch=stretch,
         flat_stretch=stretch[0],
         seen=shop.split.validation,
-        bounds=_bounds(shop),
+        bounds=bounds,
         season=shop.season,
         bounds_given=shop.config.forecast.bounds is not None,
+        below=below,
     )
     held = _held_back(shop, fitted, [validating], VALIDATION)
     return _judged(shop, fitted, held, validating), trained, held
@@ -166,13 +168,24 @@ def _rows(shop: Workshop, until: Steps) -> list[Float[Tensor, "T"]]:
     return [torch.from_numpy(shop.panel.known(i, step).copy()) for i, step in enumerate(until.tolist())]
 
 
-def _bounds(shop: Workshop) -> tuple[float, float]:
-    """Those of the settings; else 0 if the rows up to the test part hold no negative value, else none."""
-    if shop.config.forecast.bounds is not None:
-        low, high = shop.config.forecast.bounds.split(":")
-        return float(low or -math.inf), float(high or math.inf)
-    least = min(map(np.nanmin, shop.panel.begun(shop.split.validation)), default=-1)
-    return (0.0 if least >= 0 else -math.inf), math.inf
+def _bounds(shop: Workshop) -> tuple[tuple[float, float], Bool[Tensor, "S"] | None]:
+    """Those of the settings; else 0 for the series whose rows up to the test part hold no negative value.
+
+    Returns:
+        the bounds, and the series without the lower one, if any; a series that had not begun has none in their company.
+    """
+    if (given := shop.config.forecast.bounds) is not None:
+        low, high = given.split(":")
+        return (float(low or -math.inf), float(high or math.inf)), None
+    until, panel = shop.split.validation, shop.panel
+    negative = np.array([bool(np.nanmin(values) < 0) for values in panel.begun(until)])
+    if negative.all():  # also of none
+        return (-math.inf, math.inf), None
+    if not negative.any():
+        return (0.0, math.inf), None
+    below = np.ones(len(panel), np.bool_)
+    below[until >= panel.starts] = negative
+    return (0.0, math.inf), torch.from_numpy(below).to(shop.windows.device)
 
 
 def _judged(shop: Workshop, fitted: Fitted, held: HeldBack, *spans: Span) -> Fitted:

@@ -56,7 +56,7 @@ def _extended(
     forecast from there; its intervals are widened by the uncertainty of the one before.
     """
     inputs, begun = windows.inputs(series, cutoffs), cutoffs
-    floors = fitted.floors(inputs.context)
+    floors = fitted.floors(inputs)
     blocks = [fitted.quantiles(inputs, floors)]
     while len(blocks) * windows.horizon < steps:
         median, cutoffs = blocks[-1][..., fitted.middle], cutoffs + windows.horizon

@@ -143,7 +143,7 @@ class ForecastSettings(Settings):
     level: Levels = Field((80.0, 95.0), description="level of an interval in percent; repeat for several")
     metric: Metric = Field("mase", description="metric that the point forecast will be judged by")
     bounds: Range = Field(
-        None, description="range of forecasts, such as 0:100, 0: or : (any); default: 0: unless values are negative"
+        None, description="range of forecasts, such as 0:100, 0: or : (any); default: 0: for series never negative"
     )
 
     @field_validator("level")

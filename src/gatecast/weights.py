@@ -33,6 +33,8 @@ def packed(stages: Mapping[str, Fitted]) -> dict[str, Tensor]:
         if fitted.short:
             _, *factors = zip(*fitted.short, strict=True)
             tensors |= {f"{stage}.short.{name}": torch.stack(part) for name, part in zip(FACTORS, factors, strict=True)}
+        if fitted.below is not None:
+            tensors[f"{stage}.below"] = fitted.below.float()
         if fitted.scaler.fixed is not None:
             loc, scale = fitted.scaler.fixed
             tensors |= {f"{stage}.loc": loc, f"{stage}.scale": scale}
@@ -69,7 +71,13 @@ def unpacked(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
     """
     network = _network(stage, about, tensors)
     shape, quantiles, rows = network.shape, len(about["probabilities"]), len(seen)
-    sizes = {"stretch": (shape.horizon, quantiles), "still": (quantiles,), "loc": (rows, 1), "scale": (rows, 1)}
+    sizes = {
+        "stretch": (shape.horizon, quantiles),
+        "still": (quantiles,),
+        "loc": (rows, 1),
+        "scale": (rows, 1),
+        "below": (rows,),
+    }
     own, short = about.get("shares", {}).get(stage, 1.0), about.get("short", {}).get(stage, ())  # older runs lack them
     shares = [float(share) for share in (own, *short)]
     sizes |= {f"short.{name}": (len(shares) - 1, *sizes[name]) for name in FACTORS}
@@ -104,6 +112,7 @@ def unpacked(stage: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
         share=shares[0],
         mean_share=mean_share,
         bounds_given=bool(about.get("given", True)),  # older runs do not say
+        below=tensors[f"{stage}.below"].bool() if f"{stage}.below" in tensors else None,
         short=tuple(map(Corrections, shares[1:], *factors)),
     )
 
