@@ -7,6 +7,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from rich.console import Console
 
@@ -182,6 +183,18 @@ def test_a_terminal_shows_whole_dates_under_short_names(monkeypatch, at):
     assert (words.count("2026-02-05"), words.count("18:30:00")) == (2, 2 * isinstance(at, datetime))
     assert {"shop-0", "143,300", "0.8", "138,900", "147,200", "extrapolated"} <= set(words)
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("hour", "told"), [(0, "2026-02-06 2026-02-05"), (1, "2026-02-06 00:00:00 2026-02-05 01:00:00")]
+)
+@pytest.mark.parametrize("zone", [None, "Asia/Tokyo"])
+def test_a_table_of_days_has_no_midnight_in_every_row(capsys, zone, hour, told):
+    """One of hours has, even where a row is at midnight."""
+    times = [pa.array([datetime(2026, 2, day, at)]) for day, at in ((6, 0), (5, hour))]
+    times = times if zone is None else [pc.assume_timezone(part, zone) for part in times]
+    console.show_rows(pa.table(times, [TIMESTAMP, "cutoff"]), "table")
+    assert capsys.readouterr().out.replace("+09:00", "").split()[2:] == told.split()
 
 
 NAMES = ["[/x] [red]y", "team:rocket:prod", "[bold]"]

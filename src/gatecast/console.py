@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 from rich.console import Console
@@ -174,8 +175,22 @@ def _whole_seconds(rows: pa.Table) -> pa.Table:
     return rows
 
 
+def _without_midnight(rows: pa.Table) -> pa.Table:
+    """Rows with dates for timestamps where all are midnights, as of days, which nobody has to read in every row."""
+    days = rows
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_timestamp(field.type):
+            wall = rows.column(i) if field.type.tz is None else pc.local_timestamp(rows.column(i))
+            dates = wall.cast(pa.date32())
+            if not pc.all(pc.equal(dates.cast(wall.type), wall)).as_py():
+                return rows
+            days = days.set_column(i, field.name, dates)
+    return days
+
+
 def _table(rows: pa.Table) -> Table:
     """Rows under their names; on a terminal under short ones, without the run, folded rather than cut."""
+    rows = _without_midnight(rows)
     if not out.is_terminal:
         table = Table(*rows.column_names, box=None, header_style="bold")
     else:
