@@ -225,3 +225,30 @@ def test_a_last_day_that_is_not_over_is_told(tmp_path):
     assert notes == [f"{told}; if not over yet, leave out with --as-of 2024-02-02"] * 2
     newest(model, "forecast", listener, context=True, as_of="2024-02-02")
     assert len(notes) == 2
+
+
+def test_covariates_without_newest_values_are_told(tmp_path):
+    """Else a feed that has died makes the forecasts of every night worse, and nobody knows."""
+    rows = waves(800, series=2).to_pandas()
+    rows = rows.assign(visits=1.0 * rows.index, sky="dry", size=1.0 * (rows.name == "s0"))
+    url = database(tmp_path / "x.duckdb", pa.Table.from_pandas(rows, preserve_index=False))
+    fit(url, run=tmp_path / "run", table="t", past=["visits", "sky"], static="size", **QUICK)
+    model, last = load(tmp_path / "run"), "2024-02-03 07:00"
+    assert (model.grid.label(int(model.final.seen.max())), model.config.forecast.horizon) == (last, 6)
+
+    def told(change):
+        with duckdb.connect(str(tmp_path / "x.duckdb")) as connection:
+            connection.execute(f"UPDATE t SET {change}")
+        notes, listener = [], Listener()
+        listener.note = notes.append
+        newest(model, "forecast", listener, context=True)
+        return notes
+
+    assert told("visits = NULL WHERE \"at\" > '2024-02-03 01:00'") == []  # no later than a series may be untold
+    assert told("visits = NULL WHERE \"at\" > '2024-02-03 00:00' AND name = 's0'") == []  # of s1 there is one
+    assert told("visits = NULL WHERE \"at\" > '2024-02-03 00:00'") == [
+        "column 'visits' has no value after 2024-02-03 00:00: its mean in the context is taken"
+    ]
+    assert told("visits = NULL, sky = NULL, size = NULL") == [
+        f"column {name!r} has no value: forecast without it" for name in ("size", "visits", "sky")
+    ]

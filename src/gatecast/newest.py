@@ -20,6 +20,7 @@ from gatecast.listener import SILENT, Listener
 from gatecast.model import Model
 from gatecast.opening import Needed
 from gatecast.reading import Rows, read_rows
+from gatecast.settings import SourceSettings
 from gatecast.store import Errand
 from gatecast.store.faults import FAULTS, counted
 
@@ -70,6 +71,7 @@ def newest(
     if rows.panel.covariates is not None:
         for line in unknown(model.final.encoder.columns, rows.panel.covariates):
             listener.note(f"{line}: forecast as the average of all")
+        _note_stopped(rows.panel, config.source, max(config.forecast.horizon, 1), listener)
     return rows.panel
 
 
@@ -123,6 +125,18 @@ def _note_lost(panel: Panel, model: Model, listener: Listener) -> None:
         ends = (f"{name} ends {panel.grid.label(int(lasts[at]))}" for name, at in named)
         lack = "lacks" if len(lost) == 1 else "lack"
         listener.note(f"{len(lost):,} series {lack} the newest rows that training saw: {some(ends)}")
+
+
+def _note_stopped(panel: Panel, source: SourceSettings, late: int, listener: Listener) -> None:
+    """Name the covariates without any value, or with none in the newest steps, more than `late`."""
+    found = panel.covariates
+    assert found is not None
+    for name in (*source.static, *source.past, *source.future):
+        if np.isnan(found.column(name)).all():
+            listener.note(f"column {name!r} has no value: forecast without it")
+        elif name in found.varying and (last := panel.last_of(name)) < panel.lasts.max() - late:
+            after = panel.grid.label(last)
+            listener.note(f"column {name!r} has no value after {after}: its mean in the context is taken")
 
 
 def _note_partial(panel: Panel, listener: Listener) -> None:

@@ -156,6 +156,14 @@ class Panel:
         series, at = np.nonzero((ahead <= until[:, None]) & ~(inside & ~np.isnan(values)))
         return series.tolist(), ahead[series, at].tolist()
 
+    def last_of(self, name: str) -> int:
+        """The last step of any series at which a past or future covariate has a value; it has one."""
+        found = self.covariates
+        assert found is not None
+        at = np.flatnonzero(~np.isnan(found.column(name)))
+        series = np.searchsorted(found.offsets, at, side="right") - 1
+        return int((self.starts[series] + at - found.offsets[series]).max())
+
     def until(self, step: int) -> Self:
         """The panel as known at a step: no later row, each series up to its last value by then, filled again."""
         values = self.values if self.filled is None else np.where(self.filled, np.float32(np.nan), self.values)
