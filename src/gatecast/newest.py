@@ -62,12 +62,13 @@ def newest(
     rows = _context_rows(model, config, errand, at, cut) if context else None
     if rows is None:
         rows = read_rows(config, config.source.url, errand)
+    if verb in ("forecast", "test"):
+        _note_absent(rows.panel, model, "" if cut is None else f" by {grid.label(cut)}", listener)
+        _note_partial(rows.panel, listener)
     if verb == "forecast":
-        _note_ended(rows, model, "" if cut is None else f" by {grid.label(cut)}", listener)
+        _note_ended(rows, listener)
         if cut is None:
             _note_lost(rows.panel, model, listener)
-    if verb in ("forecast", "test"):
-        _note_partial(rows.panel, listener)
     if rows.panel.covariates is not None:
         for line in unknown(model.final.encoder.columns, rows.panel.covariates):
             listener.note(f"{line}: forecast as the average of all")
@@ -106,12 +107,16 @@ def begun(panel: Panel, step: int, listener: Listener) -> Panel:
     return panel.take(np.flatnonzero(~late))
 
 
-def _note_ended(rows: Rows, model: Model, by: str, listener: Listener) -> None:
-    """Name the series of which there are no rows, or none as new as those of others."""
-    if absent := np.flatnonzero(_lasts(rows.panel, model) == NEVER).tolist():
+def _note_absent(panel: Panel, model: Model, by: str, listener: Listener) -> None:
+    """Name the series that were trained on and of which there are no rows: under another key they count as new."""
+    if absent := np.flatnonzero(_lasts(panel, model) == NEVER).tolist():
         names = some(_names(model, absent))
         were, have = ("was", "has") if len(absent) == 1 else ("were", "have")
         listener.note(f"{len(absent):,} series that {were} trained on {have} no rows{by}: {names}")
+
+
+def _note_ended(rows: Rows, listener: Listener) -> None:
+    """Name the series of which there are no rows as new as those of others."""
     if rows.stale:
         end = "ends" if len(rows.stale) == 1 else "end"
         listener.note(f"{len(rows.stale):,} series {end} before the others: {some(rows.stale)}")
