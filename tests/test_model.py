@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import pickle
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,10 +19,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gatecast import Config, fit, load, read
+from gatecast import Config, fit, load, pipeline, read
 from gatecast.data.audit import audit_panel
 from gatecast.data.dates import Frequency, Grid
-from gatecast.errors import RunError, UsageError
+from gatecast.errors import DataError, RunError, UsageError
 from gatecast.newest import newest
 from gatecast.seal import seal
 
@@ -142,6 +143,16 @@ def test_a_panel_of_other_series_columns_is_refused(made, database):
         panel = read(database, sql=sql, time="at", target="y", series=series, freq="h")
         with pytest.raises(UsageError, match=f"series columns are {told}, the model was trained with shop, item"):
             model.forecast(panel)
+
+
+def test_keys_that_became_numbers_are_refused(made, database):
+    """A CSV file of which today's keys are all digits; as new series they would be tested on rows trained on."""
+    _, model = made
+    sql = "SELECT * REPLACE (ascii(shop) AS shop) FROM t"
+    panel = read(database, sql=sql, time="at", target="y", series=["shop", "item"], freq="h")
+    for use in (model.forecast, partial(pipeline.test, model)):
+        with pytest.raises(DataError, match="series column 'shop' holds int64, and held string when the model was"):
+            use(panel)
 
 
 @pytest.mark.parametrize("recipe", ["segment", "classic"])

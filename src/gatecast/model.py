@@ -20,7 +20,7 @@ from gatecast.data.dates import Date, Grid, TimeKind
 from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Panel
 from gatecast.data.table import ForecastTable
-from gatecast.errors import RunError, UsageError, some
+from gatecast.errors import DataError, RunError, UsageError, some
 from gatecast.fitted import Fitted
 from gatecast.forecasting import forecast
 from gatecast.nn.devices import names
@@ -153,6 +153,7 @@ class Model:
 
         Raises:
             UsageError: there are none, or their grid, series columns or covariates are not those trained on.
+            DataError: keys are texts that were numbers in training, or numbers that were texts.
         """
         if given is not None and not isinstance(given, Panel):
             raise UsageError(
@@ -167,6 +168,13 @@ class Model:
         if panel.keys.column_names != self.keys.column_names:
             here, there = (some(keys.column_names) or "none" for keys in (panel.keys, self.keys))
             raise UsageError(f"the panel's series columns are {here}, the model was trained with {there}")
+        for now, then in zip(panel.keys.schema, self.keys.schema, strict=True):
+            kinds = now.type, then.type
+            if not any(map(pa.types.is_null, kinds)) and len(set(map(pa.types.is_string, kinds))) > 1:
+                raise DataError(  # or every series would count as a new one
+                    f"series column {now.name!r} holds {now.type}, and held {then.type} when the model was trained: "
+                    "cast it where it is read, or train again"
+                )
         refuse_without(panel.covariates, *self.final.encoder.beside)
         return panel
 
