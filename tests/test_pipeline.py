@@ -108,6 +108,39 @@ def test_the_callers_random_numbers_and_rows_are_left_alone(model):
     assert torch.equal(weights(found), weights(model))  # whatever the caller's seed was
 
 
+SET = {
+    "a default device": lambda: torch.device("meta"),
+    "inference": torch.inference_mode,
+    "no gradients": torch.no_grad,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+}
+"""What callers may have set in torch for their own work."""
+
+
+@pytest.mark.parametrize("name", SET)
+def test_what_the_caller_has_set_in_torch_changes_nothing(model, name, tmp_path):
+    model.save(tmp_path / "run")
+    plain = model.inspect().to_dict()
+    with SET[name]():
+        settings = torch.get_default_device(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
+        assert torch.equal(weights(fit(waves(), **TINY)), weights(model))
+        loaded = replace(load(tmp_path / "run"), panel=model.panel)
+        assert answer(loaded).equals(answer(model))
+        assert model.inspect().to_dict() == plain
+        assert settings == (torch.get_default_device(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"))
+
+
+def test_a_default_type_that_is_of_all_threads_is_refused(model, tmp_path):
+    model.save(tmp_path / "run")
+    torch.set_default_dtype(torch.float64)
+    try:
+        for work in (lambda: fit(waves(), **TINY), lambda: load(tmp_path / "run"), model.forecast, model.inspect):
+            with pytest.raises(UsageError, match=r"torch's default type is torch\.float64, and Gatecast needs"):
+                work()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_options_win_over_a_config(tmp_path):
     config = Config.from_options(database(tmp_path / "x.duckdb", waves()), TINY)
     found = fit(config, seed=2)

@@ -23,7 +23,7 @@ from gatecast.data.table import ForecastTable
 from gatecast.errors import DataError, RunError, UsageError, some
 from gatecast.fitted import Fitted
 from gatecast.forecasting import forecast
-from gatecast.nn.devices import names
+from gatecast.nn.devices import names, plain_torch
 from gatecast.record import read_record
 from gatecast.run_folder import new_folder, refuse_absent, steadily
 from gatecast.seal import DAMAGE, damage, read_json, read_table, sealed, write_json
@@ -71,6 +71,7 @@ class Model:
         about = f"{series:,} series, {self.grid.frequency}, horizon {horizon}, recipe {self.config.model.recipe}"
         return f"<Model {self.run_id}: {about}>"
 
+    @plain_torch()
     def forecast(
         self,
         panel: Panel | None = None,
@@ -131,6 +132,7 @@ class Model:
         panel = self.rows(asked.get("panel"))
         return forecast_figure(panel, 0 if series is None else panel.places[str(series)], table)
 
+    @plain_torch()
     def inspect(self, panel: Panel | None = None, *, series: str | None = None, at: Date | None = None) -> "Insight":
         """Find what the LSTM keeps and forgets, what a forecast is based on, and whether the memory is used.
 
@@ -209,6 +211,7 @@ class Model:
         (folder / files.CONFIG).write_text(self.config.to_toml(), encoding="utf-8")
 
     @classmethod
+    @plain_torch()
     def load(cls, path: str | Path, device: str = "cpu") -> Self:
         """Load the model of a run folder.
 

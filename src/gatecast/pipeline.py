@@ -32,7 +32,7 @@ from gatecast.listener import SILENT, Listener
 from gatecast.manifest import Repeat, manifest, repeat
 from gatecast.model import Model
 from gatecast.newest import newest
-from gatecast.nn.devices import multiplies_halved, names
+from gatecast.nn.devices import multiplies_halved, names, plain_torch
 from gatecast.reading import Rows, audit_rows, read_rows
 from gatecast.record import write_record
 from gatecast.run_folder import new_folder, unfinished
@@ -72,6 +72,7 @@ def load(run: str | Path, *, device: str = "cpu") -> Model:
     return Model.load(run, device)
 
 
+@plain_torch()
 def fit(
     source: object = None,
     *,
@@ -186,6 +187,7 @@ def _note_short(tested: Trained, final: Trained, listener: Listener) -> None:
         )
 
 
+@plain_torch()
 def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     """Test the weights that never saw the held-back end, on all rows since then, new ones included.
 
@@ -201,6 +203,7 @@ def test(model: Model, panel: Panel | None = None) -> tuple[Backtest, Verdict]:
     return backtest, judge(backtest, history, training.get("best", 0))
 
 
+@plain_torch()
 def inspect(
     run: str | Path,
     *,
@@ -229,6 +232,7 @@ def inspect(
     return found
 
 
+@plain_torch()
 def prove(model: Model, panel: Panel | None = None) -> proof.Proof:
     """Forecast the held-back end again after changing everything behind each cutoff; see `evaluation.proof`.
 
@@ -242,6 +246,7 @@ def prove(model: Model, panel: Panel | None = None) -> proof.Proof:
     return proof.prove(forecast, panel, series, cutoffs)
 
 
+@plain_torch()
 def backtest(
     source: object,
     *,

@@ -1,12 +1,17 @@
-"""Devices: which are available, which answer at once, how to move tensors to them, which can train in bfloat16."""
+"""Devices: which are available, which answer at once, how to move tensors to them, which can train in bfloat16.
+
+And torch as this package takes it to be, whatever its caller has set.
+"""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from gatecast.errors import UsageError
 
 
 def names() -> list[str]:
@@ -34,6 +39,26 @@ def vector(values: tuple[float, ...], device: torch.device) -> Float[Tensor, "N"
     """Numbers that are needed repeatedly, moved to a device once."""
     with torch.inference_mode(False):  # kept for training, too
         return torch.tensor(values, device=device)
+
+
+@contextmanager
+def plain_torch() -> Iterator[None]:
+    """Torch without what callers may have set for their own work: a default device, autocast, no gradients.
+
+    Raises:
+        UsageError: the default type is another than float32; it is of all threads at once, so it is left as it is.
+    """
+    if (kind := torch.get_default_dtype()) != torch.float32:
+        raise UsageError(f"torch's default type is {kind}, and Gatecast needs torch.set_default_dtype(torch.float32)")
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for where in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(where):
+                stack.enter_context(torch.autocast(where, enabled=False))
+        yield
 
 
 @contextmanager
