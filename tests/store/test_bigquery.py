@@ -30,6 +30,7 @@ from gatecast.opening import Needed
 from gatecast.reading import audit_rows, read_rows
 from gatecast.settings import SourceSettings
 from gatecast.store import Errand, Observer, open_store
+from gatecast.store.bigquery.columns import storable
 from gatecast.store.bigquery.jobs import money
 from gatecast.store.query import series_query
 
@@ -85,6 +86,21 @@ def test_types_survive_and_nan_is_not_null(bigquery):
     write(bigquery, rows, key=["name", "at"])
     (row,) = ask(bigquery, f"SELECT at, day, n, IS_NAN(y), yes, name FROM {bigquery.rpartition('/')[2]}.out")
     assert row == (dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC), dt.date(2024, 5, 1), 7, True, True, "a")
+
+
+@pytest.mark.parametrize("opens", [dt.time(8, 30), None])
+def test_series_named_by_times_of_day_are_written_and_replaced(bigquery, opens):
+    names = {"shop": ["north", "south"], "opens": pa.array([dt.time(22), opens], pa.time64("us"))}
+    dates = {"forecast_timestamp": pa.array([dt.date(2024, 5, 1)] * 2)}
+    for values in ([1.0, 2.0], [3.0, 4.0]):
+        write(bigquery, pa.table({**names, **dates, "value": values}), key=[*names, *dates])
+    rows = ask(bigquery, f"SELECT shop, opens, value FROM {bigquery.rpartition('/')[2]}.out")
+    assert rows == [("north", dt.time(22), 3.0), ("south", opens, 4.0)]
+
+
+def test_bytes_stay_bytes():  # the server takes those of a load job to be texts in base64
+    rows, (field,) = storable(pa.table({"code": pa.array([b"\x00a", b"\xff"])}))
+    assert (field.field_type, rows.column("code").to_pylist()) == ("BYTES", [b"\x00a", b"\xff"])
 
 
 def test_a_new_table_is_partitioned_by_day_and_clustered_by_series(bigquery):

@@ -66,7 +66,8 @@ def merge_sql(table: exp.Table, staging: exp.Table, rows: pa.Table, key: Sequenc
         nulls = rows.column(name).null_count > 0
         compare = exp.NullSafeEQ if nulls else exp.EQ
         conditions.append(compare(this=_of(OLD, name), expression=_of(NEW, name)))
-        if pa.types.is_temporal(rows.schema.field(name).type) and rows.num_rows and not nulls:
+        type_ = rows.schema.field(name).type
+        if (pa.types.is_timestamp(type_) or pa.types.is_date(type_)) and rows.num_rows and not nulls:
             conditions += _bounds(rows.column(name), name)
     values = [name for name in rows.column_names if name not in key]
     update = exp.Update(expressions=[exp.EQ(this=column(name), expression=_of(NEW, name)) for name in values])
