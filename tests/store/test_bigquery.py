@@ -103,6 +103,14 @@ def test_bytes_stay_bytes():  # the server takes those of a load job to be texts
     assert (field.field_type, rows.column("code").to_pylist()) == ("BYTES", [b"\x00a", b"\xff"])
 
 
+@pytest.mark.parametrize("name", ["shop.id", "shop [EU]", "shop (EU)", "a/b", 'a"b'])
+def test_a_column_name_that_bigquery_does_not_allow_is_refused_with_what_to_do(bigquery, name):
+    rows = forecasts([1.0]).rename_columns([name, "at", "value", "run"])
+    with pytest.raises(DataError, match=f"allows no .* got {re.escape(repr(name))} instead: .*--sql"):
+        write(bigquery, rows, key=(name, "at"))
+    assert tables(bigquery) == []
+
+
 def test_a_new_table_is_partitioned_by_day_and_clustered_by_series(bigquery):
     write(bigquery, forecasts([1.0]))
     with open_store(bigquery) as store:

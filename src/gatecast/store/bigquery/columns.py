@@ -1,5 +1,6 @@
 """Column types of BigQuery: what they hold, and how they look in Arrow."""
 
+import re
 from collections.abc import Collection, Sequence
 
 import pyarrow as pa
@@ -29,6 +30,8 @@ ARROW: dict[str, pa.DataType] = {
     "FLOAT": pa.float64(),
 }
 ALIASES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD", "DECIMAL": "NUMERIC"}
+FORBIDDEN = re.compile(r"[]!\"$()*,./;?@[\\^`{}~]")
+"""What stands in no name of a column, though it may in the path of a nested one or in another store."""
 
 
 def kinds(schema: Sequence[SchemaField], prefix: str = "") -> dict[str, Kind]:
@@ -69,10 +72,15 @@ def storable(rows: pa.Table) -> tuple[pa.Table, list[SchemaField]]:
     """Rows in types that Parquet brings into BigQuery unchanged, and the schema of their table.
 
     Raises:
-        DataError: a column has a type that BigQuery has no like of.
+        DataError: a column has a type that BigQuery has no like of, or a name that it does not allow.
     """
     fields, types = [], []
     for field in rows.schema:
+        if found := FORBIDDEN.search(field.name):
+            raise DataError(
+                f"BigQuery allows no {found[0]!r} in the name of a column, got {field.name!r} instead: "
+                "write elsewhere, or train on a query that names the column otherwise (--sql)"
+            )
         type_ = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         name = next((name for name, test in _TESTS.items() if test(type_)), None)
         if name is None:
