@@ -33,6 +33,7 @@ PANELS = {  # frequency of the made-up dates, horizon, season of MASE; the metri
     "m4/yearly": ("Y", 6, 1, "mase"),
 }
 COLUMNS = {"time": "ds", "target": "y", "series": "series"}
+SIDES = {"lower": "low", "upper": "high"}
 LONG = {"ETTh1": 1, "ETTm1": 4}  # rows an hour
 HORIZONS = (96, 192, 336, 720)
 PUBLISHED = {
@@ -122,9 +123,8 @@ def solve(problem: Problem, settings: dict[str, Any]) -> dict[str, Any]:
         past = panel.series(panel.places[str(key)]).astype(np.float64)
         apart = np.abs(past[season:] - past[:-season])
         scale.append(np.nanmean(apart) if np.isfinite(apart).any() else np.nan)
-        past = (
-            pd.Series(past).groupby(np.arange(len(past)) % season).ffill().ffill().to_numpy()
-        )  # from the season before
+        # What is missing is as it was the season before, or as the last value.
+        past = pd.Series(past).groupby(np.arange(len(past)) % season).ffill().ffill().to_numpy()
         naive.append(np.resize(past[-season:], horizon))
         naive2.append(forecast_naive2(past, season, horizon))
     arrays = {name: np.array(values) for name, values in found.items()}
@@ -139,17 +139,12 @@ def solve(problem: Problem, settings: dict[str, Any]) -> dict[str, Any]:
 
 def beside(model: gatecast.Model, truth: pd.DataFrame) -> pd.DataFrame:
     """The truth with the point, the intervals and the steps ahead of its forecast beside it."""
-    table, rows = model.forecast(level=(80, 95)).to_pandas().rename(columns={"forecast_timestamp": "ds"}), truth
-    names = {
-        "forecast_value": "point",
-        "prediction_interval_lower_bound": "low",
-        "prediction_interval_upper_bound": "high",
-    }
-    for level in (80, 95):
-        part = table[np.isclose(table.confidence_level, level / 100)].rename(columns=names)
-        part = part.rename(columns={"low": f"low{level}", "high": f"high{level}"})
-        new = ["series", "ds", f"low{level}", f"high{level}", *(("point", "step") if level == 80 else ())]
-        rows = rows.merge(part[new], on=["series", "ds"], how="left")
+    names = {"forecast_timestamp": "ds", "forecast_value": "point"}
+    table, rows = model.forecast(level=(80, 95)).to_pandas().rename(columns=names), truth
+    for level, once in ((80, ["point", "step"]), (95, [])):
+        bounds = {f"prediction_interval_{side}_bound": f"{short}{level}" for side, short in SIDES.items()}
+        part = table[np.isclose(table.confidence_level, level / 100)].rename(columns=bounds)
+        rows = rows.merge(part[["series", "ds", *bounds.values(), *once]], on=["series", "ds"], how="left")
     if (absent := rows[rows.step.isna()]).size:
         raise SystemExit(f"{len(absent):,} rows of the truth have no forecast, the first of them\n{absent.head()}")
     return rows.astype({"step": int})

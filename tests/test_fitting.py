@@ -178,7 +178,7 @@ def test_the_validation_part_is_forecast_once_and_the_test_part_beside_it(panel,
         return forecast(shop, fitted, spans, most, newest)
 
     monkeypatch.setattr(fitting, "_held_back", spied)
-    monkeypatch.setattr(fitting, "widened", lambda *_, **__: 1.0)
+    monkeypatch.setattr(fitting, "widened", lambda *_: 1.0)
     final, _ = refit(shop, tested, held, 1)
     assert [spans for spans, newest in asked if newest is None] == [1]
     # Some processors multiply other numbers of windows in another order.
@@ -191,7 +191,7 @@ def test_final_intervals_are_halfway_as_wide_as_those_of_the_weights_that_were_t
     shop, _ = workshop(panel, epochs=1)
     tested, _, held = learn(shop, build(shop))
     final, _ = refit(shop, tested, held, 30)
-    monkeypatch.setattr(fitting, "widened", lambda *_, **__: 1.0)
+    monkeypatch.setattr(fitting, "widened", lambda *_: 1.0)
     calibrated, _ = refit(shop, tested, held, 30)  # as tested, by factors that were found with the tested weights
     newest = shop.split.newest(HORIZON)
     inputs = shop.windows.inputs(*newest.at(newest.spread(100)))

@@ -248,12 +248,9 @@ def test_a_winter_is_forecast_below_the_zero_that_no_summer_reached():
 
 def test_counts_beside_a_balance_that_is_negative_stay_counts(tmp_path):
     """As they do when they are forecast alone; loaded again, too."""
-    chance, time = (
-        np.random.default_rng(0),
-        np.tile(np.datetime64("2024-01-01", "us") + np.arange(200) * np.timedelta64(1, "D"), 2),
-    )
+    chance, days = np.random.default_rng(0), np.datetime64("2024-01-01", "us") + np.arange(200) * np.timedelta64(1, "D")
     values = np.concatenate([chance.poisson(0.5, 200), chance.normal(0, 30, 200)])
-    rows = pa.table({"at": time, "name": ["counts"] * 200 + ["balance"] * 200, "y": values})
+    rows = pa.table({"at": np.tile(days, 2), "name": ["counts"] * 200 + ["balance"] * 200, "y": values})
     options = {"horizon": 6, "epochs": 2, "steps": 4, "hidden": 4, "members": 1, "time": "at", "target": "y"}
     model = fit(rows, run=tmp_path / "run", series="name", **options)
     for one in (model, load(tmp_path / "run")):

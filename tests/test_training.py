@@ -394,7 +394,5 @@ def test_validation_windows_are_mixed_the_same_way_every_time():
 @pytest.mark.parametrize(("losses", "again"), [((3, 1, 1.05), 6), ((3, 1, 1.06), 2), ((3, 2, 1), 6)])
 def test_all_rows_are_trained_on_for_the_whole_schedule_unless_its_end_overfits(losses, again):
     epochs = tuple(Epoch("test", i, 6, 1.0, None, float(loss), None, 0.1, 1.0, 1.0) for i, loss in enumerate(losses, 1))
-    assert (
-        Trained(1 + losses.index(min(losses)), "the time limit was reached", False, epochs, (9, 9)).refit_epochs
-        == again
-    )
+    trained = Trained(1 + losses.index(min(losses)), "the time limit was reached", False, epochs, (9, 9))
+    assert trained.refit_epochs == again

@@ -72,7 +72,7 @@ def newest(
     if rows.panel.covariates is not None:
         for line in unknown(model.final.encoder.columns, rows.panel.covariates):
             listener.note(f"{line}: forecast as the average of all")
-        _note_stopped(rows.panel, config.source, max(config.forecast.horizon, 1), listener)
+        _note_stopped(rows.panel, config.source, config.forecast.horizon, listener)
     return rows.panel
 
 

@@ -25,7 +25,6 @@ from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.evaluate import evaluate
 from gatecast.evaluation.held_back import held_back
 from gatecast.evaluation.verdict import Verdict, judge
-from gatecast.fitting import refit
 from gatecast.insight import Insight
 from gatecast.kept_rows import keep, kept
 from gatecast.listener import SILENT, Listener
@@ -36,9 +35,8 @@ from gatecast.nn.devices import multiplies_halved, names, plain_torch
 from gatecast.reading import Rows, audit_rows, read_rows
 from gatecast.record import write_record
 from gatecast.run_folder import new_folder, unfinished
-from gatecast.steps import define_and_train, prepare, test_held_back
+from gatecast.steps import define_and_train, prepare, test_held_back, train_final
 from gatecast.store import Errand
-from gatecast.training import Trained
 
 VALIDATION_SHARE = 0.15
 """Share of each series before the cutoffs of a backtest that training is validated on."""
@@ -161,9 +159,8 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     times.append(time.monotonic())
     final, stages = tested, [trained]
     if settings.refit:
-        final, retrained = refit(shop, tested, held, trained.refit_epochs)
+        final, retrained = train_final(shop, tested, trained, held, listener)
         stages.append(retrained)
-        _note_short(trained, retrained, listener)
     times.append(time.monotonic())
     seconds = [round(rows.seconds, 3), *np.diff(times).round(3).tolist()]
     durations = dict(zip(("read", "train", "test", "refit"), seconds, strict=True))
@@ -174,17 +171,6 @@ def _fit(rows: Rows, listener: Listener, checkpoints: Checkpoints = NOWHERE) -> 
     }
     model = Model(rows.run_id, shop.config, panel.grid, panel.kind, panel.keys, tested, final, evidence, panel)
     return model, backtest
-
-
-def _note_short(tested: Trained, final: Trained, listener: Listener) -> None:
-    """Say that forecasts are made by weights that have learned much less than those that were tested."""
-    (steps, planned), before = final.steps, tested.steps[0]
-    if final.hurried and 2 * steps < before:
-        listener.note(
-            f"time was short for the final weights: they took {plural(steps, 'step')} of {planned:,}, the tested ones "
-            f"{before:,}; forecasts may be worse than the test says; --time-limit gives more time, --no-refit "
-            "forecasts with the tested weights"
-        )
 
 
 @plain_torch()

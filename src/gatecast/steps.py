@@ -1,4 +1,4 @@
-"""The steps from rows to tested weights, announced as they are taken: one to ten of the eleven."""
+"""The steps from rows to weights, announced as they are taken: one to ten of the eleven, and the final weights."""
 
 from dataclasses import asdict
 from typing import Any
@@ -22,7 +22,7 @@ from gatecast.evaluation.held_back import spread
 from gatecast.evaluation.readable import number, percent
 from gatecast.evaluation.verdict import Verdict, judge
 from gatecast.fitted import Fitted
-from gatecast.fitting import Workshop, build, learn
+from gatecast.fitting import Workshop, build, learn, refit
 from gatecast.listener import Listener
 from gatecast.memory import needed, refuse_too_wide
 from gatecast.nn.network import Network
@@ -155,6 +155,21 @@ def test_held_back(
     left_out = backtest.left_out(shop.config.training.baselines)
     listener.step(10, "Test", " ".join(filter(None, [test_summary(metrics, verdict, len(span)), left_out])))
     return backtest, metrics
+
+
+def train_final(
+    shop: Workshop, tested: Fitted, trained: Trained, held: HeldBack, listener: Listener
+) -> tuple[Fitted, Trained]:
+    """New weights from all rows; says so if they have learned much less than those that were tested."""
+    final, retrained = refit(shop, tested, held, trained.refit_epochs)
+    (steps, planned), before = retrained.steps, trained.steps[0]
+    if retrained.hurried and 2 * steps < before:
+        listener.note(
+            f"time was short for the final weights: they took {plural(steps, 'step')} of {planned:,}, the tested ones "
+            f"{before:,}; forecasts may be worse than the test says; --time-limit gives more time, --no-refit "
+            "forecasts with the tested weights"
+        )
+    return final, retrained
 
 
 def test_summary(metrics: dict[str, Any], verdict: Verdict, there: int) -> str:
