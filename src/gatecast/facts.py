@@ -4,14 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from gatecast.config import Config
 from gatecast.data.arrays import Values
+from gatecast.data.clock import Clock
 from gatecast.data.encoding import Encoder
 from gatecast.data.frequency import DAY, LONGEST_SEASON
 from gatecast.data.panel import Panel
 from gatecast.data.scaling import deviation
-from gatecast.data.split import Split
+from gatecast.data.split import Split, evenly
 from gatecast.data.windows import Windows
 from gatecast.errors import DataError, plural, some
 from gatecast.nn.starting import seasonal_repeat
@@ -50,6 +53,7 @@ class Facts:
         seasons: the seasons of the frequency that the history allows.
         daily: whether the longest of them is a day.
         season: that of the naive forecast, whose repetition is best.
+        clock: whether what repeats does so by the clock, see `_by_clock`.
     """
 
     classic: bool
@@ -67,6 +71,7 @@ class Facts:
     seasons: tuple[int, ...]
     daily: bool
     season: int
+    clock: bool
 
     @property
     def many(self) -> bool:
@@ -105,7 +110,8 @@ def facts_of(config: Config, panel: Panel, split: Split) -> Facts:
     if not usable.any():
         raise DataError(_too_little(horizon, longest, panel.names))
     room = max(1, int(np.median(panel.lengths)) - horizon)
-    seasons, season = _seasons(panel, split, horizon, room // 2)
+    clock = panel.grid.changed and (_by_clock(panel, split) if config.model.clock is None else config.model.clock)
+    seasons, season = _seasons(panel, split, horizon, room // 2, clock)
     least, zeros = _least_and_zeros(panel, split)
     classic = config.model.recipe == "classic"
     return Facts(
@@ -124,6 +130,7 @@ def facts_of(config: Config, panel: Panel, split: Split) -> Facts:
         seasons=seasons,
         daily=bool(seasons) and seasons[-1] == DAY / panel.grid.frequency.seconds <= LONGEST_SEASON,
         season=season,
+        clock=clock,
     )
 
 
@@ -137,14 +144,37 @@ def _too_little(horizon: int, longest: int, names: list[str]) -> str:
     )
 
 
-def _seasons(panel: Panel, split: Split, horizon: int, most: int) -> tuple[tuple[int, ...], int]:
+def _by_clock(panel: Panel, split: Split) -> bool:
+    """Whether the week after a clock change repeats the one before by the clock; if not, by elapsed time, like the sun.
+
+    By all changes in the training rows. Without any, a series is taken to follow the clock, as people do.
+    """
+    seconds = panel.grid.frequency.seconds
+    season = next((int(span / seconds) for span in (7 * DAY, DAY) if span <= LONGEST_WEEK * seconds), 0)
+    clock = Clock.of(panel.grid, int(panel.starts.min()), int(split.train.max()))
+    if clock is None or not season:
+        return True
+    series, cutoffs = np.repeat(np.arange(len(panel)), len(clock.changes)), np.tile(clock.changes - 1, len(panel))
+    whole = np.flatnonzero((cutoffs - season >= panel.starts[series] - 1) & (cutoffs + season <= split.train[series]))
+    chosen = whole[evenly(len(whole), SAMPLED)]
+    if not len(chosen):
+        return True
+    around = torch.from_numpy(series[chosen]), torch.from_numpy(cutoffs[chosen])
+    by_sun, by_clock = (
+        _errors(Windows.of(panel, Encoder(clock=follows), season, season, torch.device("cpu")), *around, [season])
+        for follows in (False, True)
+    )
+    return by_clock[season] <= by_sun[season]
+
+
+def _seasons(panel: Panel, split: Split, horizon: int, most: int, clock: bool) -> tuple[tuple[int, ...], int]:
     """The frequency's seasons of at most `most` steps that are worth the context they need.
 
     Returns:
         these seasons, and that of the naive forecast.
     """
     shown = [season for season in panel.grid.frequency.seasons if season <= min(most, LONGEST_WEEK)]
-    errors = _repeated_errors(panel, split, [1, *shown], horizon)
+    errors = _repeated_errors(panel, split, [1, *shown], horizon, clock)
     best, *others = sorted(errors, key=errors.__getitem__)
     worth = best if others and errors[best] < WORTH * errors[others[0]] else 0
     seasons = tuple(season for season in shown if season <= LONGEST_SEASON or season == worth)
@@ -173,17 +203,23 @@ def _variation(values: Values, season: int) -> tuple[float, float] | None:
     return spread.std() / spread.mean(), share.std() / share.mean()
 
 
-def _repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int) -> dict[int, float]:
-    """Scaled absolute error of repeating each season, summed over training windows that have all seasons."""
+def _repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int, clock: bool) -> dict[int, float]:
+    """See `_errors`; of training windows that have all seasons."""
     reach = max(seasons)
     span = split.training(horizon, reach) or split.training(horizon)
-    windows = Windows.of(panel, Encoder(), reach, horizon, torch.device("cpu"))
-    series, cutoffs = span.at(span.spread(SAMPLED))
+    windows = Windows.of(panel, Encoder(clock=clock), reach, horizon, torch.device("cpu"))
+    return _errors(windows, *span.at(span.spread(SAMPLED)), seasons)
+
+
+def _errors(
+    windows: Windows, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"], seasons: list[int]
+) -> dict[int, float]:
+    """Scaled absolute error of repeating each season, summed over windows."""
     inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
     _, scale = deviation(inputs.context, inputs.observed)
 
     def error(season: int) -> float:
-        repeated = seasonal_repeat(inputs.context, inputs.observed, season, horizon)
+        repeated = seasonal_repeat(inputs.context, inputs.observed, season, windows.horizon)
         wrong = ((repeated - truth.values).abs() / scale).masked_fill(~truth.observed, 0)
         return float(wrong.sum())
 

@@ -40,11 +40,22 @@ def predict(
     def fill(at: slice) -> None:
         with torch.inference_mode():
             index, cutoff = (moved(torch.from_numpy(part[at]), windows.device) for part in (series, cutoffs))
-            found = _extended(fitted, windows, index, cutoff, steps)
+            found = _on_grid(fitted, windows, index, cutoff, steps)
             quantiles[at], floors[at] = (part.cpu().numpy() for part in found)
 
     in_batches(len(series), BATCH, fill, at_once=answers_at_once(windows.device))
     return quantiles, floors
+
+
+def _on_grid(
+    fitted: Fitted, windows: Windows, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"], steps: int
+) -> tuple[Float[Tensor, "B K P"], Float[Tensor, "B"]]:
+    """What `_extended` gives for the next steps of the grid."""
+    if windows.clock is None:
+        return _extended(fitted, windows, series, cutoffs, steps)
+    ahead = windows.ahead(cutoffs, steps)
+    quantiles, floors = _extended(fitted, windows, series, cutoffs, int(ahead.max()))
+    return quantiles.take_along_dim(ahead[..., None] - 1, 1), floors
 
 
 def _extended(
@@ -55,15 +66,15 @@ def _extended(
     Beyond the trained horizon the median is treated as observed, and the next horizon is
     forecast from there; its intervals are widened by the uncertainty of the one before.
     """
-    inputs, begun = windows.inputs(series, cutoffs), cutoffs
+    inputs = windows.inputs(series, cutoffs)
     floors = fitted.floors(inputs)
     blocks = [fitted.quantiles(inputs, floors)]
     while len(blocks) * windows.horizon < steps:
-        median, cutoffs = blocks[-1][..., fitted.middle], cutoffs + windows.horizon
+        median = blocks[-1][..., fitted.middle]
         context = torch.cat([inputs.context, median], 1)[:, -windows.context :]
         believed = torch.ones_like(median, dtype=torch.bool)
         observed = torch.cat([inputs.observed, believed], 1)[:, -windows.context :]
-        known = windows.calendar(series, cutoffs, begun)
+        known = windows.calendar(series, cutoffs, len(blocks) * windows.horizon)
         inputs = replace(inputs, context=context, observed=observed, calendar=known)
         widened = _widened(fitted.quantiles(inputs, floors), blocks[-1], fitted.middle)
         blocks.append(fitted.bounded(widened, floors))

@@ -104,6 +104,7 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
         "plain": facts.varied and not facts.much and not facts.classic,
         "dropout": manner.dropout,
         "calendar": not facts.far,
+        "clock": facts.clock,
     }
     steps = min(manner.steps, max(-(-facts.windows // BATCH), LEAST_STEPS if facts.small else 1))
     batch = config.training.batch or manner.batch

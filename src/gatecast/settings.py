@@ -192,6 +192,9 @@ class ModelSettings(Settings):
     layers: int = Field(1, ge=1, le=1_000, description="layers of the LSTM")
     dropout: float | None = Field(None, ge=0, lt=1, description="share of features dropped while training")
     calendar: bool | None = Field(None, description="true: the networks read day, week, month and year")
+    clock: bool | None = Field(
+        None, description="true: what repeats does so at the same hour of the clock when the clocks change"
+    )
     series_embedding: bool = Field(False, description="learn an embedding of each series; a new one gets the average")
 
     @property

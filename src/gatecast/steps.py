@@ -72,7 +72,10 @@ def prepare(
     where = "each window by itself" if model.scaling == "window" else "fitted on training rows only"
     listener.step(4, "Scale", f"{model.scaling}, {where}")
     synthetic = f", {config.training.synthetic} of them synthetic" if config.training.synthetic else ""
-    text = f"{plural(sizes.context, 'step')} in, {horizon:,} out; the LSTM reads {_segments(config, encoder)}"
+    rhythm = (
+        ", by the clock" if windows.clock else ", by elapsed time" if panel.grid.changed and not model.clock else ""
+    )
+    text = f"{plural(sizes.context, 'step')} in, {horizon:,} out{rhythm}; the LSTM reads {_segments(config, encoder)}"
     listener.step(5, "Windows", f"{text}; batches of {sizes.batch}{synthetic}")
     listener.step(
         6, "Data to the device", f"{device}, once: {in_bytes(windows.nbytes)}, windows are gathered there by index"

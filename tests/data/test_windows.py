@@ -219,17 +219,17 @@ def told_beside(panel, series, cutoff, read, context, horizon):
 
 
 @PROPERTY
-@given(beside(), sizes, sizes, st.integers(-3, 5))
-def test_covariates_agree_with_a_loop(panel, context, horizon, later):
-    windows = Windows.of(panel, Encoder(CYCLES, columns=COLUMNS), context, horizon, CPU)
+@given(beside(), sizes, sizes, st.integers(0, 5))
+def test_covariates_agree_with_a_loop(panel, context, horizon, ahead):
+    windows = Windows.of(panel, Encoder(CYCLES, columns=COLUMNS), context, horizon, CPU, ahead=horizon + ahead)
     series, cutoffs = every_window(panel)
-    own, moved = windows.inputs(series, cutoffs).calendar, windows.calendar(series, cutoffs, cutoffs + later)
+    own, moved = windows.inputs(series, cutoffs).calendar, windows.calendar(series, cutoffs, ahead)
     assert own.shape == (len(series), context + horizon, 2 * len(CYCLES) + 4)
     for i, (one, cutoff) in enumerate(zip(series.tolist(), cutoffs.tolist(), strict=True)):
-        steps = np.arange(cutoff - context + 1, cutoff + horizon + 1)
-        for found, read in ((own, cutoff), (moved, cutoff + later)):
+        for found, later in ((own, cutoff), (moved, cutoff + ahead)):
+            steps = np.arange(later - context + 1, later + horizon + 1)
             assert (found[i, :, :4].numpy() == calendar(HOURLY, CYCLES, steps)).all()
-            expected = told_beside(panel, one, cutoff, read, context, horizon)
+            expected = told_beside(panel, one, later, cutoff, context, horizon)
             np.testing.assert_allclose(found[i, :, 4:].numpy(), expected, atol=1e-5)
 
 

@@ -18,6 +18,7 @@ from gatecast.nn.lstm import Trace
 
 STEPS = np.arange(90, 114)  # ten steps before the series begins
 HORIZON = 3
+WINDOW = np.arange(90, 114 + HORIZON)
 
 
 @pytest.fixture(params=["h", "D"])
@@ -131,7 +132,7 @@ def test_many_covariates_stand_upright_beside_the_shares(panel):
     for count, turned in ((2, 0), (4, 90)):
         some = dict([*covariates.items()][:count])
         found = Attribution(context, some, ahead, 0 * ahead, 1, 6, 0, 1)
-        small = pictures.attribution_figure(panel, 0, STEPS, found).axes[-1]
+        small = pictures.attribution_figure(panel, 0, WINDOW, found).axes[-1]
         assert [label.get_rotation() for label in small.get_xticklabels()] == [turned] * count
 
 
@@ -139,7 +140,7 @@ def test_many_covariates_stand_upright_beside_the_shares(panel):
 def test_what_is_beside_the_context_is_called_what_it_is(panel, others, title):
     ahead = torch.ones(3)
     found = Attribution(torch.ones(HORIZON, 24), dict.fromkeys(others, ahead), ahead, 0 * ahead, 1, 6, 0, 1)
-    small = pictures.attribution_figure(panel, 0, STEPS, found).axes[-1]
+    small = pictures.attribution_figure(panel, 0, WINDOW, found).axes[-1]
     assert small.get_title(loc="left") == title
     assert [label.get_text() for label in small.get_xticklabels()] == [*others]
 
@@ -148,7 +149,7 @@ def test_dollars_in_names_are_no_formulas(make_panel, gates):
     panel, ahead = make_panel(np.arange(40.0), starts=[100]), torch.ones(3)
     panel = replace(panel, keys=pa.table({"name": ["US$ $_{"]}))
     found = Attribution(torch.ones(HORIZON, 24), {"$_{ $": ahead}, ahead, 0 * ahead, 1, 6, 0, 1)
-    for figure in (pictures.gates_figure(panel, 0, gates), pictures.attribution_figure(panel, 0, STEPS, found)):
+    for figure in (pictures.gates_figure(panel, 0, gates), pictures.attribution_figure(panel, 0, WINDOW, found)):
         figure.draw_without_rendering()  # which reads formulas
         assert figure.axes[0].get_title(loc="left").startswith("US$ $_{: ")
 
@@ -188,7 +189,7 @@ def test_attribution_stands_under_series_and_forecast(panel, covariates):
     context = torch.arange(HORIZON * 24.0).reshape(HORIZON, 24) - 30
     forecast, flat = torch.tensor([1.0, 2, 3]), torch.zeros(3)
     found = Attribution(context, covariates, forecast, flat, 1, 6, 0, 1)
-    whole, share, each, *others = pictures.attribution_figure(panel, 0, STEPS, found).axes
+    whole, share, each, *others = pictures.attribution_figure(panel, 0, WINDOW, found).axes
     observed, ahead, level = whole.lines
     assert observed.get_ydata()[10:].tolist() == list(range(14))
     assert (ahead.get_ydata().tolist(), level.get_ydata().tolist()) == ([1, 2, 3], [0, 0, 0])

@@ -123,20 +123,20 @@ def test_what_the_forecast_leaned_on():
     found = Attribution(
         context, {"week": torch.tensor([4.0])}, torch.tensor([9.0]), torch.tensor([5.0]), 8, 4, 0.0012, 0.9
     )
-    gates = gates_of(torch.full((1, 3, 2), 0.5))
+    dates = [f"1970-01-01 {hour}:00" for hour in ("00", "04", "08")]
     sure = "a date stands for 4 steps from it on; completeness error 0.12 %, rank agreement with occlusion 0.90"
-    told = words.leaned(found, gates, HOURLY, memory_of(24))
+    told = words.leaned(found, dates, memory_of(24))
     assert told == (
         "Of the difference between this forecast and that of a flat context, 50 % comes from 1970-01-01 04:00, "
         f"40 % from the week and 10 % from 1970-01-01 00:00 ({sure})."
     )
     context[0, [5, 6]] = 0.0
     alone = Attribution(context, {}, torch.tensor([6.0]), torch.tensor([5.0]), 8, 4, 0.0012, 0.9)
-    told = words.leaned(alone, gates, HOURLY, memory_of(24))
+    told = words.leaned(alone, dates, memory_of(24))
     assert "a flat context, 100 % comes from 1970-01-01 00:00 (a date" in told
     context[0, [5, 6]] = torch.tensor([-4.0, -1.0])
-    told = words.leaned(found, gates, HOURLY, memory_of(0))
+    told = words.leaned(found, dates, memory_of(0))
     assert told.endswith("Since nothing in the context helps measurably, take that for noise.")
     found = Attribution(context, {}, torch.tensor([5.1]), torch.tensor([5.0]), 8, 4, 0.0012, float("nan"))
-    told = words.leaned(found, gates, HOURLY, memory_of(24))
+    told = words.leaned(found, dates, memory_of(24))
     assert told == "The context hardly moved this forecast (1 % of the spread; completeness error 0.12 %)."

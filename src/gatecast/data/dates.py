@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gatecast.data.frequency import HOUR, OPEN, OPENS, Frequency
 from gatecast.data.holidays import Days, holidays_of
-from gatecast.data.zones import Seconds, not_before, standard_offset, to_utc, to_wall, zone_of
+from gatecast.data.zones import Seconds, changes, not_before, standard_offset, to_utc, to_wall, zone_of
 from gatecast.errors import UsageError
 
 Steps = npt.NDArray[np.int64]
@@ -53,6 +53,11 @@ class Grid:
     def lead(self) -> int:
         """Seconds to add to an elapsed step's start in UTC so that it counts from local midnight."""
         return standard_offset(self.timezone) if self.timezone else 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether its steps, of elapsed time, may come earlier or later by a clock that is changed."""
+        return bool(self.timezone) and self.frequency.elapsed
 
     @cached_property
     def closed(self) -> Days:
@@ -113,6 +118,22 @@ class Grid:
             seconds = steps * self.frequency.multiple + self.frequency.phase - self.lead
             return seconds.astype("datetime64[s]")
         return to_utc(self.wall(steps), self.timezone) if self.timezone else self.wall(steps)
+
+    def clock(self, first: int, last: int) -> tuple[Steps, Steps]:
+        """The steps after one and up to another at which the clock has been changed, by a step or more.
+
+        Returns:
+            these steps, none unless the grid is `changed`; and how many steps the clock is ahead of a grid without a
+            zone, before, between and after them.
+        """
+        if not self.timezone or not self.frequency.elapsed:
+            return np.empty(0, np.int64), np.zeros(1, np.int64)
+        ends: Seconds = self.instants(np.array([first, last]))
+        moments, offsets = changes(self.timezone, *ends)
+        ahead = (offsets - self.lead) // self.frequency.multiple
+        is_new = np.diff(ahead) != 0
+        # The first step that begins at a change or after it.
+        return self.from_instants(moments - np.timedelta64(1, "s"))[is_new] + 1, ahead[np.append(True, is_new)]
 
     def begins(self, step: int) -> str:
         """The first moment of a step as text; its label unless that is the end of some months, or a weekday in them."""

@@ -34,12 +34,14 @@ class Encoder:
         place: whose holidays count, for all series.
         places: the static column that names each series' own place.
         columns: covariates; one of the role "series" stands for the series itself.
+        clock: whether series are laid by the wall clock, see `data.clock`.
     """
 
     cycles: tuple[str, ...] = ()
     place: str | None = None
     places: str | None = None
     columns: tuple[Column, ...] = ()
+    clock: bool = False
 
     @classmethod
     def fit(cls, panel: Panel, config: Config, until: Steps) -> Self:
@@ -57,7 +59,7 @@ class Encoder:
                 columns += [Column.fit(name, role, found, part) for name in listed]
         if config.model.series_embedding:
             columns.append(Column("series", "series", categories=tuple(panel.names)))
-        return cls(cycles, config.grid.holidays, source.holidays_column, tuple(columns))
+        return cls(cycles, config.grid.holidays, source.holidays_column, tuple(columns), bool(config.model.clock))
 
     @property
     def varying(self) -> tuple[Column, ...]:
@@ -170,7 +172,7 @@ class Encoder:
             raise ValueError(f"other cycles than {some(CYCLES)}: {cycles}")
         if not all(name is None or isinstance(name, str) for name in (about["place"], about["places"])):
             raise ValueError("a place that is no name")
-        return cls(cycles, about["place"], about["places"], columns)
+        return cls(cycles, about["place"], about["places"], columns, bool(about.get("clock")))
 
 
 @lru_cache(maxsize=8)

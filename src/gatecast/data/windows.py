@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gatecast.data.arrays import Values
+from gatecast.data.clock import Clock, laid
 from gatecast.data.column import Column
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
@@ -70,6 +71,8 @@ class Windows:
         bounds: where the covariates of each series begin, and where the last end.
         static: static values of each series, if any.
         waiting: see `Panel.waiting`.
+        clock: if the panel was laid by it; `inputs`, `past`, `calendar` and `truth` are asked for in steps of the grid,
+            and everything they give is by the clock.
     """
 
     values: Float[Tensor, "N"]
@@ -85,6 +88,7 @@ class Windows:
     context: int
     horizon: int
     waiting: Float[Tensor, "N"] | None = None
+    clock: Clock | None = None
 
     @classmethod
     def of(
@@ -100,14 +104,20 @@ class Windows:
         """Move a panel to a device, once.
 
         Args:
-            encoder: turns calendar and covariates into features.
+            encoder: turns calendar and covariates into features, and says whether series are laid by the clock.
             context: C, steps read before a cutoff.
             horizon: H, steps after it.
             ahead: steps after a series' end that cutoffs and horizons may reach (default: H).
             since: the earliest cutoff (default: before a series begins).
         """
-        firsts = (panel.starts if since is None else np.maximum(panel.starts, since + 1)) - context
-        stretches, rows = _stretches(firsts, panel.lasts + (horizon if ahead is None else ahead))
+        begun = int(panel.starts.min()) if since is None else since + 1
+        ahead, clock = horizon if ahead is None else ahead, None
+        if encoder.clock:
+            clock = Clock.of(panel.grid, begun - context, int(panel.lasts.max()) + ahead)
+        if clock is not None:
+            panel, begun = laid(panel, clock, begun - context), int(clock.reached(torch.tensor(begun - 1))) + 1
+            ahead += clock.most
+        stretches, rows = _stretches(np.maximum(panel.starts, begun) - context, panel.lasts + ahead)
         calendars = [encoder.calendars(panel, steps) for steps in stretches]
         dates, group = np.concatenate([found for found, _ in calendars], 1), calendars[0][1]
         found = panel.covariates if encoder.varying else None
@@ -129,6 +139,7 @@ class Windows:
             context=context,
             horizon=horizon,
             waiting=None if panel.waiting is None else _tensor(panel.waiting.astype(np.float32), device),
+            clock=clock and clock.to(device),
         )
 
     @property
@@ -161,7 +172,12 @@ class Windows:
         self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]
     ) -> tuple[Float[Tensor, "B C"], Bool[Tensor, "B C"]]:
         """The C values up to each cutoff, and which were observed."""
-        first, count = cutoffs + 1 - self.context, self.context
+        return self._past(series, self._on_clock(cutoffs))
+
+    def _past(
+        self, series: Int[Tensor, "B"], last: Int[Tensor, "B"]
+    ) -> tuple[Float[Tensor, "B C"], Bool[Tensor, "B C"]]:
+        first, count = last + 1 - self.context, self.context
         values, observed = self._gather(self.values, series, first, count)
         if self.waiting is None:
             return values, observed
@@ -172,7 +188,7 @@ class Windows:
         self,
         series: Int[Tensor, "B"],
         cutoffs: Int[Tensor, "B"],
-        read: Int[Tensor, "B"] | None = None,
+        ahead: int = 0,
         observed: Bool[Tensor, "B C"] | None = None,
     ) -> Float[Tensor, "B T F"]:
         """Features of the C steps up to each cutoff and the H after it: dates, holidays, covariates.
@@ -182,21 +198,22 @@ class Windows:
         does anything before the first target of the context, which may not have been read.
 
         Args:
-            read: the last step whose past covariates may be read, if not the cutoff.
-            observed: which steps of the context were observed, if known already.
+            ahead: of so many steps later; past covariates are read up to the cutoff all the same.
+            observed: which steps of that context were observed, if known already.
         """
-        first, count = cutoffs + 1 - self.context, self.context + self.horizon
+        read = self._on_clock(cutoffs)
+        first, count = read + ahead + 1 - self.context, self.context + self.horizon
         dates = _runs(self.dates, first + self.rows.index_select(0, series), count)
         if self.covariates is None or self.bounds is None:
             return dates
         steps = first[:, None] + torch.arange(count, device=self.device)
         position = steps + (self.bounds[:-1] - self.starts)[series][:, None]
-        observed = self.past(series, cutoffs)[1] if observed is None else observed
+        observed = self._past(series, read + ahead)[1] if observed is None else observed
         begins = position[:, 0] + observed.int().argmax(1)  # without any target, the first step
         begins = torch.maximum(begins, self.bounds[series])
         inside = (position >= begins[:, None]) & (position < self.bounds[series + 1][:, None])
         values = self.covariates[position.clamp(0, len(self.covariates) - 1)]
-        read_by = inside & (steps <= (cutoffs if read is None else read)[:, None])
+        read_by = inside & (steps <= read[:, None])
         parts = [dates]
         for index, column in enumerate(self.columns):
             seen = read_by if column.role == "past" else inside
@@ -207,7 +224,33 @@ class Windows:
 
     def truth(self, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"]) -> Truth:
         """The values after the cutoffs, for the loss and the test."""
-        return Truth(*self._gather(self.values, series, cutoffs + 1, self.horizon))
+        values, observed = self._gather(self.values, series, self._on_clock(cutoffs) + 1, self.horizon)
+        if self.clock is not None:  # by the clock it would be one more where an hour is shown twice
+            most = self._on_clock(cutoffs + self.horizon) - self._on_clock(cutoffs)
+            inside = torch.arange(1, self.horizon + 1, device=self.device) <= most[:, None]
+            values, observed = values * inside, observed & inside
+        return Truth(values, observed)
+
+    def ahead(self, cutoffs: Int[Tensor, "B"], steps: int) -> Int[Tensor, "B K"]:
+        """How many steps ahead the next steps of the grid are found in a forecast.
+
+        By the clock it is an hour more where the clocks go forward, and one less, but never none, where they go back.
+        """
+        after = torch.arange(1, steps + 1, device=self.device)
+        if self.clock is None:
+            return after.expand(len(cutoffs), -1)
+        return (self.clock.shown(cutoffs[:, None] + after) - self._on_clock(cutoffs)[:, None]).clamp(min=1)
+
+    def steps(self, cutoff: int) -> Steps:
+        """The steps of the grid that a window's context and horizon hold; by the clock the first to show as much."""
+        last = torch.tensor([cutoff], device=self.device)
+        around = self._on_clock(last) + torch.arange(1 - self.context, self.horizon + 1, device=self.device)
+        found: Steps = (around if self.clock is None else self.clock.steps(around)).cpu().numpy()
+        found[self.context - 1] = cutoff  # whose hour may be shown for the second time
+        return found
+
+    def _on_clock(self, cutoffs: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
+        return cutoffs if self.clock is None else self.clock.reached(cutoffs)
 
     def _gather(
         self, rows: Float[Tensor, "N"], series: Int[Tensor, "B"], firsts: Int[Tensor, "B"], count: int

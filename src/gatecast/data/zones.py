@@ -99,6 +99,17 @@ def clock_of(zone: str, first: int, last: int) -> Clock:
     )
 
 
+def changes(zone: str, first: np.datetime64, last: np.datetime64) -> tuple[Seconds, npt.NDArray[np.int64]]:
+    """The moments after one and up to another at which the clock of a zone is changed.
+
+    Returns:
+        the moments, in UTC; and how many seconds the clock is ahead of UTC before, between and after them.
+    """
+    moments, offsets = _changes(zone, *_years(np.array([first, last])))
+    low, high = np.searchsorted(moments, np.array([first, last], "datetime64[s]").astype(np.int64), side="right")
+    return moments[low:high].astype("datetime64[s]"), offsets[low : high + 1]
+
+
 def standard_offset(zone: str) -> int:
     """Seconds a zone's standard time is ahead of UTC (of 2020, when rules were settled)."""
     offset = zone_of(zone)

@@ -15,17 +15,24 @@ SEASONS = 4
 """How many seasons back a missing value is looked for."""
 
 
-def seasonal_naive(panel: Panel, series: Indices, cutoffs: Steps, season: int, horizon: int) -> Values:
+def seasonal_naive(
+    panel: Panel, series: Indices, cutoffs: Steps, season: int, horizon: int, *, clock: bool = False
+) -> Values:
     """The last season before each cutoff, repeated; a missing value is taken from the season before.
 
     Where nothing was observed for `SEASONS` seasons, the last value is repeated, however old.
 
+    Args:
+        clock: whether it is repeated at the same hour of the clock when the clocks change, see `data.clock`.
+
     Returns:
         (W, H), NaN where nothing had been observed.
     """
-    windows = Windows.of(panel, Encoder(), SEASONS * season, horizon, torch.device("cpu"), ahead=0)
-    context, observed = windows.past(torch.from_numpy(series), torch.from_numpy(cutoffs))
-    repeated = seasonal_repeat(context, observed, season, horizon).numpy()
+    windows = Windows.of(panel, Encoder(clock=clock), SEASONS * season, horizon, torch.device("cpu"))
+    last = torch.from_numpy(cutoffs)
+    context, observed = windows.past(torch.from_numpy(series), last)
+    ahead = windows.ahead(last, horizon)
+    repeated = seasonal_repeat(context, observed, season, int(ahead.max())).take_along_dim(ahead - 1, 1).numpy()
     nothing = ~observed.any(1).numpy()
     if nothing.any():  # hardly ever; to find the last value all values are looked at
         repeated[nothing] = _last(panel, series[nothing], cutoffs[nothing])[1][:, None]

@@ -4,6 +4,7 @@ import torch
 
 from gatecast.data.arrays import Indices
 from gatecast.data.dates import Steps
+from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.table import DRIFT, SEASONAL
 from gatecast.data.windows import Windows
@@ -27,10 +28,11 @@ def evaluate(
     shape = fitted.network.shape
     windows = Windows.of(panel, fitted.encoder, shape.context, shape.horizon, fitted.device)
     quantiles = predict(fitted, windows, series, cutoffs, shape.horizon)[0]
-    # The truth is fetched after and apart from the forecasts.
-    truth = windows.truth(*(torch.from_numpy(part).to(windows.device) for part in (series, cutoffs)))
+    # The truth is fetched after and apart from the forecasts, and never by the clock: a skipped hour has none.
+    true = Windows.of(panel, Encoder(), 1, shape.horizon, torch.device("cpu"))
+    truth = true.truth(torch.from_numpy(series), torch.from_numpy(cutoffs))
     naive = {
-        SEASONAL: seasonal_naive(panel, series, cutoffs, season, shape.horizon),
+        SEASONAL: seasonal_naive(panel, series, cutoffs, season, shape.horizon, clock=fitted.encoder.clock),
         DRIFT: naive_drift(panel, series, cutoffs, shape.horizon),
     }
     return Backtest(

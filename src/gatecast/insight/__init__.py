@@ -48,6 +48,7 @@ class Insight:
 
     Attributes:
         series: index into the panel.
+        window: the grid steps of the context and the horizon.
         gates: of the forecast.
         following: what each unit of each layer follows, and the correlation; None where there is nothing strong.
         attribution: of the forecast.
@@ -57,6 +58,7 @@ class Insight:
 
     panel: Panel
     series: int
+    window: Steps
     gates: Gates
     following: Sequence[tuple[str, float] | None]
     attribution: Attribution
@@ -73,7 +75,7 @@ class Insight:
         grid = self.panel.grid
         return (
             words.uses(self.memory, grid.frequency),
-            words.leaned(self.attribution, self.gates, grid, self.memory),
+            words.leaned(self.attribution, [*map(grid.label, self.starts)], self.memory),
             words.remembers(self.gates, grid.frequency, self.members),
             words.follow(self.following, len(self.memory.truth)),
             words.happened(self.gates, grid),
@@ -82,8 +84,12 @@ class Insight:
     @property
     def steps(self) -> Steps:
         """The grid steps of the context."""
-        last: int = self.gates.steps[-1]
-        return np.arange(last + 1 - self.attribution.context.shape[1], last + 1)
+        return self.window[: self.attribution.context.shape[1]]
+
+    @property
+    def starts(self) -> list[int]:
+        """The grid step at which each segment of the context begins."""
+        return [*map(int, self.steps[:: self.gates.segment])]
 
     def to_arrow(self) -> pa.Table:
         """A row for each unit, the longest memory first: half-life, mean gates, and what it follows if strongly."""
@@ -104,7 +110,7 @@ class Insight:
     def to_dict(self) -> dict[str, Any]:
         """All of it but the traces, as JSON."""
         grid, (shares, others), memory = self.panel.grid, self.attribution.shares, self.memory
-        starts = self.steps[:: self.gates.segment].tolist()
+        starts = self.starts
         read = {"apart": self.gates.apart, **self.gates.means()}
         unread = [None] * (len(starts) - len(self.gates.apart))  # by the LSTM; older than what it reads
         parts = {name: unread + part.tolist() for name, part in read.items()} | {"share": shares.tolist()}
@@ -133,7 +139,7 @@ class Insight:
         frequency = self.panel.grid.frequency
         return {
             "memory": pictures.memory_figure(self.memory, frequency),
-            "attribution": pictures.attribution_figure(self.panel, self.series, self.steps, self.attribution),
+            "attribution": pictures.attribution_figure(self.panel, self.series, self.window, self.attribution),
             "gates": pictures.gates_figure(self.panel, self.series, self.gates),
             "half_lives": pictures.half_lives_figure(self.gates, self.following, frequency),
         }
@@ -177,10 +183,12 @@ def inspect(
     chosen = evenly(len(cutoffs), MAX_WINDOWS)
     looked = owners[chosen], cutoffs[chosen]
     inputs = windows.inputs(*(torch.tensor([part], device=windows.device) for part in (index, cutoff)))
+    window = windows.steps(cutoff)
     return Insight(
         panel,
         index,
-        read_gates(stage, inputs, np.arange(cutoff - shape.reach + 1, cutoff + 1)),
+        window,
+        read_gates(stage, inputs, window[shape.context - shape.reach : shape.context]),
         strongest(follows(stage, windows, *looked, panel.grid)) or [None] * shape.layers * shape.hidden,
         attribute(stage, inputs),
         remember(unseen, windows, *looked),

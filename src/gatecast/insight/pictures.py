@@ -119,13 +119,18 @@ def half_lives_figure(gates: Gates, following: Sequence[tuple[str, float] | None
     return figure
 
 
-def attribution_figure(panel: Panel, index: int, steps: Steps, found: Attribution) -> Figure:
-    """Series and forecast above what each segment of the context gave to it, in all and step by step."""
+def attribution_figure(panel: Panel, index: int, window: Steps, found: Attribution) -> Figure:
+    """Series and forecast above what each segment of the context gave to it, in all and step by step.
+
+    Args:
+        window: the grid steps of the context and the horizon.
+    """
     figure = Figure(figsize=(WIDE, 6.6), layout="constrained")
     grid = figure.add_gridspec(3, 2, width_ratios=[8, 1.2], height_ratios=[1.2, 1, 1.3])
     whole, share, each = axes = [figure.add_subplot(grid[row, 0]) for row in range(3)]
-    horizon, edges = len(found.forecast), _edges(panel, steps, found.segment)
-    times = panel.grid.wall(np.arange(steps[-1] + 1, steps[-1] + horizon + 1))
+    horizon = len(found.forecast)
+    steps, edges = window[:-horizon], _edges(panel, window[:-horizon], found.segment)
+    times = panel.grid.wall(window[-horizon:])
     _observed(whole, panel, index, steps)
     for values, label, color, style in (
         (found.forecast, "forecast", MODEL, "-"),

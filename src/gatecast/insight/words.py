@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from gatecast.data.dates import Grid
@@ -89,12 +88,16 @@ def happened(gates: Gates, grid: Grid) -> str:
     return f"{when}, the part least like the others: {seen}; {forgot}."
 
 
-def leaned(found: Attribution, gates: Gates, grid: Grid, memory: Memory) -> str:
-    """Which parts of the context the forecast is based on, if any, and how sure that is."""
+def leaned(found: Attribution, dates: Sequence[str], memory: Memory) -> str:
+    """Which parts of the context the forecast is based on, if any, and how sure that is.
+
+    Args:
+        dates: when each segment of the context begins.
+    """
     shares, others = found.shares
-    starts = int(gates.steps[-1]) + 1 - found.segment * np.arange(len(shares), 0, -1)
-    parts = dict(zip(map(grid.label, starts.tolist()), shares.tolist(), strict=True))
-    ranked = Counter[str](parts | {f"the {name}": share for name, share in others.items()})
+    ranked = Counter[str]({f"the {name}": share for name, share in others.items()})
+    for date, share in zip(dates, shares.tolist(), strict=True):
+        ranked[date] += share  # by a clock that skips an hour, two steps may begin at once
     shown = [(in_percent(share), name) for name, share in ranked.most_common(3)]
     most = enumerated([f"{share} from {name}" for share, name in shown if share != in_percent(0)])
     agree = "" if math.isnan(found.agreement) else f", rank agreement with occlusion {found.agreement:.2f}"
