@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from gatecast.config import Config
 from gatecast.cutoffs import read_dates
+from gatecast.data.clock import Clock
 from gatecast.data.column import unknown
 from gatecast.data.dates import Date, Steps
 from gatecast.data.keys import find_keys
@@ -176,7 +177,10 @@ def _cut_short(panel: Panel, model: Model, least: int, ends: Sequence[int]) -> b
 
 def _needed(model: Model, end: int) -> Needed:
     """The rows that forecasts from the last row seen of each series, or from an earlier end, read."""
-    firsts = np.minimum(model.final.seen, end) - model.final.network.shape.context + 1
+    ends = np.minimum(model.final.seen, end)
+    firsts = ends - model.final.network.shape.context + 1
+    if model.final.encoder.clock and (clock := Clock.of(model.grid, int(firsts.min()), int(ends.max()))):
+        firsts -= clock.most  # of an hour that the clock shows twice one is not read
     recent = int(firsts[firsts > firsts.max() - model.final.network.shape.context].min())
     older = np.flatnonzero(firsts < recent)
     # No query finds NaN, which stands as no key at all, or infinity by its value.

@@ -6,6 +6,7 @@ shows twice the first is kept. A step on the clock is the number that a grid wit
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -34,6 +35,7 @@ class Clock:
     ahead: Int[Tensor, "X+1"]
 
     @classmethod
+    @lru_cache(maxsize=8)  # the series of a table end together, and are forecast again
     def of(cls, grid: Grid, first: int, last: int) -> Self | None:
         """The clock of a grid between two steps; None if it is not changed between them by a step or more."""
         changes, ahead = grid.clock(first, last)
