@@ -13,7 +13,6 @@ from gatecast.data.dates import Frequency, Grid
 from gatecast.data.encoding import Encoder
 from gatecast.data.panel import Panel
 from gatecast.data.split import split
-from gatecast.data.zones import to_wall
 from gatecast.ensemble import Ensemble
 from gatecast.errors import DataError, UsageError
 from gatecast.nn.network import Network
@@ -99,31 +98,12 @@ def test_the_naive_forecast_repeats_the_season_that_was_there(freq, season, foun
     assert resolved(panel_of(freq, 1_500, season=season), 12)[1] == found
 
 
-@pytest.mark.parametrize("series", [1, 3])
-@pytest.mark.parametrize(
-    ("lives", "freq", "zone", "until", "clock"),
-    [
-        ("Europe/Berlin", "h", "Europe/Berlin", 10_000, True),
-        ("UTC", "h", "Europe/Berlin", 10_000, False),  # as the sun does
-        ("UTC", "30min", "Europe/Berlin", 20_000, False),
-        ("Europe/Berlin", "15min", "Europe/Berlin", 40_000, True),
-        ("UTC", "h", "Europe/Berlin", 1_500, True),  # no change has been seen
-        ("UTC", "s", "Europe/Berlin", 3_000, True),  # nor can be, in seconds
-        ("UTC", "h", "UTC", 10_000, True),  # which never changes
-        ("UTC", "h", None, 10_000, False),
-        ("UTC", "D", "Europe/Berlin", 1_000, False),
-    ],
-)
-def test_what_repeats_does_so_by_the_clock_unless_the_rows_say_otherwise(lives, freq, zone, until, clock, series):
-    grid = Grid(Frequency.parse(freq), zone)
-    steps = grid.floor("2023-11-05") + np.arange(until)
-    time = to_wall(grid.instants(steps), lives).astype("datetime64[s]").astype(int)
-    values = np.sin(time / 86_400 * 2 * np.pi)
-    values = np.tile(values + np.random.default_rng(0).normal(0, 0.3, until), series).astype(np.float32)
-    keys = pa.table({"name": [f"s{i}" for i in range(series)]})
-    panel = Panel(grid, keys, values, np.arange(series + 1) * until, np.full(series, steps[0]))
-    assert resolved(panel, 24)[0].clock is clock
-    assert resolved(panel, 24, clock=not clock)[0].clock is not clock
+@pytest.mark.parametrize("zone", ["Europe/Berlin", None])
+def test_windows_are_laid_by_the_clock_of_a_zone(zone):
+    panel = panel_of("h", 1_000)
+    panel = replace(panel, grid=replace(panel.grid, timezone=zone))
+    assert resolved(panel, 24)[0].clock is (zone is not None)
+    assert resolved(panel, 24, clock=False)[0].clock is False
 
 
 def test_the_season_is_judged_before_the_held_back_end():

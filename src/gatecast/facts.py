@@ -4,23 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
 from gatecast.config import Config
 from gatecast.data.arrays import Values
-from gatecast.data.clock import Clock
 from gatecast.data.encoding import Encoder
 from gatecast.data.frequency import DAY, LONGEST_SEASON
 from gatecast.data.panel import Panel
-from gatecast.data.scaling import deviation
-from gatecast.data.split import Split, evenly
+from gatecast.data.split import Split
 from gatecast.data.windows import Windows
 from gatecast.errors import DataError, plural, some
-from gatecast.nn.starting import seasonal_repeat
+from gatecast.rhythm import LONGEST, SAMPLED, by_clock, repeated_errors
 from gatecast.settings import Scaling
 
-LONGEST_WEEK, WORTH = 2_016, 0.98
+WORTH = 0.98
 """A season longer than LONGEST_SEASON, such as a week of five minutes, is worth its context if repeating it has at most
 WORTH of the error of any other on the training rows."""
 MANY_SERIES, MANY_VALUES = 10, 30_000
@@ -30,8 +26,6 @@ LONG = 96
 """Number of steps from which on a horizon is long."""
 LEAST_STEPS, BATCH = 40, 64
 """Least batches per epoch, and windows per batch: synthetic windows fill them if the table has too few of its own."""
-SAMPLED = 1_024
-"""Training windows on which seasons are compared."""
 LEAST_SEASONS, UNSTEADY, EXPLAINED = 20, 0.25, 0.5
 """Of LEAST_SEASONS or more, the spreads are taken to be shares of the level if they differ by UNSTEADY of their mean or
 more, and their ratios to the level by less than EXPLAINED of that."""
@@ -53,7 +47,7 @@ class Facts:
         seasons: the seasons of the frequency that the history allows.
         daily: whether the longest of them is a day.
         season: that of the naive forecast, whose repetition is best.
-        clock: whether what repeats does so by the clock, see `_by_clock`.
+        clock: whether what repeats does so by the clock, see `rhythm.by_clock`.
     """
 
     classic: bool
@@ -110,7 +104,7 @@ def facts_of(config: Config, panel: Panel, split: Split) -> Facts:
     if not usable.any():
         raise DataError(_too_little(horizon, longest, panel.names))
     room = max(1, int(np.median(panel.lengths)) - horizon)
-    clock = panel.grid.changed and (_by_clock(panel, split) if config.model.clock is None else config.model.clock)
+    clock = by_clock(panel, split.train) if config.model.clock is None else config.model.clock
     seasons, season = _seasons(panel, split, horizon, room // 2, clock)
     least, zeros = _least_and_zeros(panel, split)
     classic = config.model.recipe == "classic"
@@ -144,36 +138,13 @@ def _too_little(horizon: int, longest: int, names: list[str]) -> str:
     )
 
 
-def _by_clock(panel: Panel, split: Split) -> bool:
-    """Whether the week after a clock change repeats the one before by the clock; if not, by elapsed time, like the sun.
-
-    By all changes in the training rows. Without any, a series is taken to follow the clock, as people do.
-    """
-    seconds = panel.grid.frequency.seconds
-    season = next((int(span / seconds) for span in (7 * DAY, DAY) if span <= LONGEST_WEEK * seconds), 0)
-    clock = Clock.of(panel.grid, int(panel.starts.min()), int(split.train.max()))
-    if clock is None or not season:
-        return True
-    series, cutoffs = np.repeat(np.arange(len(panel)), len(clock.changes)), np.tile(clock.changes - 1, len(panel))
-    whole = np.flatnonzero((cutoffs - season >= panel.starts[series] - 1) & (cutoffs + season <= split.train[series]))
-    chosen = whole[evenly(len(whole), SAMPLED)]
-    if not len(chosen):
-        return True
-    around = torch.from_numpy(series[chosen]), torch.from_numpy(cutoffs[chosen])
-    by_sun, by_clock = (
-        _errors(Windows.of(panel, Encoder(clock=follows), season, season, torch.device("cpu")), *around, [season])
-        for follows in (False, True)
-    )
-    return by_clock[season] <= by_sun[season]
-
-
 def _seasons(panel: Panel, split: Split, horizon: int, most: int, clock: bool) -> tuple[tuple[int, ...], int]:
     """The frequency's seasons of at most `most` steps that are worth the context they need.
 
     Returns:
         these seasons, and that of the naive forecast.
     """
-    shown = [season for season in panel.grid.frequency.seasons if season <= min(most, LONGEST_WEEK)]
+    shown = [season for season in panel.grid.frequency.seasons if season <= min(most, LONGEST)]
     errors = _repeated_errors(panel, split, [1, *shown], horizon, clock)
     best, *others = sorted(errors, key=errors.__getitem__)
     worth = best if others and errors[best] < WORTH * errors[others[0]] else 0
@@ -204,26 +175,11 @@ def _variation(values: Values, season: int) -> tuple[float, float] | None:
 
 
 def _repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int, clock: bool) -> dict[int, float]:
-    """See `_errors`; of training windows that have all seasons."""
+    """See `rhythm.repeated_errors`; of training windows that have all seasons."""
     reach = max(seasons)
     span = split.training(horizon, reach) or split.training(horizon)
     windows = Windows.of(panel, Encoder(clock=clock), reach, horizon, torch.device("cpu"))
-    return _errors(windows, *span.at(span.spread(SAMPLED)), seasons)
-
-
-def _errors(
-    windows: Windows, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"], seasons: list[int]
-) -> dict[int, float]:
-    """Scaled absolute error of repeating each season, summed over windows."""
-    inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
-    _, scale = deviation(inputs.context, inputs.observed)
-
-    def error(season: int) -> float:
-        repeated = seasonal_repeat(inputs.context, inputs.observed, season, windows.horizon)
-        wrong = ((repeated - truth.values).abs() / scale).masked_fill(~truth.observed, 0)
-        return float(wrong.sum())
-
-    return {season: error(season) for season in seasons}
+    return repeated_errors(windows, *span.at(span.spread(SAMPLED)), seasons)
 
 
 def _least_and_zeros(panel: Panel, split: Split) -> tuple[float, float]:

@@ -27,6 +27,7 @@ from gatecast.listener import Listener
 from gatecast.memory import needed, refuse_too_wide
 from gatecast.nn.network import Network
 from gatecast.reading import Rows
+from gatecast.rhythm import unnamed_zone
 from gatecast.settings import ModelSettings
 from gatecast.store.faults import FAULTS, counted
 from gatecast.training import Trained
@@ -59,6 +60,11 @@ def prepare(
     for part in found.findings:
         if part.name == FAULTS["partial"].name:
             listener.note(f"{part.name}: {'; '.join(part.places)}: {part.done}")
+    if zone := unnamed_zone(panel, parts.train):
+        listener.note(
+            f"what repeats does so by a clock that is changed as that of {zone} is, and times are taken in UTC: "
+            "name the --timezone, or forecasts are an hour off for days after a change"
+        )
     for line in unlearnable(panel, config.source, parts.train):
         listener.note(line)
     if config.forecast.metric == "mape":
