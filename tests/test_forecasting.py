@@ -163,6 +163,12 @@ def test_a_series_never_seen_is_forecast_on_its_own_level(model):
     assert numbers(table)[0] == pytest.approx(510, abs=15)
 
 
+def test_levels_are_the_numbers_that_a_query_would_ask_for(model):
+    """A hundredth of 99.9 is 0.9990000000000001 in floating point: no row would equal 0.999."""
+    found = column(model.forecast(horizon=1, series="s0", level=(57.4, 97.5, 99.9)), "confidence_level")
+    assert found == [0.574, 0.975, 0.999]
+
+
 def test_columns_and_rows_are_those_of_the_contract(model):
     table = model.forecast(horizon=2)
     assert table.rows.column_names == ["name", *COLUMNS]

@@ -104,7 +104,8 @@ def table_of(
     owner = np.repeat(np.arange(series, dtype=np.int32), dates * count)
     rows = {name: _taken(panel.keys.column(name), owner) for name in panel.keys.column_names}
     rows |= {name: repeated(column, series if alike else 1) for name, column in each.items()}
-    rows[CONFIDENCE] = repeated(pa.array(np.tile(np.array(levels) / 100, dates)), series)
+    shares = [float(f"{level}e-2") for level in levels]  # 99.9 / 100 is not 0.999
+    rows[CONFIDENCE] = repeated(pa.array(np.tile(shares, dates)), series)
     rows["run_id"] = repeated(pa.repeat(run_id, dates * count), series)
     rows |= {name: pa.array(column.ravel()) for name, column in columns.items()}
     order = (*panel.keys.column_names, *FORECAST)
