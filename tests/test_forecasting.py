@@ -286,6 +286,12 @@ def test_as_of_a_day_no_weights_that_saw_later_rows_of_any_series_are_used():
         assert not np.array_equal(numbers(model.forecast(**ask)), numbers(spoilt.forecast(**ask)))
 
 
+def test_series_that_had_not_begun_by_a_day_are_named_and_the_others_counted(model):
+    told = r"^no history by 1970-01-02 00:00 in s1, or forecast the 1 other series by name \(--series\)$"
+    with pytest.raises(UsageError, match=told):
+        model.forecast(waves((240, 200), starts=(0, 40)), as_of=labels(24)[0])
+
+
 def test_series_that_end_together_do_so_as_of_a_day_whichever_are_asked_for():
     rows = waves()
     at = np.datetime64("1970-01-01", "us") + np.tile(np.arange(240), 2) * np.timedelta64(1, "h")

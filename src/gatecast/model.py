@@ -20,7 +20,7 @@ from gatecast.data.dates import Date, Grid, TimeKind
 from gatecast.data.frequency import Frequency
 from gatecast.data.panel import Panel
 from gatecast.data.table import ForecastTable
-from gatecast.errors import DataError, RunError, UsageError, some
+from gatecast.errors import DataError, RunError, UsageError, by_name, some
 from gatecast.fitted import Fitted
 from gatecast.forecasting import forecast
 from gatecast.nn.devices import names, plain_torch
@@ -263,5 +263,6 @@ def _chosen(panel: Panel, names: tuple[str, ...]) -> Panel:
 def _known_by(step: int, panel: Panel, whole: Panel) -> Panel:
     """What was known of a panel by a step; where series end together, the others of the whole have a say."""
     if late := np.flatnonzero(panel.starts > step).tolist():
-        raise UsageError(f"no history by {panel.grid.label(step)} in {some(panel.names[i] for i in late)}")
+        names = some(panel.names[i] for i in late)
+        raise UsageError(f"no history by {panel.grid.label(step)} in {names}{by_name(len(panel) - len(late))}")
     return (whole.take(np.flatnonzero(whole.starts <= step)) if whole.rule[0] else panel).until(step)
