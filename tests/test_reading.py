@@ -344,7 +344,9 @@ def test_times_that_are_all_empty_show_no_frequency_but_that_they_are_empty(kind
         read(rows, time="at", target="y")
 
 
-@pytest.mark.parametrize("name", ["kind", "Step", "forecast_value", "run_id", "actual", "quantile_0.5", "auto_ets"])
+@pytest.mark.parametrize(
+    "name", ["kind", "Step", "forecast_value", "run_id", "actual", "quantile_0.5", "auto_ets", "gatecast_rank"]
+)
 def test_a_series_column_named_as_one_of_forecasts_is_refused(name):
     rows = pa.table({"at": np.datetime64("2024-01-01", "us") + np.arange(9) * np.timedelta64(1, "h"), "y": range(9)})
     rows = rows.append_column(name, pa.array(["a"] * 9))

@@ -13,7 +13,7 @@ from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.errors import StoreError, UsageError
 from gatecast.frames import held
 from gatecast.store import FORECAST_TIME, NO_ERRAND, Errand, open_store
-from gatecast.store.latest_query import latest_query
+from gatecast.store.latest_query import RANK, latest_query
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +26,8 @@ FORECAST = (TIMESTAMP, VALUE, CONFIDENCE, LOWER, UPPER, "cutoff", "step", "kind"
 AI_FORECAST = (TIMESTAMP, VALUE, CONFIDENCE, LOWER, UPPER, "ai_forecast_status")
 """What AI.FORECAST gives after the series columns."""
 
-OWN = (*AI_FORECAST, *FORECAST, "actual", "mase_scale", "rmsse_scale")
-"""Columns of forecasts and of their test, whose names no series column may have."""
+OWN = (*AI_FORECAST, *FORECAST, RANK, "actual", "mase_scale", "rmsse_scale")
+"""Columns of forecasts, of their view and of their test, whose names no series column may have."""
 
 CHUNK = 65_536
 """Rows of a chunk of a column that repeats itself."""
