@@ -23,8 +23,8 @@ Array = np.ndarray[Any, Any]
 INK, MODEL, OTHER, QUIET, LINE = "#22303c", "#0b6e8f", "#d1603d", "#8a97a3", "#e6eaed"
 SHOWN_HORIZONS = 7
 """How many horizons of history are shown before a forecast."""
-LONGEST_NAME = 60
-"""Letters of a name in a title; a longer one is cut."""
+LONGEST_NAME, LONGEST_TITLE = 60, 90
+"""Letters of a name in a title, and of all of it; a longer name is cut."""
 
 
 def forecast_figure(panel: Panel, index: int, table: ForecastTable) -> Figure:
@@ -123,7 +123,8 @@ def wall(column: pa.ChunkedArray) -> Array:
 
 def named(axes: Axes, name: str, more: str = "") -> None:
     """A title that begins with a name: one too long is cut, and its dollar signs do not delimit a formula."""
-    title = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    longest = min(LONGEST_NAME, LONGEST_TITLE - len(more))
+    title = name if len(name) <= longest else name[: longest - 1] + "…"
     axes.set_title(title + more, loc="left", color=INK, parse_math=False)
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 from matplotlib.dates import date2num
+from matplotlib.text import Text
 
 from gatecast.data.dates import Frequency
 from gatecast.insight import gates as gates_of_insight
@@ -116,8 +117,12 @@ def test_what_is_said_of_the_event_stays_within_the_axes(panel, at):
 
 def test_a_long_name_is_cut_and_takes_no_room(make_panel, gates):
     panel = replace(make_panel(np.arange(40.0), starts=[100]), keys=pa.table({"name": ["long " * 40]}))
-    title = pictures.gates_figure(panel, 0, gates).axes[0].get_title(loc="left")
-    assert title == ("long " * 12)[:59] + "…: read in 4 recurrent steps, 6 steps in each"
+    figure = pictures.gates_figure(panel, 0, gates)
+    figure.draw_without_rendering()
+    title = figure.axes[0].get_title(loc="left")
+    assert title == ("long " * 12)[:45] + "…: read in 4 recurrent steps, 6 steps in each"
+    (drawn,) = figure.axes[0].findobj(lambda part: isinstance(part, Text) and part.get_text() == title)
+    assert drawn.get_window_extent().x1 < figure.bbox.x1
 
 
 def test_one_recurrent_step_is_no_plural(panel):
