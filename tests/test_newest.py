@@ -1,5 +1,7 @@
 """Only the rows that a forecast needs are read, and it is the forecast from all rows."""
 
+from dataclasses import replace
+
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -183,6 +185,9 @@ def test_series_without_history_before_a_step_are_left_out_unless_all_are(make_p
         "1 series has no history before 1970-01-01 02:00 and is left out: s2",
         "2 series have no history before 1970-01-01 01:00 and are left out: s1, s2",
     ]
+    notes.clear()
+    begun(replace(panel, keys=pa.table({"name": ["Bonn", "Berlin, Mitte", "Ulm"]})), 1, listener)
+    assert notes == ["2 series have no history before 1970-01-01 01:00 and are left out: 'Berlin, Mitte', Ulm"]
 
 
 @pytest.mark.parametrize("series", [1, 3])

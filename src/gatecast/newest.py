@@ -15,7 +15,7 @@ from gatecast.data.dates import Date, Steps
 from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
 from gatecast.data.rows import name_of
-from gatecast.errors import NoRowsError, UsageError, plural, some
+from gatecast.errors import NoRowsError, UsageError, plural, some, some_names
 from gatecast.fitted import NEVER
 from gatecast.listener import SILENT, Listener
 from gatecast.model import Model
@@ -100,7 +100,7 @@ def begun(panel: Panel, step: int, listener: Listener) -> Panel:
     late = panel.starts >= step
     if late.all() or not late.any():
         return panel
-    names = some(panel.names[place] for place in np.flatnonzero(late).tolist())
+    names = some_names(panel.names[place] for place in np.flatnonzero(late).tolist())
     have, are = ("has", "is") if late.sum() == 1 else ("have", "are")
     listener.note(
         f"{late.sum():,} series {have} no history before {panel.grid.label(step)} and {are} left out: {names}"
@@ -111,7 +111,7 @@ def begun(panel: Panel, step: int, listener: Listener) -> Panel:
 def _note_absent(panel: Panel, model: Model, by: str, listener: Listener) -> None:
     """Name the series that were trained on and of which there are no rows: under another key they count as new."""
     if absent := np.flatnonzero(_lasts(panel, model) == NEVER).tolist():
-        names = some(_names(model, absent))
+        names = some_names(_names(model, absent))
         were, have = ("was", "has") if len(absent) == 1 else ("were", "have")
         listener.note(f"{len(absent):,} series that {were} trained on {have} no rows{by}: {names}")
 
@@ -120,7 +120,7 @@ def _note_ended(rows: Rows, listener: Listener) -> None:
     """Name the series of which there are no rows as new as those of others."""
     if rows.stale:
         end = "ends" if len(rows.stale) == 1 else "end"
-        listener.note(f"{len(rows.stale):,} series {end} before the others: {some(rows.stale)}")
+        listener.note(f"{len(rows.stale):,} series {end} before the others: {some_names(rows.stale)}")
 
 
 def _note_lost(panel: Panel, model: Model, listener: Listener) -> None:

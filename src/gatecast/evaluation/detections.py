@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gatecast.data.table import SEASONAL
-from gatecast.errors import in_percent, some
+from gatecast.errors import in_percent, some_names
 from gatecast.evaluation.backtest import Backtest
 from gatecast.evaluation.baselines import seasonal_naive
 from gatecast.evaluation.metrics import Array, usable
@@ -106,7 +106,7 @@ def few_series(backtest: Backtest) -> str | None:
     half = int(np.searchsorted(np.cumsum(sums[order]), sums.sum() / 2)) + 1
     if half > FEW_SERIES * count:
         return None
-    names = some(backtest.panel.names[index] for index in order[:half].tolist())
+    names = some_names(backtest.panel.names[index] for index in order[:half].tolist())
     return f"Half of the error comes from {half} of {count:,} series: {names}."
 
 
