@@ -189,7 +189,7 @@ GIVEN = {
     "reach": 8, "segment": 2, "scaling": "robust", "hidden": 7, "layers": 2, "dropout": 0.3, "seed": 4, "device": "cpu",
     "time_limit": 90.0, "baselines": 5.0, "epochs": 5, "steps": 6, "batch": 9, "rate": 0.5, "patience": 3, "test": 0.2,
     "precision": "bf16", "bounds": "0:9.5", "logs": True, "gated": True, "intermittent": True, "adjusted": True,
-    "clock": False, "plain": True, "calendar": False, "members": 2, "checkpoint_every": 60.0,
+    "clock": False, "winsorized": True, "plain": True, "calendar": False, "members": 2, "checkpoint_every": 60.0,
 }  # fmt: skip
 LISTS = {
     "series": ("a", "b"),

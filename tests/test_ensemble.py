@@ -8,8 +8,9 @@ from torch.testing import assert_close
 
 from gatecast.data.scaling import Scaler
 from gatecast.data.windows import Inputs
-from gatecast.ensemble import Ensemble, together, unit_of
+from gatecast.ensemble import Ensemble, calmed, together, unit_of
 from gatecast.nn.network import Network
+from gatecast.nn.winsorizing import winsorized
 from networks import SHAPE, drawn
 
 LONG = replace(SHAPE, horizon=5, segment=4, probabilities=(0.1, 0.5, 0.9), seasons=(4,), dropout=0.0, geometric=True)
@@ -135,3 +136,19 @@ def test_where_gradients_are_wanted_each_member_is_asked():
     ensemble = random(SHAPES)
     ensemble(read(), SCALER).sum().backward()
     assert all(weights.grad is not None for weights in ensemble.parameters())
+
+
+@pytest.mark.parametrize("windows", [1, 9])
+def test_spikes_are_cut_off_before_anything_is_read(windows):
+    """Also from what units are measured in, and by however many windows."""
+    shapes = [replace(shape, winsorized=True) for shape in SHAPES]
+    context = torch.arange(12.0).remainder(4).repeat(windows, 1)
+    context[:, 6] = 1e4
+    inputs = replace(read(windows), context=context, observed=torch.ones_like(context, dtype=torch.bool))
+    with torch.inference_mode():
+        calm = calmed(shapes[0], inputs)
+        assert calm.context[0].tolist() == winsorized(context, inputs.observed, (4,))[0].tolist() != context[0].tolist()
+        found = random(shapes)(inputs, SCALER)
+        assert_close(found, random(SHAPES)(calm, SCALER))
+        assert not torch.allclose(found, random(SHAPES)(inputs, SCALER))
+    assert calmed(SHAPES[0], inputs) is inputs

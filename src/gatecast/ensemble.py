@@ -1,7 +1,7 @@
 """Several networks that read the same windows; their forecasts are averaged in the target's unit."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Self
 
@@ -15,6 +15,7 @@ from gatecast.nn.devices import answers_at_once
 from gatecast.nn.network import Network, Shape
 from gatecast.nn.stacked import can_stack, joined, stacked
 from gatecast.nn.starting import Simple
+from gatecast.nn.winsorizing import winsorized
 from gatecast.side_by_side import Found, side_by_side
 
 Pick = Callable[[Tensor, Tensor], Tensor]
@@ -72,6 +73,7 @@ class Ensemble(nn.Module):
         Args:
             at_once: whether the groups are worked out side by side.
         """
+        inputs = calmed(self.shape, inputs)
         parts = {reach: measured(inputs, reach) for reach in {member.shape.reach for member in self.networks}}
         tasks = [partial(_read, self.networks[places[0]], inputs, scaler, parts) for places in self.alike]
         return tuple(side_by_side(tasks) if at_once else [task() for task in tasks])
@@ -127,6 +129,13 @@ def _read(member: Network, inputs: Inputs, scaler: Scaler, parts: Parts) -> Read
     read = inputs.scaled(unit)
     simple = member.simple(*read[:2]) if member.shape.seasons and member.effect is None else None
     return Reading(unit, read, simple)
+
+
+def calmed(shape: Shape, inputs: Inputs) -> Inputs:
+    """Windows as members read them, without spikes unless they are to be read as they are."""
+    if not shape.winsorized:
+        return inputs
+    return replace(inputs, context=winsorized(inputs.context, inputs.observed, shape.seasons))
 
 
 def unit_of(shape: Shape, inputs: Inputs, scaler: Scaler) -> Unit:

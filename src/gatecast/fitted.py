@@ -16,7 +16,7 @@ from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.scaling import Scaler, flat
 from gatecast.data.windows import Inputs
-from gatecast.ensemble import Ensemble
+from gatecast.ensemble import Ensemble, calmed
 from gatecast.nn.devices import answers_at_once, vector
 from gatecast.nn.starting import seasonal_repeat
 
@@ -117,8 +117,9 @@ class Fitted:
 
     def naive(self, inputs: Inputs) -> Float[Tensor, "B H"]:
         """The seasonal naive forecast; the last value, where the context is shorter than the season."""
-        season = self.season if self.season <= self.network.shape.context else 1
-        return seasonal_repeat(inputs.context, inputs.observed, season, self.network.shape.horizon)
+        shape, context = self.network.shape, calmed(self.network.shape, inputs).context
+        season = self.season if self.season <= shape.context else 1
+        return seasonal_repeat(context, inputs.observed, season, shape.horizon)
 
     def _leant(self, inputs: Inputs, share: float | Float[Tensor, "B 1"]) -> Float[Tensor, "B H P"]:
         """The networks' quantiles, moved towards the naive forecast."""

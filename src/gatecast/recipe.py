@@ -100,6 +100,7 @@ def resolve(config: Config, panel: Panel, split: Split) -> tuple[Config, int]:
         "hidden": 128 if facts.classic or facts.values > MANY_VALUES else 64,
         "gated": facts.varied,
         "intermittent": not facts.classic and facts.zeros >= ZEROS,
+        "winsorized": not facts.classic and facts.zeros < ZEROS,
         "skip": not (facts.many or facts.classic),
         "plain": facts.varied and not facts.much and not facts.classic,
         "dropout": manner.dropout,
@@ -179,6 +180,7 @@ def shapes(config: Config, encoder: Encoder) -> list[Shape]:
         intermittent=bool(model.intermittent and model.seasons),
         embeddings=encoder.embeddings,
         adjusted=bool(model.adjusted and model.seasons),
+        winsorized=bool(model.winsorized),
         embedded=size.segment > 1 or encoder.embeddings > 0,  # for one value the LSTM's input weights suffice
         known=encoder.known,
         past=encoder.past,

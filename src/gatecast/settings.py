@@ -183,6 +183,7 @@ class ModelSettings(Settings):
     adjusted: bool | None = Field(
         None, description="true: the LSTM reads seasonally adjusted values beside the values themselves"
     )
+    winsorized: bool | None = Field(None, description="true: spikes in what the networks read are cut off")
     skip: bool | None = Field(None, description="true: add a linear path from what the LSTM reads to the horizon")
     plain: bool | None = Field(None, description="true: half of the networks learn nothing but the mixture")
     members: int | None = Field(

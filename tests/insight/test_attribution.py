@@ -31,7 +31,14 @@ class Known(torch.nn.Module):
         self.function, self.shape = (
             function,
             SimpleNamespace(
-                segment=3, probabilities=(0.5,), context=CONTEXT, reach=CONTEXT, logs=False, seasons=(), geometric=True
+                segment=3,
+                probabilities=(0.5,),
+                context=CONTEXT,
+                reach=CONTEXT,
+                logs=False,
+                seasons=(),
+                geometric=True,
+                winsorized=False,
             ),
         )
 

@@ -119,7 +119,7 @@ def made_to_follow(make_panel):
         return None, (None, torch.stack(units, -1)[None])
 
     network = SimpleNamespace(
-        shape=SimpleNamespace(segment=4, context=24, reach=24, logs=False, adjusted=False),
+        shape=SimpleNamespace(segment=4, context=24, reach=24, logs=False, adjusted=False, winsorized=False),
         cleaned=lambda x, observed, calendar: (x.masked_fill(~observed, 0), None),
         about=lambda static: None,
         segments=segments,

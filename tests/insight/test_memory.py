@@ -33,6 +33,7 @@ def forecaster(function, segment=6):
             logs=False,
             seasons=(),
             geometric=True,
+            winsorized=False,
         )
 
         def forward(self, x, observed, calendar, static=None, simple=None):

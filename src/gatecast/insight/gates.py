@@ -13,7 +13,7 @@ from gatecast.data.arrays import Indices
 from gatecast.data.dates import Grid, Steps
 from gatecast.data.features import CYCLES
 from gatecast.data.windows import Inputs, Windows
-from gatecast.ensemble import unit_of
+from gatecast.ensemble import calmed, unit_of
 from gatecast.fitted import Fitted
 from gatecast.nn.lstm import Trace
 
@@ -125,6 +125,7 @@ def _read(fitted: Fitted, inputs: Inputs) -> tuple[Float[Tensor, "B R"], Float[T
     The effect of covariates is taken out.
     """
     network = fitted.network.leading
+    inputs = calmed(network.shape, inputs)
     unit = unit_of(network.shape, inputs, fitted.scaler)
     x, observed, calendar, static = inputs.scaled(unit)
     x, _ = network.cleaned(x, observed, calendar)

@@ -58,6 +58,7 @@ class Shape:
     embeddings: int = 0  # rows of the embedding table of static values
     embedded: bool = True  # whether a layer reads each segment first, or the LSTM reads it directly
     adjusted: bool = False  # whether the values without their season are read beside them
+    winsorized: bool = False  # whether spikes are cut off before anything else
     block: int = 0  # steps of the horizon decoded at once; 0: as many as a segment has
     geometric: bool = False  # whether distances from the median are averaged geometrically over networks
 
