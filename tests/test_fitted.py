@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from gatecast.corrections import Corrections
 from gatecast.data.scaling import Scaler
 from gatecast.fitted import NEVER
+from gatecast.nn.winsorizing import winsorized
 from untrained import CONTEXT, HORIZON, LEVELS, fitted_of, windows_of
 
 
@@ -112,3 +113,14 @@ def test_no_scale_is_needed_where_each_window_has_its_own():
     found = fitted_of().for_series(np.array([-1, 1]))
     assert found.scaler == Scaler("window")
     assert found.seen.tolist() == [NEVER, 9]
+
+
+def test_the_naive_forecast_repeats_no_spike_that_the_networks_do_not_read():
+    fitted = fitted_of()
+    network = fitted.network.networks[0]
+    network.shape = replace(network.shape, winsorized=True)
+    inputs = windows_of(1)[0]
+    spiky = replace(inputs, context=torch.tensor([[5.0, 6, 5, 6, 5, 6, 5, 900]]))
+    naive = fitted.naive(spiky)
+    assert (naive == winsorized(spiky.context, inputs.observed, (1,))[0, -1]).all()
+    assert 6 < naive[0, 0] < 900

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from gatecast.config import Config
 from gatecast.cutoffs import read_dates
-from gatecast.data.clock import Clock
+from gatecast.data.clock import GridClock
 from gatecast.data.column import unknown
 from gatecast.data.dates import Date, Steps
 from gatecast.data.keys import find_keys
@@ -179,7 +179,7 @@ def _needed(model: Model, end: int) -> Needed:
     """The rows that forecasts from the last row seen of each series, or from an earlier end, read."""
     ends = np.minimum(model.final.seen, end)
     firsts = ends - model.final.network.shape.context + 1
-    if model.final.encoder.clock and (clock := Clock.of(model.grid, int(firsts.min()), int(ends.max()))):
+    if model.final.encoder.clock and (clock := GridClock.of(model.grid, int(firsts.min()), int(ends.max()))):
         firsts -= clock.most  # of an hour that the clock shows twice one is not read
     recent = int(firsts[firsts > firsts.max() - model.final.network.shape.context].min())
     older = np.flatnonzero(firsts < recent)

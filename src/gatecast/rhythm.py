@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from gatecast.data.clock import Clock
+from gatecast.data.clock import GridClock
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
 from gatecast.data.frequency import DAY
@@ -57,7 +57,7 @@ def _around_changes(panel: Panel, until: Steps) -> tuple[float, float]:
     """Errors of repeating the week before each clock change after it, by the clock and by elapsed time; none: 0."""
     seconds = panel.grid.frequency.seconds
     season = next((int(span / seconds) for span in (7 * DAY, DAY) if span <= LONGEST * seconds), 0)
-    clock = Clock.of(panel.grid, int(panel.starts.min()), int(until.max()))
+    clock = GridClock.of(panel.grid, int(panel.starts.min()), int(until.max()))
     if clock is None or not season:
         return 0.0, 0.0
     series, cutoffs = np.repeat(np.arange(len(panel)), len(clock.changes)), np.tile(clock.changes - 1, len(panel))

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatecast.data.clock import Clock, laid
+from gatecast.data.clock import GridClock, laid
 from gatecast.data.column import Column
 from gatecast.data.covariates import Covariates
 from gatecast.data.dates import Frequency, Grid
@@ -51,7 +51,7 @@ def by_hour(first, count, grid=HOURLY):
 def test_the_clock_shows_what_a_grid_without_a_zone_calls_the_time(grid, day, more):
     first = grid.floor(day) + more
     steps = np.arange(first, first + 3_000)
-    clock = Clock.of(grid, first, first + 2_999)
+    clock = GridClock.of(grid, first, first + 2_999)
     wall = replace(grid, timezone=None).from_wall(grid.wall(steps))
     if clock is None:
         assert len(set(wall - steps)) == 1
@@ -65,23 +65,23 @@ def test_the_clock_shows_what_a_grid_without_a_zone_calls_the_time(grid, day, mo
 
 
 def test_a_grid_whose_steps_no_change_moves_has_no_clock():
-    assert Clock.of(replace(HOURLY, timezone=None), 0, 500_000) is None
-    assert Clock.of(replace(HOURLY, timezone="UTC"), 0, 500_000) is None
-    assert Clock.of(Grid(Frequency.parse("D"), "Europe/Berlin"), 0, 20_000) is None
-    assert Clock.of(Grid(Frequency.parse("h"), "Australia/Lord_Howe"), 400_000, 500_000) is None  # by half a step
-    assert Clock.of(HOURLY, FORWARD, FORWARD + 1_000) is None
-    assert Clock.of(HOURLY, FORWARD - 1, FORWARD + 1_000).changes.tolist() == [FORWARD]
+    assert GridClock.of(replace(HOURLY, timezone=None), 0, 500_000) is None
+    assert GridClock.of(replace(HOURLY, timezone="UTC"), 0, 500_000) is None
+    assert GridClock.of(Grid(Frequency.parse("D"), "Europe/Berlin"), 0, 20_000) is None
+    assert GridClock.of(Grid(Frequency.parse("h"), "Australia/Lord_Howe"), 400_000, 500_000) is None  # by half a step
+    assert GridClock.of(HOURLY, FORWARD, FORWARD + 1_000) is None
+    assert GridClock.of(HOURLY, FORWARD - 1, FORWARD + 1_000).changes.tolist() == [FORWARD]
 
 
 def test_a_skipped_hour_holds_what_comes_next_and_of_one_shown_twice_the_first_is_kept():
     panel = panel_of(HOURLY, (FORWARD - 2, [1, 2, 3, 4]), (FORWARD, [5, 6]))
-    found = laid(panel, Clock.of(HOURLY, FORWARD - 2, FORWARD + 10), 0)
+    found = laid(panel, GridClock.of(HOURLY, FORWARD - 2, FORWARD + 10), 0)
     assert found.values.tolist() == [1, 2, 3, 3, 4, 5, 6]
     assert found.offsets.tolist() == [0, 5, 7]
     assert found.grid.timezone is None
     assert [found.grid.label(int(start)) for start in found.starts] == ["2025-03-30 00:00", "2025-03-30 03:00"]
     panel = panel_of(HOURLY, (BACK - 2, [1, 2, 3, 4]), (BACK, [7, 8]))
-    found = laid(panel, Clock.of(HOURLY, BACK - 2, BACK + 10), 0)
+    found = laid(panel, GridClock.of(HOURLY, BACK - 2, BACK + 10), 0)
     assert found.values.tolist() == [1, 2, 4, 7, 8]  # of the second series all there is
     assert [found.grid.label(int(start)) for start in found.starts] == ["2024-10-27 01:00", "2024-10-27 02:00"]
 
@@ -91,7 +91,7 @@ def test_covariates_are_laid_beside_the_values_and_rows_before_what_is_needed_ar
         ("x",), (), np.arange(7.0, dtype=np.float32)[:, None], np.array([0, 7]), (), np.empty((1, 0)), {}
     )
     panel = replace(panel_of(HOURLY, (FORWARD - 3, [1, 2, 3, 4])), covariates=beside)
-    clock = Clock.of(HOURLY, FORWARD - 3, FORWARD + 10)
+    clock = GridClock.of(HOURLY, FORWARD - 3, FORWARD + 10)
     found = laid(panel, clock, FORWARD - 1)
     assert found.values.tolist() == [3, 4, 4]
     assert found.covariates.column("x").tolist() == [2, 3, 3, 4, 5, 6]

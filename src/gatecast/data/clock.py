@@ -23,7 +23,7 @@ AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Clock:
+class GridClock:
     """Where steps of elapsed time lie on a clock that is changed now and then.
 
     Attributes:
@@ -73,7 +73,7 @@ class Clock:
         return torch.where(before > 0, torch.maximum(elapsed, first), elapsed)
 
 
-def laid(panel: Panel, clock: Clock, since: int) -> Panel:
+def laid(panel: Panel, clock: GridClock, since: int) -> Panel:
     """A panel on the steps of a clock, of which nothing before a step (of the grid) is needed."""
     beside = panel.covariates
     starts, offsets, places = _places(clock, since, panel.starts, panel.offsets)
@@ -91,7 +91,7 @@ def laid(panel: Panel, clock: Clock, since: int) -> Panel:
     )
 
 
-def _places(clock: Clock, since: int, starts: Steps, offsets: Indices) -> tuple[Steps, Indices, Indices]:
+def _places(clock: GridClock, since: int, starts: Steps, offsets: Indices) -> tuple[Steps, Indices, Indices]:
     """The first step of each series on the clock, the offsets there, and which value each of its steps holds."""
     ends = starts + np.diff(offsets) - 1
     begins = np.minimum(np.maximum(starts, since), ends)

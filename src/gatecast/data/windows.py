@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gatecast.data.arrays import Values
-from gatecast.data.clock import Clock, laid
+from gatecast.data.clock import GridClock, laid
 from gatecast.data.column import Column
 from gatecast.data.dates import Steps
 from gatecast.data.encoding import Encoder
@@ -88,7 +88,7 @@ class Windows:
     context: int
     horizon: int
     waiting: Float[Tensor, "N"] | None = None
-    clock: Clock | None = None
+    clock: GridClock | None = None
 
     @classmethod
     def of(
@@ -113,7 +113,7 @@ class Windows:
         begun = int(panel.starts.min()) if since is None else since + 1
         ahead, clock = horizon if ahead is None else ahead, None
         if encoder.clock:
-            clock = Clock.of(panel.grid, begun - context, int(panel.lasts.max()) + ahead)
+            clock = GridClock.of(panel.grid, begun - context, int(panel.lasts.max()) + ahead)
         if clock is not None:
             panel, begun = laid(panel, clock, begun - context), int(clock.reached(torch.tensor(begun - 1))) + 1
             ahead += clock.most
