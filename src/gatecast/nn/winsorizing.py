@@ -23,7 +23,8 @@ def winsorized(
     """Windows with values far from their nearest neighbour moved towards it, until they are not.
 
     The neighbours of a value are those before and after it, and those at its place in the seasons before and after.
-    Windows in which no value is far from the one before it are left as they are.
+    The newest value stays: it may be the first of a new level. Windows in which no value is far from the one before it
+    are left as they are.
     """
     changes = _apart(x, observed, 1)
     mean = changes.mean(1, keepdim=True) if gapless(observed) else changes.nanmean(1, keepdim=True)
@@ -39,7 +40,9 @@ def _cut(
     x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...], most: Float[Tensor, "B 1"]
 ) -> Float[Tensor, "B C"]:
     above = x - x.gather(1, _nearest(x, observed, seasons))
-    return torch.where(above.abs() > most, x - above + torch.sign(above) * most, x)  # others to the last bit
+    far = above.abs() > most
+    far[:, -1] = False
+    return torch.where(far, x - above + torch.sign(above) * most, x)  # others to the last bit
 
 
 @torch.no_grad()
