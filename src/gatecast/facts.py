@@ -10,10 +10,12 @@ from gatecast.data.arrays import Values
 from gatecast.data.encoding import Encoder
 from gatecast.data.frequency import DAY, LONGEST_SEASON
 from gatecast.data.panel import Panel
+from gatecast.data.scaling import deviation
 from gatecast.data.split import Split
 from gatecast.data.windows import Windows
 from gatecast.errors import DataError, plural, some
-from gatecast.rhythm import LONGEST, SAMPLED, by_clock, repeated_errors
+from gatecast.nn.starting import seasonal_repeat
+from gatecast.rhythm import LONGEST, SAMPLED, by_clock
 from gatecast.settings import Scaling
 
 WORTH = 0.98
@@ -175,11 +177,20 @@ def _variation(values: Values, season: int) -> tuple[float, float] | None:
 
 
 def _repeated_errors(panel: Panel, split: Split, seasons: list[int], horizon: int, clock: bool) -> dict[int, float]:
-    """See `rhythm.repeated_errors`; of training windows that have all seasons."""
+    """Scaled absolute error of repeating each season, summed over training windows that have all seasons."""
     reach = max(seasons)
     span = split.training(horizon, reach) or split.training(horizon)
     windows = Windows.of(panel, Encoder(clock=clock), reach, horizon, torch.device("cpu"))
-    return repeated_errors(windows, *span.at(span.spread(SAMPLED)), seasons)
+    series, cutoffs = span.at(span.spread(SAMPLED))
+    inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
+    _, scale = deviation(inputs.context, inputs.observed)
+
+    def error(season: int) -> float:
+        repeated = seasonal_repeat(inputs.context, inputs.observed, season, horizon)
+        wrong = ((repeated - truth.values).abs() / scale).masked_fill(~truth.observed, 0)
+        return float(wrong.sum())
+
+    return {season: error(season) for season in seasons}
 
 
 def _least_and_zeros(panel: Panel, split: Split) -> tuple[float, float]:

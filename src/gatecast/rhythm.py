@@ -1,29 +1,23 @@
 """By which clock a series lives: whether its weeks around clock changes repeat by the clock or by elapsed time."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
-from jaxtyping import Int
-from torch import Tensor
+import numpy.typing as npt
 
-from gatecast.data.clock import GridClock
 from gatecast.data.dates import Steps
-from gatecast.data.encoding import Encoder
 from gatecast.data.frequency import DAY
 from gatecast.data.panel import Panel
-from gatecast.data.scaling import deviation
 from gatecast.data.split import evenly
-from gatecast.data.windows import Windows
-from gatecast.nn.starting import seasonal_repeat
+
+Array = npt.NDArray[np.float64]
 
 LONGEST = 2_016
 """Steps of the longest season that is looked at: a week of five minutes."""
 SAMPLED = 1_024
 """Windows in which errors are compared."""
 ZONES = ("Europe/Berlin", "America/Chicago", "Australia/Sydney")
-"""Zones whose clocks most that are changed are changed with, give or take some hours."""
+"""Zones with whose clocks, give or take some hours, most are changed that are."""
 SURELY = 0.8
 """Share of the error by elapsed time below which a clock that nobody named is surely followed."""
 
@@ -54,36 +48,33 @@ def unnamed_zone(panel: Panel, until: Steps) -> str | None:
 
 
 def _around_changes(panel: Panel, until: Steps) -> tuple[float, float]:
-    """Errors of repeating the week before each clock change after it, by the clock and by elapsed time; none: 0."""
+    """Error of the week before each clock change as a forecast of the one after, by the clock and by elapsed time.
+
+    Each is measured in the mean deviation of the week before, and all are added up; 0 where there is no change.
+    """
     seconds = panel.grid.frequency.seconds
     season = next((int(span / seconds) for span in (7 * DAY, DAY) if span <= LONGEST * seconds), 0)
-    clock = GridClock.of(panel.grid, int(panel.starts.min()), int(until.max()))
-    if clock is None or not season:
-        return 0.0, 0.0
-    series, cutoffs = np.repeat(np.arange(len(panel)), len(clock.changes)), np.tile(clock.changes - 1, len(panel))
-    whole = np.flatnonzero((cutoffs - season >= panel.starts[series] - 1) & (cutoffs + season <= until[series]))
+    changes, ahead = panel.grid.clock(int(panel.starts.min()), int(until.max()))
+    series, change = (part.ravel() for part in np.indices((len(panel), len(changes))))
+    first = changes[change]
+    whole = np.flatnonzero((first - season >= panel.starts[series]) & (first + season <= until[series] + 1))
     chosen = whole[evenly(len(whole), SAMPLED)]
-    if not len(chosen):
+    if not season or not len(chosen):
         return 0.0, 0.0
-    around = torch.from_numpy(series[chosen]), torch.from_numpy(cutoffs[chosen])
+    place = (panel.offsets[series] + first - panel.starts[series])[chosen, None] + np.arange(-season, season)
+    before, after = np.split(panel.values[place].astype(np.float64), 2, axis=1)
+    forward = np.arange(season) + np.diff(ahead)[change[chosen], None]
+    both = (forward >= 0) & (forward < season)  # what both ways forecast
+    same_hour = np.take_along_axis(before, forward.clip(0, season - 1), 1)
+    usual = _mean(np.abs(before - _mean(before)))
+    clock, elapsed = (
+        np.divide(np.abs(after - part), usual, out=np.zeros_like(after), where=both & (usual > 0))
+        for part in (same_hour, before)
+    )
+    return float(np.nansum(clock)), float(np.nansum(elapsed))
 
-    def error(follows: bool) -> float:
-        windows = Windows.of(panel, Encoder(clock=follows), season, season, torch.device("cpu"))
-        return repeated_errors(windows, *around, [season])[season]
 
-    return error(True), error(False)
-
-
-def repeated_errors(
-    windows: Windows, series: Int[Tensor, "B"], cutoffs: Int[Tensor, "B"], seasons: Sequence[int]
-) -> dict[int, float]:
-    """Scaled absolute error of repeating each season, summed over windows."""
-    inputs, truth = windows.inputs(series, cutoffs), windows.truth(series, cutoffs)
-    _, scale = deviation(inputs.context, inputs.observed)
-
-    def error(season: int) -> float:
-        repeated = seasonal_repeat(inputs.context, inputs.observed, season, windows.horizon)
-        wrong = ((repeated - truth.values).abs() / scale).masked_fill(~truth.observed, 0)
-        return float(wrong.sum())
-
-    return {season: error(season) for season in seasons}
+def _mean(values: Array) -> Array:
+    """The mean of the observed values of each row; 0 without any."""
+    mean: Array = np.nansum(values, 1, keepdims=True) / np.maximum((~np.isnan(values)).sum(1, keepdims=True), 1)
+    return mean
