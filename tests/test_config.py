@@ -255,7 +255,9 @@ def test_statistical_baselines_take_no_longer_than_training_unless_they_are_give
 def test_an_option_in_python_that_there_is_not_is_told_with_the_one_that_is_meant():
     with pytest.raises(UsageError, match=r"^no setting is called 'horizont'; did you mean horizon\?$"):
         Config.from_options("a.csv", {"horizont": 3})
-    with pytest.raises(UsageError, match=r"^no setting is called 'zebra'; there are adjusted, aggregate, .*, url$"):
+    with pytest.raises(
+        UsageError, match=r"^no setting is called 'zebra'; there are adjusted, aggregate, .*, winsorized$"
+    ):
         Config.from_options("a.csv", {"zebra": 3})
 
 

@@ -65,8 +65,13 @@ def some(items: Iterable[object]) -> str:
 
 
 def some_names(names: Iterable[object]) -> str:
-    """The same of names: one that could be taken for several, or for nothing, is in quotation marks."""
-    return some(name if re.fullmatch(r"[^\s,;]+", str(name)) else repr(name) for name in names)
+    """The same of names."""
+    return some(map(as_name, names))
+
+
+def as_name(name: object) -> str:
+    """A name within a text: one that could be taken for several, or for nothing, is in quotation marks."""
+    return str(name) if re.fullmatch(r"[^\s,;]+", str(name)) else repr(name)
 
 
 def enumerated(parts: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from gatecast.data.covariates import Covariates
 from gatecast.data.covariates_builder import CovariatesBuilder
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.data.rows import PanelBuilder, Reading, name_of, without_values
-from gatecast.errors import DataError, NoRowsError, UsageError, some, some_names
+from gatecast.errors import DataError, NoRowsError, UsageError, as_name, some, some_names
 from gatecast.settings import Fill
 
 
@@ -177,7 +177,7 @@ class Panel:
     def ending_before(self, steps: int) -> tuple[str, ...]:
         """The series that end more than some steps before the newest row, and where they end."""
         stale = np.flatnonzero(self.lasts < self.lasts.max() - steps).tolist()
-        return tuple(f"{self.names[i]} ends {self.grid.label(int(self.lasts[i]))}" for i in stale)
+        return tuple(f"{as_name(self.names[i])} ends {self.grid.label(int(self.lasts[i]))}" for i in stale)
 
     def continued(self, common: bool, fill: Fill) -> Self:
         """A panel with missing values filled by a rule, and if `common` with all series ending at the newest row.
