@@ -15,7 +15,7 @@ from gatecast.data.dates import Date, Steps
 from gatecast.data.keys import find_keys
 from gatecast.data.panel import Panel
 from gatecast.data.rows import name_of
-from gatecast.errors import NoRowsError, UsageError, as_name, plural, some, some_names
+from gatecast.errors import NoRowsError, UsageError, plural, some, some_names
 from gatecast.fitted import NEVER
 from gatecast.listener import SILENT, Listener
 from gatecast.model import Model
@@ -128,7 +128,7 @@ def _note_lost(panel: Panel, model: Model, listener: Listener) -> None:
     lasts = _lasts(panel, model)
     if lost := np.flatnonzero((lasts != NEVER) & (lasts < model.final.seen)).tolist():
         named = zip(_names(model, lost), lost, strict=True)
-        ends = (f"{as_name(name)} ends {panel.grid.label(int(lasts[at]))}" for name, at in named)
+        ends = (f"{name} ends {panel.grid.label(int(lasts[at]))}" for name, at in named)
         lack = "lacks" if len(lost) == 1 else "lack"
         listener.note(f"{len(lost):,} series {lack} the newest rows that training saw: {some(ends)}")
 
