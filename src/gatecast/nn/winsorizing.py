@@ -14,7 +14,8 @@ from gatecast.nn.devices import answers_at_once
 from gatecast.nn.masks import gapless
 
 FAR = 4.5
-"""Times the mean change from one value to the next that a value may be away from its nearest neighbour."""
+"""Times the mean change from one value to the next, where there is one, that a value may be away from its nearest
+neighbour. Of a price that seldom changes, a change is as large as usual."""
 
 
 def winsorized(
@@ -23,12 +24,10 @@ def winsorized(
     """Windows with values far from their nearest neighbour moved towards it, until they are not.
 
     The neighbours of a value are those before and after it, and those at its place in the seasons before and after.
-    The newest value stays: it may be the first of a new level. Windows in which no value is far from the one before it
-    are left as they are.
+    Windows in which no value is far from the one before it are left as they are.
     """
     changes = _apart(x, observed, 1)
-    mean = changes.mean(1, keepdim=True) if gapless(observed) else changes.nanmean(1, keepdim=True)
-    most = FAR * mean.nan_to_num(torch.inf)  # of one value alone
+    most = FAR * changes.nansum(1, keepdim=True) / (changes > 0).sum(1, keepdim=True).clamp(min=1)
     far = (changes > most).any(1)
     if not answers_at_once(x.device):
         return torch.where(far[:, None], _cut(x, observed, seasons, most), x)
@@ -40,9 +39,7 @@ def _cut(
     x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...], most: Float[Tensor, "B 1"]
 ) -> Float[Tensor, "B C"]:
     above = x - x.gather(1, _nearest(x, observed, seasons))
-    far = above.abs() > most
-    far[:, -1] = False
-    return torch.where(far, x - above + torch.sign(above) * most, x)  # others to the last bit
+    return torch.where(above.abs() > most, x - above + torch.sign(above) * most, x)  # others to the last bit
 
 
 @torch.no_grad()
