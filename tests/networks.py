@@ -1,5 +1,7 @@
 """The network that tests of networks begin with, weights drawn at random, and something for it to read."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import nn
 
@@ -18,6 +20,21 @@ SHAPE = Shape(
     dropout=0.2,
     skip=True,
 )
+
+
+def shape_of(segment, context, probabilities):
+    """What is asked of the shape of a network that stands in for one, as a plain function of what it reads."""
+    return SimpleNamespace(
+        segment=segment,
+        block=segment,
+        probabilities=probabilities,
+        context=context,
+        reach=context,
+        logs=False,
+        seasons=(),
+        geometric=True,
+        winsorized=False,
+    )
 
 
 def with_random_weights(shape, seed=0, spread=1.0):

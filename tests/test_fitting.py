@@ -218,7 +218,7 @@ def test_intervals_of_final_weights_that_had_no_time_are_as_wide_as_those_that_w
     wide = [((part - part[..., [final.middle]]).abs() / unit).mean(0) for part in (before, after)]
     assert wide[1].sum() < 0.8 * wide[0].sum()
     wider = (wide[0] / wide[1]).nan_to_num(1).pow(1 - 1 / 800)
-    assert_close(final.stretch, factors * wider, rtol=1e-4, atol=1e-4)
+    assert_close(final.stretch, factors * wider, rtol=3e-5, atol=1e-5)  # sums of other lengths round another way
 
 
 def test_intervals_of_a_series_that_is_new_hold():

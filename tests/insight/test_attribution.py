@@ -1,7 +1,6 @@
 """Integrated gradients: exact where the answer is known, complete, and of the forecast as it is."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from gatecast.fitted import Fitted
 from gatecast.insight import attribution
 from gatecast.insight.attribution import Attribution, _Path, _rank_correlation, attribute
 from gatecast.nn.network import Network, Shape
+from networks import shape_of
 
 CONTEXT, HORIZON = 12, 2
 
@@ -28,19 +28,7 @@ class Known(torch.nn.Module):
 
     def __init__(self, function):
         super().__init__()
-        self.function, self.shape = (
-            function,
-            SimpleNamespace(
-                segment=3,
-                probabilities=(0.5,),
-                context=CONTEXT,
-                reach=CONTEXT,
-                logs=False,
-                seasons=(),
-                geometric=True,
-                winsorized=False,
-            ),
-        )
+        self.function, self.shape = function, shape_of(3, CONTEXT, (0.5,))
 
     def forward(self, x, observed, calendar, static=None, simple=None):
         return self.function(x.masked_fill(~observed, 0), calendar)[..., None]

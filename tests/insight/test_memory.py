@@ -16,6 +16,7 @@ from gatecast.ensemble import Ensemble
 from gatecast.evaluation.bootstrap import places
 from gatecast.fitted import Fitted
 from gatecast.insight.memory import Memory, _hidden, _lengths, _shuffled, remember
+from networks import shape_of
 
 CONTEXT, HORIZON = 48, 2
 
@@ -24,17 +25,7 @@ def forecaster(function, segment=6):
     """Weights whose median is a function of the context in the target's unit."""
 
     class Network(torch.nn.Module):
-        shape = SimpleNamespace(
-            segment=segment,
-            block=segment,
-            probabilities=(),
-            context=CONTEXT,
-            reach=CONTEXT,
-            logs=False,
-            seasons=(),
-            geometric=True,
-            winsorized=False,
-        )
+        shape = shape_of(segment, CONTEXT, ())
 
         def forward(self, x, observed, calendar, static=None, simple=None):
             return function(x.masked_fill(~observed, 0))[..., None]

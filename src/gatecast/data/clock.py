@@ -62,8 +62,8 @@ class GridClock:
     def reached(self, steps: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
         """The latest that the clock has shown by each step."""
         before = torch.bucketize(steps, self.changes, right=True)
-        latest = self.until[(before - 1).clamp(min=0)]
-        return torch.where(before > 0, torch.maximum(self.shown(steps), latest), self.shown(steps))
+        shown, latest = steps + self.ahead[before], self.until[(before - 1).clamp(min=0)]
+        return torch.where(before > 0, torch.maximum(shown, latest), shown)
 
     def steps(self, shown: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
         """The first step at which the clock had reached what it shows."""

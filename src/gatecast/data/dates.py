@@ -126,7 +126,7 @@ class Grid:
             these steps, none unless the grid is `changed`; and how many steps the clock is ahead of a grid without a
             zone, before, between and after them.
         """
-        if not self.timezone or not self.frequency.elapsed:
+        if not self.timezone or not self.changed:
             return np.empty(0, np.int64), np.zeros(1, np.int64)
         ends: Seconds = self.instants(np.array([first, last]))
         moments, offsets = changes(self.timezone, *ends)
