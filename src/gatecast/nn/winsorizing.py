@@ -7,7 +7,7 @@ season has them a season away: both stay as they are.
 """
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gatecast.nn.devices import answers_at_once
@@ -26,37 +26,31 @@ def winsorized(
     The neighbours of a value are those before and after it, and those at its place in the seasons before and after.
     Windows in which no value is far from the one before it are left as they are.
     """
-    changes = _apart(x, observed, 1)
-    most = FAR * changes.nansum(1, keepdim=True) / (changes > 0).sum(1, keepdim=True).clamp(min=1)
+    changes = _changes(x, observed, 1, 0.0).abs()
+    most = FAR * changes.sum(1, keepdim=True) / changes.count_nonzero(1).clamp(min=1)[:, None]
     far = (changes > most).any(1)
     if not answers_at_once(x.device):
         return torch.where(far[:, None], _cut(x, observed, seasons, most), x)
     rows = far.nonzero()[:, 0]
-    return x.index_copy(0, rows, _cut(x[rows], observed[rows], seasons, most[rows])) if len(rows) else x
+    if not len(rows):
+        return x
+    seen = observed[: len(rows)] if gapless(observed) else observed[rows]  # still a view of one value
+    return x.index_copy(0, rows, _cut(x[rows], seen, seasons, most[rows]))
 
 
 def _cut(
     x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...], most: Float[Tensor, "B 1"]
 ) -> Float[Tensor, "B C"]:
-    above = x - x.gather(1, _nearest(x, observed, seasons))
-    return torch.where(above.abs() > most, x - above + torch.sign(above) * most, x)  # others to the last bit
-
-
-@torch.no_grad()
-def _nearest(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], seasons: tuple[int, ...]) -> Int[Tensor, "B C"]:
-    """The place of the nearest neighbour of each value; its own without one."""
-    apart, places = torch.full_like(x, torch.inf), torch.arange(x.shape[1], device=x.device)
-    nearest = places.repeat(len(x), 1)
+    above = torch.full_like(x, torch.inf)  # its nearest neighbour; infinitely without one
     for lag in (lag for lag in dict.fromkeys((1, *seasons)) if 2 * lag <= x.shape[1]):
-        away = _apart(x, observed, lag)
-        for here, there in ((slice(lag, None), slice(None, -lag)), (slice(None, -lag), slice(lag, None))):
-            nearer = away < apart[:, here]
-            nearest[:, here] = torch.where(nearer, places[there], nearest[:, here])
-            apart[:, here] = torch.where(nearer, away, apart[:, here])
-    return nearest
+        change = _changes(x, observed, lag, torch.inf)
+        for places, away in ((slice(lag, None), change), (slice(None, -lag), -change)):
+            above[:, places] = torch.where(away.abs() < above[:, places].abs(), away, above[:, places])
+    far = (above.abs() > most) & above.isfinite()
+    return torch.where(far, x - above + torch.sign(above) * most, x)  # others to the last bit
 
 
-def _apart(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], lag: int) -> Float[Tensor, "B T"]:
-    """How far values are from those so many steps before; NaN where one of them is missing."""
-    apart = (x[:, lag:] - x[:, :-lag]).abs()
-    return apart if gapless(observed) else apart.masked_fill(~(observed[:, lag:] & observed[:, :-lag]), torch.nan)
+def _changes(x: Float[Tensor, "B C"], observed: Bool[Tensor, "B C"], lag: int, missing: float) -> Float[Tensor, "B T"]:
+    """Changes over so many steps, and what stands for one of which an end is missing."""
+    changes = x[:, lag:] - x[:, :-lag]
+    return changes if gapless(observed) else changes.masked_fill(~(observed[:, lag:] & observed[:, :-lag]), missing)
