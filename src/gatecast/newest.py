@@ -6,6 +6,7 @@ from shlex import quote
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from gatecast.config import Config
 from gatecast.cutoffs import read_dates
@@ -180,7 +181,8 @@ def _needed(model: Model, end: int) -> Needed:
     ends = np.minimum(model.final.seen, end)
     firsts = ends - model.final.network.shape.context + 1
     if model.final.encoder.clock and (clock := GridClock.of(model.grid, int(firsts.min()), int(ends.max()))):
-        firsts -= clock.most  # of an hour that the clock shows twice one is not read
+        # Of an hour that the clock shows twice one is not read.
+        firsts = clock.steps(clock.reached(torch.from_numpy(ends)) + 1 - model.final.network.shape.context).numpy()
     recent = int(firsts[firsts > firsts.max() - model.final.network.shape.context].min())
     older = np.flatnonzero(firsts < recent)
     # No query finds NaN, which stands as no key at all, or infinity by its value.

@@ -69,8 +69,8 @@ def test_a_grid_whose_steps_no_change_moves_has_no_clock():
     assert GridClock.of(replace(HOURLY, timezone="UTC"), 0, 500_000) is None
     assert GridClock.of(Grid(Frequency.parse("D"), "Europe/Berlin"), 0, 20_000) is None
     assert GridClock.of(Grid(Frequency.parse("h"), "Australia/Lord_Howe"), 400_000, 500_000) is None  # by half a step
-    assert GridClock.of(HOURLY, FORWARD, FORWARD + 1_000) is None
-    assert GridClock.of(HOURLY, FORWARD - 1, FORWARD + 1_000).changes.tolist() == [FORWARD]
+    assert GridClock.of(HOURLY, FORWARD + 24, FORWARD + 1_000) is None  # a day after it no hour is skipped or repeated
+    assert GridClock.of(HOURLY, FORWARD + 23, FORWARD + 1_000).changes.tolist() == [FORWARD]
 
 
 def test_a_skipped_hour_holds_what_comes_next_and_of_one_shown_twice_the_first_is_kept():
@@ -196,3 +196,53 @@ def test_past_covariates_are_read_up_to_the_cutoff_however_far_ahead_the_forecas
     assert read == pytest.approx([*(context - context.mean()), 0, 0, 0, 0], abs=1e-5)
     later = windows.calendar(*where, ahead=4)[0, :, 0].tolist()
     assert later == pytest.approx([*(context[4:] - context[4:].mean()), *[0] * 8], abs=1e-5)
+
+
+@PROPERTY
+@given(grids, st.booleans(), st.integers(0, 40), st.integers(1, 150), st.integers(1, 60))
+def test_windows_from_a_cutoff_on_are_those_of_the_whole_panel(grid, back, more, length, context):
+    last = grid.floor("2024-10-27" if back else "2025-03-30") + more
+    panel = panel_of(grid, (last + 1 - length, 1.0 + np.arange(length)))
+    where = torch.tensor([0]), torch.tensor([last])
+    encoder = Encoder(("day",), clock=True)
+    found, whole = (Windows.of(panel, encoder, context, 3, CPU, since=since).inputs(*where) for since in (last, None))
+    assert torch.equal(found.context, whole.context)
+    assert torch.equal(found.observed, whole.observed)
+    assert found.calendar.numpy() == pytest.approx(whole.calendar.numpy(), abs=1e-6)
+
+
+def test_from_a_cutoff_on_windows_hold_their_whole_context():
+    """Of an hour that is shown twice one is not read, so the context begins an hour earlier."""
+    values = np.arange(60.0, dtype=np.float32)
+    beside = Covariates(("x",), ("x",), values[:, None], np.array([0, 60]), (), np.empty((1, 0)), {})
+    panel = replace(panel_of(HOURLY, (BACK - 30, values)), covariates=beside)
+    encoder = Encoder(("day",), columns=(Column("x", "past"),), clock=True)
+    where = torch.tensor([0]), torch.tensor([BACK + 5])
+    found = Windows.of(panel, encoder, 10, 3, CPU, since=BACK + 5).inputs(*where)
+    assert found.context.tolist() == [[25, 26, 27, 28, 29, 31, 32, 33, 34, 35]]
+    assert torch.equal(found.calendar, Windows.of(panel, encoder, 10, 3, CPU).inputs(*where).calendar)
+
+
+@pytest.mark.parametrize(
+    ("change", "context"),
+    [(FORWARD, [30, 30, 31, 32, 33, 34, 35, 36, 37, 38]), (BACK, [29, 31, 32, 33, 34, 35, 36, 37, 38, 39])],
+)
+def test_from_a_cutoff_on_a_context_may_begin_in_an_hour_that_is_skipped_or_repeated(change, context):
+    panel = panel_of(HOURLY, (change - 30, np.arange(60.0)))
+    cutoff = change - 30 + context[-1]
+    windows = Windows.of(panel, BY_CLOCK, 10, 3, CPU, since=cutoff)
+    assert windows.inputs(torch.tensor([0]), torch.tensor([cutoff])).context.tolist() == [context]
+
+
+def test_the_calendar_reaches_beyond_several_changes_in_one_direction():
+    """Samoa went forward by an hour in September 2011, and by a day in December."""
+    grid = Grid(Frequency.parse("15min"), "Pacific/Apia")
+    last = grid.step("2011-09-20 00:00")
+    ahead = grid.step("2012-01-10 00:00") - last
+    windows = Windows.of(panel_of(grid, (last - 9, np.arange(10.0))), Encoder(("day",), clock=True), 4, 1, CPU, ahead)
+    cutoff = torch.tensor([last])
+    farthest = int(windows.ahead(cutoff, ahead).max())
+    assert farthest == ahead + 100
+    read = windows.calendar(torch.tensor([0]), cutoff, ahead=farthest - 1)
+    wanted = calendar(grid, ("day",), np.array([last + ahead]))
+    assert read[0, -1:].numpy() == pytest.approx(wanted, abs=1e-6)

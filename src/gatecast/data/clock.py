@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gatecast.data.arrays import Indices, offsets_of
 from gatecast.data.dates import Grid, Steps
+from gatecast.data.frequency import DAY
 from gatecast.data.panel import Panel
 
 AT_ONCE = 1_000_000
@@ -37,8 +38,11 @@ class GridClock:
     @classmethod
     @lru_cache(maxsize=8)  # the series of a table end together, and are forecast again
     def of(cls, grid: Grid, first: int, last: int) -> Self | None:
-        """The clock of a grid between two steps; None if it is not changed between them by a step or more."""
-        changes, ahead = grid.clock(first, last)
+        """The clock of a grid between two steps; None if it is not changed by a step or more, then or the day before.
+
+        What it shows at the first step may be shown for the second time, or come after an hour that it skips.
+        """
+        changes, ahead = grid.clock(first - int(DAY / grid.frequency.seconds), last)
         return cls(torch.from_numpy(changes), torch.from_numpy(ahead)) if len(changes) else None
 
     def to(self, device: torch.device) -> Self:
@@ -51,8 +55,8 @@ class GridClock:
 
     @property
     def most(self) -> int:
-        """Steps of its largest change."""
-        return int(self.ahead.diff().abs().max())
+        """Steps by which it is ahead at times more than at others."""
+        return int(self.ahead.max() - self.ahead.min())
 
     @property
     def until(self) -> Int[Tensor, "X"]:
@@ -74,7 +78,7 @@ class GridClock:
 
 
 def laid(panel: Panel, clock: GridClock, since: int) -> Panel:
-    """A panel on the steps of a clock, of which nothing before a step (of the grid) is needed."""
+    """A panel on the steps of a clock, of which nothing before one of these is needed."""
     beside = panel.covariates
     starts, offsets, places = _places(clock, since, panel.starts, panel.offsets)
     if beside is not None:
@@ -94,14 +98,14 @@ def laid(panel: Panel, clock: GridClock, since: int) -> Panel:
 def _places(clock: GridClock, since: int, starts: Steps, offsets: Indices) -> tuple[Steps, Indices, Indices]:
     """The first step of each series on the clock, the offsets there, and which value each of its steps holds."""
     ends = starts + np.diff(offsets) - 1
-    begins = np.minimum(np.maximum(starts, since), ends)
-    firsts, lasts = (clock.reached(torch.from_numpy(part)).numpy() for part in (begins, ends))
+    firsts, lasts = (clock.reached(torch.from_numpy(part)).numpy() for part in (starts, ends))
+    firsts = np.minimum(np.maximum(firsts, since), lasts)
     there = offsets_of(lasts - firsts + 1)
     places = np.empty(there[-1], np.int64)
     for part in np.array_split(np.arange(len(starts)), min(-(-len(places) // AT_ONCE), len(starts))):
         rows = slice(there[part[0]], there[part[-1] + 1])
         series = np.repeat(part, np.diff(there)[part])
         shown = torch.from_numpy(np.arange(rows.start, rows.stop) + (firsts - there[:-1])[series])
-        steps = np.maximum(clock.steps(shown).numpy(), begins[series])  # a series may begin in an hour shown again
+        steps = np.maximum(clock.steps(shown).numpy(), starts[series])  # a series may begin in an hour shown again
         places[rows] = steps - starts[series] + offsets[series]
     return firsts, there, places

@@ -115,8 +115,8 @@ class Windows:
         if encoder.clock:
             clock = GridClock.of(panel.grid, begun - context, int(panel.lasts.max()) + ahead)
         if clock is not None:
-            panel, begun = laid(panel, clock, begun - context), int(clock.reached(torch.tensor(begun - 1))) + 1
-            ahead += clock.most
+            begun = int(clock.reached(torch.tensor(begun - 1))) + 1
+            panel, ahead = laid(panel, clock, begun - context), ahead + clock.most
         stretches, rows = _stretches(np.maximum(panel.starts, begun) - context, panel.lasts + ahead)
         calendars = [encoder.calendars(panel, steps) for steps in stretches]
         dates, group = np.concatenate([found for found, _ in calendars], 1), calendars[0][1]
