@@ -49,6 +49,17 @@ def test_only_rows_up_to_a_step_are_looked_at():
     assert not by_clock(panel, np.array([change + 166, change + 167]))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_hours_without_rows_outside_of_opening_times_do_not_count_against_the_clock(seed):
+    """A day later by elapsed time, one hour of each day has none to be compared with."""
+    panel = living("Europe/Berlin", zone="Europe/Berlin", weeks=400)
+    hours = panel.grid.wall(panel.starts[0] + np.arange(panel.lengths[0])).astype("datetime64[h]").astype(int) % 24
+    noise = np.random.default_rng(seed).normal(0, 20, (2, len(hours)))
+    values = np.where((hours >= 8) & (hours < 20), 100 + 30 * (hours > 10) + noise, np.nan)
+    shop = replace(panel, values=values.ravel().astype(np.float32))
+    assert by_clock(shop, shop.lasts)
+
+
 def test_a_grid_without_clock_changes_follows_none():
     panel = living("Europe/Berlin")
     assert not by_clock(panel, panel.lasts)

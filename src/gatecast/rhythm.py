@@ -64,8 +64,8 @@ def _around_changes(panel: Panel, until: Steps) -> tuple[float, float]:
     place = (panel.offsets[series] + first - panel.starts[series])[chosen, None] + np.arange(-season, season)
     before, after = np.split(panel.values[place].astype(np.float64), 2, axis=1)
     forward = np.arange(season) + np.diff(ahead)[change[chosen], None]
-    both = (forward >= 0) & (forward < season)  # what both ways forecast
     same_hour = np.take_along_axis(before, forward.clip(0, season - 1), 1)
+    both = (forward >= 0) & (forward < season) & ~np.isnan(same_hour + before)  # what both ways forecast
     usual = _mean(np.abs(before - _mean(before)))
     clock, elapsed = (
         np.divide(np.abs(after - part), usual, out=np.zeros_like(after), where=both & (usual > 0))
