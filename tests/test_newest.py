@@ -70,14 +70,19 @@ def test_in_an_hour_shown_twice_the_rows_by_a_date_are_read(as_of, last, autumn)
     assert autumn.forecast(rows, **asked).rows.equals(autumn.forecast(newest(autumn), **asked).rows)
 
 
-def test_of_an_hour_shown_twice_one_is_not_read_so_one_more_is_needed(tmp_path):
+@pytest.mark.parametrize(
+    ("last", "needed"),
+    [("2024-10-29 03:00", 169), ("2024-04-06 23:00", 167)],
+    ids=["holds an hour shown twice", "begins in one that is skipped"],
+)
+def test_of_hours_shown_twice_or_skipped_what_a_context_by_the_clock_holds_is_read(last, needed, tmp_path):
     rows = waves(960, series=1)
-    at = np.datetime64("2024-10-29 03:00", "us") - np.arange(960)[::-1] * np.timedelta64(1, "h")
+    at = np.datetime64(last, "us") - np.arange(960)[::-1] * np.timedelta64(1, "h")
     rows = rows.set_column(rows.column_names.index("at"), "at", pa.array(at, pa.timestamp("us", "UTC")))
     fit(database(tmp_path / "x.duckdb", rows), run=tmp_path / "run", table="t", timezone="Europe/Berlin", **QUICK)
     model = load(tmp_path / "run")
     few = newest(model, context=True)
-    assert few.reading.rows == 169
+    assert few.reading.rows == needed
     assert model.forecast(few).rows.equals(model.forecast(newest(model)).rows)
 
 

@@ -98,7 +98,8 @@ def laid(panel: Panel, clock: GridClock, since: int) -> Panel:
 def _places(clock: GridClock, since: int, starts: Steps, offsets: Indices) -> tuple[Steps, Indices, Indices]:
     """The first step of each series on the clock, the offsets there, and which value each of its steps holds."""
     ends = starts + np.diff(offsets) - 1
-    firsts, lasts = (clock.reached(torch.from_numpy(part)).numpy() for part in (starts, ends))
+    before, firsts, lasts = (clock.reached(torch.from_numpy(part)).numpy() for part in (starts - 1, starts, ends))
+    firsts = np.minimum(firsts, before + 1)  # an hour that is skipped before a series begins holds its first value
     firsts = np.minimum(np.maximum(firsts, since), lasts)
     there = offsets_of(lasts - firsts + 1)
     places = np.empty(there[-1], np.int64)
