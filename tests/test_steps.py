@@ -69,6 +69,20 @@ def test_sizes_other_than_those_asked_for_are_told(sizes, notes, recurrent):
     assert f"{sizes.get('members', 1)} × {'2 layers' if 'layers' in sizes else '1 layer'} of 4 units" in told.steps[7]
 
 
+@pytest.mark.parametrize(
+    ("asked", "notes"),
+    [
+        ({"clock": True}, ["--clock true changes nothing: steps are h, not of an hour or less in a --timezone"]),
+        ({"clock": False}, []),
+        ({"clock": True, "timezone": "Europe/Berlin"}, []),
+    ],
+)
+def test_a_clock_that_is_asked_for_where_none_is_changed_is_told(asked, notes):
+    told, at = Notes(), np.datetime64("2024-01-01", "us") + np.arange(60) * np.timedelta64(1, "h")
+    fit(pa.table({"at": at, "y": [5.0 + i % 7 for i in range(60)]}), listener=told, **TINY | asked)
+    assert told.found == notes
+
+
 @pytest.mark.parametrize("hours", [10, 24])
 def test_a_last_day_that_is_not_over_is_told(hours):
     at, notes = np.datetime64("2024-01-01", "us") + np.arange(24 * 60 + hours) * np.timedelta64(1, "h"), Notes()

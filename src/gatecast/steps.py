@@ -60,6 +60,8 @@ def prepare(
     for part in found.findings:
         if part.name == FAULTS["partial"].name:
             listener.note(f"{part.name}: {'; '.join(part.places)}: {part.done}")
+    if rows.config.model.clock and not panel.grid.changed:
+        listener.note(f"--clock true changes nothing: steps are {panel.grid}, not of an hour or less in a --timezone")
     if zone := unnamed_zone(panel, parts.train):
         listener.note(
             f"what repeats does so by a clock that is changed as that of {zone} is, and times are taken in UTC: "
