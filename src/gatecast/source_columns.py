@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from gatecast.config import Config
 from gatecast.data.dates import TimeKind
-from gatecast.errors import DataError, NoRowsError, UsageError, some, some_names
+from gatecast.errors import DataError, NoRowsError, UsageError, plural, some, some_names
 from gatecast.settings import SourceSettings
 from gatecast.store import Errand, Kind, Store
 from gatecast.store.casts import number_sql, time_sql
 from gatecast.store.opening_query import any_query, size_query, types_query, unreadable_query, value_query, worst_query
 from gatecast.store.query import UNITS
+from gatecast.store.sql import column
 
 YEAR_1973 = 100_000_000
 """In seconds since 1970. A thousand times that, the year 5138 if it were seconds, is 1973 in milliseconds."""
@@ -57,6 +58,7 @@ def _refuse_unfit(config: Config, store: Store, columns: Mapping[str, Kind]) -> 
         one = len(columns) == 1 and re.search(r"[,;\t|]", next(iter(columns)))
         hint = ", as if it were one: a line of the file may have more fields than the first, or a quote without end"
         raise DataError(f"no column {some(map(repr, absent))}; there are {some_names(columns)}{hint if one else ''}")
+    _refuse_files_without(source, store)
     aggregate = config.alignment.aggregate
     if not source.target and aggregate != "count":
         raise UsageError(f"name the column to bring together by {aggregate}: --target COLUMN")
@@ -73,6 +75,23 @@ def _refuse_unfit(config: Config, store: Store, columns: Mapping[str, Kind]) -> 
         raise DataError(f"a covariate is a number, a truth value or a text, not {some(odd)}: cast it in --sql")
     if source.holidays_column and columns[source.holidays_column] != "text":
         raise DataError(f"--holidays-column {source.holidays_column!r} holds no places such as DE or US-NY")
+
+
+def _refuse_files_without(source: SourceSettings, store: Store) -> None:
+    """Refuse several files some of which lack a column: their rows would be left out, or count to another series."""
+    # Rows to come may have no target: they are there for the values of other columns.
+    names = [source.time, *source.series, *([source.target] if source.target and not source.future else [])]
+    lacking = store.files_without(source, names)
+    if not lacking:
+        return
+    (file, have), *more = lacking.items()
+    absent = [name for name in names if name.lower() not in map(str.lower, have)]
+    name = column(absent[0]).sql(store.dialect)
+    others = f", and {plural(len(more), 'file')} more {'lack' if more[1:] else 'lacks'} columns" if more else ""
+    raise DataError(
+        f"{file} has no column {some(map(repr, absent))} as other files have{others}; there are {some_names(have)}: "
+        f"rename it there, or name both with --sql 'SELECT * REPLACE (COALESCE({name}, OTHER) AS {name}) FROM data'"
+    )
 
 
 def _time_kind(

@@ -2,12 +2,14 @@
 
 import datetime as dt
 import io
+import json
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
@@ -591,6 +593,37 @@ def test_columns_of_several_files_are_told_apart_by_name(tmp_path):
     (tmp_path / "2.csv").write_text("t;z;y;more\n2024-01-03;9;1;x\n2024-01-04;9;1;x\n")
     panel = read_rows(Config.from_options("", {"time": "t", "target": "y"}), str(tmp_path / "*.csv")).panel
     assert panel.values.tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("lacking", ["at", "y", "shop"])
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_a_file_of_several_that_lacks_a_column_is_refused_by_name(lacking, ending, tmp_path):
+    """Its rows had no time, no value or no series, and were left out or joined with others."""
+    write = {"csv": pa_csv.write_csv, "parquet": pq.write_table, "jsonl": write_jsonl}[ending]
+    rows = pa.table({"at": ["2024-01-01", "2024-01-02"], "y": [1.5, 2.5], "shop": ["a", "b"]})
+    write(rows, tmp_path / f"1.{ending}")
+    write(rows.rename_columns({lacking: "other"}), tmp_path / f"2.{ending}")
+    options = {"time": "at", "target": "y", "series": "shop", "freq": "D"}
+    with pytest.raises(DataError, match=rf"2\.{ending} has no column '{lacking}' .*there are .*other") as refusal:
+        read_rows(Config.from_options("", options), str(tmp_path / f"*.{ending}"))
+    advised = refusal.value.args[0].partition("--sql '")[2].rstrip("'").replace("OTHER", "other")
+    panel = read_rows(Config.from_options("", options | {"sql": advised}), str(tmp_path / f"*.{ending}")).panel
+    assert (panel.names, panel.values.tolist()) == (["a", "b"], [1.5, 2.5])
+
+
+def write_jsonl(rows, path):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows.to_pylist()))
+
+
+def test_several_files_may_differ_in_other_columns_and_be_empty(tmp_path):
+    """Rows to come have no target, and a night without sales leaves a file without rows, or without anything."""
+    (tmp_path / "1.csv").write_text("t,y,promo\n2024-01-01,1,0\n2024-01-02,2,1\n")
+    (tmp_path / "2.csv").write_text("T,promo,weather\n2024-01-03,1,wet\n")
+    (tmp_path / "3.csv").write_text("y\n")
+    (tmp_path / "4.csv").write_text("")
+    options = {"time": "t", "target": "y", "future": "promo"}
+    panel = read_rows(Config.from_options("", options), str(tmp_path / "*.csv")).panel
+    assert panel.values.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])

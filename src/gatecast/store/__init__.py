@@ -67,6 +67,10 @@ class Store(Protocol):
     def columns(self, source: SourceSettings) -> dict[str, Kind]:
         """The columns of a table or query, in order."""
 
+    def files_without(self, source: SourceSettings, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Of several files that make one table those that have rows, but not all of some columns; and their columns."""
+        return {}
+
     def named(self, source: SourceSettings) -> SourceSettings:
         """The source with its table named, so that it stays the same when tables are added."""
         return source

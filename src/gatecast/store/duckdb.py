@@ -1,7 +1,7 @@
 """DuckDB databases, and the files DuckDB reads: the embedded default."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from glob import glob
 from pathlib import Path
@@ -17,7 +17,7 @@ from gatecast.frames import held
 from gatecast.settings import SourceSettings
 from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, Store, no_select, other_columns
 from gatecast.store.duckdb_errors import BROKEN, translated
-from gatecast.store.duckdb_files import READERS, is_empty, read_files, write_file
+from gatecast.store.duckdb_files import READERS, files_without, is_empty, read_files, write_file
 from gatecast.store.latest_query import refuse_foreign
 from gatecast.store.sql import SOURCE, column, dotted, relation, render, unended
 
@@ -105,6 +105,13 @@ class DuckDBStore(Store):
         with translated(self.path, self._tables):
             types = self._types(self.text(source, exp.select("*").from_(SOURCE)))
             return {name: _kind(type_) for name, type_ in types.items()}
+
+    def files_without(self, source: SourceSettings, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """See `Store.files_without`. What a query makes of the files is its own affair."""
+        if self.reader is None or source.sql is not None or os.path.exists(self.path):
+            return {}
+        with translated(self.path):
+            return files_without(self.connection, self.reader, self.path, names)
 
     def named(self, source: SourceSettings) -> SourceSettings:
         """See `Store.named`. A file or frame is its own table."""

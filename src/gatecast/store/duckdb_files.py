@@ -3,7 +3,7 @@
 import gzip
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from glob import escape
 from pathlib import Path
@@ -59,6 +59,25 @@ def read_files(connection: duckdb.DuckDBPyConnection, reader: str, path: str, th
     with suppress(duckdb.Error):  # by its first rows alone a file may look otherwise
         rows = _in_utc(rows, read(path, dtype=dict.fromkeys(wall, "VARCHAR"), **options), wall)
     return rows
+
+
+def files_without(
+    connection: duckdb.DuckDBPyConnection, reader: str, pattern: str, names: Sequence[str]
+) -> dict[str, list[str]]:
+    """Of the files that match a pattern those that have rows, but not all of some columns; and their columns.
+
+    Together they have these columns, filled with NULL where a file lacks one. Case does not count, as in DuckDB.
+    """
+    want, found = {name.lower() for name in names}, {}
+    for (file,) in connection.execute("SELECT file FROM glob(?) ORDER BY file", [pattern]).fetchall():
+        first = connection.execute(f"FROM {reader}(?) LIMIT 1", [escape(file)])
+        columns, rows = {name.lower() for name, *_ in first.description}, first.fetchall()
+        if want <= columns or not rows:
+            continue
+        have = read_files(connection, reader, file, there=True).columns  # a key of JSON may come later
+        if not want <= {name.lower() for name in have}:
+            found[file] = have
+    return found
 
 
 def _in_utc(rows: duckdb.DuckDBPyRelation, texts: duckdb.DuckDBPyRelation, wall: list[str]) -> duckdb.DuckDBPyRelation:
