@@ -297,6 +297,15 @@ def test_a_file_with_other_columns_is_not_replaced(name, tmp_path):
     assert os.listdir(tmp_path) == [name]
 
 
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("shop", [" shop ", "\ufeffshop", "shop\u00a0"])
+def test_a_file_whose_columns_have_blanks_around_their_names_is_replaced(name, shop, tmp_path):
+    """DuckDB reads such names from a CSV file without them, so that the second night was refused."""
+    for value in (1.0, 2.0):
+        write(tmp_path / name, forecasts([value]).rename_columns([shop, "at", "value", "run"]), into=None, key=[shop])
+    assert duckdb.sql(f"SELECT value FROM '{tmp_path / name}'").fetchall() == [(2.0,)]
+
+
 @pytest.mark.parametrize("name", ["out.csv.gz", "out.parquet", "out.json", "out.duckdb"])
 def test_a_broken_file_stays_and_the_message_says_what_to_do(name, tmp_path):
     into = "forecasts" if name == "out.duckdb" else None

@@ -88,6 +88,11 @@ def _in_utc(rows: duckdb.DuckDBPyRelation, texts: duckdb.DuckDBPyRelation, wall:
     return rows
 
 
+def _bare(names: Sequence[str]) -> list[str]:
+    """Names of columns as DuckDB reads them from a CSV file: without blanks around them, or the mark of Windows."""
+    return [name.removeprefix("\ufeff").strip() for name in names]
+
+
 def write_file(connection: duckdb.DuckDBPyConnection, reader: str, path: str, rows: pa.Table) -> None:
     """Write beside the file, then rename: a reader sees the old file or the new one.
 
@@ -99,9 +104,9 @@ def write_file(connection: duckdb.DuckDBPyConnection, reader: str, path: str, ro
     final = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
     if final.exists() and not is_empty(final):  # which holds nothing to lose
         with translated(path, hint=BROKEN):
-            have = getattr(connection, reader)(escape(path)).columns
-        if have != rows.column_names:
-            odd = sorted({*have} ^ {*rows.column_names}) or have
+            have = _bare(getattr(connection, reader)(escape(path)).columns)
+        if have != (want := _bare(rows.column_names)):
+            odd = sorted({*have} ^ {*want}) or have
             raise DataError(
                 f"{path} is there already, with other columns than the rows to write: {some(odd)}; "
                 "write into another file"
