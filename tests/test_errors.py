@@ -1,6 +1,7 @@
 """Every bad input: its exit code, one clear message on stderr, nothing on stdout, never a traceback."""
 
 import gzip
+import os
 import signal
 import subprocess
 import sys
@@ -231,7 +232,7 @@ FORECASTS = {
     "no such series": (["--series", "tea"], 2, ["there is one series, which has no name"]),
     "into without to": (["--into", "t"], 2, ["--into", "--to"]),
     "to without into": (["--to", "shop.duckdb"], 2, ["say which table", "--into NAME"]),
-    "to nowhere": (["--to", "nowhere/at/all.csv"], 1, ["nowhere/at/all.csv"]),
+    "to nowhere": (["--to", "nowhere/at/all.csv"], 1, ["nowhere/at/all.csv': there is no folder"]),
     "into another table": (["--to", "shop.duckdb", "--into", "good"], 1, ["has other columns", "another table"]),
     "to an empty name": (["--to", ""], 2, ["cannot tell what '' holds"]),
     "into an empty name": (["--to", "shop.duckdb", "--into", ""], 2, ["say which table", "--into NAME"]),
@@ -247,6 +248,45 @@ def test_bad_forecast(call, place, trained, name):
     refused(call, ["forecast", "run", *options], code, *phrases)
     with duckdb.connect(str(place / "shop.duckdb"), read_only=True) as connection:
         assert len(connection.execute("SHOW TABLES").fetchall()) == len(TABLES)
+
+
+@pytest.fixture
+def nothing_to_read(place, trained):
+    """What is refused while the source is not there is refused before it is read."""
+    (place / "shop.duckdb").rename(place / "aside")
+    yield
+    (place / "aside").rename(place / "shop.duckdb")
+
+
+EARLY_FORECASTS = (
+    *("off the grid", "no point", "as of what", "both", "no steps", "no level", "to nowhere", "to an empty name"),
+    *("to a folder", "to without into", "into an empty name", "into a file"),
+)
+EARLY = {
+    **{name: (["forecast", "run", *FORECASTS[name][0]], *FORECASTS[name][1:]) for name in EARLY_FORECASTS},
+    **{name: CASES[name] for name in ("no calendar", "frequency", "zone", "zone, freq given", "date of filter")},
+    "to what": (["forecast", "run", "--to", "out.txt"], 2, ["cannot tell what 'out.txt' holds: its name must end in"]),
+    "to a far store": (["forecast", "run", "--to", "gs://there/out"], 2, ["no store for 'gs://there/out'"]),
+    "into many parts": (["forecast", "run", "--to", "new.db", "--into", "a.b.c.d"], 2, ["'a.b.c.d' has 4 parts"]),
+    "to a project": (["forecast", "run", "--to", "bigquery://p/d"], 2, ["table of bigquery://p/d to write: --into"]),
+    "to no project": (["forecast", "run", "--to", "bigquery:p/d", "--into", "t"], 2, ["write bigquery://PROJECT"]),
+    "into no data set": (["forecast", "run", "--to", "bigquery://p", "--into", "t"], 2, ["bigquery://p/DATASET, or"]),
+    "a look at what": (["inspect", "run", "--at", "noon"], 2, ["'noon' is not a date"]),
+    "figures in the way": (["inspect", "run", "--to", "taken"], 1, ["taken is there already and is no inspection"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_what_needs_no_rows_is_refused_before_any_are_read(call, place, nothing_to_read, name):
+    arguments, code, phrases = EARLY[name]
+    refused(call, arguments, code, *phrases)
+    assert not (place / "new.db").exists()
+
+
+def test_a_folder_that_may_not_be_written_to_is_told_before_anything_is_read(call, nothing_to_read, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != ("taken", os.W_OK))
+    for url in (["taken/out.csv"], ["taken/new.duckdb", "--into", "t"]):
+        refused(call, ["forecast", "run", "--to", *url], 1, f"{url[0]!r}: you may not write to the folder 'taken'")
 
 
 def test_a_run_is_not_replaced_unless_asked(call, place, trained):

@@ -147,7 +147,7 @@ def forecast(
     from gatecast.forecast_rows import far_ahead
     from gatecast.model import Model
     from gatecast.newest import begun, newest
-    from gatecast.store import Errand
+    from gatecast.store import Errand, refuse_target
 
     if into is not None and to is None:
         raise UsageError("--into names a table of the store that --to names: give --to too")
@@ -155,8 +155,11 @@ def forecast(
         raise UsageError(
             "--format is for what is printed; what --to names ends in .csv, .json or .parquet, or is a store"
         )
+    if to is not None:
+        refuse_target(to, into)
     model = Model.load(run)
     dates = None if at is None else [date for text in at for date in dates_of(text)]
+    model.settings_for(horizon=horizon, at=dates, point=point, level=level or ())
     teller = console.Teller(yes)
     rows = newest(model, "forecast", teller, context=True, at=dates, as_of=as_of)
     if dates is not None and not series:

@@ -27,7 +27,7 @@ from gatecast.nn.devices import names, plain_torch
 from gatecast.record import read_record
 from gatecast.run_folder import new_folder, refuse_absent, steadily
 from gatecast.seal import DAMAGE, damage, read_json, read_table, sealed, write_json
-from gatecast.settings import Metric
+from gatecast.settings import ForecastSettings, Metric
 from gatecast.weights import facts, packed, unpacked
 from gatecast.written import listed
 
@@ -97,16 +97,9 @@ class Model:
         Raises:
             UsageError: a date is off the grid or has no history before it, or there is no such series.
         """
+        at, trained = None if at is None else [*map(str, listed(at))], self.config.forecast
+        settings = self.settings_for(horizon=horizon, at=at, point=point, level=level)
         panel = self.rows(panel)
-        if horizon is not None and at is not None:
-            raise UsageError("ask for a horizon or for dates, not both")
-        if point is not None and point not in POINTS:
-            raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
-        trained, levels = self.config.forecast, level if np.size(level) else None  # type: ignore[arg-type]
-        given = {"horizon": horizon, "metric": POINTS[point] if point else None, "level": levels}
-        settings = trained
-        if any(part is not None for part in given.values()):
-            settings = Config(**merged({"forecast": trained.model_dump()}, given)).forecast
         names = () if series is None else listed(series)
         asked_for = tuple(dict.fromkeys(map(str, names)))  # one named twice would be written twice
         whole, panel = panel, _chosen(panel, asked_for)
@@ -118,6 +111,31 @@ class Model:
         else:
             asked = at_dates(panel, read_dates(self.grid, at), trained.horizon, cut)
         return forecast(self.tested, self.final, panel, self.keys, asked, settings, self.run_id, observed, cut)
+
+    def settings_for(
+        self,
+        *,
+        horizon: int | None = None,
+        at: Date | Iterable[Date] | None = None,
+        point: str | None = None,
+        level: float | Iterable[float] = (),
+    ) -> ForecastSettings:
+        """The settings of such a forecast, which needs no rows to be refused; arguments as for `forecast`.
+
+        Raises:
+            UsageError: a date is off the grid, or an argument makes no sense.
+        """
+        if at is not None:
+            if horizon is not None:
+                raise UsageError("ask for a horizon or for dates, not both")
+            read_dates(self.grid, at)
+        if point is not None and point not in POINTS:
+            raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
+        trained, levels = self.config.forecast, level if np.size(level) else None  # type: ignore[arg-type]
+        given = {"horizon": horizon, "metric": POINTS[point] if point else None, "level": levels}
+        if all(part is None for part in given.values()):
+            return trained
+        return Config(**merged({"forecast": trained.model_dump()}, given)).forecast
 
     def plot(self, series: str | None = None, **asked: Any) -> "Figure":
         """A matplotlib figure of the history and the forecast of one series.

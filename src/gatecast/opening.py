@@ -14,7 +14,7 @@ from sqlglot import exp
 from gatecast.config import Config
 from gatecast.data import spacing
 from gatecast.data.audit import Audit, audit
-from gatecast.data.dates import Grid, TimeKind
+from gatecast.data.dates import Grid, TimeKind, parse_date
 from gatecast.data.frequency import Frequency
 from gatecast.data.rows import PanelBuilder, name_of
 from gatecast.errors import DataError, UsageError
@@ -116,6 +116,7 @@ def open_source(config: Config, source: object, errand: Errand) -> Iterator[Open
     if not isinstance(source, str | Path):
         source = rows_of(source, named(config.source), queried=config.source.sql is not None)
         config = _with_zone(config, source)
+    _refuse_senseless(config)
     with _store(source, errand) as store:
         opened = open_in(store, config, errand)
         if config.source.snapshot and store.snapshot is None:
@@ -136,6 +137,13 @@ def open_in(store: Store, config: Config, errand: Errand) -> Opened:
     return Opened(store, config, kind, kinds, grid, agreement, years)
 
 
+def _refuse_senseless(config: Config) -> None:
+    """Refuse a frequency, a zone, a place or a date that is none, before anything is opened or read."""
+    Grid(_told(config) or Frequency("day", 1), config.grid.timezone, config.grid.holidays)
+    for date in filter(None, (config.source.since, config.source.until)):
+        parse_date(date)
+
+
 def _with_zone(config: Config, rows: pa.Table) -> Config:
     """The zone that the time column of a frame is in, unless another was named; a fixed offset is none."""
     types = dict(zip(rows.schema.names, rows.schema.types, strict=True))
@@ -153,10 +161,15 @@ def _store(source: str | Path | pa.Table, errand: Errand) -> Store:
     return DuckDBStore.of_frame(source)
 
 
+def _told(config: Config) -> Frequency | None:
+    """The frequency of the settings; None where it is to be inferred."""
+    freq = config.grid.freq
+    return Frequency.parse(freq) if freq and freq != "AUTO_FREQUENCY" else None
+
+
 def _frequency(config: Config, store: Store, kind: Kind) -> tuple[Frequency, float | None]:
-    if config.grid.freq and config.grid.freq != "AUTO_FREQUENCY":
-        return Frequency.parse(config.grid.freq), None
-    Grid(Frequency("day", 1), config.grid.timezone, config.grid.holidays)  # refuses a zone or a place that is none
+    if told := _told(config):
+        return told, None
     source, zone = config.source, config.grid.timezone
     gaps = store.read(source, spacing_query(source, kind, zone)).read_all().to_pylist()
     if not gaps:

@@ -209,11 +209,12 @@ def inspect(
         RunError: there is no run, or the folder holds something else.
     """
     model = load(run)
-    found = model.inspect(newest(model, "inspect", listener), series=series, at=at)
-    if at is not None and model.grid.floor(at) > found.steps[-1]:
-        cutoff = model.grid.label(int(found.steps[-1]))
-        listener.note(f"{at} lies beyond the rows: the cutoff is the last of them, {cutoff}")
+    asked = None if at is None else model.grid.floor(at)
     with new_folder(Path(to or Path(run) / files.INSPECTED), overwrite=True, mark=files.INSPECTION) as folder:
+        found = model.inspect(newest(model, "inspect", listener), series=series, at=at)
+        if asked is not None and asked > found.steps[-1]:
+            cutoff = model.grid.label(int(found.steps[-1]))
+            listener.note(f"{at} lies beyond the rows: the cutoff is the last of them, {cutoff}")
         found.write(folder)
     return found
 

@@ -1,6 +1,6 @@
 """Where rows come from and forecasts go: one protocol, one module for each kind of warehouse."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
@@ -59,6 +59,8 @@ class Store(Protocol):
     snapshot: datetime | None = None
     """The moment the rows are read at, in stores that keep their past."""
 
+    def __init__(self, path: str, *, write: bool = False, errand: Errand = NO_ERRAND) -> None: ...
+
     @property
     def bytes_billed(self) -> int | None:
         """Bytes that queries were billed for so far; None where reading costs nothing."""
@@ -84,6 +86,10 @@ class Store(Protocol):
     def estimate(self, source: SourceSettings, query: exp.Select) -> int | None:
         """Bytes that `read` would be billed for; None where reading costs nothing."""
         return None
+
+    @classmethod
+    def refuse_target(cls, path: str, table: str | None) -> None:
+        """Refuse, without opening anything, what `write` could not write to: `path` is what the store is made of."""
 
     def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
         """Put rows into a table, replacing those with the same key; all of them or none.
@@ -138,7 +144,23 @@ def open_store(url: str | Path, *, write: bool = False, errand: Errand = NO_ERRA
         UsageError: there is no store for such a URL, or its libraries are not installed.
         StoreError: it cannot be opened.
     """
-    url = str(url)
+    kind, path = _kind_of(str(url))
+    return kind(path, write=write, errand=errand)
+
+
+def refuse_target(url: str, table: str | None) -> None:
+    """Refuse, before anything is read, what rows could not be written to; what is there already is not looked at.
+
+    Raises:
+        UsageError: as for `open_store`, or a table is named in vain, or none where one is needed.
+        StoreError: the folder is not there, or not to be written to.
+    """
+    kind, path = _kind_of(url)
+    kind.refuse_target(path, table)
+
+
+def _kind_of(url: str) -> tuple[type[Store], str]:
+    """The store for a URL, and what it is made of."""
     scheme, separator, rest = url.partition(":")
     if not separator or len(scheme) == 1:  # C:\data.csv is a path
         scheme, rest = "duckdb", url
@@ -148,9 +170,9 @@ def open_store(url: str | Path, *, write: bool = False, errand: Errand = NO_ERRA
         )
     module, name = STORES[scheme]
     try:
-        store: Callable[..., Store] = getattr(import_module(module), name)
+        kind: type[Store] = getattr(import_module(module), name)
     except ImportError as error:  # of a part of google.cloud, where others are installed, no ModuleNotFoundError
         if (error.name or "").partition(".")[0] not in ("google", "grpc"):
             raise
         raise UsageError(f"BigQuery needs libraries that are not here: pip install 'gatecast[{scheme}]'") from None
-    return store(rest, write=write, errand=errand)
+    return kind, rest

@@ -58,19 +58,12 @@ class DuckDBStore(Store):
     dialect: Dialect = "duckdb"
 
     def __init__(self, path: str, *, write: bool = False, errand: Errand = NO_ERRAND) -> None:
-        refuse_not_utf8(whole := os.path.abspath(path))
-        self.url = f"duckdb:{whole}"
+        self.reader = _reader_of(path)
+        self.url = f"duckdb:{os.path.abspath(path)}"
         self.path = path
         self.default: exp.Table | None = None
-        self.reader = next((READERS[ending] for ending in READERS if path.lower().endswith(ending)), None)
-        if os.path.isdir(path):
-            raise UsageError(f"{path!r} is a folder: name a file, or several by a glob, as {Path(path) / '*.parquet'}")
-        if self.reader is None and not path.lower().endswith(DATABASES):
-            raise UsageError(
-                f"cannot tell what {path!r} holds: its name must end in {', '.join([*DATABASES, *READERS])}"
-            )
-        if write and not os.path.isdir(folder := os.path.dirname(path) or "."):
-            raise StoreError(f"nothing can be written to {path!r}: there is no folder {folder!r}")
+        if write:
+            _refuse_folder(path)
         there = os.path.exists(path)  # then it is no pattern, though its name may have brackets
         self.made = not (there or self.reader)
         if not (write or there or (self.reader and glob(path, recursive=True))):
@@ -166,18 +159,27 @@ class DuckDBStore(Store):
         rows = self.connection.sql(f"SELECT * FROM (\n{sql}\n) LIMIT 0")
         return dict(zip(rows.columns, map(str, rows.types), strict=True))
 
+    @classmethod
+    def refuse_target(cls, path: str, table: str | None) -> None:
+        """See `Store.refuse_target`."""
+        reader = _reader_of(path)
+        if reader and table is not None:
+            raise UsageError(f"{path} is a file and has no tables: leave out --into")
+        if not (reader or table):
+            raise UsageError(f"say which table of {path} to write: --into NAME")
+        if table:
+            relation(table)
+        _refuse_folder(path)
+
     def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
         """See `Store.write`."""
+        self.refuse_target(self.path, table)
         rows = held(rows)
         with translated(self.path):
             if self.reader:
-                if table is not None:
-                    raise UsageError(f"{self.path} is a file and has no tables: leave out --into")
                 write_file(self.connection, self.reader, self.path, rows)
-                return
-            if not table:
-                raise UsageError(f"say which table of {self.path} to write: --into NAME")
-            self._merge(relation(table).sql("duckdb"), rows, key)
+            elif table:
+                self._merge(relation(table).sql("duckdb"), rows, key)
 
     def _merge(self, table: str, rows: pa.Table, key: Sequence[str]) -> None:
         """Replace rows by key in one transaction, making the table if there is none."""
@@ -222,6 +224,26 @@ class DuckDBStore(Store):
             if self.made and not self._tables():
                 os.remove(self.path)  # before it is closed: until then no other process has it open
         self.connection.close()
+
+
+def _reader_of(path: str) -> str | None:
+    """DuckDB's reader of the files at a path; None for a database."""
+    refuse_not_utf8(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise UsageError(f"{path!r} is a folder: name a file, or several by a glob, as {Path(path) / '*.parquet'}")
+    reader = next((READERS[ending] for ending in READERS if path.lower().endswith(ending)), None)
+    if reader is None and not path.lower().endswith(DATABASES):
+        raise UsageError(f"cannot tell what {path!r} holds: its name must end in {', '.join([*DATABASES, *READERS])}")
+    return reader
+
+
+def _refuse_folder(path: str) -> None:
+    """Refuse a path in a folder that is not there, or that this user may not write to."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise StoreError(f"nothing can be written to {path!r}: there is no folder {folder!r}")
+    if not os.access(folder, os.W_OK):
+        raise StoreError(f"nothing can be written to {path!r}: you may not write to the folder {folder!r}")
 
 
 def _connected(path: str = ":memory:", *, read_only: bool = False) -> duckdb.DuckDBPyConnection:

@@ -41,9 +41,7 @@ class BigQueryStore(Store):
     dialect: Dialect = "bigquery"
 
     def __init__(self, path: str, *, write: bool = False, errand: Errand = NO_ERRAND) -> None:
-        project, _, dataset = path.removeprefix("//").rstrip("/").partition("/")
-        if not path.startswith("//") or "/" in dataset:
-            raise UsageError(f"write bigquery://PROJECT or bigquery://PROJECT/DATASET, got 'bigquery:{path}' instead")
+        project, dataset = _named(path)
         with translated(f"bigquery:{path}"):
             self.client, self.reader = connect(project or None)
         self.dataset = dataset or None
@@ -94,6 +92,15 @@ class BigQueryStore(Store):
     def estimate(self, source: SourceSettings, query: exp.Select) -> int | None:
         """See `Store.estimate`."""
         return int(self._check(self.text(source, query), source).total_bytes_processed or 0)
+
+    @classmethod
+    def refuse_target(cls, path: str, table: str | None) -> None:
+        """See `Store.refuse_target`."""
+        _, dataset = _named(path)
+        if not table:
+            raise UsageError(f"say which table of bigquery:{path} to write: --into NAME")
+        relation(table)
+        _refuse_loose(f"bigquery:{path}", dataset, table)
 
     def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
         """See `Store.write`."""
@@ -160,8 +167,7 @@ class BigQueryStore(Store):
     def _full(self, name: str) -> exp.Table:
         """A table with its project and data set."""
         parts = name.split(".")
-        if len(parts) == 1 and self.dataset is None:
-            raise UsageError(f"say which data set {name!r} is in: {self.url}/DATASET, or DATASET.{name}")
+        _refuse_loose(self.url, self.dataset, name)
         known = [self.client.project, self.dataset or ""][: max(0, 3 - len(parts))]
         return relation(".".join([*known, *parts]))
 
@@ -188,6 +194,20 @@ class BigQueryStore(Store):
                     with suppress(StoreError):  # that would only say again what is missing
                         known = f"; there are: {some(self._names(dataset))}"
                 raise StoreError(f"{self.url}: {said}{known}") from None
+
+
+def _named(path: str) -> tuple[str, str]:
+    """The project and the data set of a URL; each may be empty."""
+    project, _, dataset = path.removeprefix("//").rstrip("/").partition("/")
+    if not path.startswith("//") or "/" in dataset:
+        raise UsageError(f"write bigquery://PROJECT or bigquery://PROJECT/DATASET, got 'bigquery:{path}' instead")
+    return project, dataset
+
+
+def _refuse_loose(url: str, dataset: str | None, table: str) -> None:
+    """Refuse the name of a table alone where no data set is named."""
+    if not dataset and "." not in table:
+        raise UsageError(f"say which data set {table!r} is in: {url.rstrip('/')}/DATASET, or DATASET.{table}")
 
 
 def _refuse_statements(sql: str) -> None:
