@@ -18,7 +18,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from gatecast.data.audit import Audit
-from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE
+from gatecast.data.table import BASELINES, CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, wall_clock
 from gatecast.errors import harmless, in_percent, plural
 from gatecast.evaluation import bootstrap
 from gatecast.evaluation.readable import number, percent
@@ -180,7 +180,7 @@ def _without_midnight(rows: pa.Table) -> pa.Table:
     days = rows
     for i, field in enumerate(rows.schema):
         if pa.types.is_timestamp(field.type):
-            wall = rows.column(i) if field.type.tz is None else pc.local_timestamp(rows.column(i))
+            wall = wall_clock(rows.column(i))
             dates = wall.cast(pa.date32())
             if not pc.all(pc.equal(dates.cast(wall.type), wall)).as_py():
                 return rows

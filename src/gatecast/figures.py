@@ -17,12 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from gatecast.data.panel import Panel
-from gatecast.data.table import CONFIDENCE, LOWER, TIMESTAMP, UPPER, VALUE, ForecastTable
+from gatecast.data.table import CONFIDENCE, LOWER, SHOWN_HORIZONS, TIMESTAMP, UPPER, VALUE, ForecastTable, wall_clock
 
 Array = np.ndarray[Any, Any]
 INK, MODEL, OTHER, QUIET, LINE = "#22303c", "#0b6e8f", "#d1603d", "#8a97a3", "#e6eaed"
-SHOWN_HORIZONS = 7
-"""How many horizons of history are shown before a forecast."""
 LONGEST_NAME, LONGEST_TITLE = 60, 90
 """Letters of a name in a title, and of all of it; a longer name is cut."""
 
@@ -115,10 +113,8 @@ def band(axes: Axes, at: Array, low: Array, high: Array, **style: Any) -> None:
 
 
 def wall(column: pa.ChunkedArray) -> Array:
-    """Timestamps as wall-clock times in their own zone."""
-    if pa.types.is_timestamp(column.type) and column.type.tz:
-        column = pc.local_timestamp(column)
-    return np.asarray(column.to_numpy())
+    """Where dates and timestamps stand on an axis: on the wall clock of their own zone."""
+    return np.asarray(wall_clock(column).to_numpy())
 
 
 def named(axes: Axes, name: str, more: str = "") -> None:

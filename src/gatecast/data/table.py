@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gatecast.data.dates import Grid, Steps, TimeKind
 from gatecast.errors import StoreError, UsageError
@@ -28,6 +29,9 @@ AI_FORECAST = (TIMESTAMP, VALUE, CONFIDENCE, LOWER, UPPER, "ai_forecast_status")
 
 OWN = (*AI_FORECAST, *FORECAST, RANK, "actual", "mase_scale", "rmsse_scale")
 """Columns of forecasts, of their view and of their test, whose names no series column may have."""
+
+SHOWN_HORIZONS = 7
+"""How many horizons of history are kept and shown before a forecast."""
 
 CHUNK = 65_536
 """Rows of a chunk of a column that repeats itself."""
@@ -127,6 +131,11 @@ def timestamps(grid: Grid, kind: TimeKind, steps: Steps) -> pa.Array:
     if kind == "instant":
         return pa.array(dates, pa.timestamp("us")).cast(pa.timestamp("us", grid.timezone or "UTC"))
     return pa.array(dates)
+
+
+def wall_clock(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Dates and timestamps as they are on the wall clock of their own zone, if they have one."""
+    return pc.local_timestamp(column) if getattr(column.type, "tz", None) else column
 
 
 def _dates(grid: Grid, kind: TimeKind, steps: Steps) -> npt.NDArray[np.datetime64]:

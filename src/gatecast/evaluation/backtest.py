@@ -11,7 +11,7 @@ import pyarrow as pa
 from gatecast.data.arrays import Flags, Indices, Values
 from gatecast.data.dates import Steps
 from gatecast.data.panel import Panel
-from gatecast.data.table import TIMESTAMP, VALUE, timestamps
+from gatecast.data.table import SHOWN_HORIZONS, TIMESTAMP, VALUE, timestamps
 from gatecast.errors import UsageError, plural, some_names
 from gatecast.evaluation import metrics, statistical
 from gatecast.evaluation.bootstrap import CONFIDENCE, Estimate, places, ratio
@@ -30,8 +30,6 @@ POINT_METRICS: Mapping[str, Callable[[Array, Array, Groups], Array]] = {
     "accuracy": metrics.accuracy,
     "smape": metrics.smape,
 }
-SHOWN_HORIZONS = 7
-"""How many horizons of history an example keeps before its forecast."""
 
 
 @dataclass(frozen=True, eq=False)
