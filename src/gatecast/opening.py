@@ -179,7 +179,7 @@ def _frequency(config: Config, store: Store, kind: Kind) -> tuple[Frequency, flo
         rows = store.read(source, groups_query(source, kind, zone)).read_all().to_pylist()
         raise DataError(_different(own, rows, len(source.series)))
     frequency, agreement = spacing.infer(gaps, zone)
-    if frequency.unit == "business day" and config.grid.holidays:
+    if (frequency.unit, frequency.multiple) == ("business day", 1) and config.grid.holidays:
         calendar = Grid(replace(frequency, days="C"), zone, config.grid.holidays)
         days = store.read(source, days_query(source, kind, zone)).read_all().column("day").drop_null()
         if not np.isin(days, calendar.closed.astype(int)).any():  # it would count to the day before

@@ -43,6 +43,7 @@ REGULAR = [
     ("4h", "4h"),
     ("D", "D"),
     ("B", "B"),
+    ("2B", "2B+1D"),
     ("W-SUN", "W-SUN"),
     ("W-MON", "W-MON"),
     ("2W-THU", "2W-THU"),
@@ -89,6 +90,7 @@ def test_missing_rows_duplicates_and_several_series(alias, found):
         ("4h", "2024-01-01 02:00", "4h+7200s"),
         ("D", "2024-01-01 06:00", "D"),  # days are the same wherever in them the rows lie
         ("3D", "2024-01-01", "3D+1D"),
+        ("2B", "2015-01-02", "2B"),
         ("2W-MON", "2024-01-01", "2W-MON+7D"),
         ("2MS", "2024-02-01", "2MS+1MS"),
     ],
@@ -174,6 +176,15 @@ def test_one_row_on_a_weekend_makes_business_days_into_days():
     saturday = np.array(["2015-03-07"], "datetime64[us]")
     times = np.sort(np.concatenate([dates("B"), saturday]))
     assert str(infer(gaps_of(times))[0]) == "D"
+
+
+def test_mondays_wednesdays_and_fridays_are_no_second_business_days():
+    """With holidays among them, so that four days lie between some: they are not taken for what they are not."""
+    days = dates("D", "2023-01-02", periods=500).astype("datetime64[D]")
+    closed = np.array(["2023-04-07", "2023-05-03", "2023-12-25"], "datetime64[D]")
+    times = days[np.isin((days.astype(int) + 3) % 7, [0, 2, 4]) & ~np.isin(days, closed)]
+    with pytest.raises(DataError, match="follow no frequency"):
+        infer(gaps_of(times))
 
 
 def test_weekdays_of_a_single_week_are_days():

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gatecast.data.dates import Grid
 from gatecast.data.frequency import DAY, HOUR, YEAR, Frequency, Weekdays
 from gatecast.data.zones import beyond_standard
 from gatecast.errors import DataError, in_percent
@@ -86,8 +87,11 @@ def _of_gap(gap: Gap, gaps: Sequence[Gap], timezone: str | None) -> Frequency:
     end, weekdays = labels[0] if labels else (False, "")
     monthly = labels and not weekdays  # alike gaps may be of July and August
     if days < 28 or (not monthly and exact >= AGREEMENT * sum(part["gaps"] for part in gaps)):
-        if days == 1 and all(gap["weekday"] for gap in gaps) and any(gap["gap"] == 3 * DAY for gap in gaps):
-            return Frequency("business day", 1, days="B")
+        # Weekends are left out of every day or of every second day; of more days the commonest gap spans one.
+        if days <= 2 and all(gap["weekday"] for gap in gaps) and any(gap["gap"] == (days + 2) * DAY for gap in gaps):
+            weekdays_of = Grid(Frequency("business day", 1, days="B")).from_wall
+            number = int(weekdays_of(np.array([first], "datetime64[D]").astype("datetime64[s]"))[0])
+            return Frequency("business day", days, number % days, days="B")
         return Frequency("day", days, first % days)
     months = round(days / _MONTH)
     month = int(np.datetime64(first, "D").astype("datetime64[M]").astype(int))
@@ -99,5 +103,6 @@ def _whole(seconds: int, frequency: Frequency) -> bool:
     if frequency.unit == "month":
         months = max(1, round(seconds / DAY / _MONTH / frequency.multiple)) * frequency.multiple
         return abs(seconds / DAY - months * _MONTH) <= (5 if frequency.days else 3)
-    step = DAY if frequency.unit == "business day" else frequency.seconds
+    # Weekends are two days, so that an even number of weekdays takes an even number of days.
+    step = frequency.multiple * DAY if frequency.unit == "business day" else frequency.seconds
     return seconds % step == 0
