@@ -407,6 +407,16 @@ def test_refusals_are_one_sentence_that_helps(rows, status, reason, message, tol
     assert str(caught.value).count(message[:20]) <= 1
 
 
+@pytest.mark.parametrize("table", ["events_*", "other-project.shop.events_2024*"])
+def test_a_wildcard_for_tables_is_answered_with_the_query_that_reads_them(bigquery, table):
+    """BigQuery's own answer is that there is no such table."""
+    with open_store(bigquery) as store, pytest.raises(UsageError) as caught:
+        store.columns(SourceSettings(table=table))
+    query = str(caught.value).partition("--sql '")[2].partition("' instead")[0]
+    (asked,) = parse_one(query, dialect="bigquery").find_all(exp.Table)
+    assert ".".join(part.name for part in asked.parts) == table
+
+
 @pytest.mark.parametrize(
     ("table", "told"),
     [

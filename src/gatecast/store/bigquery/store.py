@@ -158,7 +158,10 @@ class BigQueryStore(Store):
             return self.jobs.check(sql, source)
 
     def _table(self, name: str) -> bigquery.Table:
-        """What BigQuery knows of a table; asked once."""
+        """What BigQuery knows of a table; asked once. Of a wildcard it knows nothing, only queries may use one."""
+        if "*" in name:
+            query = f'SELECT * FROM `{name}` WHERE _TABLE_SUFFIX >= "SUFFIX"'  # in apostrophes, for the shell
+            raise UsageError(f"{name!r} stands for many tables, which only a query reads: give --sql '{query}' instead")
         if name not in self._tables:
             with self._translated():
                 self._tables[name] = self.client.get_table(dotted(self._full(name)), retry=RETRY)
