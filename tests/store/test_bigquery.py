@@ -496,6 +496,16 @@ def test_rows_are_read_as_they_were_when_reading_began(rows):
     assert re.search(r"FOR SYSTEM_TIME AS OF CAST\('2\d{3}-", first.sql)
 
 
+@pytest.mark.parametrize("now", ["TIMESTAMP(at) AS at, y", "at, CAST(y AS STRING) AS y", "at AS moment, y"])
+def test_a_table_is_read_as_it_was_though_its_columns_are_others_now(rows, now):
+    """By today's columns times would be of another kind, and queries refused."""
+    config = Config.from_options(rows, {"table": "rows", "time": "at", "target": "y", "freq": "h"})
+    first, name = read_rows(config, rows), f"`{rows.rpartition('/')[2]}`.rows"
+    ask(rows, f"CREATE OR REPLACE TABLE {name} AS SELECT {now} FROM {name}")
+    again = read_rows(config.having("source", snapshot=first.read_at), rows, audited=True)
+    assert (again.panel.kind, again.panel.values.tolist()) == ("local", first.panel.values.tolist())
+
+
 def test_views_have_no_past_and_are_read_all_the_same(rows):
     dataset = rows.rpartition("/")[2]
     ask(rows, f"CREATE VIEW {dataset}.seen AS SELECT * FROM {dataset}.rows")
@@ -651,12 +661,13 @@ def test_the_audit_counts_future_values_that_only_a_forecast_reads(bigquery, mor
 
 def test_a_snapshot_without_a_zone_is_in_utc_wherever_the_machine_is(bigquery, monkeypatch):
     write(bigquery, forecasts([1.0]))
-    source = SourceSettings(table="out", time="at", target="value", snapshot="2024-05-01 12:00")
+    now = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S.%f}"  # when the table was there, as its columns are asked for
+    source = SourceSettings(table="out", time="at", target="value", snapshot=now)
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
         with open_store(bigquery) as store:
-            assert "CAST('2024-05-01 12:00:00+00:00' AS TIMESTAMP)" in store.text(source, exp.select("*").from_("rows"))
+            assert f"CAST('{now}+00:00' AS TIMESTAMP)" in store.text(source, exp.select("*").from_("rows"))
     finally:
         monkeypatch.delenv("TZ")
         time.tzset()

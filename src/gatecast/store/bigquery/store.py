@@ -49,7 +49,7 @@ class BigQueryStore(Store):
         self.errand = errand
         self.jobs = Jobs(self.client, self.dataset, errand)
         self._tables: dict[str, bigquery.Table] = {}
-        self._found: dict[str | None, Sequence[bigquery.SchemaField]] = {}
+        self._found: dict[tuple[str | None, str | None], Sequence[bigquery.SchemaField]] = {}
         self._unstreamed = ""
 
     @property
@@ -62,11 +62,12 @@ class BigQueryStore(Store):
         return kinds(self._schema(source))
 
     def _schema(self, source: SourceSettings) -> Sequence[bigquery.SchemaField]:
-        if source.table:
+        if source.table and not source.snapshot:
             return list(self._table(source.table).schema)
-        if source.sql not in self._found:  # asked once
-            self._found[source.sql] = self._check(f"SELECT * FROM (\n{self._rows(source)}\n)", source).schema or ()
-        return self._found[source.sql]
+        asked = source.table, source.sql  # a table as it was may have had other columns than it has now
+        if asked not in self._found:
+            self._found[asked] = self._check(f"SELECT * FROM (\n{self._rows(source)}\n)", source).schema or ()
+        return self._found[asked]
 
     def read(self, source: SourceSettings, query: exp.Select) -> pa.RecordBatchReader:
         """See `Store.read`."""
