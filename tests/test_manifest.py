@@ -101,6 +101,24 @@ def test_other_rows_are_told_before_anything_is_trained(change, whole):
     assert sorted(found.name for found in whole.iterdir()) == ["run", "shop.parquet"]
 
 
+@pytest.mark.parametrize(
+    ("column", "turned", "told"),
+    [
+        ("at", lambda part: part.cast(pa.date32()), "with days for times without a zone in 'at'"),
+        ("name", lambda part: pc.index_in(part, pc.unique(part)), "with int64 for string in 'name'"),
+    ],
+)
+def test_columns_of_another_type_are_told_as_such(column, turned, told, whole):
+    """'As many but others' sent people to look for other values."""
+    rows = golden.rows()
+    rows = rows.set_column(rows.column_names.index(column), column, turned(rows[column]))
+    pq.write_table(rows, whole / "shop.parquet")
+    with pytest.raises(
+        DataError, match=f"146 from 2024-01-01 to 2024-03-10 then, as many but {told} now; gatecast fit"
+    ):
+        fit(from_=whole / "run")
+
+
 def test_a_run_that_does_not_say_where_its_rows_are_is_not_made_again(tmp_path):
     model = fit(golden.rows(), run=tmp_path / "frame", **RUN)
     model.save(tmp_path / "saved")

@@ -21,6 +21,7 @@ from gatecast.model import Model
 from gatecast.reading import Rows
 from gatecast.training import Trained
 
+TIMES = {"date": "days", "local": "times without a zone", "instant": "times with a zone"}
 PACKAGES = ("gatecast", "torch", "numpy", "pyarrow", "duckdb")
 
 
@@ -60,6 +61,7 @@ class Repeat:
     config: Config
     audit: Mapping[str, Any]
     digest: str | None  # None: the store keeps its past, and is asked for it
+    types: Mapping[str, str]  # of the columns that name series and times
     replaced: Sequence[str] = ()  # settings of the source and the grid that are not the run's
 
     def refuse_others(self, rows: Rows) -> None:
@@ -80,9 +82,13 @@ class Repeat:
         then, now = (
             f"{audit['rows']:,} from {audit['first']} to {audit['last']}" for audit in (self.audit, vars(rows.audit))
         )
+        types = _types(rows.panel, rows.config)
+        changed = (
+            f"with {types[name]} for {was} in {name!r}" for name, was in self.types.items() if types[name] != was
+        )
         raise DataError(
             f"the rows that {self.run} has read are not there as they were: {then} then, "
-            f"{now if now != then else 'as many but others'} now; "
+            f"{now if now != then else 'as many but ' + (some(changed) or 'others')} now; "
             f"gatecast fit {self.run / 'config.toml'} takes those that are there"
         )
 
@@ -105,7 +111,13 @@ def repeat(run: str | Path, options: Mapping[str, Any]) -> Repeat:
     config = Config.from_options(model.config, snapshot | dict(options))
     then, now = ({**dict(each.source), **dict(each.grid)} for each in (model.config, config))
     replaced = [name for name in now if now[name] != then[name]]
-    return Repeat(Path(run), config, written["audit"], None if pinned else written["rows_sha256"], replaced)
+    told = None if pinned else written["rows_sha256"]
+    return Repeat(Path(run), config, written["audit"], told, _types(model, model.config), replaced)
+
+
+def _types(rows: Panel | Model, config: Config) -> dict[str, str]:
+    """What the columns hold that name series and times."""
+    return {field.name: str(field.type) for field in rows.keys.schema} | {config.source.time: TIMES[rows.kind]}
 
 
 def digest(panel: Panel) -> str:
