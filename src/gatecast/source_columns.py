@@ -58,7 +58,7 @@ def _refuse_unfit(config: Config, store: Store, columns: Mapping[str, Kind]) -> 
         one = len(columns) == 1 and re.search(r"[,;\t|]", next(iter(columns)))
         hint = ", as if it were one: a line of the file may have more fields than the first, or a quote without end"
         raise DataError(f"no column {some(map(repr, absent))}; there are {some_names(columns)}{hint if one else ''}")
-    _refuse_files_without(source, store)
+    _refuse_files(source, store, columns)
     aggregate = config.alignment.aggregate
     if not source.target and aggregate != "count":
         raise UsageError(f"name the column to bring together by {aggregate}: --target COLUMN")
@@ -77,19 +77,31 @@ def _refuse_unfit(config: Config, store: Store, columns: Mapping[str, Kind]) -> 
         raise DataError(f"--holidays-column {source.holidays_column!r} holds no places such as DE or US-NY")
 
 
-def _refuse_files_without(source: SourceSettings, store: Store) -> None:
-    """Refuse several files some of which lack a column: their rows would be left out, or count to another series."""
+def _refuse_files(source: SourceSettings, store: Store, columns: Mapping[str, Kind]) -> None:
+    """Refuse several files some of which lack a column, or a zone: their rows would be lost, or shifted in time."""
     # Rows to come may have no target: they are there for the values of other columns.
     names = [source.time, *source.series, *([source.target] if source.target and not source.future else [])]
-    lacking = store.files_without(source, names)
-    if not lacking:
+
+    def absent(have: Mapping[str, Kind]) -> list[str]:
+        return [name for name in names if name.lower() not in map(str.lower, have)]
+
+    def fits(have: Mapping[str, Kind]) -> bool:
+        zoned = columns[source.time] == "instant"
+        return not absent(have) and not (zoned and have.get(source.time) in ("local", "date"))
+
+    unlike = store.files_unlike(source, fits)
+    if not unlike:
         return
-    (file, have), *more = lacking.items()
-    absent = [name for name in names if name.lower() not in map(str.lower, have)]
-    name = column(absent[0]).sql(store.dialect)
-    others = f", and {plural(len(more), 'file')} more {'lack' if more[1:] else 'lacks'} columns" if more else ""
+    (file, have), *more = unlike.items()
+    lacking, name = absent(have), column((absent(have) or [source.time])[0]).sql(store.dialect)
+    those = f"{file} (and {plural(len(more), 'file')} like it)" if more else file
+    if not lacking:
+        raise DataError(
+            f"column {source.time!r} names no zone or offset in {those}, as it does in other files: write all in "
+            f"one way, or read the files apart with --sql, where {name} AT TIME ZONE 'Asia/Tokyo' gives it one"
+        )
     raise DataError(
-        f"{file} has no column {some(map(repr, absent))} as other files have{others}; there are {some_names(have)}: "
+        f"{those} has no column {some(map(repr, lacking))} as other files have; there are {some_names(have)}: "
         f"rename it there, or name both with --sql 'SELECT * REPLACE (COALESCE({name}, OTHER) AS {name}) FROM data'"
     )
 

@@ -611,6 +611,22 @@ def test_a_file_of_several_that_lacks_a_column_is_refused_by_name(lacking, endin
     assert (panel.names, panel.values.tolist()) == (["a", "b"], [1.5, 2.5])
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("wall", [pa.timestamp("us"), pa.date32()])
+def test_several_files_whose_times_have_a_zone_in_some_only_are_refused(ending, wall, tmp_path):
+    """DuckDB takes the others for UTC: those of Berlin were two hours late."""
+    write = {"csv": pa_csv.write_csv, "parquet": pq.write_table}[ending]
+    at = pa.array([dt.datetime(2024, 6, 1), dt.datetime(2024, 6, 2)], pa.timestamp("us"))
+    write(pa.table({"at": at.cast(pa.timestamp("us", "UTC")), "y": [1.5, 2.5]}), tmp_path / f"1.{ending}")
+    write(pa.table({"at": at.cast(wall), "y": [1.5, 2.5]}), tmp_path / f"2.{ending}")
+    write(pa.table({"at": at[:0], "y": [1.5][:0]}), tmp_path / f"3.{ending}")
+    config = Config.from_options("", {"time": "at", "target": "y", "freq": "D", "timezone": "Europe/Berlin"})
+    with pytest.raises(DataError, match=rf"column 'at' names no zone or offset in .*2\.{ending}, as it does in other"):
+        read_rows(config, str(tmp_path / f"*.{ending}"))
+    (tmp_path / f"2.{ending}").unlink()
+    assert read_rows(config, str(tmp_path / f"*.{ending}")).panel.values.tolist() == [1.5, 2.5]
+
+
 def write_jsonl(rows, path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows.to_pylist()))
 

@@ -1,6 +1,6 @@
 """Where rows come from and forecasts go: one protocol, one module for each kind of warehouse."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
@@ -15,6 +15,9 @@ from gatecast.settings import SourceSettings
 
 Kind = Literal["instant", "local", "date", "number", "boolean", "text", "other"]
 """What a column holds: a moment in UTC, a wall-clock time, a day, ..."""
+
+Fits = Callable[[Mapping[str, Kind]], bool]
+"""Whether columns are such as are needed."""
 
 Dialect = Literal["duckdb", "bigquery"]
 """SQL dialects."""
@@ -69,8 +72,8 @@ class Store(Protocol):
     def columns(self, source: SourceSettings) -> dict[str, Kind]:
         """The columns of a table or query, in order."""
 
-    def files_without(self, source: SourceSettings, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        """Of several files that make one table those that have rows, but not all of some columns; and their columns."""
+    def files_unlike(self, source: SourceSettings, fits: Fits) -> Mapping[str, Mapping[str, Kind]]:
+        """Of several files that make one table those that have rows, in columns that do not fit; and these columns."""
         return {}
 
     def named(self, source: SourceSettings) -> SourceSettings:

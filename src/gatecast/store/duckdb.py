@@ -15,9 +15,9 @@ from sqlglot import exp
 from gatecast.errors import StoreError, UsageError, refuse_not_utf8, some
 from gatecast.frames import held
 from gatecast.settings import SourceSettings
-from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, Store, no_select, other_columns
+from gatecast.store import NO_ERRAND, Dialect, Errand, Fits, Kind, Store, no_select, other_columns
 from gatecast.store.duckdb_errors import BROKEN, translated
-from gatecast.store.duckdb_files import READERS, files_without, is_empty, read_files, write_file
+from gatecast.store.duckdb_files import READERS, files_unlike, is_empty, kind_of, read_files, write_file
 from gatecast.store.latest_query import refuse_foreign
 from gatecast.store.sql import SOURCE, column, dotted, relation, render, unended
 
@@ -29,17 +29,6 @@ DATABASES = (".duckdb", ".db", ".ddb")
 FRAME, DATA = "frame", "data"
 """What a frame, and a file, are called as tables."""
 VIEW = "SELECT sql FROM duckdb_views() WHERE lower(view_name) = lower(?) AND lower(schema_name) = lower(?)"
-
-_NUMBERS = (
-    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"),
-    *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),
-)
-_KINDS: dict[str, Kind] = {
-    "DATE": "date",
-    "BOOLEAN": "boolean",
-    "VARCHAR": "text",
-    **dict.fromkeys(_NUMBERS, "number"),
-}
 
 
 class DuckDBStore(Store):
@@ -97,14 +86,14 @@ class DuckDBStore(Store):
         """See `Store.columns`."""
         with translated(self.path, self._tables):
             types = self._types(self.text(source, exp.select("*").from_(SOURCE)))
-            return {name: _kind(type_) for name, type_ in types.items()}
+            return {name: kind_of(type_) for name, type_ in types.items()}
 
-    def files_without(self, source: SourceSettings, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        """See `Store.files_without`. What a query makes of the files is its own affair."""
+    def files_unlike(self, source: SourceSettings, fits: Fits) -> Mapping[str, Mapping[str, Kind]]:
+        """See `Store.files_unlike`. What a query makes of the files is its own affair."""
         if self.reader is None or source.sql is not None or os.path.exists(self.path):
             return {}
         with translated(self.path):
-            return files_without(self.connection, self.reader, self.path, names)
+            return files_unlike(self.connection, self.reader, self.path, fits)
 
     def named(self, source: SourceSettings) -> SourceSettings:
         """See `Store.named`. A file or frame is its own table."""
@@ -265,10 +254,3 @@ def _make(path: str) -> None:
 
 def _table(name: str, schema: str = "main") -> exp.Table:
     return exp.table_(name, db=None if schema == "main" else schema, quoted=True)
-
-
-def _kind(type_: str) -> Kind:
-    name = type_.partition("(")[0]
-    if name.startswith("TIMESTAMP"):
-        return "instant" if "TZ" in name or "WITH TIME ZONE" in name else "local"
-    return "text" if name == "ENUM" else _KINDS.get(name, "other")

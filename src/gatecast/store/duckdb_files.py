@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from gatecast.errors import DataError, some
+from gatecast.store import Fits, Kind
 from gatecast.store.duckdb_errors import BROKEN, translated
 
 READERS = {
@@ -26,6 +27,25 @@ READERS = {
     ".jsonl": "read_json",
 }
 """DuckDB's reader of the files with each ending."""
+
+_NUMBERS = (
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"),
+    *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),
+)
+_KINDS: dict[str, Kind] = {
+    "DATE": "date",
+    "BOOLEAN": "boolean",
+    "VARCHAR": "text",
+    **dict.fromkeys(_NUMBERS, "number"),
+}
+
+
+def kind_of(type_: str) -> Kind:
+    """What a column of a type of DuckDB holds."""
+    name = type_.partition("(")[0]
+    if name.startswith("TIMESTAMP"):
+        return "instant" if "TZ" in name or "WITH TIME ZONE" in name else "local"
+    return "text" if name == "ENUM" else _KINDS.get(name, "other")
 
 
 def is_empty(path: Path) -> bool:
@@ -61,22 +81,23 @@ def read_files(connection: duckdb.DuckDBPyConnection, reader: str, path: str, th
     return rows
 
 
-def files_without(
-    connection: duckdb.DuckDBPyConnection, reader: str, pattern: str, names: Sequence[str]
-) -> dict[str, list[str]]:
-    """Of the files that match a pattern those that have rows, but not all of some columns; and their columns.
+def files_unlike(
+    connection: duckdb.DuckDBPyConnection, reader: str, pattern: str, fits: Fits
+) -> dict[str, dict[str, Kind]]:
+    """Of the files that match a pattern those that have rows, in columns that do not fit; and these columns.
 
-    Together they have these columns, filled with NULL where a file lacks one. Case does not count, as in DuckDB.
+    As one table they have the columns of all, filled with NULL where a file lacks one, in types that hold all values.
     """
-    want, found = {name.lower() for name in names}, {}
+    found: dict[str, dict[str, Kind]] = {}
     for (file,) in connection.execute("SELECT file FROM glob(?) ORDER BY file", [pattern]).fetchall():
-        first = connection.execute(f"FROM {reader}(?) LIMIT 1", [escape(file)])
-        columns, rows = {name.lower() for name, *_ in first.description}, first.fetchall()
-        if want <= columns or not rows:
-            continue
-        have = read_files(connection, reader, file, there=True).columns  # a key of JSON may come later
-        if not want <= {name.lower() for name in have}:
-            found[file] = have
+        first = connection.execute(f"FROM {reader}(?) LIMIT 0", [escape(file)])
+        columns = {name: kind_of(str(type_)) for name, type_, *_ in first.description}
+        first.fetchall()  # nothing, but the next query waits for it
+        if not fits(columns):
+            rows = read_files(connection, reader, file, there=True)  # a key of JSON may come late
+            columns = {name: kind_of(str(type_)) for name, type_ in zip(rows.columns, rows.types, strict=True)}
+            if not fits(columns) and rows.limit(1).project("true").fetchall():
+                found[file] = columns
     return found
 
 
