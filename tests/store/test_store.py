@@ -611,6 +611,36 @@ def test_a_file_of_several_that_lacks_a_column_is_refused_by_name(lacking, endin
     assert (panel.names, panel.values.tolist()) == (["a", "b"], [1.5, 2.5])
 
 
+WRITE = {"csv": "HEADER", "parquet": "FORMAT parquet", "json": "FORMAT json"}
+
+
+@pytest.mark.parametrize("ending", WRITE)
+def test_folders_name_a_column_that_the_files_lack(ending, tmp_path):
+    """As `shop=a/part.parquet`: of Parquet files alone DuckDB's Python does not read it."""
+    for shop, value in (("a", 1.5), ("b", 2.5)):
+        (tmp_path / f"shop={shop}").mkdir()
+        path = tmp_path / f"shop={shop}" / f"part.{ending}"
+        duckdb.sql(f"COPY (SELECT DATE '2024-06-01' AS at, {value} AS y) TO '{path}' ({WRITE[ending]})")
+    config = Config.from_options("", {"time": "at", "target": "y", "series": "shop", "freq": "D"})
+    for pattern, names, values in (("*", ["a", "b"], [1.5, 2.5]), ("shop=b", ["b"], [2.5])):
+        panel = read_rows(config, str(tmp_path / pattern / f"*.{ending}")).panel
+        assert (panel.names, panel.values.tolist()) == (names, values)
+    panel = read_rows(config, str(tmp_path / "shop=a" / f"part.{ending}")).panel
+    assert (panel.names, panel.values.tolist()) == (["a"], [1.5])
+
+
+@pytest.mark.parametrize("ending", WRITE)
+def test_a_column_of_files_is_not_replaced_by_what_their_folders_name(ending, tmp_path):
+    """DuckDB puts the day of the folder in the place of the times: all hours of a day were one."""
+    for day in ("2024-06-01", "2024-06-02"):
+        (tmp_path / f"AT={day}").mkdir()
+        rows = f"SELECT TIMESTAMP '{day}' + to_hours(12 * i::INT) AS at, i + 0.5 AS y FROM range(2) rows(i)"
+        duckdb.sql(f"COPY ({rows}) TO '{tmp_path / f'AT={day}' / f'part.{ending}'}' ({WRITE[ending]})")
+    config = Config.from_options("", {"time": "at", "target": "y", "freq": "12h"})
+    for pattern, values in (("*/*", [0.5, 1.5] * 2), ("AT=2024-06-01/*", [0.5, 1.5])):
+        assert read_rows(config, str(tmp_path / f"{pattern}.{ending}")).panel.values.tolist() == values
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 @pytest.mark.parametrize("wall", [pa.timestamp("us"), pa.date32()])
 def test_several_files_whose_times_have_a_zone_in_some_only_are_refused(ending, wall, tmp_path):

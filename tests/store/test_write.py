@@ -298,6 +298,15 @@ def test_a_file_with_other_columns_is_not_replaced(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_a_file_in_a_folder_that_names_a_column_is_replaced(name, tmp_path):
+    """As `night=1`, which DuckDB adds to the columns that it reads: the second time was refused."""
+    (tmp_path / "night=1").mkdir()
+    for value in (1.0, 2.0):
+        write(tmp_path / "night=1" / name, forecasts([value]), into=None)
+    assert read_back(tmp_path / "night=1" / name) == [("north", 1, 2.0, "r1")]
+
+
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("shop", [" shop ", "\ufeffshop", "shop\u00a0"])
 def test_a_file_whose_columns_have_blanks_around_their_names_is_replaced(name, shop, tmp_path):
     """DuckDB reads such names from a CSV file without them, so that the second night was refused."""

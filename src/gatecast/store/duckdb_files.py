@@ -64,7 +64,11 @@ def read_files(connection: duckdb.DuckDBPyConnection, reader: str, path: str, th
     file: of later values it drops, in silence, what the type has no room for, as decimals or hours.
     """
     read: Callable[..., duckdb.DuckDBPyRelation] = getattr(connection, reader)
+    files = [path] if there else _matching(connection, path)
     path, options = (escape(path), {}) if there else (path, {"union_by_name": True})
+    options["hive_partitioning"] = False
+    if named := _named_by_folders(files):
+        options["hive_partitioning"] = not named & {name.lower() for name in read(path, **options).columns}
     if reader == "read_parquet":
         return read(path, **options)
     try:
@@ -81,6 +85,22 @@ def read_files(connection: duckdb.DuckDBPyConnection, reader: str, path: str, th
     return rows
 
 
+def _matching(connection: duckdb.DuckDBPyConnection, pattern: str) -> list[str]:
+    """The files that match a pattern."""
+    return [file for (file,) in connection.execute("SELECT file FROM glob(?) ORDER BY file", [pattern]).fetchall()]
+
+
+def _named_by_folders(files: Sequence[str]) -> frozenset[str]:
+    """The columns that the folders of all files give a value, as `day=2024-01-31` does; in the files they may be, too.
+
+    Of these the files' own hold more, as the hours of a day, but DuckDB would put those of the folders in their place.
+    """
+    each = {
+        frozenset(part.partition("=")[0].lower() for part in Path(file).parts[:-1] if "=" in part) for file in files
+    }
+    return each.pop() if len(each) == 1 else frozenset()
+
+
 def files_unlike(
     connection: duckdb.DuckDBPyConnection, reader: str, pattern: str, fits: Fits
 ) -> dict[str, dict[str, Kind]]:
@@ -89,7 +109,7 @@ def files_unlike(
     As one table they have the columns of all, filled with NULL where a file lacks one, in types that hold all values.
     """
     found: dict[str, dict[str, Kind]] = {}
-    for (file,) in connection.execute("SELECT file FROM glob(?) ORDER BY file", [pattern]).fetchall():
+    for file in _matching(connection, pattern):
         first = connection.execute(f"FROM {reader}(?) LIMIT 0", [escape(file)])
         columns = {name: kind_of(str(type_)) for name, type_, *_ in first.description}
         first.fetchall()  # nothing, but the next query waits for it
@@ -125,7 +145,7 @@ def write_file(connection: duckdb.DuckDBPyConnection, reader: str, path: str, ro
     final = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
     if final.exists() and not is_empty(final):  # which holds nothing to lose
         with translated(path, hint=BROKEN):
-            have = _bare(getattr(connection, reader)(escape(path)).columns)
+            have = _bare(getattr(connection, reader)(escape(path), hive_partitioning=False).columns)
         if have != (want := _bare(rows.column_names)):
             odd = sorted({*have} ^ {*want}) or have
             raise DataError(
