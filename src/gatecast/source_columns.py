@@ -86,8 +86,8 @@ def _refuse_files(source: SourceSettings, store: Store, columns: Mapping[str, Ki
         return [name for name in names if name.lower() not in map(str.lower, have)]
 
     def fits(have: Mapping[str, Kind]) -> bool:
-        zoned = columns[source.time] == "instant"
-        return not absent(have) and not (zoned and have.get(source.time) in ("local", "date"))
+        kinds = {have.get(source.time), columns[source.time]}
+        return not absent(have) and kinds not in ({"instant", "local"}, {"instant", "date"})
 
     unlike = store.files_unlike(source, fits)
     if not unlike:
@@ -96,9 +96,10 @@ def _refuse_files(source: SourceSettings, store: Store, columns: Mapping[str, Ki
     lacking, name = absent(have), column((absent(have) or [source.time])[0]).sql(store.dialect)
     those = f"{file} (and {plural(len(more), 'file')} like it)" if more else file
     if not lacking:
+        zone = "a zone or offset" if have[source.time] == "instant" else "no zone or offset"
         raise DataError(
-            f"column {source.time!r} names no zone or offset in {those}, as it does in other files: write all in "
-            f"one way, or read the files apart with --sql, where {name} AT TIME ZONE 'Asia/Tokyo' gives it one"
+            f"column {source.time!r} names {zone} in {those}, unlike in other files: write all in one way, or read the "
+            f"files apart with --sql, where {name} AT TIME ZONE 'Asia/Tokyo' is of that zone"
         )
     raise DataError(
         f"{those} has no column {some(map(repr, lacking))} as other files have; there are {some_names(have)}: "
