@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from gatecast import fit, load, read
-from gatecast.errors import UsageError
+from gatecast.errors import DataError, UsageError
 from gatecast.listener import Listener
 from gatecast.newest import begun, newest
 from test_pipeline import TINY, database, waves
@@ -177,6 +177,20 @@ def test_series_without_rows_are_told(tmp_path):
         "1 series that was trained on has no rows by 2024-01-15 00:00: s1",
         *["2 series that were trained on have no rows: s0, s2"] * 2,
     ]
+
+
+def test_series_whose_keys_have_another_type_are_not_told_to_be_absent(tmp_path):
+    rows = waves(400, series=2)
+    url, names = database(tmp_path / "x.duckdb", rows), rows["name"].to_pylist()
+    fit(url, run=tmp_path / "run", table="t", **QUICK)
+    numbers = pa.array([int(name[1:]) for name in names])
+    (tmp_path / "x.duckdb").unlink()
+    database(tmp_path / "x.duckdb", rows.set_column(rows.column_names.index("name"), "name", numbers))
+    listener, notes = Listener(), []
+    listener.note = notes.append
+    with pytest.raises(DataError, match="'name' holds int64, and held string when the model was trained"):
+        newest(load(tmp_path / "run"), "forecast", listener)
+    assert notes == []
 
 
 def test_series_without_history_before_a_step_are_left_out_unless_all_are(make_panel):

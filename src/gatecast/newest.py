@@ -64,6 +64,7 @@ def newest(
     rows = _context_rows(model, config, errand, at, cut) if context else None
     if rows is None:
         rows = read_rows(config, config.source.url, errand)
+    model.rows(rows.panel)  # refuses keys of another type, by which all series would be told to be absent
     if verb in ("forecast", "test"):
         _note_absent(rows.panel, model, "" if cut is None else f" by {grid.label(cut)}", listener)
         _note_partial(rows.panel, listener)
