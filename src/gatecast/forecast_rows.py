@@ -76,7 +76,7 @@ def columns_of(
         limits = interpolated(values, fitted.probabilities, sides).clip(floors[windows[at], None], fitted.bounds[1])
         found[LOWER][at], found[UPPER][at] = limits[:, ::2], limits[:, 1::2]
 
-    in_batches(count, ROWS, fill)
+    in_batches(count, ROWS, fill, at_once=count > ROWS)
     return found
 
 
