@@ -37,3 +37,13 @@ def test_a_window_counts_by_what_its_errors_are_judged_by(logs):
         assert weights_of(metric, logs) == pytest.approx([2 / 101, 200 / 101], rel=1e-4)
     for metric in ("mase", "quantile"):  # and so it does in the unit of one series
         assert weights_of(metric, logs, torch.tensor([[5.0]])) == pytest.approx([2 / 101, 200 / 101], rel=1e-4)
+
+
+def test_windows_of_few_values_count_less_as_their_unit_is_unsure():
+    context = torch.tensor([[0.0, 0, 0, 0, 0, 7], [0, 0, 0, 0, 8, 9], [0, 0, 0, 7, 9, 8], [3, 5, 4, 6, 5, 7]])
+    inputs = Inputs(context, context > 0, torch.zeros(4, 8, 0), torch.arange(4))
+    unit = Scaler("window")(context, inputs.observed, inputs.series)
+    for metric in ("mase", "quantile"):
+        found = Objective(metric, history=2).importance(unit, inputs)
+        assert found[:, 0].tolist() == pytest.approx([0.4, 0.8, 1.2, 1.6])
+        assert Objective(metric, history=4).importance(unit, inputs) is None

@@ -154,9 +154,9 @@ def _scaler(shop: Workshop, until: Steps) -> Scaler:
 
 def _objective(shop: Workshop, until: Steps) -> Objective:
     """The loss of the settings; errors that are scaled by series are so by the deviation of its rows up to a step."""
-    metric = shop.config.forecast.metric
+    metric, history = shop.config.forecast.metric, shop.config.model.history
     if not shop.config.training.by_series:
-        return Objective(metric)
+        return Objective(metric, history=history)
     missing = torch.tensor([torch.nan])  # of a series without rows nothing is known
     rows = [torch.cat([missing, part])[None] for part in _rows(shop, until)]
     found = [deviation(part.nan_to_num(), ~part.isnan())[1] for part in rows]

@@ -15,6 +15,8 @@ from gatecast.settings import Metric
 
 FAR = 100.0
 """Units at which targets are clipped: after a flat stretch a jump may be millions of them."""
+SURE = 4
+"""Values from which on a window surely shows its unit. Two may differ by next to nothing, and errors then be huge."""
 
 
 def goal(truth: Truth, unit: Unit) -> Truth:
@@ -29,10 +31,12 @@ class Objective:
     Attributes:
         metric: what forecasts will be judged by.
         deviations: what scaled errors of each series are measured in; None for those of each window.
+        history: the fewest values that windows have; of fewer than SURE, an error of one unit counts less.
     """
 
     metric: Metric
     deviations: Float[Tensor, "S 1"] | None = None
+    history: int = SURE
 
     def loss(
         self, shape: Shape, out: Float[Tensor, "B H Q"], unit: Unit, inputs: Inputs, goal: Truth
@@ -50,11 +54,20 @@ class Objective:
         unit by its size. The weights depend on what the forecast may see alone, so that quantiles stay quantiles.
         """
         is_scaled = self.metric in ("mase", "quantile")
-        if is_scaled and self.deviations is None:
+        by_window = is_scaled and self.deviations is None
+        if by_window and self.history >= SURE:
             return None
-        level = inputs.context.abs().sum(1, keepdim=True) / inputs.observed.sum(1, keepdim=True).clamp(min=1)
+        count = inputs.observed.sum(1, keepdim=True).clamp(min=1)
+        if by_window:
+            return _evened((count / SURE).clamp(max=1))
+        level = inputs.context.abs().sum(1, keepdim=True) / count
         share = unit.scale if unit.small is not None else unit.scale / level.clamp(min=torch.finfo(level.dtype).tiny)
         weights = share if self.metric in ("mape", "smape") else share * level
         if is_scaled and self.deviations is not None:
             weights = weights / self.deviations[inputs.series]
-        return weights / weights.mean().clamp(min=torch.finfo(level.dtype).tiny)
+        return _evened(weights)
+
+
+def _evened(weights: Float[Tensor, "B 1"]) -> Float[Tensor, "B 1"]:
+    """Weights that are 1 in the mean."""
+    return weights / weights.mean().clamp(min=torch.finfo(weights.dtype).tiny)
