@@ -151,11 +151,11 @@ def forecast(
 
     if into is not None and to is None:
         raise UsageError("--into names a table of the store that --to names: give --to too")
-    if to is not None and form != "table":
-        raise UsageError(
-            "--format is for what is printed; what --to names ends in .csv, .json or .parquet, or is a store"
-        )
     if to is not None:
+        if form != "table":
+            raise UsageError(
+                "--format is for what is printed; what --to names ends in .csv, .json or .parquet, or is a store"
+            )
         refuse_target(to, into)
     model = Model.load(run)
     dates = None if at is None else [date for text in at for date in dates_of(text)]

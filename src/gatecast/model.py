@@ -97,8 +97,7 @@ class Model:
         Raises:
             UsageError: a date is off the grid or has no history before it, or there is no such series.
         """
-        at, trained = None if at is None else [*map(str, listed(at))], self.config.forecast
-        settings = self.settings_for(horizon=horizon, at=at, point=point, level=level)
+        trained, settings = self.config.forecast, self.settings_for(horizon=horizon, at=at, point=point, level=level)
         panel = self.rows(panel)
         names = () if series is None else listed(series)
         asked_for = tuple(dict.fromkeys(map(str, names)))  # one named twice would be written twice
@@ -123,12 +122,10 @@ class Model:
         """The settings of such a forecast, which needs no rows to be refused; arguments as for `forecast`.
 
         Raises:
-            UsageError: a date is off the grid, or an argument makes no sense.
+            UsageError: an argument makes no sense.
         """
-        if at is not None:
-            if horizon is not None:
-                raise UsageError("ask for a horizon or for dates, not both")
-            read_dates(self.grid, at)
+        if horizon is not None and at is not None:
+            raise UsageError("ask for a horizon or for dates, not both")
         if point is not None and point not in POINTS:
             raise UsageError(f"--point is {', '.join(POINTS)}, not {point!r}")
         trained, levels = self.config.forecast, level if np.size(level) else None  # type: ignore[arg-type]

@@ -55,13 +55,14 @@ def newest(
     if not config.source.url:
         raise UsageError("this model was not trained from a URL: give it a panel, as from gatecast.read")
     cut = None if as_of is None else grid.floor(str(as_of))
+    dates = [] if at is None else read_dates(grid, at)
     if cut is not None:
         config = config.having("source", until=grid.begins(cut + 1))
     elif until := config.source.until:
         other = "; --as-of DATE reads up to another date" if verb in ("forecast", "test") else ""
         listener.note(f"rows from {until} on are not read, as the run was trained with --until {until}{other}")
     errand = Errand(verb, model.run_id, listener)
-    rows = _context_rows(model, config, errand, at, cut) if context else None
+    rows = _context_rows(model, config, errand, dates, cut) if context else None
     if rows is None:
         rows = read_rows(config, config.source.url, errand)
     model.rows(rows.panel)  # refuses keys of another type, by which all series would be told to be absent
@@ -79,15 +80,12 @@ def newest(
     return rows.panel
 
 
-def _context_rows(
-    model: Model, config: Config, errand: Errand, at: Date | Iterable[Date] | None, cut: int | None
-) -> Rows | None:
+def _context_rows(model: Model, config: Config, errand: Errand, dates: Sequence[int], cut: int | None) -> Rows | None:
     """Only the rows that a forecast of some dates, or from a cutoff, needs; None if all may be needed."""
     # What is filled, and where a series ends, hangs on rows before the context.
     if (config.alignment.fill, config.alignment.align) != ("missing", "last"):
         return None
-    ends = [] if at is None else [step - 1 for step in read_dates(model.grid, at)]
-    ends += [] if cut is None else [cut]
+    ends = [step - 1 for step in dates] + ([] if cut is None else [cut])
     # By a date some series have had no value for some steps: their contexts begin earlier.
     least = min([int(model.final.seen.max()), *ends]) - (0 if cut is None else config.forecast.horizon)
     with suppress(NoRowsError):

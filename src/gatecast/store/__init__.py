@@ -134,6 +134,13 @@ def no_select(statements: int, text: str) -> UsageError:
     return UsageError(f"the query must be one SELECT, got {got}: {text!r}")
 
 
+def wanted_table(where: str, table: str | None) -> str:
+    """The table to write to in a store of tables, where one must be named."""
+    if not table:
+        raise UsageError(f"say which table of {where} to write: --into NAME")
+    return table
+
+
 def open_store(url: str | Path, *, write: bool = False, errand: Errand = NO_ERRAND) -> Store:
     """Open the store behind a URL; a bare path is a DuckDB database or a file DuckDB reads.
 

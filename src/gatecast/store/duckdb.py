@@ -15,7 +15,7 @@ from sqlglot import exp
 from gatecast.errors import StoreError, UsageError, refuse_not_utf8, some
 from gatecast.frames import held
 from gatecast.settings import SourceSettings
-from gatecast.store import NO_ERRAND, Dialect, Errand, Fits, Kind, Store, no_select, other_columns
+from gatecast.store import NO_ERRAND, Dialect, Errand, Fits, Kind, Store, no_select, other_columns, wanted_table
 from gatecast.store.duckdb_errors import BROKEN, translated
 from gatecast.store.duckdb_files import READERS, files_unlike, is_empty, kind_of, read_files, write_file
 from gatecast.store.latest_query import refuse_foreign
@@ -154,10 +154,8 @@ class DuckDBStore(Store):
         reader = _reader_of(path)
         if reader and table is not None:
             raise UsageError(f"{path} is a file and has no tables: leave out --into")
-        if not (reader or table):
-            raise UsageError(f"say which table of {path} to write: --into NAME")
-        if table:
-            relation(table)
+        if not reader:
+            relation(wanted_table(path, table))
         _refuse_folder(path)
 
     def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
@@ -167,8 +165,8 @@ class DuckDBStore(Store):
         with translated(self.path):
             if self.reader:
                 write_file(self.connection, self.reader, self.path, rows)
-            elif table:
-                self._merge(relation(table).sql("duckdb"), rows, key)
+            else:
+                self._merge(relation(wanted_table(self.path, table)).sql("duckdb"), rows, key)
 
     def _merge(self, table: str, rows: pa.Table, key: Sequence[str]) -> None:
         """Replace rows by key in one transaction, making the table if there is none."""

@@ -14,7 +14,7 @@ from sqlglot.errors import SqlglotError
 
 from gatecast.errors import StoreError, UsageError, in_bytes, some
 from gatecast.settings import SourceSettings
-from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, Store, no_select
+from gatecast.store import NO_ERRAND, Dialect, Errand, Kind, Store, no_select, wanted_table
 from gatecast.store.bigquery import merge
 from gatecast.store.bigquery.columns import by_way_of_integers, kinds
 from gatecast.store.bigquery.connect import connect
@@ -98,17 +98,14 @@ class BigQueryStore(Store):
     def refuse_target(cls, path: str, table: str | None) -> None:
         """See `Store.refuse_target`."""
         _, dataset = _named(path)
-        if not table:
-            raise UsageError(f"say which table of bigquery:{path} to write: --into NAME")
-        relation(table)
+        relation(table := wanted_table(f"bigquery:{path}", table))
         _refuse_loose(f"bigquery:{path}", dataset, table)
 
     def write(self, table: str | None, rows: pa.Table, key: Sequence[str]) -> None:
         """See `Store.write`."""
-        if not table:
-            raise UsageError(f"say which table of {self.url} to write: --into NAME")
+        into = wanted_table(self.url, table)
         with self._translated(writing=True):
-            merge.write(self.jobs, self._full(table), rows, key)
+            merge.write(self.jobs, self._full(into), rows, key)
         if self.jobs.billed:
             self.errand.observer.note(f"writing was billed {in_bytes(self.jobs.billed)}")
 
